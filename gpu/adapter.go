@@ -1,0 +1,177 @@
+package gpu
+
+import (
+	"fmt"
+	"os"
+	"regexp"
+	"strconv"
+	"strings"
+	"sync"
+
+	"github.com/cogentcore/webgpu/wgpu"
+)
+
+// Limits are the numbers that programs and memory plans respect.
+type Limits struct {
+	MaxBufferSize     uint64 `json:"max_buffer_size"`      // bytes of one buffer
+	MaxBindingSize    uint64 `json:"max_binding_size"`     // bytes of one bound window
+	OffsetAlignment   uint64 `json:"offset_alignment"`     // bytes; windows start at multiples
+	MaxGroups         uint32 `json:"max_groups"`           // workgroups in one dimension of a dispatch
+	MaxInvocations    uint32 `json:"max_invocations"`      // threads of a workgroup
+	MaxWorkgroupBytes uint32 `json:"max_workgroup_bytes"`  // workgroup memory
+	MaxStorageBuffers uint32 `json:"max_storage_bindings"` // storage buffers of a kernel
+}
+
+// DefaultLimits are those that WebGPU promises on every device.
+func DefaultLimits() Limits {
+	return Limits{
+		MaxBufferSize: 256 << 20, MaxBindingSize: 128 << 20, OffsetAlignment: 256, MaxGroups: 65535,
+		MaxInvocations: 256, MaxWorkgroupBytes: 16 << 10, MaxStorageBuffers: 8,
+	}
+}
+
+// AdapterInfo describes one processor that can run programs.
+type AdapterInfo struct {
+	Index    int      `json:"index"`
+	Name     string   `json:"name"`
+	Backend  string   `json:"backend"` // vulkan | metal | dx12
+	Type     string   `json:"type"`    // discrete | integrated | cpu | other
+	Driver   string   `json:"driver"`
+	Limits   Limits   `json:"limits"`
+	Features []string `json:"features"`
+
+	vendorID, deviceID uint32
+}
+
+const vendorNVIDIA = 0x10de
+
+// Software says whether the adapter computes on the CPU (lavapipe, SwiftShader, WARP).
+func (a AdapterInfo) Software() bool { return a.Type == "cpu" }
+
+func (a AdapterInfo) String() string {
+	return fmt.Sprintf("%s (%s, %s)", a.Name, a.Backend, a.Type)
+}
+
+var instance = sync.OnceValue(func() *wgpu.Instance {
+	// Mesa complains on stderr when this is unset.
+	if os.Getenv("XDG_RUNTIME_DIR") == "" {
+		os.Setenv("XDG_RUNTIME_DIR", os.TempDir())
+	}
+	wgpu.SetLogLevel(wgpu.LogLevelOff) // errors come back as values
+	return wgpu.CreateInstance(nil)    // a descriptor would read uninitialised memory
+})
+
+var hexID = regexp.MustCompile(`^(0x)?[0-9a-fA-F]+$`)
+
+func describe(index int, a *wgpu.Adapter) AdapterInfo {
+	in := a.GetInfo()
+	info := AdapterInfo{Index: index, vendorID: in.VendorId, deviceID: in.DeviceId, Type: "other"}
+	// wgpu 0.19 puts the name into the driver's field and hexadecimal ids into the others; 22 uses them as named.
+	info.Name, info.Driver = in.Name, in.DriverDescription
+	if hexID.MatchString(in.Name) || in.Name == "" {
+		info.Name, info.Driver = in.DriverDescription, fmt.Sprintf("vendor %#x device %#x", in.VendorId, in.DeviceId)
+	}
+	switch in.AdapterType {
+	case wgpu.AdapterTypeDiscreteGPU:
+		info.Type = "discrete"
+	case wgpu.AdapterTypeIntegratedGPU:
+		info.Type = "integrated"
+	case wgpu.AdapterTypeCPU:
+		info.Type = "cpu"
+	}
+	switch in.BackendType {
+	case wgpu.BackendTypeVulkan:
+		info.Backend = "vulkan"
+	case wgpu.BackendTypeMetal:
+		info.Backend = "metal"
+	case wgpu.BackendTypeD3D12:
+		info.Backend = "dx12"
+	default:
+		info.Backend = in.BackendType.String()
+	}
+	if info.Backend == "dx12" {
+		info.Limits = DefaultLimits() // see request
+	} else {
+		l := a.GetLimits().Limits
+		info.Limits = Limits{
+			// Windows beyond 4 GiB would overflow the shaders' byte arithmetic; 2 GiB is enough for any tensor here.
+			MaxBufferSize:     min(l.MaxBufferSize, 1<<32-256),
+			MaxBindingSize:    min(l.MaxStorageBufferBindingSize, 1<<31-256),
+			OffsetAlignment:   256,
+			MaxGroups:         l.MaxComputeWorkgroupsPerDimension,
+			MaxInvocations:    l.MaxComputeInvocationsPerWorkgroup,
+			MaxWorkgroupBytes: l.MaxComputeWorkgroupStorageSize,
+			MaxStorageBuffers: min(l.MaxStorageBuffersPerShaderStage, 32),
+		}
+	}
+	for _, f := range a.EnumerateFeatures() {
+		if s := f.String(); s != "" {
+			info.Features = append(info.Features, s)
+		}
+	}
+	return info
+}
+
+// Adapters lists the processors of this machine in the driver's order.
+// Error: none, with the hint how to get a software one.
+func Adapters() ([]AdapterInfo, error) {
+	list, refs, err := adapters()
+	for _, r := range refs {
+		r.Release()
+	}
+	return list, err
+}
+
+func adapters() ([]AdapterInfo, []*wgpu.Adapter, error) {
+	refs := instance().EnumerateAdapters(&wgpu.InstanceEnumerateAdapterOptons{Backends: wgpu.InstanceBackendPrimary})
+	if len(refs) == 0 {
+		return nil, nil, fmt.Errorf("no GPU found; hint: install a Vulkan driver, or software Vulkan with `apt-get install libvulkan1 mesa-vulkan-drivers`")
+	}
+	list := make([]AdapterInfo, len(refs))
+	for i, r := range refs {
+		list[i] = describe(i, r)
+	}
+	return list, refs, nil
+}
+
+// Choose picks an adapter by the words of --device: auto (or ""), an index, vulkan | metal | dx12, cpu, PyTorch's cuda
+// and mps, or a part of a name. Among several it prefers discrete, then integrated, then software ones.
+func Choose(list []AdapterInfo, device string) (AdapterInfo, error) {
+	want := strings.ToLower(strings.TrimSpace(device))
+	match := func(AdapterInfo) bool { return true }
+	switch want {
+	case "", "auto":
+	case "vulkan", "metal", "dx12":
+		match = func(a AdapterInfo) bool { return a.Backend == want }
+	case "cpu":
+		match = AdapterInfo.Software
+	case "cuda":
+		match = func(a AdapterInfo) bool { return a.vendorID == vendorNVIDIA }
+	case "mps":
+		match = func(a AdapterInfo) bool { return a.Backend == "metal" }
+	default:
+		if i, err := strconv.Atoi(want); err == nil {
+			match = func(a AdapterInfo) bool { return a.Index == i }
+		} else {
+			match = func(a AdapterInfo) bool { return strings.Contains(strings.ToLower(a.Name), want) }
+		}
+	}
+	rank := func(a AdapterInfo) int {
+		order := map[string]int{"discrete": 0, "integrated": 1, "other": 2, "cpu": 3}[a.Type] * 10
+		return order + map[string]int{"vulkan": 0, "metal": 0, "dx12": 1}[a.Backend]
+	}
+	best := -1
+	for i, a := range list {
+		if match(a) && (best < 0 || rank(a) < rank(list[best])) {
+			best = i
+		}
+	}
+	if best < 0 {
+		var names []string
+		for _, a := range list {
+			names = append(names, fmt.Sprintf("%d: %v", a.Index, a))
+		}
+		return AdapterInfo{}, fmt.Errorf("--device %s: no such GPU here; hint: this machine offers %s", device, strings.Join(names, "; "))
+	}
+	return list[best], nil
+}

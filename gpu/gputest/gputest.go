@@ -1,0 +1,254 @@
+// Package gputest is what the tests of ops share: a device, edge shapes' inputs, NaN poison, guard words, and comparison
+// with the float64 reference by a tolerance that is a formula. It is imported by tests alone.
+package gputest
+
+import (
+	"fmt"
+	"math"
+	"math/rand/v2"
+	"os"
+	"sync"
+	"testing"
+
+	"github.com/gpt2wgpu/gpt2wgpu/gpu"
+)
+
+var opened struct {
+	once sync.Once
+	dev  *gpu.Device
+	err  error
+}
+
+// Device returns the test binary's one device, the one that GPT2WGPU_DEVICE names (default: auto). Without a GPU the test is
+// skipped with the reason, or fails if GPT2WGPU_GPU=require.
+func Device(t testing.TB) *gpu.Device {
+	t.Helper()
+	opened.once.Do(func() { opened.dev, opened.err = gpu.Open(os.Getenv("GPT2WGPU_DEVICE")) })
+	if opened.err != nil {
+		if os.Getenv("GPT2WGPU_GPU") == "require" {
+			t.Fatalf("GPT2WGPU_GPU=require: %v", opened.err)
+		}
+		t.Skipf("no GPU: %v", opened.err)
+	}
+	return opened.dev
+}
+
+// Rand returns n values of a normal distribution times scale, each exactly a float32.
+func Rand(seed uint64, n int, scale float64) []float64 {
+	r := rand.New(rand.NewPCG(seed, 1337))
+	out := make([]float64, n)
+	for i := range out {
+		out[i] = float64(float32(r.NormFloat64() * scale))
+	}
+	return out
+}
+
+// Tokens returns n ids below vocab.
+func Tokens(seed uint64, n, vocab int) []uint32 {
+	r := rand.New(rand.NewPCG(seed, 42))
+	out := make([]uint32, n)
+	for i := range out {
+		out[i] = uint32(r.IntN(vocab))
+	}
+	return out
+}
+
+const (
+	guardWords = 64
+	guard      = uint32(0x7fc0dead) // a NaN, so that reading past the end shows too
+)
+
+// Case is one op at one shape: tensors with guard words behind them, and the check of what a program did to them.
+type Case struct {
+	t       testing.TB
+	dev     *gpu.Device
+	tensors []tensor
+	whole   []gpu.Tensor
+	got     map[string][]float64
+}
+
+type tensor struct {
+	gpu.Tensor
+	start  []uint32 // words before the run, guards included
+	output bool
+	whole  gpu.Tensor
+}
+
+// New starts a case. Its tensors are released with the test.
+func New(t testing.TB) *Case {
+	t.Helper()
+	c := &Case{t: t, dev: Device(t), got: map[string][]float64{}}
+	t.Cleanup(func() {
+		if err := c.dev.Wait(); err != nil {
+			t.Fatal(err)
+		}
+		c.dev.Free(gpu.Scratch, c.whole...)
+	})
+	return c
+}
+
+func (c *Case) add(name string, storage gpu.Storage, words []uint32, output bool, shape []int) gpu.Tensor {
+	c.t.Helper()
+	n := len(words)
+	for i := 0; i < guardWords; i++ {
+		words = append(words, guard)
+	}
+	whole, err := c.dev.NewTensor(gpu.Scratch, name, gpu.U32, len(words))
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	if err := c.dev.UploadU32(whole, words); err != nil {
+		c.t.Fatal(err)
+	}
+	c.whole = append(c.whole, whole)
+	view := whole.Reinterpret(name, storage, shape...).Overbind(guardWords)
+	if int(view.Bytes()/4) != n {
+		c.t.Fatalf("%s: %d words for shape %v", name, n, shape)
+	}
+	c.tensors = append(c.tensors, tensor{view, words, output, whole})
+	return view
+}
+
+// In is an input: values must be exact in float32.
+func (c *Case) In(name string, values []float64, shape ...int) gpu.Tensor {
+	return c.add(name, gpu.F32, words(values), false, shape)
+}
+
+// InU32 is an input of integers.
+func (c *Case) InU32(name string, values []uint32, shape ...int) gpu.Tensor {
+	return c.add(name, gpu.U32, append([]uint32(nil), values...), false, shape)
+}
+
+// Out is an output that the op overwrites: it starts as NaN.
+func (c *Case) Out(name string, shape ...int) gpu.Tensor {
+	n := 1
+	for _, d := range shape {
+		n *= d
+	}
+	w := make([]uint32, n)
+	for i := range w {
+		w[i] = 0x7fc00000
+	}
+	return c.add(name, gpu.F32, w, true, shape)
+}
+
+// InOut is an output that the op adds to or updates, from values.
+func (c *Case) InOut(name string, values []float64, shape ...int) gpu.Tensor {
+	return c.add(name, gpu.F32, words(values), true, shape)
+}
+
+func words(values []float64) []uint32 {
+	w := make([]uint32, len(values))
+	for i, v := range values {
+		w[i] = math.Float32bits(float32(v))
+	}
+	return w
+}
+
+// Run builds a program with add and runs it twice from the same start: the two results must agree bit for bit, inputs and
+// guard words must be untouched.
+func (c *Case) Run(add func(p *gpu.Program)) {
+	c.t.Helper()
+	p := c.dev.NewProgram(c.t.Name())
+	add(p)
+	if err := p.Build(); err != nil {
+		c.t.Fatal(err)
+	}
+	defer p.Release()
+	var first [][]uint32
+	for run := 0; run < 2; run++ {
+		for _, t := range c.tensors {
+			if err := c.dev.UploadU32(t.whole, t.start); err != nil {
+				c.t.Fatal(err)
+			}
+		}
+		if err := p.Run(); err != nil {
+			c.t.Fatal(err)
+		}
+		for i, t := range c.tensors {
+			w := make([]uint32, len(t.start))
+			if err := c.dev.ReadU32(t.whole, w); err != nil {
+				c.t.Fatal(err)
+			}
+			n := len(w) - guardWords
+			for j, g := range w[n:] {
+				if g != guard {
+					c.t.Fatalf("%v: guard word %d behind it was overwritten with %#x", t.Tensor, j, g)
+				}
+			}
+			if !t.output {
+				for j := range w {
+					if w[j] != t.start[j] {
+						c.t.Fatalf("%v: input changed at %d", t.Tensor, j)
+					}
+				}
+			}
+			if run == 0 {
+				first = append(first, w)
+				continue
+			}
+			for j := range w {
+				if w[j] != first[i][j] {
+					c.t.Fatalf("%v: two runs differ at %d: %#x, then %#x", t.Tensor, j, first[i][j], w[j])
+				}
+			}
+		}
+	}
+	for i, t := range c.tensors {
+		n := len(first[i]) - guardWords
+		out := make([]float64, n)
+		for j := range out {
+			out[j] = float64(math.Float32frombits(first[i][j]))
+		}
+		c.got[t.Name()] = out
+	}
+}
+
+// Got returns the values of a tensor after Run.
+func (c *Case) Got(t gpu.Tensor) []float64 { return c.got[t.Name()] }
+
+// Tolerance is the error that float32 arithmetic may leave: 2 eps |want| for the last roundings and, for a sum of Terms addends
+// of deviation Scale taken one after another, 2 eps Terms Scale: partial sums grow like sqrt(k) Scale and each is rounded by
+// eps/2 of itself, a walk of deviation eps Terms Scale / sqrt(8); the limit is 5 to 6 of it.
+type Tolerance struct {
+	Terms int
+	Scale float64
+}
+
+const eps = 1.0 / (1 << 23)
+
+// Limit returns the largest error allowed at want.
+func (tol Tolerance) Limit(want float64) float64 {
+	return eps * (2*math.Abs(want) + 2*float64(tol.Terms)*tol.Scale)
+}
+
+// Check compares a tensor after Run with its reference.
+func (c *Case) Check(t gpu.Tensor, want []float64, tol Tolerance) {
+	c.t.Helper()
+	if err := Compare(c.got[t.Name()], want, tol); err != nil {
+		c.t.Errorf("%v: %v", t, err)
+	}
+}
+
+// Compare returns an error that tells the worst place and the first five pairs, unless all values are within tol.
+func Compare(got, want []float64, tol Tolerance) error {
+	if len(got) != len(want) {
+		return fmt.Errorf("%d values, want %d", len(got), len(want))
+	}
+	worst, at := 0.0, -1
+	for i := range want {
+		ratio := math.Abs(got[i]-want[i]) / tol.Limit(want[i])
+		if math.IsNaN(got[i]) || math.IsInf(got[i], 0) {
+			ratio = math.Inf(1)
+		}
+		if ratio > worst {
+			worst, at = ratio, i
+		}
+	}
+	if worst <= 1 {
+		return nil
+	}
+	n := min(5, len(want))
+	return fmt.Errorf("at %d: got %v, want %v, error %.3g times the limit %.3g; first got %v want %v",
+		at, got[at], want[at], worst, tol.Limit(want[at]), got[:n], want[:n])
+}

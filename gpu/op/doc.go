@@ -1,0 +1,9 @@
+// Package op holds the operations that GPT-2 training is made of, one file each.
+//
+// An op is a struct of named tensors: outputs first, then inputs, then numbers, with shapes in the comments (dimensions
+// B T C V NH HS L OC, N = B*T). Its AddTo checks every shape and appends its dispatches to a gpu.Program, which keeps the
+// first error; nothing runs until the program does. Gradients of parameters accumulate (+=), gradients of activations
+// overwrite (=), unless the op says otherwise. The mathematics is that of gpu/ref, kernel by kernel in shaders/.
+//
+// Imports: gpu, shaders. Imported by: model, and cmd's bench and selftest.
+package op

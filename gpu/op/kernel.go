@@ -1,0 +1,26 @@
+package op
+
+import (
+	"github.com/gpt2wgpu/gpt2wgpu/gpu"
+	"github.com/gpt2wgpu/gpt2wgpu/shaders"
+)
+
+// source returns a kernel's text; a mistake in the name, the choice or the constants is recorded in the program.
+func source(p *gpu.Program, name string, choice shaders.Choice, spec shaders.Spec) gpu.Source {
+	text, err := shaders.Source(name, choice, spec)
+	if err != nil {
+		p.Fail("%w", err)
+	}
+	return gpu.Source(text)
+}
+
+// store chooses the fragment for the storage of t's values.
+func store(t gpu.Tensor) shaders.Choice {
+	return shaders.Choice{"store": "store_" + t.Storage().String()}
+}
+
+// ceilDiv returns ceil(a/b).
+func ceilDiv(a, b int) int { return (a + b - 1) / b }
+
+// u32 is short for a dimension as the shaders take it.
+func u32(n int) uint32 { return uint32(n) }

@@ -1,0 +1,189 @@
+package op
+
+import (
+	"github.com/gpt2wgpu/gpt2wgpu/gpu"
+	"github.com/gpt2wgpu/gpt2wgpu/shaders"
+)
+
+// MatmulForward is PyTorch's Linear: Out = X @ W^T, with what follows fused into its end.
+//
+//	Bias:                 Out = X @ W^T + Bias
+//	Bias, Pre:            Pre = X @ W^T + Bias, Out = GELU(Pre)
+//	Bias, Residual:       Out = Residual + X @ W^T + Bias
+//
+// Col places the columns of Out at [Col, Col+OC) of wider rows, for a window of the vocabulary; Col % 4 == 0, and Out's rows
+// then hold OC rounded up to 4 columns from Col on.
+type MatmulForward struct {
+	Out, Pre       gpu.Tensor // (N,OC) (N,OC)
+	X, W           gpu.Tensor // (N,K) (OC,K)
+	Bias, Residual gpu.Tensor // (OC) (N,OC)
+	Col            int
+}
+
+// AddTo checks shapes and appends the dispatch. K % 4 == 0.
+func (op MatmulForward) AddTo(p *gpu.Program) {
+	const name = "matmul_forward"
+	n, k, oc := op.X.Dim(0), op.X.Dim(1), op.W.Dim(0)
+	stride := op.Out.Dim(1)
+	p.Want(name, "x", op.X, n, k)
+	p.Want(name, "w", op.W, oc, k)
+	p.Want(name, "out", op.Out, n, stride)
+	m := matmul{name: name, rows: n, cols: oc, sums: k, params: matmulParams{u32(n), u32(k), u32(oc), u32(stride), u32(op.Col)}}
+	m.bind = map[string]gpu.Tensor{"x": op.X, "w": op.W, "out": op.Out}
+	m.epilogue = "epilogue_store"
+	if !op.Bias.None() {
+		p.Want(name, "bias", op.Bias, oc)
+		m.epilogue, m.bind["bias"] = "epilogue_bias", op.Bias
+	}
+	if !op.Pre.None() {
+		p.Want(name, "pre", op.Pre, n, oc)
+		m.epilogue, m.bind["pre"] = "epilogue_bias_gelu", op.Pre
+	}
+	if !op.Residual.None() {
+		p.Want(name, "residual", op.Residual, n, oc)
+		m.epilogue, m.bind["residual"] = "epilogue_bias_residual", op.Residual
+	}
+	if op.Bias.None() && (!op.Pre.None() || !op.Residual.None()) || !op.Pre.None() && !op.Residual.None() {
+		p.Fail("%s: want Bias with Pre or with Residual", name)
+	}
+	m.checkColumns(p, oc, stride, op.Col, !op.Bias.None())
+	m.addTo(p)
+}
+
+// MatmulBackwardDX is the gradient of X: DX = DOut @ W.
+//
+//	Pre:    DX = (DOut @ W) * GELU'(Pre)
+//	Add:    DX += DOut @ W, in float32
+type MatmulBackwardDX struct {
+	DX      gpu.Tensor // (N,K)
+	DOut, W gpu.Tensor // (N,OC) (OC,K)
+	Pre     gpu.Tensor // (N,K)
+	Col     int        // DOut's columns [Col, Col+OC) of wider rows, zero up to the next multiple of 4
+	Add     bool
+}
+
+// AddTo checks shapes and appends the dispatch. K % 4 == 0.
+func (op MatmulBackwardDX) AddTo(p *gpu.Program) {
+	const name = "matmul_backward_dx"
+	n, stride, oc, k := op.DOut.Dim(0), op.DOut.Dim(1), op.W.Dim(0), op.W.Dim(1)
+	p.Want(name, "dx", op.DX, n, k)
+	p.Want(name, "dout", op.DOut, n, stride)
+	p.Want(name, "w", op.W, oc, k)
+	m := matmul{name: name, rows: n, cols: k, sums: oc, params: matmulParams{u32(n), u32(k), u32(oc), u32(stride), u32(op.Col)}}
+	m.bind = map[string]gpu.Tensor{"dout": op.DOut, "w": op.W, "out": op.DX}
+	switch {
+	case op.Add && op.Pre.None():
+		m.epilogue = "epilogue_add"
+	case op.Add:
+		p.Fail("%s: Add and Pre exclude each other", name)
+	case !op.Pre.None():
+		p.Want(name, "pre", op.Pre, n, k)
+		m.epilogue, m.bind["pre"] = "epilogue_dgelu", op.Pre
+	default:
+		m.epilogue = "epilogue_store"
+	}
+	m.checkColumns(p, oc, stride, op.Col, false)
+	m.addTo(p)
+}
+
+// MatmulBackwardDW is the gradient of W, accumulated: DW += DOut^T @ X.
+type MatmulBackwardDW struct {
+	DW      gpu.Tensor // (OC,K) float32
+	DOut, X gpu.Tensor // (N,OC) (N,K)
+	Col     int        // DOut's columns [Col, Col+OC) of wider rows
+}
+
+// AddTo checks shapes and appends the dispatch. K % 4 == 0.
+func (op MatmulBackwardDW) AddTo(p *gpu.Program) {
+	const name = "matmul_backward_dw"
+	n, stride, oc, k := op.DOut.Dim(0), op.DOut.Dim(1), op.DW.Dim(0), op.X.Dim(1)
+	p.Want(name, "dw", op.DW, oc, k)
+	p.Want(name, "dout", op.DOut, n, stride)
+	p.Want(name, "x", op.X, n, k)
+	m := matmul{name: name, rows: oc, cols: k, sums: n, params: matmulParams{u32(n), u32(k), u32(oc), u32(stride), u32(op.Col)}}
+	m.bind = map[string]gpu.Tensor{"dout": op.DOut, "x": op.X, "out": op.DW}
+	m.epilogue = "epilogue_add"
+	m.checkColumns(p, oc, stride, op.Col, false)
+	m.addTo(p)
+}
+
+// matmulParams is the struct Params of every matmul kernel.
+type matmulParams struct{ N, K, OC, STRIDE, COL uint32 }
+
+// matmul is what the three forms share.
+type matmul struct {
+	name, epilogue   string
+	rows, cols, sums int // of the result; the length of each sum
+	bind             map[string]gpu.Tensor
+	params           matmulParams
+}
+
+func (m matmul) checkColumns(p *gpu.Program, oc, stride, col int, exact bool) {
+	switch {
+	case m.params.K%4 != 0:
+		p.Fail("%s: K = %d, want a multiple of 4", m.name, m.params.K)
+	case stride%4 != 0 || col%4 != 0:
+		p.Fail("%s: rows of %d columns from column %d, want multiples of 4", m.name, stride, col)
+	case exact && (stride != oc || col != 0), col+ceilDiv(oc, 4)*4 > stride:
+		p.Fail("%s: columns [%d,%d) in rows of %d", m.name, col, col+oc, stride)
+	}
+}
+
+func (m matmul) addTo(p *gpu.Program) {
+	if p.Err() != nil {
+		return
+	}
+	tile := matmulTileFor(p.Device(), m.rows, m.cols)
+	data := m.bind["x"]
+	if data.None() {
+		data = m.bind["dout"]
+	}
+	choice := store(data)
+	choice["epilogue"] = m.epilogue
+	spec := shaders.Spec{"TN4": tile.TN4, "WX": tile.WX, "WY": tile.WY}
+	if m.name == "matmul_backward_dw" && !tile.Tiled {
+		spec["TM4"] = tile.TM / 4
+	} else {
+		spec["TM"] = tile.TM
+	}
+	algorithm := "_direct"
+	if tile.Tiled {
+		algorithm = "_tiled"
+	}
+	bytes := 4 * (float64(m.rows)*float64(m.cols) + float64(m.sums)*float64(m.rows+m.cols))
+	p.Add(gpu.Dispatch{
+		Source: source(p, m.name+algorithm, choice, spec),
+		Bind:   m.bind,
+		Params: m.params,
+		Groups: [3]uint32{u32(ceilDiv(m.cols, tile.WX*tile.TN4*4)), u32(ceilDiv(m.rows, tile.WY*tile.TM)), 1},
+		FLOPs:  2 * float64(m.rows) * float64(m.cols) * float64(m.sums),
+		Bytes:  bytes,
+	})
+}
+
+// matmulTile is one geometry of the matmul kernels: WX x WY threads, each with TM rows and 4*TN4 columns of the result.
+type matmulTile struct {
+	Tiled           bool // through workgroup memory
+	TM, TN4, WX, WY int
+	MinRows         int // results with fewer rows take a later line
+	MinCols         int
+}
+
+// matmulSoftware suits CPUs, where only register tiles save loads: of the device's 90 GFLOP/s, measured at 1024x768x3072
+// on lavapipe, 4x4 sums a thread reach 18, 8x8 29, 16x8 32, 16x16 41. The first use compiles for 0.4 s at 16x16.
+var matmulSoftware = []matmulTile{
+	{TM: 16, TN4: 4, WX: 8, WY: 1, MinRows: 9, MinCols: 65},
+	{TM: 8, TN4: 2, WX: 8, WY: 1, MinRows: 5, MinCols: 0},
+	{TM: 4, TN4: 1, WX: 8, WY: 1},
+}
+
+// matmulTileFor returns the first line of the device's table that fits the result.
+func matmulTileFor(d *gpu.Device, rows, cols int) matmulTile {
+	table := matmulSoftware
+	for _, t := range table {
+		if rows >= t.MinRows && cols >= t.MinCols {
+			return t
+		}
+	}
+	return table[len(table)-1]
+}

@@ -1,0 +1,278 @@
+package shaders
+
+import (
+	"embed"
+	"fmt"
+	"go/constant"
+	"go/token"
+	"go/types"
+	"io/fs"
+	"regexp"
+	"sort"
+	"strconv"
+	"strings"
+)
+
+//go:embed *.wgsl lib/*.wgsl
+var files embed.FS
+
+// Text is a kernel ready to compile.
+type Text struct {
+	Label string // name, fragments and numbers: "matmul_nt_direct/epilogue_bias/store_f32/TM=8"
+	WGSL  string
+}
+
+// Spec gives values to a kernel's `// spec` constants: uint32 or int for u32, float64 for f32, bool for bool.
+type Spec map[string]any
+
+// Choice names the fragment that stands for a word of the kernel's `uses:` line, as in {"store": "store_f32"}.
+type Choice map[string]string
+
+// Names lists the kernels, sorted.
+func Names() []string {
+	found, err := fs.Glob(files, "*.wgsl")
+	if err != nil {
+		panic(err) // the pattern is a constant
+	}
+	for i, f := range found {
+		found[i] = strings.TrimSuffix(f, ".wgsl")
+	}
+	sort.Strings(found)
+	return found
+}
+
+// Raw returns a kernel's file as it stands.
+func Raw(name string) (string, error) {
+	text, err := files.ReadFile(name + ".wgsl")
+	if err != nil {
+		return "", fmt.Errorf("shaders: no kernel %q", name)
+	}
+	return string(text), nil
+}
+
+var (
+	usesLine   = regexp.MustCompile(`(?m)^// uses:(.*)$`)
+	constLine  = regexp.MustCompile(`(?m)^const (\w+): (\w+) = (.+?);(.*)$`)
+	unrollLine = regexp.MustCompile(`^(\s*)for \(var (\w+) = 0u; (\w+) < (\w+); (\w+)\+\+\) \{ // unroll\s*$`)
+	lineNote   = regexp.MustCompile(`//.*$`)
+)
+
+// Source returns the text of kernel name with its constants set and its fragments appended.
+// Errors: an unknown kernel, fragment or constant; a value of another type; a choice that nothing uses; a bad unroll mark.
+func Source(name string, choice Choice, spec Spec) (Text, error) {
+	body, err := Raw(name)
+	if err != nil {
+		return Text{}, err
+	}
+	parts, chosen, err := gather(name, body, choice)
+	if err != nil {
+		return Text{}, err
+	}
+	left := map[string]bool{}
+	for k := range spec {
+		left[k] = true
+	}
+	values := map[string]constant.Value{}
+	for i := range parts {
+		if parts[i], err = setConsts(parts[i], spec, left, values); err != nil {
+			return Text{}, fmt.Errorf("shaders: %s: %w", name, err)
+		}
+	}
+	for k := range left {
+		return Text{}, fmt.Errorf("shaders: %s: no `const %s … // spec` line", name, k)
+	}
+	for i := range parts {
+		if parts[i], err = unroll(parts[i], values); err != nil {
+			return Text{}, fmt.Errorf("shaders: %s: %w", name, err)
+		}
+	}
+	return Text{Label: label(name, chosen, spec), WGSL: strings.Join(parts, "\n")}, nil
+}
+
+// gather returns the kernel followed by the fragments it uses, each once, and the names that choice supplied.
+func gather(name, body string, choice Choice) (parts, chosen []string, err error) {
+	parts = []string{body}
+	have, used := map[string]bool{}, map[string]bool{}
+	for i := 0; i < len(parts); i++ {
+		m := usesLine.FindStringSubmatch(parts[i])
+		if m == nil {
+			continue
+		}
+		for _, word := range strings.Fields(m[1]) {
+			frag := word
+			if c, ok := choice[word]; ok {
+				frag, used[word] = c, true
+				if !have[frag] {
+					chosen = append(chosen, frag)
+				}
+			}
+			if have[frag] {
+				continue
+			}
+			have[frag] = true
+			text, err := files.ReadFile("lib/" + frag + ".wgsl")
+			if err != nil {
+				return nil, nil, fmt.Errorf("shaders: %s: no fragment %q (lib/%s.wgsl), and no choice for it", name, word, frag)
+			}
+			parts = append(parts, string(text))
+		}
+	}
+	for word := range choice {
+		if !used[word] {
+			return nil, nil, fmt.Errorf("shaders: %s does not use %q", name, word)
+		}
+	}
+	sort.Strings(chosen)
+	return parts, chosen, nil
+}
+
+// setConsts rewrites the spec lines of text and records the value of every u32 constant, derived ones included.
+func setConsts(text string, spec Spec, left map[string]bool, values map[string]constant.Value) (string, error) {
+	var failed error
+	text = constLine.ReplaceAllStringFunc(text, func(line string) string {
+		m := constLine.FindStringSubmatch(line)
+		name, kind, value, tail := m[1], m[2], m[3], m[4]
+		isSpec := strings.HasPrefix(strings.TrimSpace(tail), "// spec")
+		if given, ok := spec[name]; ok && isSpec {
+			lit, err := literal(kind, given)
+			if err != nil && failed == nil {
+				failed = fmt.Errorf("const %s: %w", name, err)
+			}
+			value = lit
+			delete(left, name)
+		}
+		if kind == "u32" {
+			if v, err := evaluate(value, values); err == nil {
+				values[name] = v
+			}
+		}
+		return fmt.Sprintf("const %s: %s = %s;%s", name, kind, value, tail)
+	})
+	return text, failed
+}
+
+func literal(kind string, value any) (string, error) {
+	switch v := value.(type) {
+	case int:
+		if kind == "u32" && v >= 0 {
+			return strconv.Itoa(v) + "u", nil
+		}
+	case uint32:
+		if kind == "u32" {
+			return strconv.FormatUint(uint64(v), 10) + "u", nil
+		}
+	case float64:
+		if kind == "f32" {
+			s := strconv.FormatFloat(v, 'g', -1, 32)
+			if !strings.ContainsAny(s, ".e") {
+				s += ".0"
+			}
+			return s, nil
+		}
+	case bool:
+		if kind == "bool" {
+			return strconv.FormatBool(v), nil
+		}
+	}
+	return "", fmt.Errorf("value %v (%T) does not fit type %s", value, value, kind)
+}
+
+var suffixed = regexp.MustCompile(`\b(\d+)u\b`)
+var word = regexp.MustCompile(`\b[A-Z][A-Z0-9_]*\b`)
+
+// evaluate computes a WGSL constant expression over u32: integers, names of values, + - * / and parentheses.
+func evaluate(expr string, values map[string]constant.Value) (constant.Value, error) {
+	expr = suffixed.ReplaceAllString(expr, "$1")
+	missing := ""
+	expr = word.ReplaceAllStringFunc(expr, func(w string) string {
+		if v, ok := values[w]; ok {
+			return v.ExactString()
+		}
+		missing = w
+		return w
+	})
+	if missing != "" {
+		return nil, fmt.Errorf("unknown constant %s", missing)
+	}
+	tv, err := types.Eval(token.NewFileSet(), nil, token.NoPos, expr)
+	if err != nil {
+		return nil, err
+	}
+	if tv.Value == nil || tv.Value.Kind() != constant.Int {
+		return nil, fmt.Errorf("%s is no integer constant", expr)
+	}
+	return tv.Value, nil
+}
+
+// unroll writes out the marked loops, innermost last, keeping the number of lines.
+func unroll(text string, values map[string]constant.Value) (string, error) {
+	lines := strings.Split(text, "\n")
+	out, err := unrollLines(lines, values)
+	return strings.Join(out, "\n"), err
+}
+
+func unrollLines(lines []string, values map[string]constant.Value) ([]string, error) {
+	var out []string
+	for i := 0; i < len(lines); i++ {
+		m := unrollLine.FindStringSubmatch(lines[i])
+		if m == nil {
+			if strings.Contains(lines[i], "// unroll") {
+				return nil, fmt.Errorf("line %d: an unroll mark on something else than `for (var i = 0u; i < N; i++) {`", i+1)
+			}
+			out = append(out, lines[i])
+			continue
+		}
+		if m[2] != m[3] || m[2] != m[5] {
+			return nil, fmt.Errorf("line %d: loop variables differ", i+1)
+		}
+		trips, err := evaluate(m[4], values)
+		if err != nil {
+			return nil, fmt.Errorf("line %d: %w", i+1, err)
+		}
+		n, _ := constant.Int64Val(trips)
+		end, depth := -1, 1
+		for j := i + 1; j < len(lines) && end < 0; j++ {
+			code := lineNote.ReplaceAllString(lines[j], "")
+			depth += strings.Count(code, "{") - strings.Count(code, "}")
+			if depth == 0 {
+				end = j
+			}
+		}
+		if end < 0 || strings.TrimSpace(lines[end]) != "}" {
+			return nil, fmt.Errorf("line %d: no closing brace of the unrolled loop on a line of its own", i+1)
+		}
+		body, err := unrollLines(lines[i+1:end], values)
+		if err != nil {
+			return nil, err
+		}
+		for k, l := range body {
+			body[k] = strings.TrimSpace(lineNote.ReplaceAllString(l, ""))
+		}
+		flat := strings.Join(strings.Fields(strings.Join(body, " ")), " ")
+		name := regexp.MustCompile(`\b` + m[2] + `\b`)
+		var b strings.Builder
+		b.WriteString(m[1])
+		for k := int64(0); k < n; k++ {
+			fmt.Fprintf(&b, "{ %s } ", name.ReplaceAllString(flat, strconv.FormatInt(k, 10)+"u"))
+		}
+		out = append(out, strings.TrimRight(b.String(), " "))
+		for j := i + 1; j <= end; j++ {
+			out = append(out, "")
+		}
+		i = end
+	}
+	return out, nil
+}
+
+func label(name string, chosen []string, spec Spec) string {
+	parts := append([]string{name}, chosen...)
+	keys := make([]string, 0, len(spec))
+	for k := range spec {
+		keys = append(keys, k)
+	}
+	sort.Strings(keys)
+	for _, k := range keys {
+		parts = append(parts, fmt.Sprintf("%s=%v", k, spec[k]))
+	}
+	return strings.Join(parts, "/")
+}
