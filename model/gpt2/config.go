@@ -1,0 +1,95 @@
+package gpt2
+
+import "fmt"
+
+// Config is the shape of a GPT-2 model. Its JSON form uses Hugging Face's names, so it reads straight out of a config.json.
+type Config struct {
+	NLayer    int `json:"n_layer"`     // L: transformer blocks
+	NHead     int `json:"n_head"`      // NH: attention heads a block
+	NEmbd     int `json:"n_embd"`      // C: channels of the residual stream
+	BlockSize int `json:"n_positions"` // longest context in tokens, rows of wpe
+	VocabSize int `json:"vocab_size"`  // V: rows of wte, classes of the tied output layer
+}
+
+// Ceilings far above any GPT-2. They keep every size derived from a Config within an int64 and a table within a few MB,
+// so that a corrupt file ends in an error and not in an overflow or an allocation of terabytes.
+const (
+	maxLayer = 1 << 12
+	maxEmbd  = 1 << 16
+	maxRows  = 1 << 24
+
+	minHeadSize = 4
+	maxHeadSize = 128 // a head's row must fit the attention kernels' registers and workgroup memory
+)
+
+// Validate reports the first reason why c is no model this program can build, naming the flag to change.
+func (c Config) Validate() error {
+	for _, f := range []struct {
+		flag     string
+		got, max int
+	}{
+		{"--n-layer", c.NLayer, maxLayer},
+		{"--n-head", c.NHead, maxEmbd},
+		{"--n-embd", c.NEmbd, maxEmbd},
+		{"--block-size", c.BlockSize, maxRows},
+		{"--vocab-size", c.VocabSize, maxRows},
+	} {
+		if f.got < 1 || f.got > f.max {
+			return fmt.Errorf("model shape: %s is %d, want 1 to %d; hint: GPT-2 124M has --n-layer 12 --n-head 12 --n-embd 768 --block-size 1024 --vocab-size 50257",
+				f.flag, f.got, f.max)
+		}
+	}
+	if c.NEmbd%4 != 0 {
+		return fmt.Errorf("model shape: --n-embd is %d, want a multiple of 4 (the kernels load four values at a time); hint: use --n-embd %d",
+			c.NEmbd, (c.NEmbd+3)/4*4)
+	}
+	if c.NEmbd%c.NHead != 0 {
+		return fmt.Errorf("model shape: --n-embd %d does not divide into --n-head %d heads; hint: use --n-embd %d",
+			c.NEmbd, c.NHead, roundUp(c.NEmbd, 4*c.NHead))
+	}
+	if hs := c.HeadSize(); hs%4 != 0 || hs < minHeadSize || hs > maxHeadSize {
+		return fmt.Errorf("model shape: --n-embd %d over --n-head %d gives heads of %d channels, want a multiple of 4 from %d to %d; hint: GPT-2 uses 64 channels a head",
+			c.NEmbd, c.NHead, hs, minHeadSize, maxHeadSize)
+	}
+	return nil
+}
+
+// HeadSize returns the channels of one attention head, HS = C/NH; 0 if there are no heads.
+func (c Config) HeadSize() int {
+	if c.NHead == 0 {
+		return 0
+	}
+	return c.NEmbd / c.NHead
+}
+
+// Named returns the shape of a published model: gpt2 (124M), gpt2-medium (350M), gpt2-large (774M) or gpt2-xl (1558M).
+func Named(name string) (Config, bool) {
+	c := Config{BlockSize: 1024, VocabSize: 50257}
+	switch name {
+	case "gpt2":
+		c.NLayer, c.NHead, c.NEmbd = 12, 12, 768
+	case "gpt2-medium":
+		c.NLayer, c.NHead, c.NEmbd = 24, 16, 1024
+	case "gpt2-large":
+		c.NLayer, c.NHead, c.NEmbd = 36, 20, 1280
+	case "gpt2-xl":
+		c.NLayer, c.NHead, c.NEmbd = 48, 25, 1600
+	default:
+		return Config{}, false
+	}
+	return c, true
+}
+
+// FLOPsPerToken returns the floating point operations of one training token (forward and backward) in a sequence of T
+// tokens, as llm.c counts them for its utilisation figures:
+//
+//	6 N + 6 L C T
+//
+// N is every parameter: wte counts because the tied output layer multiplies by it (wpe and the vectors, which multiply
+// nothing, are 0.7% of 124M). A multiply-add is 2, and backward costs twice forward, hence 6. Attention's QK^T and AV
+// are 2 * 2 C T forward and 12 C T with backward, of which the causal mask leaves half.
+func (c Config) FLOPsPerToken(T int) float64 {
+	return 6*float64(ParamCount(c)) + 6*float64(c.NLayer)*float64(c.NEmbd)*float64(T)
+}
+
+func roundUp(n, multiple int) int { return (n + multiple - 1) / multiple * multiple }

@@ -1,0 +1,73 @@
+package gpt2
+
+import (
+	"fmt"
+	"strings"
+)
+
+// Weights holds the values of every parameter of a model.
+type Weights struct {
+	Config  Config
+	Tensors [][]float32 // Tensors[i] belongs to Table(Config)[i], in that entry's shape, row-major
+}
+
+// Get returns the values of the parameter with Hugging Face's name, with or without "transformer."; nil if there is none.
+// The slice is the weights' own.
+func (w *Weights) Get(name string) []float32 {
+	name = strings.TrimPrefix(name, filePrefix)
+	for i, p := range Table(w.Config) {
+		if p.Name == name && i < len(w.Tensors) {
+			return w.Tensors[i]
+		}
+	}
+	return nil
+}
+
+// Validate reports whether the tensors are those of the configuration's table.
+func (w *Weights) Validate() error {
+	if w == nil {
+		return fmt.Errorf("weights: got none; hint: Init returns none for an invalid configuration")
+	}
+	if err := w.Config.Validate(); err != nil {
+		return err
+	}
+	table := Table(w.Config)
+	if len(w.Tensors) != len(table) {
+		return fmt.Errorf("weights: got %d tensors, want %d for %d layers; hint: Tensors follows Table(Config)", len(w.Tensors), len(table), w.Config.NLayer)
+	}
+	for i, p := range table {
+		if len(w.Tensors[i]) != p.Size() {
+			return fmt.Errorf("weights: tensor %s: got %d values, want %d for shape %v; hint: Tensors follows Table(Config)", p.Name, len(w.Tensors[i]), p.Size(), p.Shape)
+		}
+	}
+	return nil
+}
+
+// Pad returns the weights with a vocabulary of vocab tokens: zero rows are added to wte, or its last rows dropped, as
+// between 50257 and its padded size 50304. All other tensors, and wte where it shrinks, share memory with w. A vocab
+// below 1, or weights that aren't valid, leave everything as it is.
+func (w *Weights) Pad(vocab int) *Weights {
+	if vocab < 1 || vocab > maxRows || vocab == w.Config.VocabSize || w.Validate() != nil {
+		return w
+	}
+	out := &Weights{Config: w.Config, Tensors: append([][]float32(nil), w.Tensors...)}
+	out.Config.VocabSize = vocab
+	n := vocab * w.Config.NEmbd
+	wte := w.Tensors[0]
+	if n <= len(wte) {
+		out.Tensors[0] = wte[:n:n]
+	} else {
+		out.Tensors[0] = make([]float32, n)
+		copy(out.Tensors[0], wte)
+	}
+	return out
+}
+
+func newWeights(c Config) *Weights {
+	table := Table(c)
+	w := &Weights{Config: c, Tensors: make([][]float32, len(table))}
+	for i, p := range table {
+		w.Tensors[i] = make([]float32, p.Size())
+	}
+	return w
+}
