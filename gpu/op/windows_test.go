@@ -1,0 +1,37 @@
+package op_test
+
+import (
+	"reflect"
+	"testing"
+
+	"github.com/gpt2wgpu/gpt2wgpu/gpu"
+	"github.com/gpt2wgpu/gpt2wgpu/gpu/op"
+)
+
+func TestWindows(t *testing.T) {
+	for _, c := range []struct {
+		limit   uint64
+		storage gpu.Storage
+		shape   []int
+		want    []op.Window
+	}{
+		{128 << 20, gpu.F32, []int{50257, 768}, []op.Window{{0, 25152}, {25152, 50257}}},
+		{2 << 30, gpu.F32, []int{50257, 768}, []op.Window{{0, 50257}}},
+		{1024, gpu.F32, []int{64, 4}, []op.Window{{0, 64}}},
+		{1024, gpu.F32, []int{65, 4}, []op.Window{{0, 64}, {64, 65}}},
+		{1024 + 1023, gpu.F32, []int{129, 4}, []op.Window{{0, 64}, {64, 128}, {128, 129}}},
+		{1024, gpu.F32, []int{257}, []op.Window{{0, 192}, {192, 257}}}, // 256 fit, two equal parts
+		{256, gpu.BF16, []int{200}, []op.Window{{0, 128}, {128, 200}}}, // 64 values are no aligned start
+		{1024, gpu.F32, []int{1, 4}, []op.Window{{0, 1}}},
+		{64, gpu.F32, []int{100, 4}, []op.Window{{0, 64}, {64, 100}}}, // too wide: Program.Add tells
+	} {
+		d := gpu.Plan(gpu.AdapterInfo{Limits: gpu.Limits{MaxBindingSize: c.limit, MaxBufferSize: 1 << 40, OffsetAlignment: 256}})
+		x, err := d.NewTensor(gpu.Scratch, "x", c.storage, c.shape...)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := op.Windows(d, x); !reflect.DeepEqual(got, c.want) {
+			t.Errorf("%v under %d bytes: got %v, want %v", x, c.limit, got, c.want)
+		}
+	}
+}
