@@ -1,0 +1,137 @@
+package op
+
+import (
+	"github.com/gpt2wgpu/gpt2wgpu/gpu"
+	"github.com/gpt2wgpu/gpt2wgpu/shaders"
+)
+
+// Classifier is the fused last linear layer, softmax and cross-entropy, forward and backward, in chunks of rows, so that
+// (N,V) logits never exist: memory is Logits' (R,Vp). A chunk of r rows is
+//
+//	Logits  = X @ WTE^T
+//	Losses  = cross-entropy of Logits and Targets, one a row, not scaled
+//	Logits  = (softmax(Logits) - onehot(Targets)) * Scale
+//	DX      = Logits @ WTE
+//	DWTE   += Logits^T @ X
+//
+// and WTE and DWTE are taken in windows of rows where they exceed a binding.
+type Classifier struct {
+	Losses, DX, DWTE gpu.Tensor // (N) (N,C) (V,C): DX overwritten, DWTE accumulated; both none: losses alone (evaluation)
+	X, WTE           gpu.Tensor // (N,C) (V,C)
+	Targets          gpu.Tensor // (N) u32, below V
+	Logits           gpu.Tensor // scratch (R,Vp): R rows a chunk, Vp >= V rounded up to 4 (LogitsShape)
+	Scale            float32    // of the gradients: 1/(N*accumulation steps)
+}
+
+// logitsBytes bounds the scratch of LogitsShape: 320 rows of GPT-2's vocabulary, where a product's tiles fill a device.
+const logitsBytes = 64 << 20
+
+// LogitsShape returns the rows of a chunk and the row stride of Classifier's Logits for n rows of v classes: vp is v
+// rounded up to a multiple of 64, r is n or else a multiple of 64 that shares n evenly among as few chunks as 64 MiB or the
+// device's binding limit allow.
+func LogitsShape(d *gpu.Device, n, v int) (r, vp int) {
+	vp = ceilDiv(v, windowRows) * windowRows
+	most := int(min(logitsBytes, d.Limits.MaxBindingSize)) / (4 * vp) / windowRows * windowRows
+	most = max(most, windowRows)
+	if n <= most {
+		return n, vp
+	}
+	return ceilDiv(ceilDiv(n, ceilDiv(n, most)), windowRows) * windowRows, vp
+}
+
+// AddTo checks shapes and appends the dispatches of every chunk. C % 4 == 0.
+func (op Classifier) AddTo(p *gpu.Program) {
+	const name = "classifier"
+	n, c, v := op.X.Dim(0), op.X.Dim(1), op.WTE.Dim(0)
+	r, stride := op.Logits.Dim(0), op.Logits.Dim(1)
+	p.Want(name, "losses", op.Losses, n)
+	p.Want(name, "x", op.X, n, c)
+	p.Want(name, "wte", op.WTE, v, c)
+	p.Want(name, "targets", op.Targets, n)
+	p.Want(name, "logits", op.Logits, r, stride)
+	backward := !op.DX.None() || !op.DWTE.None()
+	if backward {
+		p.Want(name, "dx", op.DX, n, c)
+		p.Want(name, "dwte", op.DWTE, v, c)
+	}
+	if r < n && r%windowRows != 0 {
+		p.Fail("%s: logits of %d rows for %d, want all or a multiple of %d", name, r, n, windowRows)
+	}
+	if stride%4 != 0 || stride < ceilDiv(v, 4)*4 {
+		p.Fail("%s: logits of %d columns for %d, want a multiple of 4 that holds them", name, stride, v)
+	}
+	if p.Err() != nil {
+		return
+	}
+	for lo := 0; lo < n; lo += r {
+		hi := min(lo+r, n)
+		x, logits := op.X.Rows(lo, hi), op.Logits.Rows(0, hi-lo)
+		for _, w := range Windows(p.Device(), op.WTE) {
+			MatmulForward{Out: logits, X: x, W: op.WTE.Rows(w.Lo, w.Hi), Col: w.Lo}.AddTo(p)
+		}
+		crossEntropy{logits, op.Losses.Rows(lo, hi), op.Targets.Rows(lo, hi), v, op.Scale, backward}.addTo(p)
+		if !backward {
+			continue
+		}
+		for _, w := range Windows(p.Device(), op.WTE) {
+			MatmulBackwardDX{DX: op.DX.Rows(lo, hi), DOut: logits, W: op.WTE.Rows(w.Lo, w.Hi), Col: w.Lo, Add: w.Lo > 0}.AddTo(p)
+		}
+		for _, w := range Windows(p.Device(), op.DWTE) {
+			MatmulBackwardDW{DW: op.DWTE.Rows(w.Lo, w.Hi), DOut: logits, X: x, Col: w.Lo}.AddTo(p)
+		}
+	}
+}
+
+// crossEntropy is one dispatch of the kernel: losses, and with backward the gradient over logits.
+type crossEntropy struct {
+	logits, losses, targets gpu.Tensor // (N,Vp) (N) (N)
+	v                       int
+	scale                   float32
+	backward                bool
+}
+
+func (op crossEntropy) addTo(p *gpu.Program) {
+	n, stride := op.logits.Dim(0), op.logits.Dim(1)
+	moved := float64(op.logits.Bytes()) // once where the row stays in cache for the second pass
+	if op.backward {
+		moved *= 2
+	}
+	p.Add(gpu.Dispatch{
+		Source: source(p, "cross_entropy", store(op.logits), shaders.Spec{"BACKWARD": op.backward}),
+		Bind:   map[string]gpu.Tensor{"logits": op.logits, "losses": op.losses, "targets": op.targets},
+		Params: struct {
+			N, V, STRIDE uint32
+			SCALE        float32
+		}{u32(n), u32(op.v), u32(stride), op.scale},
+		Groups: p.Groups1D(n),
+		FLOPs:  10 * float64(n) * float64(op.v), // two exp of about 4, and the rest
+		Bytes:  moved,
+	})
+}
+
+// MeanLoss adds the scaled sum of losses to Out: Out += Scale * sum(Losses), in a fixed order. Scale 1/(N*accumulation
+// steps) and an Out cleared before the first micro-step make it the step's mean.
+type MeanLoss struct {
+	Out    gpu.Tensor // (1)
+	Losses gpu.Tensor // (N)
+	Scale  float32
+}
+
+// AddTo checks shapes and appends the dispatch.
+func (op MeanLoss) AddTo(p *gpu.Program) {
+	const name = "mean_loss"
+	n := op.Losses.Dim(0)
+	p.Want(name, "out", op.Out, 1)
+	p.Want(name, "losses", op.Losses, n)
+	p.Add(gpu.Dispatch{
+		Source: source(p, name, nil, nil),
+		Bind:   map[string]gpu.Tensor{"out": op.Out, "losses": op.Losses},
+		Params: struct {
+			N     uint32
+			SCALE float32
+		}{u32(n), op.Scale},
+		Groups: [3]uint32{1, 1, 1},
+		FLOPs:  float64(n),
+		Bytes:  4 * float64(n),
+	})
+}

@@ -1,0 +1,150 @@
+package op_test
+
+import (
+	"fmt"
+	"math"
+	"testing"
+
+	"github.com/gpt2wgpu/gpt2wgpu/gpu"
+	"github.com/gpt2wgpu/gpt2wgpu/gpu/gputest"
+	"github.com/gpt2wgpu/gpt2wgpu/gpu/op"
+	"github.com/gpt2wgpu/gpt2wgpu/gpu/ref"
+)
+
+// classifierCase runs one shape with R rows of logits a chunk, backward or evaluation, and compares with the reference.
+func classifierCase(t *testing.T, N, C, V, R int, backward bool) {
+	const sx, sw = 1, 0.25 // logits of deviation sw sqrt(C)
+	Vp := (V + 63) / 64 * 64
+	scale := float32(1) / float32(3*N)
+	x, wte, dwte := gputest.Rand(1, N*C, sx), gputest.Rand(2, V*C, sw), gputest.Rand(3, V*C, 0.01)
+	targets := gputest.Tokens(4, N, V)
+	targets[N-1] = uint32(V - 1)
+	losses, dx, dw := make([]float64, N), make([]float64, N*C), append([]float64(nil), dwte...)
+	ref.Classifier(losses, dx, dw, x, wte, targets, float64(scale), N, C, V)
+
+	c := gputest.New(t)
+	garbage := gputest.Rand(5, R*Vp, 100) // what the scratch held before; finite
+	cl := op.Classifier{
+		Losses: c.Out("losses", N), X: c.In("x", x, N, C), WTE: c.In("wte", wte, V, C), Targets: c.InU32("targets", targets, N),
+		Logits: c.InOut("logits", garbage, R, Vp), Scale: scale,
+	}
+	if backward {
+		cl.DX, cl.DWTE = c.Out("dx", N, C), c.InOut("dwte", dwte, V, C)
+	}
+	c.Run(func(p *gpu.Program) { cl.AddTo(p) })
+	// A logit is off by C terms of size sx sw, exp by 8 eps more; a loss is a difference of two, after a sum of V exps by
+	// threads and tree.
+	logit := 2*float64(C)*sx*sw + 8
+	c.Check(cl.Losses, losses, gputest.Tolerance{Terms: 1, Scale: logit + float64(V)/256 + 8})
+	if !backward {
+		return
+	}
+	// A row of dlogits sums to at most 2 scale in absolute value, with logit's relative error, and meets |wte| <= 4 sw.
+	c.Check(cl.DX, dx, gputest.Tolerance{Terms: 1, Scale: 2 * float64(scale) * (logit + 8) * 4 * sw})
+	// A column's dlogits sum to about scale N/V, or scale in one row that is sure of it, and meet |x| <= 4 sx.
+	c.Check(cl.DWTE, dw, gputest.Tolerance{Terms: 1, Scale: max(1, float64(N)/float64(V)) * float64(scale) * (logit + 8) * 4 * sx})
+	got := c.Got(cl.Logits)
+	last := (N-1)%R + 1
+	for n := range last {
+		for v := V; v < Vp; v++ {
+			if got[n*Vp+v] != 0 {
+				t.Fatalf("dlogits row %d: padding column %d is %v, want 0", n, v, got[n*Vp+v])
+			}
+		}
+	}
+}
+
+func TestClassifier(t *testing.T) {
+	shapes := []struct{ N, C, V, R int }{
+		{1, 4, 5, 1}, {3, 8, 5, 64}, {63, 12, 64, 64}, {64, 4, 257, 64}, {65, 20, 257, 64}, {129, 8, 65, 128},
+		{7, 64, 1030, 7}, {200, 16, 63, 64},
+	}
+	for _, d := range shapes {
+		for _, backward := range []bool{true, false} {
+			t.Run(fmt.Sprintf("N=%d,C=%d,V=%d,R=%d,backward=%v", d.N, d.C, d.V, d.R, backward), func(t *testing.T) {
+				classifierCase(t, d.N, d.C, d.V, d.R, backward)
+			})
+		}
+	}
+}
+
+// TestClassifierWindows takes the vocabulary in windows of 128, 128 and 1 rows.
+func TestClassifierWindows(t *testing.T) {
+	dev := gputest.Device(t)
+	old := dev.Limits.MaxBindingSize
+	defer func() { dev.Limits.MaxBindingSize = old }()
+	dev.Limits.MaxBindingSize = 84 << 10
+	for _, backward := range []bool{true, false} {
+		t.Run(fmt.Sprintf("backward=%v", backward), func(t *testing.T) { classifierCase(t, 65, 128, 257, 64, backward) })
+	}
+}
+
+// TestClassifierGPT2Vocabulary walks rows of GPT-2's own length: large logits, so that a single wrong column shows.
+func TestClassifierGPT2Vocabulary(t *testing.T) {
+	classifierCase(t, 2, 4, 50257, 2, true)
+}
+
+// TestClassifierLargeLogits: exp of the raw logits would overflow.
+func TestClassifierLargeLogits(t *testing.T) {
+	const N, C, V = 2, 4, 300
+	x, wte := make([]float64, N*C), make([]float64, V*C)
+	for i := range x {
+		x[i] = 100
+	}
+	for v := range V {
+		wte[v*C] = float64(v - 150) // logits 100 (v-150)
+	}
+	targets := []uint32{299, 0}
+	losses, dx, dw := make([]float64, N), make([]float64, N*C), make([]float64, V*C)
+	ref.Classifier(losses, dx, dw, x, wte, targets, 0.5, N, C, V)
+	c := gputest.New(t)
+	cl := op.Classifier{
+		Losses: c.Out("losses", N), DX: c.Out("dx", N, C), DWTE: c.InOut("dwte", make([]float64, V*C), V, C),
+		X: c.In("x", x, N, C), WTE: c.In("wte", wte, V, C), Targets: c.InU32("targets", targets, N),
+		Logits: c.Out("logits", N, 320), Scale: 0.5,
+	}
+	c.Run(func(p *gpu.Program) { cl.AddTo(p) })
+	c.Check(cl.Losses, losses, gputest.Tolerance{Terms: 1, Scale: 1})
+	c.Check(cl.DX, dx, gputest.Tolerance{Terms: 1, Scale: 150})
+	c.Check(cl.DWTE, dw, gputest.Tolerance{Terms: 1, Scale: 100})
+}
+
+func TestLogitsShape(t *testing.T) {
+	small, large := gpu.DefaultLimits(), gpu.DefaultLimits()
+	small.MaxBindingSize = 20 << 20
+	for _, c := range []struct {
+		limits   gpu.Limits
+		n, v     int
+		r, vp    int
+		describe string
+	}{
+		{large, 1, 257, 1, 320, "one row"},
+		{large, 100, 50257, 100, 50304, "all rows fit"},
+		{large, 4096, 50257, 320, 50304, "64 MiB"},
+		{large, 1024, 50257, 256, 50304, "four even chunks"},
+		{small, 1024, 50257, 64, 50304, "the binding limit"},
+		{large, 100000, 64, 100000, 64, "bytes as vocabulary"},
+	} {
+		d := gpu.Plan(gpu.AdapterInfo{Limits: c.limits})
+		if r, vp := op.LogitsShape(d, c.n, c.v); r != c.r || vp != c.vp {
+			t.Errorf("%s: LogitsShape(%d,%d) = %d,%d, want %d,%d", c.describe, c.n, c.v, r, vp, c.r, c.vp)
+		}
+	}
+}
+
+func TestMeanLoss(t *testing.T) {
+	for _, n := range []int{1, 255, 256, 257, 1000, 65537} {
+		t.Run(fmt.Sprintf("N=%d", n), func(t *testing.T) {
+			losses, start := gputest.Rand(1, n, 3), 0.5
+			want := start
+			for _, l := range losses {
+				want += l / 64
+			}
+			c := gputest.New(t)
+			ml := op.MeanLoss{Out: c.InOut("out", []float64{start}, 1), Losses: c.In("losses", losses, n), Scale: 1.0 / 64}
+			c.Run(func(p *gpu.Program) { ml.AddTo(p) })
+			// n/256 + 8 roundings of sums no larger than their own deviation
+			c.Check(ml.Out, []float64{want}, gputest.Tolerance{Terms: n/256 + 9, Scale: 3 * math.Sqrt(256) / 64})
+		})
+	}
+}
