@@ -1,0 +1,18 @@
+// Package data turns text into the batches that training reads: tokenizers, corpora, token shards and the loader. It
+// knows nothing of GPUs or models and imports no other package of this program.
+//
+// A [Tokenizer] maps text to ids and back. A [Corpus], made by [Open], is a read-only sequence of tokens in one or more
+// shards: a text encoded at start, or token files (.npy as NumPy writes them, .bin as llm.c does) mapped into memory, so
+// that a hundred gigabytes open in a blink. A [Loader] walks a corpus in the reference document's order and hands out
+// batches of B*T inputs and targets; its [State] is a few numbers that a checkpoint keeps, and [Loader.Seek] goes on
+// from there with exactly the batches that an uninterrupted run would have seen.
+//
+// Tokens are uint16 on disk and in memory, two bytes each, little endian: every vocabulary here has fewer than 65,536
+// ids.
+//
+// Errors: every function that can fail returns an error of one line that says what failed, where (file and offset),
+// what was found and what was wanted, and ends in "hint: ..." with the remedy. Nothing panics, whatever a file holds.
+// Errors of the operating system are wrapped, so errors.Is(err, fs.ErrNotExist) works.
+//
+// Package train and the commands import it.
+package data
