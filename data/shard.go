@@ -1,0 +1,221 @@
+package data
+
+import (
+	"bytes"
+	"encoding/binary"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strconv"
+	"strings"
+
+	"github.com/edsrzf/mmap-go"
+)
+
+// A shard is one file of tokens or one text.
+type shard struct {
+	name string // for messages: the file, or the corpus' own name
+	raw  []byte // the tokens, uint16 little endian, two bytes each
+	at   int64  // where raw begins in the file, bytes
+	file *os.File
+	mem  mmap.MMap // the whole file; nil for tokens in memory
+}
+
+func (s *shard) len() int64 { return int64(len(s.raw) / 2) }
+
+func (s *shard) token(i int64) uint16 { return binary.LittleEndian.Uint16(s.raw[2*i:]) }
+
+func (s *shard) close() error {
+	if s.mem == nil {
+		return nil
+	}
+	err := s.mem.Unmap()
+	s.raw, s.mem = nil, nil
+	if e := s.file.Close(); err == nil {
+		err = e
+	}
+	return err
+}
+
+// firstOutside returns the index of the first of tokens begin to end (end not included) that is no id of a vocabulary of
+// that size, or -1.
+func (s *shard) firstOutside(begin, end int64, vocab int) int64 {
+	if vocab > 0xffff {
+		return -1
+	}
+	for i, raw := 0, s.raw[2*begin:2*end]; i+1 < len(raw); i += 2 {
+		if int(binary.LittleEndian.Uint16(raw[i:])) >= vocab {
+			return begin + int64(i/2)
+		}
+	}
+	return -1
+}
+
+// outside is the error for a token that is no id of the vocabulary.
+func (s *shard) outside(i int64, vocab int) error {
+	where := fmt.Sprintf("token %d", i)
+	if s.mem != nil {
+		where += fmt.Sprintf(" at byte %d", s.at+2*i)
+	}
+	hint := "--vocab-size 50257 for GPT-2 tokens, or --tokenizer bytes and a text for a small vocabulary"
+	if vocab >= gpt2Vocab {
+		hint = "the file was made with another tokenizer or is damaged; make it again with gpt2wgpu data tokenize"
+	}
+	return fmt.Errorf("%s: %s has id %d, want less than the vocabulary's %d; hint: %s", s.name, where, s.token(i), vocab, hint)
+}
+
+// openShard maps a token file: .npy or .bin by its extension. The header must be right and the size must fit it.
+func openShard(path string) (*shard, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, fmt.Errorf("shard: %w; hint: check the path", err)
+	}
+	s, err := mapShard(path, f)
+	if err != nil {
+		f.Close()
+		return nil, err
+	}
+	return s, nil
+}
+
+func mapShard(path string, f *os.File) (*shard, error) {
+	info, err := f.Stat()
+	if err != nil {
+		return nil, fmt.Errorf("shard: %w; hint: check the path", err)
+	}
+	head := make([]byte, min(info.Size(), 64<<10))
+	if _, err := io.ReadFull(f, head); err != nil {
+		return nil, fmt.Errorf("shard %s: %w; hint: check the disk", path, err)
+	}
+	if len(head) == 0 {
+		return nil, fmt.Errorf("%s: the file is empty, want a shard of tokens; hint: make it again with gpt2wgpu data tokenize", path)
+	}
+	parse := parseBin
+	if filepath.Ext(path) == ".npy" {
+		parse = parseNPY
+	}
+	at, n, err := parse(head)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	if want := at + 2*n; info.Size() != want {
+		what := "truncated"
+		if info.Size() > want {
+			what = "too long"
+		}
+		return nil, fmt.Errorf("%s: %s: %d bytes, want %d (a header of %d and %d tokens of 2); hint: make or download the shard again",
+			path, what, info.Size(), want, at, n)
+	}
+	if n == 0 {
+		return nil, fmt.Errorf("%s: holds no tokens; hint: remove it", path)
+	}
+	mem, err := mmap.Map(f, mmap.RDONLY, 0)
+	if err != nil {
+		return nil, fmt.Errorf("%s: mapping %d bytes into memory: %w; hint: use smaller or fewer shards", path, info.Size(), err)
+	}
+	return &shard{name: path, raw: mem[at : at+2*n : at+2*n], at: at, file: f, mem: mem}, nil
+}
+
+// llm.c's headers are 256 int32; the first says what the file is.
+const (
+	binHeader     = 1024
+	binShard      = 20240520 // tokens, uint16
+	binShardLlama = 20240801 // tokens, uint32
+	binEval       = 20240522 // multiple choice (HellaSwag, MMLU)
+	binModel      = 20240326
+)
+
+// parseBin reads the header of an llm.c token shard: where the tokens begin, in bytes, and how many there are.
+func parseBin(head []byte) (at, n int64, err error) {
+	word := func(i int) int64 { return int64(int32(binary.LittleEndian.Uint32(head[4*i:]))) }
+	if len(head) >= 4 {
+		switch word(0) {
+		case binShardLlama:
+			return 0, 0, fmt.Errorf("byte 0: magic %d is a shard of 4-byte Llama tokens, want %d (2-byte GPT-2 tokens); hint: tokenize the text with gpt2wgpu data tokenize", word(0), binShard)
+		case binEval:
+			return 0, 0, fmt.Errorf("byte 0: magic %d is a HellaSwag file, want %d (tokens); hint: give it to --hellaswag", word(0), binShard)
+		case binModel:
+			return 0, 0, fmt.Errorf("byte 0: magic %d is a model, want %d (tokens); hint: give it to --init or --model", word(0), binShard)
+		}
+	}
+	if len(head) < binHeader || word(0) != binShard {
+		got := "no header"
+		if len(head) >= 4 {
+			got = fmt.Sprintf("magic %d", word(0))
+		}
+		return 0, 0, fmt.Errorf("byte 0: %s, want llm.c's %d; hint: .bin files without a header (nanoGPT's) aren't read; make shards from the text with gpt2wgpu data tokenize",
+			got, binShard)
+	}
+	if word(1) != 1 {
+		return 0, 0, fmt.Errorf("byte 4: version %d, want 1; hint: make the shard again with gpt2wgpu data tokenize", word(1))
+	}
+	if word(2) < 0 {
+		return 0, 0, fmt.Errorf("byte 8: %d tokens, want 0 or more; hint: make or download the shard again", word(2))
+	}
+	return binHeader, word(2), nil
+}
+
+// binHead is the header that parseBin reads, for n tokens.
+func binHead(n int64) []byte {
+	head := make([]byte, binHeader)
+	for i, v := range []uint32{binShard, 1, uint32(n)} {
+		binary.LittleEndian.PutUint32(head[4*i:], v)
+	}
+	return head
+}
+
+var (
+	npyMagic   = []byte("\x93NUMPY")
+	npyDescr   = regexp.MustCompile(`'descr':\s*'([^']*)'`)
+	npyFortran = regexp.MustCompile(`'fortran_order':\s*(True|False)`)
+	npyShape   = regexp.MustCompile(`'shape':\s*\(([^)]*)\)`)
+)
+
+// parseNPY reads the header of a NumPy file of versions 1 to 3: where the tokens begin, in bytes, and how many there are.
+// The header is parsed here and not by npyio, which reads values and doesn't say where they begin.
+func parseNPY(head []byte) (at, n int64, err error) {
+	const again = "make the shard again with gpt2wgpu data tokenize, or with np.save of a 1-D np.uint16 array"
+	if len(head) < 12 || !bytes.HasPrefix(head, npyMagic) {
+		return 0, 0, fmt.Errorf("byte 0: not a NumPy file: starts with %q, want %q; hint: %s", head[:min(len(head), 6)], npyMagic, again)
+	}
+	size := int64(binary.LittleEndian.Uint16(head[8:]))
+	at = 10
+	switch head[6] {
+	case 1:
+	case 2, 3:
+		size, at = int64(binary.LittleEndian.Uint32(head[8:])), 12
+	default:
+		return 0, 0, fmt.Errorf("byte 6: NumPy format version %d, want 1 to 3; hint: %s", head[6], again)
+	}
+	if at+size > int64(len(head)) {
+		return 0, 0, fmt.Errorf("byte 8: the header takes %d bytes, but %d are there; hint: the file is truncated or damaged: %s", size, int64(len(head))-at, again)
+	}
+	dict := head[at : at+size]
+	descr, fortran, shape := npyDescr.FindSubmatch(dict), npyFortran.FindSubmatch(dict), npyShape.FindSubmatch(dict)
+	if descr == nil || fortran == nil || shape == nil {
+		return 0, 0, fmt.Errorf("byte %d: header %.80q, want descr, fortran_order and shape; hint: %s", at, dict, again)
+	}
+	if string(descr[1]) != "<u2" {
+		return 0, 0, fmt.Errorf("byte %d: elements are '%s', want '<u2' (uint16); hint: %s", at, descr[1], again)
+	}
+	dims := strings.Split(strings.TrimSuffix(strings.TrimSpace(string(shape[1])), ","), ",")
+	n, err = strconv.ParseInt(strings.TrimSuffix(strings.TrimSpace(dims[0]), "L"), 10, 64)
+	if err != nil || len(dims) != 1 || n < 0 || n > 1<<46 {
+		return 0, 0, fmt.Errorf("byte %d: shape (%s), want (N,); hint: %s", at, shape[1], again)
+	}
+	return at + size, n, nil
+}
+
+// npyHead is the header that np.save writes for n uint16, byte for byte: padded with blanks so that the data begin at a
+// multiple of 64, with room for the shape to grow to 21 digits.
+func npyHead(n int64) []byte {
+	dict := fmt.Sprintf("{'descr': '<u2', 'fortran_order': False, 'shape': (%d,), }", n)
+	dict += strings.Repeat(" ", 21-len(strconv.FormatInt(n, 10)))
+	size := (10 + len(dict) + 1 + 63) / 64 * 64
+	dict += strings.Repeat(" ", size-10-len(dict)-1) + "\n"
+	head := append([]byte{}, npyMagic...)
+	head = append(head, 1, 0, byte(len(dict)), byte(len(dict)>>8))
+	return append(head, dict...)
+}
