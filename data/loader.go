@@ -1,44 +1,89 @@
 package data
 
-import "fmt"
+import (
+	"fmt"
+	"sort"
+)
 
 // Loader walks a corpus in the reference document's order (build-nanogpt's DataLoaderLite): consecutive windows of
 // B*T*ranks tokens of a shard, of which rank r takes the r-th B*T; the next shard when the window behind would not fit,
 // targets included (the tail is dropped); the first shard again after the last. All ranks change shards at the same
-// step, so R ranks of B sequences see what one rank of R*B sequences sees.
+// step, so R ranks of B sequences see what one rank of R*B sequences sees. A shard too short for one window is passed
+// over.
 //
-// A shard too short for one window is passed over. A Loader is for one goroutine; any number of loaders may share a
-// corpus.
+// With [Shuffled] the unit is a row of T tokens instead: every epoch goes once through all rows of all shards, in an
+// order drawn anew from the seed and the epoch's number.
+//
+// Batches of mapped shards are read one ahead, in the background, so that a disk's latency hides behind the step; what
+// Next returns is the same with or without. A Loader is for one goroutine; any number of loaders may share a corpus.
 type Loader struct {
 	c      *Corpus
 	B, T   int
 	rank   int
-	window int64 // B*T*ranks tokens
+	window int64 // B*T*ranks tokens: what one step takes
 	first  int   // the first shard that holds a window
 	state  State
+
+	shuffle  bool
+	rows     int64   // shuffled: rows of T tokens in the corpus
+	rowsUpTo []int64 // shuffled: rows in shards 0 to i
+	order    permutation
+	orderOf  int64 // the epoch that order is for
+
+	readAhead bool
+	ahead     chan batch // holds or will hold the batch at state; nil if none was begun
+	spare     batch      // its memory
 }
 
-// State is where a loader stands, the same for all ranks: the next window begins at token Offset of shard Shard.
-type State struct {
-	Epoch  int64 `json:"epoch"`            // how often the corpus was gone through
-	Shard  int   `json:"shard"`            // index in the order of names
-	Offset int64 `json:"offset"`           // tokens from the shard's start
-	Tokens int64 `json:"tokens,omitempty"` // of the whole corpus, to recognise another one; 0: unknown
+type batch struct {
+	x, y []uint32
+	err  error
 }
+
+// State is where a loader stands, the same for all ranks: in the document's order the next window begins at token Offset
+// of shard Shard; shuffled, Rows rows of this epoch are done.
+type State struct {
+	Epoch  int64  `json:"epoch"`             // how often the corpus was gone through
+	Shard  int    `json:"shard"`             // index in the order of names
+	Offset int64  `json:"offset"`            // tokens from the shard's start
+	Tokens int64  `json:"tokens,omitempty"`  // of the whole corpus, to recognise another one; 0: unknown
+	Rows   int64  `json:"rows,omitempty"`    // shuffled: rows handed out, all ranks together
+	SeqLen int    `json:"seq_len,omitempty"` // shuffled: T, which cuts the corpus into rows; 0: not shuffled
+	Seed   uint64 `json:"seed,omitempty"`    // shuffled: the seed of the order
+}
+
+// LoaderOption adjusts [NewLoader].
+type LoaderOption func(*Loader)
+
+// Shuffled visits rows of T tokens in an order drawn from seed and epoch. It takes no memory, however large the corpus.
+func Shuffled(seed uint64) LoaderOption {
+	return func(l *Loader) { l.shuffle, l.state.Seed = true, seed }
+}
+
+// ReadAhead says whether to read the next batch in the background. The default is to do so for mapped shards alone:
+// tokens in memory are copied in microseconds.
+func ReadAhead(on bool) LoaderOption { return func(l *Loader) { l.readAhead = on } }
 
 // NewLoader returns a loader at the start of c that makes batches of B sequences of T tokens for one of ranks processes.
 // It fails if no shard has the B*T*ranks+1 tokens that one step takes.
-func NewLoader(c *Corpus, B, T, rank, ranks int) (*Loader, error) {
+func NewLoader(c *Corpus, B, T, rank, ranks int, opts ...LoaderOption) (*Loader, error) {
 	if c.err != nil {
 		return nil, c.err
 	}
-	if B < 1 || T < 1 {
-		return nil, fmt.Errorf("loader: B=%d T=%d, want both at least 1; hint: --batch-size and --seq-len", B, T)
+	const most = 1 << 40 // B*T*ranks, far from overflow
+	if B < 1 || T < 1 || B > most/T {
+		return nil, fmt.Errorf("loader: B=%d T=%d, want both at least 1 and their product below 2^40; hint: --batch-size and --seq-len", B, T)
 	}
-	if ranks < 1 || rank < 0 || rank >= ranks {
+	if ranks < 1 || rank < 0 || rank >= ranks || ranks > most/(B*T) {
 		return nil, fmt.Errorf("loader: rank %d of %d, want 0 <= rank < ranks; hint: check how the processes were started", rank, ranks)
 	}
 	l := &Loader{c: c, B: B, T: T, rank: rank, window: int64(B) * int64(T) * int64(ranks), first: -1}
+	for _, s := range c.shards {
+		l.readAhead = l.readAhead || s.mem != nil
+	}
+	for _, f := range opts {
+		f(l)
+	}
 	longest, short := int64(0), 0
 	for i, s := range c.shards {
 		longest = max(longest, s.len())
@@ -47,16 +92,22 @@ func NewLoader(c *Corpus, B, T, rank, ranks int) (*Loader, error) {
 		} else if l.first < 0 {
 			l.first = i
 		}
+		l.rows += max(s.len()-1, 0) / int64(T)
+		l.rowsUpTo = append(l.rowsUpTo, l.rows)
 	}
-	if l.first < 0 {
+	enough := l.first >= 0
+	if l.shuffle {
+		enough = l.rows*int64(T) >= l.window
+	}
+	if !enough {
 		what := fmt.Sprintf("%d tokens", c.total)
-		if len(c.shards) > 1 {
+		if len(c.shards) > 1 && !l.shuffle {
 			what = fmt.Sprintf("%d tokens in its longest shard", longest)
 		}
 		return nil, fmt.Errorf("%s: %s, want at least %d (B=%d times T=%d times %d ranks, and one more as the last target); hint: smaller --batch-size or --seq-len, or a longer text",
 			c.name, what, l.window+1, B, T, ranks)
 	}
-	if short > 0 {
+	if short > 0 && !l.shuffle {
 		c.log.Warn("some shards are shorter than one batch and are passed over", "shards", short, "of", len(c.shards), "tokens_wanted", l.window+1)
 	}
 	l.Reset()
@@ -69,21 +120,93 @@ func (l *Loader) fits(shard int, offset int64) bool {
 }
 
 // Next fills x with the next B*T inputs, row by row, and y with their targets: the tokens one further on.
-// On an error (an id outside the vocabulary, a file that changed) the loader stays where it is.
+// On an error (an id outside the vocabulary, a file that changed, a closed corpus) the loader stays where it is.
 func (l *Loader) Next(x, y []uint32) error {
 	n := l.B * l.T
 	if len(x) != n || len(y) != n {
 		return fmt.Errorf("loader: x has %d elements and y %d, want B*T = %d; hint: this is a bug in the caller", len(x), len(y), n)
 	}
-	if err := l.c.read(l.state.Shard, l.state.Offset+int64(l.rank)*int64(n), x, y); err != nil {
+	if l.ahead != nil {
+		b := <-l.ahead
+		l.ahead = nil
+		if b.err != nil {
+			return b.err
+		}
+		copy(x, b.x)
+		copy(y, b.y)
+	} else if err := l.read(l.state, x, y); err != nil {
 		return err
 	}
 	l.state = l.after(l.state)
+	if l.readAhead {
+		l.begin()
+	}
 	return nil
+}
+
+// begin starts reading the batch at l.state. The goroutine ends by itself, whether or not anybody waits for it.
+func (l *Loader) begin() {
+	if l.spare.x == nil {
+		l.spare = batch{x: make([]uint32, l.B*l.T), y: make([]uint32, l.B*l.T)}
+	}
+	l.useOrder(l.state.Epoch) // here, so that the goroutine changes nothing of l
+	b, s, ahead := l.spare, l.state, make(chan batch, 1)
+	go func() {
+		b.err = l.read(s, b.x, b.y)
+		ahead <- b
+	}()
+	l.ahead = ahead
+}
+
+// settle waits for a batch that is being read and drops it.
+func (l *Loader) settle() {
+	if l.ahead != nil {
+		<-l.ahead
+		l.ahead = nil
+	}
+}
+
+// Close waits for a read in the background. A loader needs no Close unless its end must be known.
+func (l *Loader) Close() error {
+	l.settle()
+	return nil
+}
+
+// read reads the batch at s for this rank.
+func (l *Loader) read(s State, x, y []uint32) error {
+	if !l.shuffle {
+		return l.c.read(s.Shard, s.Offset+int64(l.rank)*int64(l.B)*int64(l.T), x, y)
+	}
+	l.useOrder(s.Epoch)
+	for b := range l.B {
+		row := l.order.at(s.Rows + int64(l.rank)*int64(l.B) + int64(b))
+		i := sort.Search(len(l.rowsUpTo), func(i int) bool { return l.rowsUpTo[i] > row })
+		if i > 0 {
+			row -= l.rowsUpTo[i-1]
+		}
+		if err := l.c.read(i, row*int64(l.T), x[b*l.T:(b+1)*l.T], y[b*l.T:(b+1)*l.T]); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (l *Loader) useOrder(epoch int64) {
+	if l.shuffle && (l.order.n == 0 || l.orderOf != epoch) {
+		l.order, l.orderOf = newPermutation(l.rows, l.state.Seed, uint64(epoch)), epoch
+	}
 }
 
 // after returns the state one window on.
 func (l *Loader) after(s State) State {
+	if l.shuffle {
+		step := l.window / int64(l.T)
+		if s.Rows += step; s.Rows+step > l.rows {
+			s.Rows = 0
+			s.Epoch++
+		}
+		return s
+	}
 	s.Offset += l.window
 	for !l.fits(s.Shard, s.Offset) {
 		s.Offset = 0
@@ -103,14 +226,32 @@ func (l *Loader) Batches() int64 { return l.c.total / (int64(l.B) * int64(l.T)) 
 func (l *Loader) State() State { return l.state }
 
 // Reset goes back to the start, for validation on the same batches every time.
-func (l *Loader) Reset() { l.state = State{Shard: l.first, Tokens: l.c.total} }
+func (l *Loader) Reset() {
+	l.settle()
+	s := State{Tokens: l.c.total}
+	if l.shuffle {
+		s.SeqLen, s.Seed = l.T, l.state.Seed
+	} else {
+		s.Shard = l.first
+	}
+	l.state = s
+}
 
-// Seek goes to a state saved before. B and the number of ranks may have changed since; the corpus may not. It fails, and
-// stays where it is, if the state isn't one of this corpus.
+// Seek goes to a state saved before. B and the number of ranks may have changed since, the corpus may not, nor the seed
+// and T of a shuffled order. It fails, and stays where it is, if the state isn't one of this corpus. The zero State is
+// the start.
 func (l *Loader) Seek(s State) error {
+	if s == (State{}) {
+		l.Reset()
+		return nil
+	}
 	const hint = "hint: resume with the same --data as before"
 	if s.Tokens != 0 && s.Tokens != l.c.total {
 		return fmt.Errorf("%s: has %d tokens, but the saved position is from a corpus of %d; %s", l.c.name, l.c.total, s.Tokens, hint)
+	}
+	if l.shuffle != (s.SeqLen != 0) {
+		return fmt.Errorf("%s: the saved position is of a shuffled order: %v, this loader's: %v; hint: resume with the order of before",
+			l.c.name, s.SeqLen != 0, l.shuffle)
 	}
 	if s.Epoch < 0 || s.Shard < 0 || s.Shard >= len(l.c.shards) {
 		return fmt.Errorf("%s: saved position epoch %d, shard %d, want shards 0 to %d; %s", l.c.name, s.Epoch, s.Shard, len(l.c.shards)-1, hint)
@@ -118,11 +259,67 @@ func (l *Loader) Seek(s State) error {
 	if n := l.c.shards[s.Shard].len(); s.Offset < 0 || s.Offset > n {
 		return fmt.Errorf("%s: saved position is token %d of shard %d, which has %d; %s", l.c.name, s.Offset, s.Shard, n, hint)
 	}
+	if s.Rows < 0 || s.Rows > l.rows {
+		return fmt.Errorf("%s: saved position is row %d, want 0 to %d; %s", l.c.name, s.Rows, l.rows, hint)
+	}
+	if l.shuffle && (s.SeqLen != l.T || s.Seed != l.state.Seed) {
+		return fmt.Errorf("%s: saved position is of rows of %d tokens in the order of seed %d, this loader's of %d and seed %d; hint: resume with the same --seq-len and --seed",
+			l.c.name, s.SeqLen, s.Seed, l.T, l.state.Seed)
+	}
 	s.Tokens = l.c.total
-	if !l.fits(s.Shard, s.Offset) { // a longer batch than when the state was saved
+	// A longer step than when the state was saved may not fit any more: then what is left is dropped, as a tail is.
+	if l.shuffle && s.Rows+l.window/int64(l.T) > l.rows {
+		s.Rows = 0
+		s.Epoch++
+	} else if !l.shuffle && !l.fits(s.Shard, s.Offset) {
 		s.Offset -= l.window
 		s = l.after(s)
 	}
+	l.settle()
 	l.state = s
 	return nil
+}
+
+// permutation is an order of 0 to n-1 that is computed where it is needed: a Feistel network over the smallest even
+// number of bits that holds n, walked on until it lands below n (at most 4 steps on average).
+type permutation struct {
+	n    int64
+	half uint // bits of each half
+	keys [6]uint64
+}
+
+func newPermutation(n int64, seed, epoch uint64) permutation {
+	p := permutation{n: n, half: 1}
+	for int64(1)<<(2*p.half) < n {
+		p.half++
+	}
+	k := mix(mix(seed) + epoch)
+	for i := range p.keys {
+		k = mix(k + uint64(i))
+		p.keys[i] = k
+	}
+	return p
+}
+
+// at returns the i-th element, 0 <= i < n.
+func (p *permutation) at(i int64) int64 {
+	mask := uint64(1)<<p.half - 1
+	v := uint64(i)
+	for {
+		a, b := v>>p.half, v&mask
+		for _, k := range p.keys {
+			a, b = b, a^mix(b+k)&mask
+		}
+		if v = a<<p.half | b; v < uint64(p.n) {
+			return int64(v)
+		}
+	}
+}
+
+// mix is the output function of SplitMix64.
+func mix(z uint64) uint64 {
+	z += 0x9e3779b97f4a7c15
+	z = (z ^ z>>30) * 0xbf58476d1ce4e5b9
+	z = (z ^ z>>27) * 0x94d049bb133111eb
+	return z ^ z>>31
 }

@@ -2,6 +2,8 @@ package data
 
 import (
 	"encoding/json"
+	"errors"
+	"fmt"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -205,6 +207,172 @@ func TestLateAlien(t *testing.T) {
 	}
 	if err == nil || batches != 8 || !strings.Contains(err.Error(), "token 77 at byte 1178 has id 600") {
 		t.Errorf("after %d batches: %v", batches, err)
+	}
+}
+
+// TestReadAhead: batches, states and errors are the same whether read ahead or not, across Seek and Reset.
+func TestReadAhead(t *testing.T) {
+	dir := t.TempDir()
+	for i := range 3 {
+		write(t, filepath.Join(dir, fmt.Sprintf("x_%d.npy", i)), npyFile(count(100*i, 40+i)...))
+	}
+	c := mustOpen(t, dir, nil, 0)
+	for _, opts := range [][]LoaderOption{nil, {Shuffled(7)}} {
+		plain, err := NewLoader(c, 2, 4, 0, 1, append(opts, ReadAhead(false))...)
+		if err != nil {
+			t.Fatal(err)
+		}
+		ahead, err := NewLoader(c, 2, 4, 0, 1, opts...)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !ahead.readAhead {
+			t.Error("mapped shards aren't read ahead")
+		}
+		var saved State
+		for step := range 60 {
+			switch step {
+			case 20:
+				saved = ahead.State()
+			case 35:
+				if err := errors.Join(plain.Seek(saved), ahead.Seek(saved)); err != nil {
+					t.Fatal(err)
+				}
+			case 50:
+				plain.Reset()
+				ahead.Reset()
+			}
+			want, _ := nextAny(t, plain)
+			if got, _ := nextAny(t, ahead); !slices.Equal(got, want) || ahead.State() != plain.State() {
+				t.Fatalf("step %d: %v, want %v", step, got, want)
+			}
+		}
+		ahead.Close()
+		ahead.Close()
+	}
+	l := mustLoader(t, c, 2, 4, 0, 1)
+	nextAny(t, l)
+	c.Close() // with a read under way
+	var err error
+	for range 2 { // the batch read before Close may still come
+		err = l.Next(make([]uint32, 8), make([]uint32, 8))
+	}
+	if err == nil {
+		t.Error("Next on a closed corpus succeeds")
+	}
+}
+
+// nextAny is next for orders in which rows don't follow each other.
+func nextAny(t testing.TB, l *Loader) (x, y []uint32) {
+	t.Helper()
+	x, y = make([]uint32, l.B*l.T), make([]uint32, l.B*l.T)
+	if err := l.Next(x, y); err != nil {
+		t.Fatal(err)
+	}
+	return x, y
+}
+
+func TestShuffled(t *testing.T) {
+	c := FromShards("test", [][]uint16{count(0, 401), count(1000, 3), count(2000, 244)})
+	const T, rows = 4, 100 + 0 + 60
+	load := func(B, rank, ranks int, seed uint64) *Loader {
+		l, err := NewLoader(c, B, T, rank, ranks, Shuffled(seed))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return l
+	}
+	one := load(4, 0, 1, 1337)
+	var orders [][]uint32
+	for range 3 {
+		var order []uint32
+		for range rows / 4 {
+			x, y := nextAny(t, one)
+			for b := 0; b < 16; b += T {
+				for i := range T {
+					if x[b+i] != x[b]+uint32(i) || y[b+i] != x[b+i]+1 {
+						t.Fatalf("row %v %v isn't consecutive", x[b:b+T], y[b:b+T])
+					}
+				}
+				order = append(order, x[b])
+			}
+		}
+		orders = append(orders, order)
+	}
+	if s := one.State(); s.Epoch != 3 || s.Rows != 0 {
+		t.Errorf("after three epochs: %+v", s)
+	}
+	sorted := slices.Clone(orders[0])
+	slices.Sort(sorted)
+	if len(slices.Compact(slices.Clone(sorted))) != rows || slices.Equal(sorted, orders[0]) {
+		t.Errorf("an epoch doesn't visit each of %d rows once, shuffled", rows)
+	}
+	if slices.Equal(orders[0], orders[1]) || slices.Equal(orders[1], orders[2]) {
+		t.Error("two epochs have the same order")
+	}
+	again, other := load(4, 0, 1, 1337), load(4, 0, 1, 1338)
+	a, _ := nextAny(t, again)
+	b, _ := nextAny(t, other)
+	if a[0] != orders[0][0] || slices.Equal(a, b) {
+		t.Error("the order doesn't depend on the seed alone")
+	}
+
+	// Ranks split what one loader sees; a resumed loader goes on.
+	r0, r1 := load(2, 0, 2, 1337), load(2, 1, 2, 1337)
+	whole := load(4, 0, 1, 1337)
+	for step := range 90 {
+		want, _ := nextAny(t, whole)
+		x0, _ := nextAny(t, r0)
+		x1, _ := nextAny(t, r1)
+		if !slices.Equal(append(x0, x1...), want) || r0.State() != whole.State() || r1.State() != whole.State() {
+			t.Fatalf("step %d: ranks differ from one loader", step)
+		}
+		resumed := load(4, 0, 1, 1337)
+		if err := resumed.Seek(whole.State()); err != nil {
+			t.Fatal(err)
+		}
+		s := whole.State()
+		want, _ = nextAny(t, whole)
+		if got, _ := nextAny(t, resumed); !slices.Equal(got, want) {
+			t.Fatalf("step %d: a resumed loader differs", step)
+		}
+		if err := whole.Seek(s); err != nil {
+			t.Fatal(err)
+		}
+	}
+	plain := mustLoader(t, c, 4, T, 0, 1)
+	for _, err := range []error{plain.Seek(whole.State()), whole.Seek(plain.State()), other.Seek(whole.State())} {
+		if err == nil || !strings.Contains(err.Error(), "hint:") {
+			t.Errorf("a state of another order: %v", err)
+		}
+	}
+	if err := whole.Seek(State{}); err != nil || whole.State().SeqLen != T {
+		t.Errorf("the zero state: %v, %+v", err, whole.State())
+	}
+}
+
+func TestPermutation(t *testing.T) {
+	for _, n := range []int64{1, 2, 3, 4, 5, 16, 17, 1000, 4097} {
+		p := newPermutation(n, 1, 2)
+		seen := make([]bool, n)
+		for i := range n {
+			v := p.at(i)
+			if v < 0 || v >= n || seen[v] {
+				t.Fatalf("n=%d: at(%d) = %d, outside or a second time", n, i, v)
+			}
+			seen[v] = true
+		}
+	}
+	// Uniform enough: in 2000 permutations of 8, each element comes first about 250 times (5 sigma: 74).
+	var first [8]int
+	for seed := range uint64(2000) {
+		p := newPermutation(8, seed, 0)
+		first[p.at(0)]++
+	}
+	for v, n := range first {
+		if n < 250-74 || n > 250+74 {
+			t.Errorf("%d comes first %d times, want about 250: %v", v, n, first)
+		}
 	}
 }
 
