@@ -1,0 +1,361 @@
+package train
+
+import (
+	"errors"
+	"fmt"
+	"math"
+	"slices"
+	"strings"
+
+	"github.com/gpt2wgpu/gpt2wgpu/model/gpt2"
+)
+
+// Config is every setting of a training run, under the names of the command line's flags (n_layer is --n-layer). It is
+// what config.json holds, beside the fields of [Record].
+//
+// A zero in the model's shape means "as the weights of Init have it" and is allowed with such weights alone. SeqLen 0
+// means BlockSize and TotalBatchSize 0 means one micro-step on every rank; [Config.Resolved] writes them out.
+type Config struct {
+	// Model.
+	NLayer    int    `json:"n_layer"`    // L: transformer blocks
+	NHead     int    `json:"n_head"`     // NH: attention heads a block
+	NEmbd     int    `json:"n_embd"`     // C: channels
+	BlockSize int    `json:"block_size"` // longest context in tokens
+	VocabSize int    `json:"vocab_size"` // V: rows of the embedding
+	Init      string `json:"init"`       // scratch, or the weights to start from
+
+	// Data.
+	Data      string `json:"data"`      // what data.Open takes
+	ValData   string `json:"val_data"`  // empty: the validation shards of Data, if it has some
+	Tokenizer string `json:"tokenizer"` // gpt2 | bytes; empty with Init weights: theirs
+
+	// Batch.
+	BatchSize      int `json:"batch_size"`       // B: sequences of a micro-step
+	SeqLen         int `json:"seq_len"`          // T: tokens of a sequence
+	TotalBatchSize int `json:"total_batch_size"` // tokens of an optimizer step, all ranks together
+
+	// Optimizer.
+	Steps       int     `json:"steps"`
+	LR          float64 `json:"lr"` // the peak; see LearningRate
+	MinLR       float64 `json:"min_lr"`
+	WarmupSteps int     `json:"warmup_steps"`
+	Schedule    string  `json:"schedule"` // constant | cosine | linear | wsd
+	WeightDecay float64 `json:"weight_decay"`
+	Decay       string  `json:"decay"` // all | matrices: the parameters that WeightDecay touches
+	Beta1       float64 `json:"beta1"`
+	Beta2       float64 `json:"beta2"`
+	Eps         float64 `json:"eps"`
+	GradClip    float64 `json:"grad_clip"` // largest norm of all gradients together; 0: no clipping
+
+	// Numerics and memory.
+	DType     string `json:"dtype"` // f32 | bf16: storage of activations and of the matrices that kernels read
+	Seed      uint64 `json:"seed"`
+	Recompute string `json:"recompute"` // none | gelu | block: what the backward pass computes again instead of keeping
+
+	// Run. Every interval is in steps, 0 is never.
+	Out            string `json:"out"`        // the run's directory; empty: nothing is written
+	SaveEvery      int    `json:"save_every"` // beside the last step and an interrupt, which always save
+	Keep           int    `json:"keep"`       // newest checkpoints that stay; 0: all
+	ValEvery       int    `json:"val_every"`
+	ValSteps       int    `json:"val_steps"` // batches of B*T tokens a rank
+	HellaswagEvery int    `json:"hellaswag_every"`
+	Hellaswag      string `json:"hellaswag"` // file; empty: never measured
+	SampleEvery    int    `json:"sample_every"`
+	Device         string `json:"device"` // what gpu.Choose takes
+
+	// How this one invocation goes: not part of what a run is, so not in config.json.
+	Resume    bool `json:"-"` // continue the run in Out
+	StopAfter int  `json:"-"` // end after this many steps, as an interrupt would; 0: go on to Steps
+	Ranks     int  `json:"-"` // processes that share the batch; 0 is 1
+}
+
+// Record is config.json: the settings, resolved, and what they ran on.
+type Record struct {
+	Config
+	Version    string `json:"version"`     // of the program
+	DeviceName string `json:"device_name"` // as the driver says it
+}
+
+// Preset is a named set of settings.
+type Preset struct {
+	Name   string
+	Short  string // what it trains and how long that takes, for help
+	Config Config
+}
+
+// Presets are the values of --preset, in the order of help. The first is the default.
+var Presets = []Preset{
+	{"tiny", "a byte-level model on the embedded sample text: no network, about two minutes on two cores", tiny()},
+	{"first-steps", "the document's first run: 124M on Tiny Shakespeare, 50 steps of 4x32 tokens", firstSteps()},
+	{"gpt2-124m", "the document's whole recipe: 10 billion tokens of FineWeb-Edu", recipe(12, 12, 768, 16, 6e-4, 6e-5)},
+	// The same with the peak learning rates of GPT-3 (arXiv:2005.14165, table 2.1) for these sizes, and a micro-batch that
+	// shrinks as the activations grow.
+	{"gpt2-350m", "the recipe for 24 layers of 1024 channels", recipe(24, 16, 1024, 8, 3e-4, 3e-5)},
+	{"gpt2-774m", "the recipe for 36 layers of 1280 channels", recipe(36, 20, 1280, 4, 2.5e-4, 2.5e-5)},
+	{"gpt2-1558m", "the recipe for 48 layers of 1600 channels", recipe(48, 25, 1600, 2, 2e-4, 2e-5)},
+}
+
+// DefaultConfig is the preset tiny.
+func DefaultConfig() Config { return tiny() }
+
+// FindPreset returns the preset of that name. Error: there is none; it lists those there are.
+func FindPreset(name string) (Preset, error) {
+	var names []string
+	for _, p := range Presets {
+		if p.Name == name {
+			return p, nil
+		}
+		names = append(names, p.Name)
+	}
+	return Preset{}, fmt.Errorf("--preset is %q, no such preset; hint: %s", name, strings.Join(names, ", "))
+}
+
+func tiny() Config {
+	return Config{
+		NLayer: 4, NHead: 4, NEmbd: 128, BlockSize: 128, VocabSize: 256, Init: "scratch",
+		Data: "sample", Tokenizer: "bytes",
+		BatchSize: 8, SeqLen: 128,
+		Steps: 400, LR: 1e-3, MinLR: 1e-4, WarmupSteps: 20, Schedule: "cosine",
+		WeightDecay: 0.1, Decay: "matrices", Beta1: 0.9, Beta2: 0.95, Eps: 1e-8, GradClip: 1,
+		DType: "f32", Seed: 1337, Recompute: "none",
+		Keep: 3, ValSteps: 20, SampleEvery: 100, Device: "auto",
+	}
+}
+
+// firstSteps has PyTorch's defaults of AdamW and no schedule: what the document runs before it turns to the details.
+func firstSteps() Config {
+	return Config{
+		NLayer: 12, NHead: 12, NEmbd: 768, BlockSize: 1024, VocabSize: 50257, Init: "scratch",
+		Data: "shakespeare", Tokenizer: "gpt2",
+		BatchSize: 4, SeqLen: 32,
+		Steps: 50, LR: 3e-4, Schedule: "constant",
+		WeightDecay: 0.01, Decay: "all", Beta1: 0.9, Beta2: 0.999, Eps: 1e-8,
+		DType: "f32", Seed: 1337, Recompute: "none",
+		Keep: 3, ValSteps: 20, Device: "auto",
+	}
+}
+
+// recipe is the document's run on FineWeb-Edu for a model of that shape, B sequences a micro-step and those rates.
+// 19073 steps of 524288 tokens are one pass over the 10 billion.
+func recipe(layers, heads, channels, B int, lr, minLR float64) Config {
+	return Config{
+		NLayer: layers, NHead: heads, NEmbd: channels, BlockSize: 1024, VocabSize: 50304, Init: "scratch",
+		Data: "fineweb-edu", Tokenizer: "gpt2",
+		BatchSize: B, SeqLen: 1024, TotalBatchSize: 524288,
+		Steps: 19073, LR: lr, MinLR: minLR, WarmupSteps: 715, Schedule: "cosine",
+		WeightDecay: 0.1, Decay: "matrices", Beta1: 0.9, Beta2: 0.95, Eps: 1e-8, GradClip: 1,
+		DType: "bf16", Seed: 1337, Recompute: "none",
+		SaveEvery: 250, Keep: 3, ValEvery: 250, ValSteps: 20, HellaswagEvery: 250, SampleEvery: 250, Device: "auto",
+	}
+}
+
+func (c Config) ranks() int { return max(c.Ranks, 1) }
+
+// MicroTokens returns the tokens of one micro-step on all ranks together, B*T*ranks.
+func (c Config) MicroTokens() int {
+	if c.SeqLen == 0 {
+		c.SeqLen = c.BlockSize
+	}
+	return c.BatchSize * c.SeqLen * c.ranks()
+}
+
+// TokensPerStep returns the tokens of one optimizer step on all ranks together.
+func (c Config) TokensPerStep() int {
+	if c.TotalBatchSize == 0 {
+		return c.MicroTokens()
+	}
+	return c.TotalBatchSize
+}
+
+// AccumSteps returns the micro-steps of one optimizer step, whose gradients add up. c must be valid.
+func (c Config) AccumSteps() int { return c.TokensPerStep() / c.MicroTokens() }
+
+// Resolved returns c with SeqLen and TotalBatchSize written out where they were left to the other settings.
+func (c Config) Resolved() Config {
+	if c.SeqLen == 0 {
+		c.SeqLen = c.BlockSize
+	}
+	c.TotalBatchSize = c.TokensPerStep()
+	return c
+}
+
+// FromWeights reports whether the run starts from weights that have a shape of their own.
+func (c Config) FromWeights() bool { return c.Init != "scratch" }
+
+// The values of the settings that are words. Those listed as planned are understood and refused.
+var (
+	schedules  = words{flag: "--schedule", built: []string{"constant", "cosine", "linear", "wsd"}}
+	decays     = words{flag: "--decay", built: []string{"all", "matrices"}}
+	tokenizers = words{flag: "--tokenizer", built: []string{"gpt2", "bytes"}}
+	dtypes     = words{flag: "--dtype", built: []string{"f32"}, planned: []string{"bf16"}, instead: "float32 only in this version"}
+	recomputes = words{flag: "--recompute", built: []string{"none"}, planned: []string{"gelu", "block"}, instead: "every activation is kept in this version"}
+
+	vocabularies = map[string]int{"gpt2": 50257, "bytes": 256} // smallest --vocab-size of a tokenizer
+)
+
+type words struct {
+	flag           string
+	built, planned []string
+	instead        string
+}
+
+func (w words) check(got string) error {
+	switch {
+	case slices.Contains(w.built, got):
+		return nil
+	case slices.Contains(w.planned, got):
+		return fmt.Errorf("%s %s is not built yet: %s; hint: %s %s", w.flag, got, w.instead, w.flag, w.built[0])
+	}
+	all := append(slices.Clone(w.built), w.planned...)
+	return fmt.Errorf("%s is %q, no such value; hint: %s", w.flag, got, strings.Join(all, ", "))
+}
+
+// maxCount bounds every number of steps, sequences and the like, and maxStepTokens the tokens of a step, so that a run's
+// tokens fit in an int64.
+const (
+	maxCount      = 1 << 30
+	maxStepTokens = 1 << 32
+)
+
+// Validate reports everything that is wrong with c, joined: a line each, with the flag, what it is, what it may be, and
+// a hint. It reads no file; whether data and weights exist shows when they are opened.
+func (c Config) Validate() error {
+	var errs []error
+	add := func(err error) {
+		if err != nil {
+			errs = append(errs, err)
+		}
+	}
+	bad := func(format string, args ...any) { errs = append(errs, fmt.Errorf(format, args...)) }
+
+	for _, err := range c.shapeErrors() {
+		add(err)
+	}
+	if c.Init == "" {
+		bad(`--init is empty; hint: scratch, gpt2, a directory or a .bin file`)
+	}
+	if c.Data == "" {
+		bad("--data is empty; hint: sample, shakespeare, a .txt file, or a directory of shards")
+	}
+	if !c.FromWeights() || c.Tokenizer != "" {
+		add(tokenizers.check(c.Tokenizer))
+	}
+	if need := vocabularies[c.Tokenizer]; c.VocabSize > 0 && c.VocabSize < need {
+		bad("--vocab-size is %d, --tokenizer %s has %d ids; hint: --vocab-size %d", c.VocabSize, c.Tokenizer, need, need)
+	}
+
+	for _, f := range []struct {
+		flag     string
+		got, min int
+		hint     string
+	}{
+		{"--batch-size", c.BatchSize, 1, "sequences of a micro-step"},
+		{"--seq-len", c.SeqLen, 0, "tokens of a sequence; 0 is --block-size"},
+		{"--steps", c.Steps, 1, "optimizer steps of the whole run"},
+		{"--warmup-steps", c.WarmupSteps, 0, "0 starts at the full learning rate"},
+		{"--save-every", c.SaveEvery, 0, "0 saves at the end alone"},
+		{"--keep", c.Keep, 0, "0 keeps every checkpoint"},
+		{"--stop-after", c.StopAfter, 0, "0 goes on to --steps"},
+		{"--val-every", c.ValEvery, 0, "0 is never"},
+		{"--val-steps", c.ValSteps, 0, "batches of a validation"},
+		{"--hellaswag-every", c.HellaswagEvery, 0, "0 is never"},
+		{"--sample-every", c.SampleEvery, 0, "0 is never"},
+		{"ranks", c.Ranks, 0, "processes that share the batch"},
+	} {
+		if f.got < f.min || f.got > maxCount {
+			bad("%s is %d, want %d to %d; hint: %s", f.flag, f.got, f.min, maxCount, f.hint)
+		}
+	}
+	c.batchErrors(bad)
+	if c.ValEvery > 0 && c.ValSteps == 0 {
+		bad("--val-every is %d, but --val-steps is 0; hint: --val-steps 20, or --val-every 0", c.ValEvery)
+	}
+	if c.Hellaswag != "" {
+		bad("--hellaswag is not built yet; hint: leave it out")
+	}
+	if c.Resume && c.Out == "" {
+		bad("--resume needs the run's directory; hint: --out DIR")
+	}
+
+	add(schedules.check(c.Schedule))
+	add(decays.check(c.Decay))
+	add(dtypes.check(c.DType))
+	add(recomputes.check(c.Recompute))
+	for _, f := range []struct {
+		flag string
+		got  float64
+		ok   bool
+		want string
+		hint string
+	}{
+		{"--lr", c.LR, c.LR >= 0, "0 or more", "3e-4 suits most small models"},
+		{"--min-lr", c.MinLR, c.MinLR >= 0, "0 or more", "a tenth of --lr"},
+		{"--weight-decay", c.WeightDecay, c.WeightDecay >= 0, "0 or more", "0.1, or 0 for none"},
+		{"--beta1", c.Beta1, c.Beta1 >= 0 && c.Beta1 < 1, "at least 0 and below 1", "0.9"},
+		{"--beta2", c.Beta2, c.Beta2 >= 0 && c.Beta2 < 1, "at least 0 and below 1", "0.95 or 0.999"},
+		// Below the least normal float32 a GPU has 0, and a parameter without gradient gets 0/0.
+		{"--eps", c.Eps, c.Eps >= 0x1p-126, "1.2e-38 or more", "1e-8"},
+		{"--grad-clip", c.GradClip, c.GradClip >= 0, "0 or more", "1, or 0 for no clipping"},
+	} {
+		if !f.ok || math.IsInf(f.got, 0) || f.got > math.MaxFloat32 { // NaN is never ok
+			bad("%s is %v, want a number, %s; hint: %s", f.flag, f.got, f.want, f.hint)
+		}
+	}
+	if c.Schedule != "constant" && c.LR >= 0 && c.MinLR > c.LR {
+		bad("--min-lr is %v, above --lr %v; hint: --min-lr %.3g", c.MinLR, c.LR, c.LR/10)
+	}
+	return errors.Join(errs...)
+}
+
+// batchErrors checks B, T and the total against each other, once each is possible in itself.
+func (c Config) batchErrors(bad func(format string, args ...any)) {
+	if c.BlockSize > 0 && c.SeqLen > c.BlockSize {
+		bad("--seq-len is %d, longer than --block-size %d; hint: --block-size %d, or --seq-len %d", c.SeqLen, c.BlockSize, c.SeqLen, c.BlockSize)
+		return
+	}
+	r := c.Resolved()
+	for _, n := range []int{r.BatchSize, r.SeqLen, r.ranks()} {
+		if n < 1 || n > maxCount { // reported above, or T is still the weights' to say
+			return
+		}
+	}
+	if r.BatchSize > maxStepTokens/r.SeqLen/r.ranks() {
+		bad("--batch-size is %d sequences of %d tokens on %d ranks, want at most %d tokens; hint: --batch-size 8", r.BatchSize, r.SeqLen, r.ranks(), maxStepTokens)
+		return
+	}
+	if c.TotalBatchSize < 0 || c.TotalBatchSize > maxStepTokens {
+		bad("--total-batch-size is %d, want 0 to %d; hint: tokens of an optimizer step, 0 is one micro-step", c.TotalBatchSize, maxStepTokens)
+		return
+	}
+	if micro := c.MicroTokens(); c.TotalBatchSize%micro != 0 {
+		below := max(c.TotalBatchSize/micro*micro, micro)
+		bad("--total-batch-size is %d, want a multiple of the micro-step, %d (--batch-size %d x --seq-len %d x %d ranks); hint: --total-batch-size %d",
+			c.TotalBatchSize, micro, r.BatchSize, r.SeqLen, r.ranks(), below)
+	}
+}
+
+// shapeErrors checks the model's shape: each number, then, if all are possible, how they go together.
+func (c Config) shapeErrors() (errs []error) {
+	complete := true
+	for _, f := range []struct {
+		flag string
+		got  int
+	}{
+		{"--n-layer", c.NLayer}, {"--n-head", c.NHead}, {"--n-embd", c.NEmbd}, {"--block-size", c.BlockSize}, {"--vocab-size", c.VocabSize},
+	} {
+		if f.got < 1 {
+			complete = false
+		}
+		if f.got < 0 || f.got == 0 && !c.FromWeights() {
+			errs = append(errs, fmt.Errorf("%s is %d, want 1 or more; hint: GPT-2 124M has 12 layers, 12 heads, 768 channels, context 1024, vocabulary 50257",
+				f.flag, f.got))
+		}
+	}
+	if complete {
+		shape := gpt2.Config{NLayer: c.NLayer, NHead: c.NHead, NEmbd: c.NEmbd, BlockSize: c.BlockSize, VocabSize: c.VocabSize}
+		if err := shape.Validate(); err != nil {
+			errs = append(errs, err)
+		}
+	}
+	return errs
+}

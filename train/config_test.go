@@ -1,0 +1,194 @@
+package train
+
+import (
+	"encoding/json"
+	"math"
+	"reflect"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+func TestPresets(t *testing.T) {
+	for _, p := range Presets {
+		got, err := FindPreset(p.Name)
+		if err != nil || !cmp.Equal(got, p) {
+			t.Errorf("%s: FindPreset gives %v, %v", p.Name, got, err)
+		}
+		c := p.Config
+		c.DType = "f32" // bf16 is refused for now
+		if err := c.Validate(); err != nil {
+			t.Errorf("%s: %v", p.Name, err)
+		}
+	}
+	if DefaultConfig() != Presets[0].Config || Presets[0].Name != "tiny" {
+		t.Error("the default isn't the preset tiny")
+	}
+	if _, err := FindPreset("gpt2"); err == nil || !strings.Contains(err.Error(), "gpt2-124m, gpt2-350m") {
+		t.Errorf("FindPreset of an unknown name: %v", err)
+	}
+}
+
+// TestRecipe holds the numbers of the document, as build-nanogpt has them.
+func TestRecipe(t *testing.T) {
+	p, _ := FindPreset("gpt2-124m")
+	c := p.Config
+	if c.TokensPerStep() != 524288 || c.AccumSteps() != 32 || c.Steps*c.TokensPerStep() != 9999745024 {
+		t.Errorf("%d tokens a step in %d micro-steps", c.TokensPerStep(), c.AccumSteps())
+	}
+	if got, want := LearningRate(c, 0), 6e-4/715; math.Abs(got-want) > 1e-18 {
+		t.Errorf("first learning rate %v, want %v", got, want)
+	}
+	if c.MinLR != 6e-5 {
+		t.Errorf("min_lr %v, want 6e-5", c.MinLR)
+	}
+	p, _ = FindPreset("first-steps")
+	if c := p.Config; c.TokensPerStep() != 128 || c.AccumSteps() != 1 || LearningRate(c, 49) != 3e-4 {
+		t.Errorf("first-steps: %d tokens a step in %d micro-steps", c.TokensPerStep(), c.AccumSteps())
+	}
+}
+
+func TestDerived(t *testing.T) {
+	c := DefaultConfig()
+	c.SeqLen, c.Ranks = 0, 3
+	if c.MicroTokens() != 8*128*3 || c.TokensPerStep() != 8*128*3 || c.AccumSteps() != 1 {
+		t.Errorf("unset: %d, %d, %d", c.MicroTokens(), c.TokensPerStep(), c.AccumSteps())
+	}
+	r := c.Resolved()
+	if r.SeqLen != 128 || r.TotalBatchSize != 8*128*3 || r != r.Resolved() {
+		t.Errorf("resolved: T=%d, total %d", r.SeqLen, r.TotalBatchSize)
+	}
+	c.TotalBatchSize = 4 * 8 * 128 * 3
+	if c.AccumSteps() != 4 {
+		t.Errorf("%d micro-steps, want 4", c.AccumSteps())
+	}
+}
+
+func TestValidate(t *testing.T) {
+	for _, x := range []struct {
+		change func(c *Config)
+		want   []string // in one line
+	}{
+		{func(c *Config) { c.NLayer = 0 }, []string{"--n-layer is 0", "hint:"}},
+		{func(c *Config) { c.NHead = 3 }, []string{"--n-head", "--n-embd 132"}},
+		{func(c *Config) { c.NEmbd = -128 }, []string{"--n-embd", "-128"}},
+		{func(c *Config) { c.VocabSize = 1 << 40 }, []string{"--vocab-size"}},
+		{func(c *Config) { c.BlockSize = 0 }, []string{"--block-size"}},
+		{func(c *Config) { c.Init = "" }, []string{"--init"}},
+		{func(c *Config) { c.Data = "" }, []string{"--data"}},
+		{func(c *Config) { c.Tokenizer = "" }, []string{"--tokenizer", "gpt2, bytes"}},
+		{func(c *Config) { c.Tokenizer = "bpe" }, []string{"--tokenizer", `"bpe"`, "gpt2, bytes"}},
+		{func(c *Config) { c.Tokenizer = "gpt2" }, []string{"--vocab-size is 256", "--vocab-size 50257"}},
+		{func(c *Config) { c.BatchSize = 0 }, []string{"--batch-size is 0"}},
+		{func(c *Config) { c.BatchSize = 1 << 29 }, []string{"--batch-size", "tokens"}},
+		{func(c *Config) { c.SeqLen = 129 }, []string{"--seq-len is 129", "--block-size 128"}},
+		{func(c *Config) { c.SeqLen = -1 }, []string{"--seq-len is -1"}},
+		{func(c *Config) { c.TotalBatchSize = 1500 }, []string{"--total-batch-size is 1500", "1024", "hint: --total-batch-size 1024"}},
+		{func(c *Config) { c.TotalBatchSize = 2049; c.Ranks = 2 }, []string{"2048", "2 ranks"}},
+		{func(c *Config) { c.TotalBatchSize = -1024 }, []string{"--total-batch-size is -1024"}},
+		{func(c *Config) { c.Steps = 0 }, []string{"--steps is 0"}},
+		{func(c *Config) { c.LR = math.NaN() }, []string{"--lr is NaN"}},
+		{func(c *Config) { c.LR = math.Inf(1) }, []string{"--lr is +Inf"}},
+		{func(c *Config) { c.LR = -1e-3 }, []string{"--lr is -0.001"}},
+		{func(c *Config) { c.MinLR = 0.01 }, []string{"--min-lr is 0.01", "--lr 0.001", "--min-lr 0.0001"}},
+		{func(c *Config) { c.WarmupSteps = -1 }, []string{"--warmup-steps"}},
+		{func(c *Config) { c.Schedule = "cos" }, []string{"--schedule", "constant, cosine, linear, wsd"}},
+		{func(c *Config) { c.WeightDecay = -0.1 }, []string{"--weight-decay"}},
+		{func(c *Config) { c.Decay = "biases" }, []string{"--decay", "all, matrices"}},
+		{func(c *Config) { c.Beta1 = 1 }, []string{"--beta1 is 1"}},
+		{func(c *Config) { c.Beta2 = math.NaN() }, []string{"--beta2 is NaN"}},
+		{func(c *Config) { c.Eps = 0 }, []string{"--eps"}},
+		{func(c *Config) { c.Eps = 1e-50 }, []string{"--eps"}},
+		{func(c *Config) { c.GradClip = -1 }, []string{"--grad-clip", "0 for no clipping"}},
+		{func(c *Config) { c.DType = "bf16" }, []string{"--dtype bf16", "float32 only in this version", "--dtype f32"}},
+		{func(c *Config) { c.DType = "fp16" }, []string{"--dtype", `"fp16"`, "f32, bf16"}},
+		{func(c *Config) { c.Recompute = "gelu" }, []string{"--recompute gelu is not built yet"}},
+		{func(c *Config) { c.Recompute = "block" }, []string{"--recompute block is not built yet"}},
+		{func(c *Config) { c.Recompute = "all" }, []string{"--recompute", "none, gelu, block"}},
+		{func(c *Config) { c.SaveEvery = -1 }, []string{"--save-every"}},
+		{func(c *Config) { c.Keep = -1 }, []string{"--keep"}},
+		{func(c *Config) { c.StopAfter = -1 }, []string{"--stop-after"}},
+		{func(c *Config) { c.ValEvery = 10; c.ValSteps = 0 }, []string{"--val-steps is 0"}},
+		{func(c *Config) { c.HellaswagEvery = -5 }, []string{"--hellaswag-every"}},
+		{func(c *Config) { c.SampleEvery = -5 }, []string{"--sample-every"}},
+		{func(c *Config) { c.Resume = true }, []string{"--resume", "--out DIR"}},
+		{func(c *Config) { c.Ranks = -1 }, []string{"ranks is -1"}},
+	} {
+		c := DefaultConfig()
+		x.change(&c)
+		err := c.Validate()
+		if err == nil {
+			t.Errorf("no error that says %q", x.want)
+			continue
+		}
+		if strings.Contains(err.Error(), "\n") {
+			t.Errorf("one mistake, several errors: %v", err)
+		}
+		for _, w := range append(x.want, "hint: ") {
+			if !strings.Contains(err.Error(), w) {
+				t.Errorf("%q doesn't say %q", err, w)
+			}
+		}
+	}
+}
+
+// TestValidateAll checks that every mistake is told at once, a line each.
+func TestValidateAll(t *testing.T) {
+	err := Config{Init: "scratch", Ranks: -1, BatchSize: -1, Schedule: "x", LR: math.NaN()}.Validate()
+	lines := strings.Split(err.Error(), "\n")
+	for _, flag := range []string{"--data", "--tokenizer", "--batch-size", "--steps", "ranks", "--schedule", "--decay", "--dtype", "--recompute", "--lr", "--eps"} {
+		n := 0
+		for _, l := range lines {
+			if strings.HasPrefix(l, flag+" ") {
+				n++
+			}
+		}
+		if n != 1 {
+			t.Errorf("%d lines about %s in\n%v", n, flag, err)
+		}
+	}
+}
+
+// TestValidateHarmless keeps quick experiments possible: settings that a preset brought and this run doesn't reach.
+func TestValidateHarmless(t *testing.T) {
+	c := DefaultConfig()
+	c.Steps = 3 // fewer than the warmup
+	if err := c.Validate(); err != nil {
+		t.Error(err)
+	}
+	c.Schedule, c.LR = "constant", 1e-5 // below a min_lr that isn't used
+	if err := c.Validate(); err != nil {
+		t.Error(err)
+	}
+	c = DefaultConfig()
+	c.Init, c.NLayer, c.NHead, c.NEmbd, c.BlockSize, c.VocabSize, c.Tokenizer = "gpt2", 0, 0, 0, 0, 0, "" // the weights'
+	if err := c.Validate(); err != nil {
+		t.Error(err)
+	}
+}
+
+// TestConfigJSON checks the names: each is the flag's with underscores, and config.json reads back as it was.
+func TestConfigJSON(t *testing.T) {
+	want := Record{Config: DefaultConfig(), Version: "v0.1.0", DeviceName: "llvmpipe"}
+	want.Seed = 1<<63 + 1
+	text, err := json.Marshal(want)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got Record
+	if err := json.Unmarshal(text, &got); err != nil {
+		t.Fatal(err)
+	}
+	if got != want {
+		t.Errorf("got %+v, want %+v", got, want)
+	}
+	typ := reflect.TypeFor[Config]()
+	for i := range typ.NumField() {
+		f := typ.Field(i)
+		tag := f.Tag.Get("json")
+		if tag != "-" && strings.ReplaceAll(tag, "_", "") != strings.ToLower(f.Name) {
+			t.Errorf("%s has the JSON name %q", f.Name, tag)
+		}
+	}
+}
