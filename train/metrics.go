@@ -1,0 +1,304 @@
+package train
+
+import (
+	"bufio"
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"math"
+	"os"
+	"path/filepath"
+	"strings"
+)
+
+// The kinds of a metrics.jsonl line.
+const (
+	KindTrain     = "train"
+	KindVal       = "val"
+	KindHellaswag = "hellaswag"
+	KindSample    = "sample"
+)
+
+// Float is a float64 that JSON can always hold: NaN and the infinities, which JSON has no numbers for, are null there,
+// and null reads as NaN.
+type Float float64
+
+// MarshalJSON writes the shortest decimal that reads back as the same float64.
+func (f Float) MarshalJSON() ([]byte, error) {
+	if v := float64(f); math.IsNaN(v) || math.IsInf(v, 0) {
+		return []byte("null"), nil
+	}
+	return json.Marshal(float64(f))
+}
+
+// UnmarshalJSON reads a number or null.
+func (f *Float) UnmarshalJSON(b []byte) error {
+	if string(b) == "null" {
+		*f = Float(math.NaN())
+		return nil
+	}
+	return json.Unmarshal(b, (*float64)(f))
+}
+
+// TrainMetric is one optimizer step.
+type TrainMetric struct {
+	Step       int   `json:"step"`
+	Loss       Float `json:"loss"` // mean cross-entropy over the step's tokens, before the update
+	LR         Float `json:"lr"`
+	GradNorm   Float `json:"grad_norm"` // of all gradients together, before clipping
+	Tokens     int64 `json:"tokens"`    // seen up to and including this step
+	MS         Float `json:"ms"`        // wall time of the step, in milliseconds
+	TokensPerS Float `json:"tokens_per_s"`
+}
+
+// ValMetric is the loss on validation data.
+type ValMetric struct {
+	Step int   `json:"step"`
+	Loss Float `json:"loss"`
+}
+
+// HellaswagMetric is the score on N examples of HellaSwag.
+type HellaswagMetric struct {
+	Step    int   `json:"step"`
+	N       int   `json:"n"`
+	Acc     Float `json:"acc"`
+	AccNorm Float `json:"acc_norm"` // by the mean loss a token of each ending
+}
+
+// SampleMetric is text that the model wrote.
+type SampleMetric struct {
+	Step int    `json:"step"`
+	Text string `json:"text"`
+}
+
+// Metrics appends to a run's metrics.jsonl, one JSON object a line. A nil Metrics takes everything and writes nothing,
+// for runs without a directory.
+type Metrics struct {
+	path string
+	f    *os.File
+}
+
+// OpenMetrics opens path for appending, and makes it if it is missing. A last line that a crash left unfinished is cut
+// off. Errors: those of the operating system, wrapped.
+func OpenMetrics(path string) (*Metrics, error) {
+	m := &Metrics{path: path}
+	return m, m.open()
+}
+
+func (m *Metrics) open() error {
+	f, err := os.OpenFile(m.path, os.O_RDWR|os.O_CREATE|os.O_APPEND, 0o666)
+	if err != nil {
+		return fmt.Errorf("metrics: %w; hint: check the path and its permissions", err)
+	}
+	end, err := completeLength(f)
+	if err == nil {
+		err = f.Truncate(end)
+	}
+	if err != nil {
+		f.Close()
+		return fmt.Errorf("metrics %s: cannot find the end of the last line: %w; hint: check the disk", m.path, err)
+	}
+	m.f = f
+	return nil
+}
+
+// completeLength returns the length of f up to and including its last newline.
+func completeLength(f *os.File) (int64, error) {
+	end, err := f.Seek(0, io.SeekEnd)
+	if err != nil {
+		return 0, err
+	}
+	buf := make([]byte, 4096)
+	for end > 0 {
+		n := min(end, int64(len(buf)))
+		if _, err := f.ReadAt(buf[:n], end-n); err != nil {
+			return 0, err
+		}
+		if i := bytes.LastIndexByte(buf[:n], '\n'); i >= 0 {
+			return end - n + int64(i) + 1, nil
+		}
+		end -= n
+	}
+	return 0, nil
+}
+
+// Train appends a step.
+func (m *Metrics) Train(v TrainMetric) error {
+	return m.write(struct {
+		Kind string `json:"kind"`
+		TrainMetric
+	}{KindTrain, v})
+}
+
+// Val appends a validation.
+func (m *Metrics) Val(v ValMetric) error {
+	return m.write(struct {
+		Kind string `json:"kind"`
+		ValMetric
+	}{KindVal, v})
+}
+
+// Hellaswag appends a score.
+func (m *Metrics) Hellaswag(v HellaswagMetric) error {
+	return m.write(struct {
+		Kind string `json:"kind"`
+		HellaswagMetric
+	}{KindHellaswag, v})
+}
+
+// Sample appends a text. Bytes that aren't UTF-8 (half a character of a byte-level model) become U+FFFD.
+func (m *Metrics) Sample(v SampleMetric) error {
+	v.Text = strings.ToValidUTF8(v.Text, "\uFFFD")
+	return m.write(struct {
+		Kind string `json:"kind"`
+		SampleMetric
+	}{KindSample, v})
+}
+
+// write appends v as a line in one call of the system, so that whoever follows the file sees whole lines, and a process
+// that dies later has lost none.
+func (m *Metrics) write(v any) error {
+	if m == nil {
+		return nil
+	}
+	var line bytes.Buffer
+	enc := json.NewEncoder(&line)
+	enc.SetEscapeHTML(false) // "<|endoftext|>" as it is
+	if err := enc.Encode(v); err != nil {
+		return fmt.Errorf("metrics %s: %w; hint: report this as a bug", m.path, err)
+	}
+	if _, err := m.f.Write(line.Bytes()); err != nil {
+		return fmt.Errorf("metrics: %w; hint: check the disk and its free space", err)
+	}
+	return nil
+}
+
+// TruncateFrom drops every line of a step at or past step, for a run that resumes there and will write them again. The
+// file is replaced in one go: a crash leaves the old one or the new one. Lines kept stay byte for byte as they were.
+func (m *Metrics) TruncateFrom(step int) error {
+	if m == nil {
+		return nil
+	}
+	var kept []byte
+	dropped := false
+	err := eachLine(m.path, func(line []byte) error {
+		var at struct {
+			Step int `json:"step"`
+		}
+		if err := json.Unmarshal(line, &at); err != nil {
+			return err
+		}
+		if at.Step < step {
+			kept = append(append(kept, line...), '\n')
+		} else {
+			dropped = true
+		}
+		return nil
+	})
+	if err != nil || !dropped {
+		return err
+	}
+	// Windows renames over no open file.
+	if err := m.f.Close(); err != nil {
+		return fmt.Errorf("metrics: %w; hint: check the disk and its free space", err)
+	}
+	if err := replaceFile(m.path, kept); err != nil {
+		return fmt.Errorf("metrics: cannot cut off the lines from step %d on: %w; hint: check the disk and its free space", step, err)
+	}
+	return m.open()
+}
+
+// replaceFile puts content in the place of path, whole or not at all.
+func replaceFile(path string, content []byte) (err error) {
+	f, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+".*.tmp")
+	if err != nil {
+		return err
+	}
+	defer func() {
+		if err != nil {
+			f.Close()
+			os.Remove(f.Name())
+		}
+	}()
+	if info, err := os.Stat(path); err == nil {
+		f.Chmod(info.Mode()) // CreateTemp's is private; where this fails, so be it
+	}
+	if _, err = f.Write(content); err != nil {
+		return err
+	}
+	if err = f.Sync(); err != nil {
+		return err
+	}
+	if err = f.Close(); err != nil {
+		return err
+	}
+	return os.Rename(f.Name(), path)
+}
+
+// Close closes the file.
+func (m *Metrics) Close() error {
+	if m == nil {
+		return nil
+	}
+	return m.f.Close()
+}
+
+// Metric is a line of metrics.jsonl as it is read back: Kind says which fields count.
+type Metric struct {
+	Kind       string `json:"kind"`
+	Step       int    `json:"step"`
+	Loss       Float  `json:"loss"`
+	LR         Float  `json:"lr"`
+	GradNorm   Float  `json:"grad_norm"`
+	Tokens     int64  `json:"tokens"`
+	MS         Float  `json:"ms"`
+	TokensPerS Float  `json:"tokens_per_s"`
+	N          int    `json:"n"`
+	Acc        Float  `json:"acc"`
+	AccNorm    Float  `json:"acc_norm"`
+	Text       string `json:"text"`
+}
+
+// ReadMetrics reads metrics.jsonl, also while a run is writing it: a last line without its newline is left out. Fields
+// and kinds that this version doesn't know are no error, a line that is no JSON object is.
+func ReadMetrics(path string) ([]Metric, error) {
+	var all []Metric
+	err := eachLine(path, func(line []byte) error {
+		var m Metric
+		if err := json.Unmarshal(line, &m); err != nil {
+			return err
+		}
+		all = append(all, m)
+		return nil
+	})
+	return all, err
+}
+
+// eachLine calls f with every complete line of path, without its newline.
+func eachLine(path string, f func(line []byte) error) error {
+	file, err := os.Open(path)
+	if err != nil {
+		hint := "check the permissions"
+		if errors.Is(err, fs.ErrNotExist) {
+			hint = "check the path"
+		}
+		return fmt.Errorf("metrics: %w; hint: %s", err, hint)
+	}
+	defer file.Close()
+	r := bufio.NewReader(file)
+	for n := 1; ; n++ {
+		line, err := r.ReadBytes('\n')
+		if err == io.EOF {
+			return nil
+		}
+		if err != nil {
+			return fmt.Errorf("metrics %s: line %d: %w; hint: check the disk", path, n, err)
+		}
+		if err := f(bytes.TrimRight(line, "\r\n")); err != nil {
+			return fmt.Errorf("metrics %s: line %d: %w, want a JSON object; hint: remove the line, it was not written by this program", path, n, err)
+		}
+	}
+}

@@ -1,0 +1,143 @@
+package train
+
+import (
+	"errors"
+	"io/fs"
+	"math"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+func openMetrics(t *testing.T, path string) *Metrics {
+	t.Helper()
+	m, err := OpenMetrics(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { m.Close() })
+	return m
+}
+
+func readText(t *testing.T, path string) string {
+	t.Helper()
+	text, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(text)
+}
+
+func must(t *testing.T, errs ...error) {
+	t.Helper()
+	if err := errors.Join(errs...); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// TestMetricsLines holds the file's contract to the letter: names, order, full precision, null for what JSON lacks.
+func TestMetricsLines(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "metrics.jsonl")
+	m := openMetrics(t, path)
+	must(t,
+		m.Train(TrainMetric{0, Float(float32(10.960028648376465)), 3e-4, 47.78, 128, 12.3, 10406}),
+		m.Val(ValMetric{250, 6.17}),
+		m.Hellaswag(HellaswagMetric{250, 10042, 0.25, 0.25}),
+		m.Sample(SampleMetric{250, "<|endoftext|>a\n\"b\" \xff"}),
+		m.Train(TrainMetric{1, Float(math.NaN()), 1e-7, Float(math.Inf(1)), 1 << 60, 1, 2}))
+	want := `{"kind":"train","step":0,"loss":10.960028648376465,"lr":0.0003,"grad_norm":47.78,"tokens":128,"ms":12.3,"tokens_per_s":10406}
+{"kind":"val","step":250,"loss":6.17}
+{"kind":"hellaswag","step":250,"n":10042,"acc":0.25,"acc_norm":0.25}
+{"kind":"sample","step":250,"text":"<|endoftext|>a\n\"b\" �"}
+{"kind":"train","step":1,"loss":null,"lr":1e-7,"grad_norm":null,"tokens":1152921504606846976,"ms":1,"tokens_per_s":2}
+`
+	if diff := cmp.Diff(want, readText(t, path)); diff != "" { // m is still open: lines are there at once
+		t.Error(diff)
+	}
+	got, err := ReadMetrics(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	nan := cmp.Comparer(func(a, b Float) bool { return a == b || a != a && b != b })
+	if diff := cmp.Diff([]Metric{
+		{Kind: KindTrain, Loss: 10.960028648376465, LR: 3e-4, GradNorm: 47.78, Tokens: 128, MS: 12.3, TokensPerS: 10406},
+		{Kind: KindVal, Step: 250, Loss: 6.17},
+		{Kind: KindHellaswag, Step: 250, N: 10042, Acc: 0.25, AccNorm: 0.25},
+		{Kind: KindSample, Step: 250, Text: "<|endoftext|>a\n\"b\" �"},
+		{Kind: KindTrain, Step: 1, Loss: Float(math.NaN()), LR: 1e-7, GradNorm: Float(math.NaN()), Tokens: 1 << 60, MS: 1, TokensPerS: 2},
+	}, got, nan); diff != "" {
+		t.Error(diff)
+	}
+}
+
+func TestMetricsAppend(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "metrics.jsonl")
+	first := `{"kind":"val","step":1,"loss":1}` + "\n"
+	for _, torn := range []string{"", `{"kind":"tr`, strings.Repeat("x", 10000)} {
+		must(t, os.WriteFile(path, []byte(first+torn), 0o666))
+		if got, err := ReadMetrics(path); err != nil || len(got) != 1 {
+			t.Errorf("%d lines, %v, before a torn one, want 1", len(got), err)
+		}
+		m := openMetrics(t, path)
+		must(t, m.Val(ValMetric{2, 2}))
+		if got, want := readText(t, path), first+`{"kind":"val","step":2,"loss":2}`+"\n"; got != want {
+			t.Errorf("got %q, want %q", got, want)
+		}
+	}
+}
+
+func TestTruncateFrom(t *testing.T) {
+	dir := t.TempDir()
+	path := filepath.Join(dir, "metrics.jsonl")
+	kept := `{"kind":"train","step":0,"loss":1.50}
+{"kind":"note of a later version", "step":3}
+{"kind":"val","step":4,"loss":1}
+`
+	must(t, os.WriteFile(path, []byte(`{"kind":"train","step":5,"loss":1}
+`+kept+`{"kind":"sample","step":6,"text":"`+strings.Repeat("long ", 5000)+`"}
+{"kind":"val","step":5,"loss":1}
+{"kind":"tra`), 0o640))
+	m := openMetrics(t, path)
+	must(t, m.TruncateFrom(5), m.TruncateFrom(5), m.Val(ValMetric{5, 2}))
+	if diff := cmp.Diff(kept+`{"kind":"val","step":5,"loss":2}`+"\n", readText(t, path)); diff != "" {
+		t.Error(diff)
+	}
+	if entries, _ := os.ReadDir(dir); len(entries) != 1 {
+		t.Errorf("the directory holds %v", entries)
+	}
+	if info, _ := os.Stat(path); info.Mode().Perm()&0o077 != 0o040 {
+		t.Errorf("mode %v, want that of the file before", info.Mode())
+	}
+	must(t, m.TruncateFrom(0))
+	if got := readText(t, path); got != "" {
+		t.Errorf("left %q", got)
+	}
+}
+
+func TestMetricsErrors(t *testing.T) {
+	dir := t.TempDir()
+	path := filepath.Join(dir, "metrics.jsonl")
+	if _, err := ReadMetrics(path); !errors.Is(err, fs.ErrNotExist) || !strings.Contains(err.Error(), "hint: ") {
+		t.Errorf("missing file: %v", err)
+	}
+	if _, err := OpenMetrics(filepath.Join(dir, "no", "metrics.jsonl")); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("missing directory: %v", err)
+	}
+	must(t, os.WriteFile(path, []byte("{\"step\":1}\nnot json\n"), 0o666))
+	if _, err := ReadMetrics(path); err == nil || !strings.Contains(err.Error(), "line 2") {
+		t.Errorf("broken line: %v", err)
+	}
+	m := openMetrics(t, path)
+	if err := m.TruncateFrom(1); err == nil || readText(t, path) != "{\"step\":1}\nnot json\n" {
+		t.Errorf("a file with a broken line was rewritten, error %v", err)
+	}
+}
+
+// TestMetricsNil checks that a run without a directory needs no special case.
+func TestMetricsNil(t *testing.T) {
+	var m *Metrics
+	must(t, m.Train(TrainMetric{}), m.Val(ValMetric{}), m.Hellaswag(HellaswagMetric{}), m.Sample(SampleMetric{}), m.TruncateFrom(0), m.Close())
+}
