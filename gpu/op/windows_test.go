@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"github.com/gpt2wgpu/gpt2wgpu/gpu"
+	"github.com/gpt2wgpu/gpt2wgpu/gpu/gputest"
 	"github.com/gpt2wgpu/gpt2wgpu/gpu/op"
 )
 
@@ -34,4 +35,12 @@ func TestWindows(t *testing.T) {
 			t.Errorf("%v under %d bytes: got %v, want %v", x, c.limit, got, c.want)
 		}
 	}
+}
+
+// bindAtMost makes the test device's bindings smaller until the test ends, so that small tensors come in windows.
+func bindAtMost(t *testing.T, bytes int) {
+	d := gputest.Device(t)
+	old := d.Limits.MaxBindingSize
+	d.Limits.MaxBindingSize = uint64(bytes)
+	t.Cleanup(func() { d.Limits.MaxBindingSize = old })
 }

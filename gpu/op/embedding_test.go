@@ -1,0 +1,96 @@
+package op_test
+
+import (
+	"fmt"
+	"reflect"
+	"testing"
+
+	"github.com/gpt2wgpu/gpt2wgpu/gpu"
+	"github.com/gpt2wgpu/gpt2wgpu/gpu/gputest"
+	"github.com/gpt2wgpu/gpt2wgpu/gpu/op"
+	"github.com/gpt2wgpu/gpt2wgpu/gpu/ref"
+)
+
+// embeddingShapes: odd row counts, one quad a row, one below, at and above a group of 64 and of 256 threads.
+var embeddingShapes = []struct{ B, T, C, V int }{
+	{1, 1, 4, 1}, {1, 5, 4, 257}, {3, 5, 20, 257}, {1, 63, 4, 7}, {1, 64, 4, 7}, {13, 5, 4, 7}, {2, 8, 252, 100}, {2, 8, 260, 100}, {7, 11, 768, 257},
+}
+
+// embeddingTokens covers the edges of the vocabulary and of windows of 64 and 128 rows, and repeats one token often.
+func embeddingTokens(n, v int) []uint32 {
+	tokens := gputest.Tokens(1, n, v)
+	for i, e := range []int{v - 1, 0, 63, 64, 127, 128, 255, 256} {
+		if i < n && e < v {
+			tokens[i] = uint32(e)
+		}
+	}
+	for i := 9; i < n; i += 3 {
+		tokens[i] = uint32(v / 2)
+	}
+	return tokens
+}
+
+// embeddingWindows runs test with wte in one piece, then in windows of 64 and of 128 rows.
+func embeddingWindows(t *testing.T, test func(t *testing.T, B, T, C, V int)) {
+	for _, d := range embeddingShapes {
+		name := fmt.Sprintf("B=%d,T=%d,C=%d,V=%d", d.B, d.T, d.C, d.V)
+		t.Run(name, func(t *testing.T) { test(t, d.B, d.T, d.C, d.V) })
+		for _, rows := range []int{64, 128} {
+			if limit := rows*d.C*4 + 256; d.V > rows && d.B*d.T < rows { // 256: the guard words
+				t.Run(fmt.Sprintf("%s,window=%d", name, rows), func(t *testing.T) {
+					bindAtMost(t, limit)
+					test(t, d.B, d.T, d.C, d.V)
+				})
+			}
+		}
+	}
+}
+
+func TestEmbeddingForward(t *testing.T) {
+	embeddingWindows(t, func(t *testing.T, B, T, C, V int) {
+		N, block := B*T, T+2
+		wte, wpe, tokens := gputest.Rand(1, V*C, 1), gputest.Rand(2, block*C, 1), embeddingTokens(N, V)
+		want := make([]float64, N*C)
+		ref.EmbeddingForward(want, wte, wpe, tokens, B, T, C)
+		c := gputest.New(t)
+		e := op.EmbeddingForward{
+			Out: c.Out("out", N, C), WTE: c.In("wte", wte, V, C), WPE: c.In("wpe", wpe, block, C), Tokens: c.InU32("tokens", tokens, N), T: T,
+		}
+		c.Run(func(p *gpu.Program) { e.AddTo(p) })
+		c.Check(e.Out, want, gputest.Tolerance{}) // one rounding
+	})
+}
+
+func TestEmbeddingBackward(t *testing.T) {
+	embeddingWindows(t, func(t *testing.T, B, T, C, V int) {
+		N, block := B*T, T+2
+		dwte, dwpe, dout, tokens := gputest.Rand(1, V*C, 1), gputest.Rand(2, block*C, 1), gputest.Rand(3, N*C, 1), embeddingTokens(N, V)
+		order, starts := make([]uint32, N), make([]uint32, N+1)
+		op.SortTokens(tokens, order, starts)
+		c := gputest.New(t)
+		e := op.EmbeddingBackward{
+			DWTE: c.InOut("dwte", dwte, V, C), DWPE: c.InOut("dwpe", dwpe, block, C), DOut: c.In("dout", dout, N, C),
+			Order: c.InU32("order", order, N), Starts: c.InU32("starts", starts, N+1), Tokens: c.InU32("tokens", tokens, N), T: T,
+		}
+		c.Run(func(p *gpu.Program) { e.AddTo(p) })
+		wantWTE, wantWPE := append([]float64(nil), dwte...), append([]float64(nil), dwpe...)
+		ref.EmbeddingBackward(wantWTE, wantWPE, dout, tokens, B, T, C)
+		c.Check(e.DWTE, wantWTE, gputest.Tolerance{Terms: N, Scale: 1})
+		c.Check(e.DWPE, wantWPE, gputest.Tolerance{Terms: B, Scale: 1})
+	})
+}
+
+func TestSortTokens(t *testing.T) {
+	for _, c := range []struct{ tokens, order, starts []uint32 }{
+		{[]uint32{7}, []uint32{0}, []uint32{0, 1}},
+		{[]uint32{5, 2, 5, 4294967295, 2, 5}, []uint32{1, 4, 0, 2, 5, 3}, []uint32{0, 2, 5, 6, 6, 6, 6}},
+		{[]uint32{3, 3, 3}, []uint32{0, 1, 2}, []uint32{0, 3, 3, 3}},
+		{[]uint32{2, 1, 0}, []uint32{2, 1, 0}, []uint32{0, 1, 2, 3}},
+	} {
+		order, starts := make([]uint32, len(c.tokens)), make([]uint32, len(c.tokens)+1)
+		op.SortTokens(c.tokens, order, starts)
+		if !reflect.DeepEqual(order, c.order) || !reflect.DeepEqual(starts, c.starts) {
+			t.Errorf("%v: got %v %v, want %v %v", c.tokens, order, starts, c.order, c.starts)
+		}
+	}
+}

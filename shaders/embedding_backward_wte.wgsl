@@ -1,0 +1,50 @@
+// embedding_backward_wte: the gradient of the token vectors, summed token by token.
+//
+//   dwte[v,c] += sum of dout[n,c] over the rows n with tokens[n] = v, in order        for LO <= v < HI
+//
+// out: dwte (HI-LO,C), rows [LO,HI) of the vocabulary      in: dout (N,C)  order (N)  starts (N+1)  tokens (N)
+// dispatch: ceil(N*C/4 / WG) groups, folded, a thread a bucket and quad.  C % 4 == 0.
+//
+// The host has sorted the rows by token: bucket i is order[starts[i]..starts[i+1]], all of one token. So no two threads meet in
+// a row of dwte: no atomics, and the same sums every time. There are at most N buckets; those left over are empty and return.
+//
+// uses:
+
+const WG: u32 = 64u; // spec: threads a group
+
+struct Params { N: u32, C: u32, LO: u32, HI: u32 }
+
+@group(0) @binding(0) var<uniform> p: Params;
+@group(0) @binding(1) var<storage, read_write> dwte: array<vec4<f32>>;
+@group(0) @binding(2) var<storage, read> dout: array<vec4<f32>>;
+@group(0) @binding(3) var<storage, read> order: array<u32>;
+@group(0) @binding(4) var<storage, read> starts: array<u32>;
+@group(0) @binding(5) var<storage, read> tokens: array<u32>;
+
+@compute @workgroup_size(WG)
+fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) nwg: vec3<u32>, @builtin(local_invocation_index) li: u32) {
+    let i = (wid.y * nwg.x + wid.x) * WG + li;
+    let c4 = p.C / 4u;
+    let bucket = i / c4;
+    if bucket >= p.N { return; }
+    var at = starts[bucket];
+    let end = starts[bucket + 1u];
+    if at >= end { return; }
+    let token = tokens[order[at]];
+    if token < p.LO || token >= p.HI { return; }
+    let q = i % c4;
+    var sum = vec4<f32>(0.0);
+    // four rows a turn, so that their loads overlap and turns stay few
+    for (; at + 4u <= end; at += 4u) {
+        let d0 = dout[order[at] * c4 + q];
+        let d1 = dout[order[at + 1u] * c4 + q];
+        let d2 = dout[order[at + 2u] * c4 + q];
+        let d3 = dout[order[at + 3u] * c4 + q];
+        sum = (((sum + d0) + d1) + d2) + d3;
+    }
+    for (; at < end; at++) {
+        sum += dout[order[at] * c4 + q];
+    }
+    let to = (token - p.LO) * c4 + q;
+    dwte[to] = dwte[to] + sum;
+}

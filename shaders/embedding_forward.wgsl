@@ -1,0 +1,32 @@
+// embedding_forward: each token's vector and its position's.
+//
+//   out[n,c] = wte[tokens[n],c] + wpe[n % T,c]        for LO <= tokens[n] < HI; other rows are left alone
+//
+// out: out (N,C)      in: wte (HI-LO,C), rows [LO,HI) of the vocabulary  wpe (>=T,C)  tokens (N)
+// dispatch: ceil(N*C/4 / WG) groups, folded, a thread a quad.  C % 4 == 0.
+//
+// One dispatch a window of wte, which may exceed a binding; each row of out is written by the one that holds its token.
+//
+// uses:
+
+const WG: u32 = 64u; // spec: threads a group
+
+struct Params { N: u32, C: u32, T: u32, LO: u32, HI: u32 }
+
+@group(0) @binding(0) var<uniform> p: Params;
+@group(0) @binding(1) var<storage, read_write> out: array<vec4<f32>>;
+@group(0) @binding(2) var<storage, read> wte: array<vec4<f32>>;
+@group(0) @binding(3) var<storage, read> wpe: array<vec4<f32>>;
+@group(0) @binding(4) var<storage, read> tokens: array<u32>;
+
+@compute @workgroup_size(WG)
+fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) nwg: vec3<u32>, @builtin(local_invocation_index) li: u32) {
+    let i = (wid.y * nwg.x + wid.x) * WG + li;
+    let c4 = p.C / 4u;
+    let n = i / c4;
+    if n >= p.N { return; }
+    let q = i % c4;
+    let token = tokens[n];
+    if token < p.LO || token >= p.HI { return; }
+    out[i] = wte[(token - p.LO) * c4 + q] + wpe[(n % p.T) * c4 + q];
+}
