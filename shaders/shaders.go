@@ -18,7 +18,7 @@ var files embed.FS
 
 // Text is a kernel ready to compile.
 type Text struct {
-	Label string // name, fragments and numbers: "matmul_nt_direct/epilogue_bias/store_f32/TM=8"
+	Label string // name, fragments and numbers: "matmul_forward_direct/epilogue_bias/store_f32/TM=8"
 	WGSL  string
 }
 
@@ -206,28 +206,28 @@ func evaluate(expr string, values map[string]constant.Value) (constant.Value, er
 
 // unroll writes out the marked loops, innermost last, keeping the number of lines.
 func unroll(text string, values map[string]constant.Value) (string, error) {
-	lines := strings.Split(text, "\n")
-	out, err := unrollLines(lines, values)
+	out, err := unrollLines(strings.Split(text, "\n"), 1, values)
 	return strings.Join(out, "\n"), err
 }
 
-func unrollLines(lines []string, values map[string]constant.Value) ([]string, error) {
+// unrollLines does it for lines, the first of which has number first.
+func unrollLines(lines []string, first int, values map[string]constant.Value) ([]string, error) {
 	var out []string
 	for i := 0; i < len(lines); i++ {
 		m := unrollLine.FindStringSubmatch(lines[i])
 		if m == nil {
 			if strings.Contains(lines[i], "// unroll") {
-				return nil, fmt.Errorf("line %d: an unroll mark on something else than `for (var i = 0u; i < N; i++) {`", i+1)
+				return nil, fmt.Errorf("line %d: an unroll mark on something else than `for (var i = 0u; i < N; i++) {`", first+i)
 			}
 			out = append(out, lines[i])
 			continue
 		}
 		if m[2] != m[3] || m[2] != m[5] {
-			return nil, fmt.Errorf("line %d: loop variables differ", i+1)
+			return nil, fmt.Errorf("line %d: loop variables differ", first+i)
 		}
 		trips, err := evaluate(m[4], values)
 		if err != nil {
-			return nil, fmt.Errorf("line %d: %w", i+1, err)
+			return nil, fmt.Errorf("line %d: %w", first+i, err)
 		}
 		n, _ := constant.Int64Val(trips)
 		end, depth := -1, 1
@@ -239,9 +239,9 @@ func unrollLines(lines []string, values map[string]constant.Value) ([]string, er
 			}
 		}
 		if end < 0 || strings.TrimSpace(lines[end]) != "}" {
-			return nil, fmt.Errorf("line %d: no closing brace of the unrolled loop on a line of its own", i+1)
+			return nil, fmt.Errorf("line %d: no closing brace of the unrolled loop on a line of its own", first+i)
 		}
-		body, err := unrollLines(lines[i+1:end], values)
+		body, err := unrollLines(lines[i+1:end], first+i+1, values)
 		if err != nil {
 			return nil, err
 		}
