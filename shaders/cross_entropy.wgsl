@@ -46,11 +46,11 @@ fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) nwg: vec
     }
     maxima[li] = m;
     sums[li] = s;
-    for (var half = WG / 2u; half > 0u; half /= 2u) {
+    for (var gap = WG / 2u; gap > 0u; gap /= 2u) {
         workgroupBarrier();
-        if li < half {
-            let top = max(maxima[li], maxima[li + half]);
-            sums[li] = sums[li] * exp(maxima[li] - top) + sums[li + half] * exp(maxima[li + half] - top);
+        if li < gap {
+            let top = max(maxima[li], maxima[li + gap]);
+            sums[li] = sums[li] * exp(maxima[li] - top) + sums[li + gap] * exp(maxima[li + gap] - top);
             maxima[li] = top;
         }
     }

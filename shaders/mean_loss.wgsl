@@ -25,9 +25,9 @@ fn main(@builtin(local_invocation_index) li: u32) {
         s += losses[n];
     }
     sums[li] = s;
-    for (var half = WG / 2u; half > 0u; half /= 2u) {
+    for (var gap = WG / 2u; gap > 0u; gap /= 2u) {
         workgroupBarrier();
-        if li < half { sums[li] += sums[li + half]; }
+        if li < gap { sums[li] += sums[li + gap]; }
     }
     workgroupBarrier();
     if li == 0u { out[0] += p.SCALE * sums[0]; }

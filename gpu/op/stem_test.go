@@ -1,0 +1,50 @@
+package op_test
+
+import (
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+
+	"github.com/gpt2wgpu/gpt2wgpu/shaders"
+)
+
+// TestEveryKernelHasAnOp walks shaders/: each kernel is named by an op of this folder, in a file that has a test beside it.
+// One stem names a kernel's algorithms: matmul_forward stands for matmul_forward_direct and matmul_forward_tiled. The peak_*
+// kernels are yardsticks, not ops.
+func TestEveryKernelHasAnOp(t *testing.T) {
+	found, err := filepath.Glob("*.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	text := map[string]string{}
+	for _, f := range found {
+		b, err := os.ReadFile(f)
+		if err != nil {
+			t.Fatal(err)
+		}
+		text[f] = string(b)
+	}
+	algorithm := regexp.MustCompile(`_(direct|tiled)$`)
+	for _, name := range shaders.Names() {
+		if strings.HasPrefix(name, "peak_") {
+			continue
+		}
+		stem := algorithm.ReplaceAllString(name, "")
+		named, tested := "", false
+		for f, s := range text {
+			if strings.HasSuffix(f, "_test.go") || !strings.Contains(s, `"`+name+`"`) && !strings.Contains(s, `"`+stem+`"`) {
+				continue
+			}
+			named = f
+			tested = tested || strings.Contains(text[strings.TrimSuffix(f, ".go")+"_test.go"], "gputest.")
+		}
+		switch {
+		case named == "":
+			t.Errorf("shaders/%s.wgsl: no op names %q", name, stem)
+		case !tested:
+			t.Errorf("shaders/%s.wgsl: its op is in %s, and no test beside it runs on a GPU", name, named)
+		}
+	}
+}
