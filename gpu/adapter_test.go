@@ -1,0 +1,62 @@
+package gpu_test
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/gpt2wgpu/gpt2wgpu/gpu"
+)
+
+func TestChoose(t *testing.T) {
+	laptop := []gpu.AdapterInfo{
+		gpu.AdapterForTest(0, "llvmpipe (LLVM 15.0.6, 256 bits)", "vulkan", "cpu", false),
+		gpu.AdapterForTest(1, "Intel(R) Graphics (RPL-P)", "vulkan", "integrated", false),
+		gpu.AdapterForTest(2, "NVIDIA GeForce RTX 4060", "dx12", "discrete", true),
+		gpu.AdapterForTest(3, "NVIDIA GeForce RTX 4060", "vulkan", "discrete", true),
+		gpu.AdapterForTest(4, "Virtual GPU", "vulkan", "other", false),
+	}
+	mac := []gpu.AdapterInfo{gpu.AdapterForTest(0, "Apple M2", "metal", "integrated", false)}
+	software := laptop[:1]
+	for _, c := range []struct {
+		list   []gpu.AdapterInfo
+		device string
+		want   int // index, or -1: refused
+	}{
+		{laptop, "", 3}, {laptop, "auto", 3}, {laptop, " AUTO ", 3}, {laptop, "vulkan", 3}, {laptop, "dx12", 2}, {laptop, "metal", -1},
+		{laptop, "cuda", 3}, {laptop, "mps", -1}, {laptop, "cpu", 0}, {laptop, "0", 0}, {laptop, "1", 1}, {laptop, "4", 4}, {laptop, "5", -1},
+		{laptop, "-1", -1}, {laptop, "intel", 1}, {laptop, "RTX 4060", 3}, {laptop, "llvmpipe", 0}, {laptop, "virtual", 4}, {laptop, "radeon", -1},
+		{laptop[:2], "auto", 1}, {[]gpu.AdapterInfo{laptop[0], laptop[4]}, "auto", 4},
+		{mac, "auto", 0}, {mac, "mps", 0}, {mac, "metal", 0}, {mac, "vulkan", -1}, {mac, "cuda", -1}, {mac, "cpu", -1}, {mac, "m2", 0},
+		{software, "auto", 0}, {software, "cpu", 0}, {software, "cuda", -1},
+	} {
+		got, err := gpu.Choose(c.list, c.device)
+		switch {
+		case c.want < 0 && err == nil:
+			t.Errorf("--device %q of %v: got %v, want an error", c.device, c.list, got)
+		case c.want < 0:
+			if !strings.Contains(err.Error(), "--device "+c.device+": no such GPU here") || !strings.Contains(err.Error(), c.list[0].Name) {
+				t.Errorf("--device %q: the error must name the flag and offer what there is: %v", c.device, err)
+			}
+		case err != nil:
+			t.Errorf("--device %q of %v: %v", c.device, c.list, err)
+		case got.Index != c.want:
+			t.Errorf("--device %q of %v: got %v, want index %d", c.device, c.list, got, c.want)
+		}
+	}
+}
+
+func TestAdaptersAreDescribed(t *testing.T) {
+	list, err := gpu.Adapters()
+	if err != nil {
+		t.Skip(err)
+	}
+	least := gpu.DefaultLimits()
+	for i, a := range list {
+		if a.Index != i || a.Name == "" || a.Backend == "" || a.Type == "" {
+			t.Errorf("adapter %d: %+v", i, a)
+		}
+		if l := a.Limits; l.MaxBufferSize < least.MaxBufferSize || l.MaxBindingSize < least.MaxBindingSize || l.MaxInvocations < least.MaxInvocations {
+			t.Errorf("%v: limits %+v below WebGPU's promise", a, l)
+		}
+	}
+}

@@ -1,0 +1,17 @@
+package gpu
+
+// AdapterForTest describes an adapter that is not there, an NVIDIA one or not.
+func AdapterForTest(index int, name, backend, kind string, nvidia bool) AdapterInfo {
+	a := AdapterInfo{Index: index, Name: name, Backend: backend, Type: kind, Limits: DefaultLimits()}
+	if nvidia {
+		a.vendorID = vendorNVIDIA
+	}
+	return a
+}
+
+// WithoutTimestamps makes Profile use the wall clock, as on devices that have no timestamps, until undo is called.
+func (d *Device) WithoutTimestamps() (undo func()) {
+	old := d.timestamps
+	d.timestamps = false
+	return func() { d.timestamps = old }
+}
