@@ -1,0 +1,36 @@
+package op
+
+import (
+	"github.com/gpt2wgpu/gpt2wgpu/gpu"
+	"github.com/gpt2wgpu/gpt2wgpu/shaders"
+)
+
+// GatherRows copies the rows of X that Rows names, each below N, in that order; a row may be named twice.
+type GatherRows struct {
+	Out  gpu.Tensor // (R,C), of X's storage
+	X    gpu.Tensor // (N,C) any storage
+	Rows gpu.Tensor // (R) u32
+}
+
+// AddTo checks shapes and appends the dispatch. C % 4 == 0.
+func (op GatherRows) AddTo(p *gpu.Program) {
+	const name = "gather_rows"
+	r, c := op.Out.Dim(0), op.Out.Dim(1)
+	p.Want(name, "out", op.Out, r, c)
+	p.Want(name, "x", op.X, op.X.Dim(0), c)
+	p.Want(name, "rows", op.Rows, r)
+	if c%4 != 0 {
+		p.Fail("%s: C = %d, want a multiple of 4", name, c)
+	}
+	if p.Err() != nil {
+		return
+	}
+	wg := threads(p.Device())
+	p.Add(gpu.Dispatch{
+		Source: source(p, name, store(op.X), shaders.Spec{"WG": wg}),
+		Bind:   map[string]gpu.Tensor{"out": op.Out, "x": op.X, "rows": op.Rows},
+		Params: struct{ R, C uint32 }{u32(r), u32(c)},
+		Groups: p.Groups1D(ceilDiv(r*c/4, wg)),
+		Bytes:  2 * float64(op.Out.Bytes()),
+	})
+}
