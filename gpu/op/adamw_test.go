@@ -1,0 +1,146 @@
+package op_test
+
+import (
+	"fmt"
+	"math"
+	"testing"
+
+	"github.com/gpt2wgpu/gpt2wgpu/gpu"
+	"github.com/gpt2wgpu/gpt2wgpu/gpu/gputest"
+	"github.com/gpt2wgpu/gpt2wgpu/gpu/op"
+	"github.com/gpt2wgpu/gpt2wgpu/gpu/ref"
+)
+
+// adamwCase is a state some steps into a run: second moments are squares.
+func adamwCase(n int) (p, g, m, v []float64) {
+	p, g, m, v = gputest.Rand(1, n, 1), gputest.Rand(2, n, 1), gputest.Rand(3, n, 1), gputest.Rand(4, n, 1)
+	for i := range v {
+		v[i] = float64(float32(v[i] * v[i]))
+	}
+	return
+}
+
+func TestAdamW(t *testing.T) {
+	const lr, beta1, beta2, eps, decay = 0.01, 0.9, 0.999, 1e-8, 0.1
+	for _, d := range []struct {
+		n, step, limit int
+		decay          bool
+		clip           float32
+	}{
+		{4, 1, 0, true, 1}, {4, 1, 0, false, 0.5}, {252, 2, 0, true, 1}, {260, 3, 0, true, 0.25}, // groups of 256 quads on software devices, 1024 else
+		{1020, 1, 0, true, 1}, {1024, 1, 0, true, 1}, {1028, 1, 0, true, 1}, {4100, 1000, 0, true, 1}, {644, 7, 1024 + 256, true, 1},
+	} {
+		t.Run(fmt.Sprintf("n=%d,step=%d,limit=%d,decay=%v,clip=%g", d.n, d.step, d.limit, d.decay, d.clip), func(t *testing.T) {
+			p, g, m, v := adamwCase(d.n)
+			if d.step == 1 {
+				clear(m)
+				clear(v)
+			}
+			wd := 0.0
+			if d.decay {
+				wd = decay
+			}
+			c := gputest.New(t)
+			s := op.AdamWScalars(lr, beta1, beta2, eps, decay, d.step)
+			scalars := make([]float64, 8)
+			for i := range s {
+				scalars[i] = float64(s[i])
+			}
+			a := op.AdamW{
+				P: c.InOut("p", p, d.n), G: c.In("g", g, d.n), M: c.InOut("m", m, d.n), V: c.InOut("v", v, d.n),
+				Scalars: c.In("scalars", scalars, 8), Norm: c.In("norm", []float64{3, float64(d.clip), 0, 0}, 4), Decay: d.decay,
+			}
+			if d.limit > 0 {
+				bindAtMost(t, d.limit)
+			}
+			c.Run(func(p *gpu.Program) { a.AddTo(p) })
+			ref.AdamW(p, g, m, v, lr, beta1, beta2, eps, wd, float64(d.clip), d.step)
+			// m is a sum of two addends of at most 4, v is all positive; the step is lr times a quotient of at most 30 whose
+			// parts are off by some eps
+			c.Check(a.M, m, gputest.Tolerance{Terms: 2, Scale: 1})
+			c.Check(a.V, v, gputest.Tolerance{Terms: 1, Scale: 0.01})
+			c.Check(a.P, p, gputest.Tolerance{Terms: 4, Scale: 30 * lr})
+		})
+	}
+}
+
+// A step whose norm is not finite changes nothing, though gradients are NaN.
+func TestAdamWSkip(t *testing.T) {
+	const n = 1028
+	p, g, m, v := adamwCase(n)
+	g[5] = math.NaN()
+	c := gputest.New(t)
+	a := op.AdamW{
+		P: c.InOut("p", p, n), G: c.In("g", g, n), M: c.InOut("m", m, n), V: c.InOut("v", v, n),
+		Scalars: c.In("scalars", []float64{0.999, 0.1, 0.999, 0.001, 0.1, 30, 1e-8, 0}, 8), Norm: c.In("norm", []float64{math.NaN(), 0, 1, 0}, 4),
+		Decay: true,
+	}
+	c.Run(func(p *gpu.Program) { a.AddTo(p) })
+	for _, x := range []struct {
+		t    gpu.Tensor
+		want []float64
+	}{{a.P, p}, {a.M, m}, {a.V, v}} {
+		for i, got := range c.Got(x.t) {
+			if got != x.want[i] {
+				t.Fatalf("%v: %v at %d, want %v as before", x.t, got, i, x.want[i])
+			}
+		}
+	}
+}
+
+// 100 steps of a quadratic bowl, through GradientNorm's scale, follow the reference's path.
+func TestAdamWPath(t *testing.T) {
+	const n, steps, maxNorm = 512, 100, 1.0
+	dev := gputest.Device(t)
+	p, _, _, _ := adamwCase(n)
+	g, m, v := make([]float64, n), make([]float64, n), make([]float64, n)
+	var P, G, M, V, scalars, norm, partials gpu.Tensor
+	for _, x := range []struct {
+		t *gpu.Tensor
+		n int
+	}{{&P, n}, {&G, n}, {&M, n}, {&V, n}, {&scalars, 8}, {&norm, 4}, {&partials, 1}} {
+		var err error
+		if *x.t, err = dev.NewTensor(gpu.Scratch, "x", gpu.F32, x.n); err != nil {
+			t.Fatal(err)
+		}
+	}
+	t.Cleanup(func() { dev.Free(gpu.Scratch, P, G, M, V, scalars, norm, partials) })
+	prog := dev.NewProgram("path")
+	op.Scale{Out: G, X: P, S: 3}.AddTo(prog) // the gradient of 1.5 p^2
+	op.GradientNorm{Out: norm, Grads: []gpu.Tensor{G}, Partials: partials, MaxNorm: maxNorm}.AddTo(prog)
+	op.AdamW{P: P, G: G, M: M, V: V, Scalars: scalars, Norm: norm, Decay: true}.AddTo(prog)
+	if err := prog.Build(); err != nil {
+		t.Fatal(err)
+	}
+	defer prog.Release()
+	start := make([]float32, n)
+	for i := range p {
+		start[i] = float32(p[i])
+	}
+	if err := dev.Upload(P, start); err != nil {
+		t.Fatal(err)
+	}
+	for step := 1; step <= steps; step++ {
+		s := op.AdamWScalars(0.05, 0.9, 0.95, 1e-8, 0.1, step)
+		if err := dev.Upload(scalars, s[:]); err != nil {
+			t.Fatal(err)
+		}
+		if err := prog.Run(); err != nil {
+			t.Fatal(err)
+		}
+		ref.Scale(g, p, 3)
+		ref.AdamW(p, g, m, v, 0.05, 0.9, 0.95, 1e-8, 0.1, ref.ClipScale(ref.GlobalNorm(g), maxNorm), step)
+	}
+	end := make([]float32, n)
+	if err := dev.Read(P, end); err != nil {
+		t.Fatal(err)
+	}
+	got := make([]float64, n)
+	for i := range end {
+		got[i] = float64(end[i])
+	}
+	// Near the minimum a step is lr times the sign of a difference, so errors may grow with the steps but p stays of size 1.
+	if err := gputest.Compare(got, p, gputest.Tolerance{Terms: steps, Scale: 1}); err != nil {
+		t.Error(err)
+	}
+}
