@@ -44,3 +44,18 @@ func bindAtMost(t *testing.T, bytes int) {
 	d.Limits.MaxBindingSize = uint64(bytes)
 	t.Cleanup(func() { d.Limits.MaxBindingSize = old })
 }
+
+// TestFoldedGroups runs the tests of ops whose groups may pass a dimension's limit with a limit so small that they do.
+func TestFoldedGroups(t *testing.T) {
+	d := gputest.Device(t)
+	old := d.Limits.MaxGroups
+	d.Limits.MaxGroups = 27 // 26^2 groups hold the largest shape, 5000 rows by 8
+	t.Cleanup(func() { d.Limits.MaxGroups = old })
+	for name, test := range map[string]func(*testing.T){
+		"EmbeddingForward": TestEmbeddingForward, "EmbeddingBackward": TestEmbeddingBackward, "LayerNormForward": TestLayerNormForward,
+		"LayerNormBackward": TestLayerNormBackward, "BiasBackward": TestBiasBackward, "StripsExact": TestStripsExact, "GatherRows": TestGatherRows,
+		"GradientNorm": TestGradientNorm, "AdamW": TestAdamW, "Elementwise": TestElementwise,
+	} {
+		t.Run(name, test)
+	}
+}
