@@ -19,17 +19,33 @@ var opened struct {
 	err  error
 }
 
+// Available skips or fails, as Device does, where there is no GPU, without opening it: for tests of programs that open one.
+func Available(t testing.TB) {
+	t.Helper()
+	list, err := gpu.Adapters()
+	if err == nil {
+		_, err = gpu.Choose(list, os.Getenv("GPT2WGPU_DEVICE"))
+	}
+	missing(t, err)
+}
+
+func missing(t testing.TB, err error) {
+	t.Helper()
+	if err == nil {
+		return
+	}
+	if os.Getenv("GPT2WGPU_GPU") == "require" {
+		t.Fatalf("GPT2WGPU_GPU=require: %v", err)
+	}
+	t.Skipf("no GPU: %v", err)
+}
+
 // Device returns the test binary's one device, the one that GPT2WGPU_DEVICE names (default: auto). Without a GPU the test is
 // skipped with the reason, or fails if GPT2WGPU_GPU=require.
 func Device(t testing.TB) *gpu.Device {
 	t.Helper()
 	opened.once.Do(func() { opened.dev, opened.err = gpu.Open(os.Getenv("GPT2WGPU_DEVICE")) })
-	if opened.err != nil {
-		if os.Getenv("GPT2WGPU_GPU") == "require" {
-			t.Fatalf("GPT2WGPU_GPU=require: %v", opened.err)
-		}
-		t.Skipf("no GPU: %v", opened.err)
-	}
+	missing(t, opened.err)
 	return opened.dev
 }
 
