@@ -1,0 +1,75 @@
+package train
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"reflect"
+	"slices"
+	"strings"
+)
+
+// ReadConfig sets those fields of c that the file has: a config.json as a run writes it, or a part of one made by hand.
+// It returns the names that the file has, as they stand there. Errors: a file that can't be read, isn't one JSON object,
+// or has a setting that doesn't exist or is of another type; c is then unchanged.
+func ReadConfig(path string, c *Config) (names []string, err error) {
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return nil, fmt.Errorf("%w; hint: name a JSON file such as a run's config.json", err)
+	}
+	var fields map[string]json.RawMessage
+	if err := json.Unmarshal(text, &fields); err != nil || fields == nil {
+		if err == nil {
+			err = errors.New("got null")
+		}
+		return nil, fmt.Errorf("%s: %w, want one JSON object; hint: compare it with a run's config.json", path, err)
+	}
+	known := settingNames(reflect.TypeFor[Record]())
+	for name := range fields {
+		names = append(names, name)
+	}
+	slices.Sort(names)
+	for _, name := range names {
+		if !slices.Contains(known, name) {
+			return nil, fmt.Errorf("%s: unknown setting %q; hint: settings are the flags of train with _ for -, such as n_layer", path, name)
+		}
+	}
+	record := Record{Config: *c}
+	if err := json.Unmarshal(text, &record); err != nil {
+		var wrong *json.UnmarshalTypeError
+		if errors.As(err, &wrong) {
+			name := wrong.Field[strings.LastIndexByte(wrong.Field, '.')+1:]
+			return nil, fmt.Errorf("%s: %s: got %s, want %s; hint: compare it with a run's config.json", path, name, wrong.Value, kindOf(wrong.Type))
+		}
+		return nil, fmt.Errorf("%s: %w; hint: compare it with a run's config.json", path, err)
+	}
+	*c = record.Config
+	return names, nil
+}
+
+func kindOf(t reflect.Type) string {
+	switch t.Kind() {
+	case reflect.Int:
+		return "a whole number"
+	case reflect.Uint64:
+		return "a whole number, 0 or more"
+	case reflect.Float64:
+		return "a number"
+	default:
+		return "a " + t.Kind().String()
+	}
+}
+
+// settingNames returns the JSON names of a struct's fields, embedded structs included.
+func settingNames(t reflect.Type) (names []string) {
+	for i := range t.NumField() {
+		f := t.Field(i)
+		if tag := f.Tag.Get("json"); f.Anonymous {
+			names = append(names, settingNames(f.Type)...)
+		} else if tag != "-" {
+			names = append(names, tag)
+		}
+	}
+	return names
+}

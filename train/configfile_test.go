@@ -1,0 +1,59 @@
+package train
+
+import (
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+)
+
+func TestReadConfig(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "config.json")
+	write := func(text string) {
+		t.Helper()
+		must(t, os.WriteFile(path, []byte(text), 0o666))
+	}
+
+	want := Record{Config: DefaultConfig(), Version: "v1", DeviceName: "llvmpipe"}
+	want.Steps, want.LR, want.Seed = 7, 1e-5, 1<<63+1
+	text, _ := json.MarshalIndent(want, "", "  ")
+	write(string(text))
+	var got Config
+	if names, err := ReadConfig(path, &got); err != nil || got != want.Config || !slices.Contains(names, "n_layer") {
+		t.Errorf("a whole config.json gives %+v, %v, %v", got, names, err)
+	}
+
+	write(`{"steps": 9, "beta2": 1e-1}`)
+	want.Steps, want.Beta2 = 9, 0.1
+	if names, err := ReadConfig(path, &got); err != nil || got != want.Config || !slices.Equal(names, []string{"beta2", "steps"}) {
+		t.Errorf("a part of one gives %+v, %v, %v", got, names, err)
+	}
+
+	for text, says := range map[string]string{
+		"":                             "JSON",
+		"[1]":                          "JSON",
+		"null":                         "null",
+		`{"steps": 5} {"steps": 6}`:    "JSON",
+		`{"n_positions": 5}`:           `unknown setting "n_positions"`,
+		`{"resume": true}`:             `unknown setting "resume"`, // of an invocation
+		`{"steps": "many"}`:            "steps: got string, want a whole number",
+		`{"steps": 1.5}`:               "steps: got number 1.5, want a whole number",
+		`{"seed": -1}`:                 "seed: got number -1, want a whole number, 0 or more",
+		`{"lr": [1]}`:                  "lr: got array, want a number",
+		`{"schedule": 5, "steps": 11}`: "schedule: got number, want a string",
+	} {
+		write(text)
+		_, err := ReadConfig(path, &got)
+		if err == nil || !strings.Contains(err.Error(), says) || !strings.Contains(err.Error(), "hint: ") || !strings.HasPrefix(err.Error(), path) {
+			t.Errorf("%q: %v, want it to say %q", text, err, says)
+		}
+		if got != want.Config {
+			t.Errorf("%q changed the settings in spite of the error", text)
+		}
+	}
+	if _, err := ReadConfig(path+"x", &got); err == nil {
+		t.Error("a missing file passed")
+	}
+}
