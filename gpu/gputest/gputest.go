@@ -69,10 +69,16 @@ func Tokens(seed uint64, n, vocab int) []uint32 {
 	return out
 }
 
-const (
-	guardWords = 64
-	guard      = uint32(0x7fc0dead) // a NaN, so that reading past the end shows too
-)
+const guardWords = 64
+
+// guard returns the word i behind a tensor: a NaN, so that reading past the end shows too, and every other time a number, as
+// NaN + x keeps the NaN's bits and would hide an addition.
+func guard(i int) uint32 {
+	if i%2 == 0 {
+		return 0x7fc0dead
+	}
+	return math.Float32bits(12345.678)
+}
 
 // Case is one op at one shape: tensors with guard words behind them, and the check of what a program did to them.
 type Case struct {
@@ -107,7 +113,7 @@ func (c *Case) add(name string, storage gpu.Storage, words []uint32, output bool
 	c.t.Helper()
 	n := len(words)
 	for i := 0; i < guardWords; i++ {
-		words = append(words, guard)
+		words = append(words, guard(i))
 	}
 	whole, err := c.dev.NewTensor(gpu.Scratch, name, gpu.U32, len(words))
 	if err != nil {
@@ -188,7 +194,7 @@ func (c *Case) Run(add func(p *gpu.Program)) {
 			}
 			n := len(w) - guardWords
 			for j, g := range w[n:] {
-				if g != guard {
+				if g != guard(j) {
 					c.t.Fatalf("%v: guard word %d behind it was overwritten with %#x", t.Tensor, j, g)
 				}
 			}
