@@ -79,6 +79,16 @@ func TestClassifierWindows(t *testing.T) {
 	}
 }
 
+// TestClassifierTiles runs it on every geometry of the products, whatever the device; V is no multiple of any tile.
+func TestClassifierTiles(t *testing.T) {
+	for _, tile := range op.MatmulTiles() {
+		t.Run(tile.Name, func(t *testing.T) {
+			defer tile.Force()()
+			classifierCase(t, 65, 20, 257, 64, true)
+		})
+	}
+}
+
 // TestClassifierGPT2Vocabulary walks rows of GPT-2's own length: large logits, so that a single wrong column shows.
 func TestClassifierGPT2Vocabulary(t *testing.T) {
 	classifierCase(t, 2, 4, 50257, 2, true)

@@ -140,22 +140,21 @@ func (m matmul) addTo(p *gpu.Program) {
 	}
 	choice := store(data)
 	choice["epilogue"] = m.epilogue
-	spec := shaders.Spec{"TN4": tile.TN4, "WX": tile.WX, "WY": tile.WY}
-	if m.name == "matmul_backward_dw" && !tile.Tiled {
+	algorithm, spec := "_direct", shaders.Spec{"TN4": tile.TN4, "WX": tile.WX, "WY": tile.WY}
+	switch {
+	case tile.BK > 0:
+		algorithm, spec["TM"], spec["BK"] = "_tiled", tile.TM, tile.BK
+	case m.name == "matmul_backward_dw":
 		spec["TM4"] = tile.TM / 4
-	} else {
+	default:
 		spec["TM"] = tile.TM
-	}
-	algorithm := "_direct"
-	if tile.Tiled {
-		algorithm = "_tiled"
 	}
 	bytes := 4 * (float64(m.rows)*float64(m.cols) + float64(m.sums)*float64(m.rows+m.cols))
 	p.Add(gpu.Dispatch{
 		Source: source(p, m.name+algorithm, choice, spec),
 		Bind:   m.bind,
 		Params: m.params,
-		Groups: [3]uint32{u32(ceilDiv(m.cols, tile.WX*tile.TN4*4)), u32(ceilDiv(m.rows, tile.WY*tile.TM)), 1},
+		Groups: [3]uint32{u32(ceilDiv(m.cols, tile.cols())), u32(ceilDiv(m.rows, tile.rows())), 1},
 		FLOPs:  2 * float64(m.rows) * float64(m.cols) * float64(m.sums),
 		Bytes:  bytes,
 	})
@@ -163,11 +162,15 @@ func (m matmul) addTo(p *gpu.Program) {
 
 // matmulTile is one geometry of the matmul kernels: WX x WY threads, each with TM rows and 4*TN4 columns of the result.
 type matmulTile struct {
-	Tiled           bool // through workgroup memory
 	TM, TN4, WX, WY int
+	BK              int // depth of the tiles in workgroup memory; 0: none, the _direct kernels
 	MinRows         int // results with fewer rows take a later line
 	MinCols         int
+	MinGroups       int // results of fewer groups take a later line
 }
+
+func (t matmulTile) rows() int { return t.WY * t.TM }
+func (t matmulTile) cols() int { return t.WX * t.TN4 * 4 }
 
 // matmulSoftware suits CPUs, where only register tiles save loads: of the device's 90 GFLOP/s, measured at 1024x768x3072
 // on lavapipe, 4x4 sums a thread reach 18, 8x8 29, 16x8 32, 16x16 41. The first use compiles for 0.4 s at 16x16.
@@ -177,11 +180,29 @@ var matmulSoftware = []matmulTile{
 	{TM: 4, TN4: 1, WX: 8, WY: 1},
 }
 
+// matmulGPU holds geometries that are usual in the field for float32 through workgroup memory, 8 KiB of it: 128x128 by 8x8 sums
+// a thread where that makes enough groups to fill a large device, 64x64 by 4x4 below, 32x32 by 4x4 for small results. They are
+// right on software Vulkan, which tests them, and were not timed on a GPU.
+var matmulGPU = []matmulTile{
+	{TM: 8, TN4: 2, WX: 16, WY: 16, BK: 8, MinGroups: 128},
+	{TM: 4, TN4: 1, WX: 16, WY: 16, BK: 16, MinGroups: 32},
+	{TM: 4, TN4: 1, WX: 8, WY: 8, BK: 16},
+}
+
+// matmulTable replaces the device's table in tests.
+var matmulTable []matmulTile
+
 // matmulTileFor returns the first line of the device's table that fits the result.
 func matmulTileFor(d *gpu.Device, rows, cols int) matmulTile {
-	table := matmulSoftware
+	table := matmulGPU
+	if d.Info.Software() {
+		table = matmulSoftware
+	}
+	if matmulTable != nil {
+		table = matmulTable
+	}
 	for _, t := range table {
-		if rows >= t.MinRows && cols >= t.MinCols {
+		if rows >= t.MinRows && cols >= t.MinCols && ceilDiv(rows, t.rows())*ceilDiv(cols, t.cols()) >= t.MinGroups {
 			return t
 		}
 	}

@@ -98,3 +98,118 @@ func TestMatmulBackwardDW(t *testing.T) {
 		})
 	}
 }
+
+// TestMatmulTiles holds every line of both tables to the reference, whatever the device, at one below, at and above its tile in
+// every dimension; Col and a wider row included.
+func TestMatmulTiles(t *testing.T) {
+	for _, tile := range op.MatmulTiles() {
+		rows, cols, depth := tile.Rows, tile.Cols, max(tile.Depth, 8)
+		for _, d := range []struct{ rows, cols, depth int }{
+			{1, 4, 4}, {rows - 1, cols - 4, depth - 4}, {rows, cols, depth}, {rows + 1, cols + 4, depth + 4}, {2*rows - 1, 4, 2*depth + 4},
+			{3, 2*cols + 4, 3 * depth},
+		} {
+			t.Run(fmt.Sprintf("%s/%dx%dx%d", tile.Name, d.rows, d.cols, d.depth), func(t *testing.T) {
+				defer tile.Force()()
+				matmulForms(t, d.rows, d.cols, d.depth)
+			})
+		}
+	}
+}
+
+// TestMatmulTilesAreSmall: every line runs within the limits that WebGPU promises. The driver checks no workgroup memory.
+func TestMatmulTilesAreSmall(t *testing.T) {
+	limits := gpu.DefaultLimits()
+	for _, tile := range op.MatmulTiles() {
+		bytes := 4 * tile.Depth * (tile.Rows + 4 + tile.Cols + 4) // both tiles, each with a quad of padding a row
+		if tile.Threads > int(limits.MaxInvocations) || bytes > int(limits.MaxWorkgroupBytes) {
+			t.Errorf("%s: %d threads, %d bytes of workgroup memory", tile.Name, tile.Threads, bytes)
+		}
+	}
+}
+
+// matmulForms runs the three forms so that each has a result of rows x cols and sums of depth.
+func matmulForms(t *testing.T, rows, cols, depth int) {
+	const col = 8
+	tol := gputest.Tolerance{Terms: depth + 2, Scale: 1}
+	t.Run("forward", func(t *testing.T) {
+		oc, stride := cols-1, col+cols // a last quad with a column too many
+		x, w := gputest.Rand(1, rows*depth, 1), gputest.Rand(2, oc*depth, 1)
+		want := make([]float64, rows*oc)
+		ref.MatmulForward(want, x, w, nil, rows, depth, oc)
+		c := gputest.New(t)
+		mm := op.MatmulForward{
+			Out: c.InOut("out", make([]float64, rows*stride), rows, stride), X: c.In("x", x, rows, depth), W: c.In("w", w, oc, depth), Col: col,
+		}
+		c.Run(func(p *gpu.Program) { mm.AddTo(p) })
+		checkColumns(t, c.Got(mm.Out), want, rows, stride, col, oc, tol)
+	})
+	t.Run("bias_gelu", func(t *testing.T) {
+		x, w, b := gputest.Rand(1, rows*depth, 1), gputest.Rand(2, cols*depth, 1), gputest.Rand(3, cols, 1)
+		pre, act := make([]float64, rows*cols), make([]float64, rows*cols)
+		ref.MatmulForward(pre, x, w, b, rows, depth, cols)
+		ref.GELUForward(act, pre)
+		c := gputest.New(t)
+		mm := op.MatmulForward{
+			Out: c.Out("out", rows, cols), Pre: c.Out("pre", rows, cols),
+			X: c.In("x", x, rows, depth), W: c.In("w", w, cols, depth), Bias: c.In("bias", b, cols),
+		}
+		c.Run(func(p *gpu.Program) { mm.AddTo(p) })
+		c.Check(mm.Pre, pre, tol)
+		c.Check(mm.Out, act, tol)
+	})
+	t.Run("backward_dx", func(t *testing.T) {
+		oc := depth - 1
+		wide := gputest.Rand(1, rows*(col+depth), 1)
+		dout := make([]float64, rows*oc)
+		for n := range rows {
+			copy(dout[n*oc:(n+1)*oc], wide[n*(col+depth)+col:])
+			wide[n*(col+depth)+col+oc] = 0
+		}
+		w, base := gputest.Rand(2, oc*cols, 1), gputest.Rand(3, rows*cols, 1)
+		plain, sum := make([]float64, rows*cols), make([]float64, rows*cols)
+		ref.MatmulBackwardDX(plain, dout, w, rows, cols, oc)
+		ref.Add(sum, plain, base)
+		for _, add := range []bool{false, true} {
+			c := gputest.New(t)
+			mm := op.MatmulBackwardDX{DOut: c.In("dout", wide, rows, col+depth), W: c.In("w", w, oc, cols), Col: col, Add: add}
+			want := plain
+			if add {
+				mm.DX, want = c.InOut("dx", base, rows, cols), sum
+			} else {
+				mm.DX = c.Out("dx", rows, cols)
+			}
+			c.Run(func(p *gpu.Program) { mm.AddTo(p) })
+			c.Check(mm.DX, want, tol)
+		}
+	})
+	t.Run("backward_dw", func(t *testing.T) {
+		n, stride := depth-1, col+(rows+3)/4*4
+		wide, dout := gputest.Rand(1, n*stride, 1), make([]float64, n*rows)
+		for i := range n {
+			copy(dout[i*rows:(i+1)*rows], wide[i*stride+col:])
+		}
+		x, dw := gputest.Rand(2, n*cols, 1), gputest.Rand(3, rows*cols, 1)
+		want := append([]float64(nil), dw...)
+		ref.MatmulBackwardDW(want, dout, x, n, cols, rows)
+		c := gputest.New(t)
+		mm := op.MatmulBackwardDW{DW: c.InOut("dw", dw, rows, cols), DOut: c.In("dout", wide, n, stride), X: c.In("x", x, n, cols), Col: col}
+		c.Run(func(p *gpu.Program) { mm.AddTo(p) })
+		c.Check(mm.DW, want, tol)
+	})
+}
+
+// checkColumns compares columns [col,col+oc) of wide rows, and wants zeros before them.
+func checkColumns(t *testing.T, wide, want []float64, rows, stride, col, oc int, tol gputest.Tolerance) {
+	t.Helper()
+	for n := range rows {
+		row := wide[n*stride : (n+1)*stride]
+		for i, v := range row[:col] {
+			if v != 0 {
+				t.Fatalf("row %d: column %d before the window was written: %v", n, i, v)
+			}
+		}
+		if err := gputest.Compare(row[col:col+oc], want[n*oc:(n+1)*oc], tol); err != nil {
+			t.Errorf("row %d: %v", n, err)
+		}
+	}
+}
