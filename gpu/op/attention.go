@@ -1,0 +1,117 @@
+package op
+
+import (
+	"math"
+
+	"github.com/gpt2wgpu/gpt2wgpu/gpu"
+	"github.com/gpt2wgpu/gpt2wgpu/shaders"
+)
+
+// AttentionForward is causal self-attention in flash form: of the (T,T) scores only LSE, a row's log sum of exponentials,
+// is kept. HS = C/NH is a multiple of 4, at most 128.
+type AttentionForward struct {
+	Out, LSE gpu.Tensor // (N,C) (B,NH,T) float32
+	QKV      gpu.Tensor // (N,3C)
+	NH       int
+}
+
+// AddTo checks shapes and appends the dispatch. B and T are LSE's.
+func (op AttentionForward) AddTo(p *gpu.Program) {
+	const name = "attention_forward"
+	a := newAttention(p, name, op.LSE, op.QKV, op.NH)
+	p.Want(name, "out", op.Out, a.b*a.t, a.c)
+	a.add(p, name, a.tile.Forward, map[string]gpu.Tensor{"out": op.Out, "lse": op.LSE, "qkv": op.QKV}, 2, 4)
+}
+
+// AttentionBackward is the gradient of AttentionForward. D is scratch.
+type AttentionBackward struct {
+	DQKV                gpu.Tensor // (N,3C), overwritten
+	DOut, QKV, Out, LSE gpu.Tensor // (N,C) (N,3C) (N,C) (B,NH,T) float32
+	D                   gpu.Tensor // (B,NH,T) float32: sum_i DOut*Out
+	NH                  int
+}
+
+// AddTo checks shapes and appends the dispatches: the queries' gradient and D, then the keys' and values'.
+func (op AttentionBackward) AddTo(p *gpu.Program) {
+	const name = "attention_backward"
+	a := newAttention(p, name, op.LSE, op.QKV, op.NH)
+	p.Want(name, "dqkv", op.DQKV, a.b*a.t, 3*a.c)
+	p.Want(name, "dout", op.DOut, a.b*a.t, a.c)
+	p.Want(name, "out", op.Out, a.b*a.t, a.c)
+	p.Want(name, "d", op.D, a.b, a.nh, a.t)
+	a.add(p, name+"_dq", a.tile.DQ, map[string]gpu.Tensor{
+		"dqkv": op.DQKV, "d": op.D, "dout": op.DOut, "qkv": op.QKV, "outs": op.Out, "lse": op.LSE}, 3, 6)
+	a.add(p, name+"_dkv", a.tile.DKV, map[string]gpu.Tensor{
+		"dqkv": op.DQKV, "d": op.D, "dout": op.DOut, "qkv": op.QKV, "lse": op.LSE}, 4, 6)
+}
+
+// attention is what the forward and the backward share.
+type attention struct {
+	b, t, c, nh, hs int
+	tile            attentionTile
+}
+
+func newAttention(p *gpu.Program, name string, lse, qkv gpu.Tensor, nh int) attention {
+	a := attention{b: lse.Dim(0), t: lse.Dim(2), c: qkv.Dim(1) / 3, nh: nh}
+	p.Want(name, "lse", lse, a.b, nh, a.t)
+	p.Want(name, "qkv", qkv, a.b*a.t, 3*a.c)
+	if nh < 1 || a.c%nh != 0 || a.c/nh%4 != 0 || a.c/nh > 128 {
+		p.Fail("%s: %d channels in %d heads, want heads of a multiple of 4 channels up to 128", name, a.c, nh)
+		return a
+	}
+	a.hs = a.c / nh
+	a.tile = attentionTileFor(p.Device(), a.hs)
+	return a
+}
+
+// attentionParams is the struct Params of every attention kernel.
+type attentionParams struct {
+	T, C, NH, HS4 uint32
+	SCALE         float32
+}
+
+// add appends one kernel. It makes products of (T,HS) matrices with half of the (T,T) scores, and moves floats of
+// (N,C) at least.
+func (a attention) add(p *gpu.Program, name string, g attentionGeometry, bind map[string]gpu.Tensor, products, floats float64) {
+	if p.Err() != nil {
+		return
+	}
+	spec := shaders.Spec{"HS": a.hs, "WX": g.WX}
+	for word, n := range map[string]int{"TQ": g.TQ, "TK": g.TK} {
+		if n > 0 {
+			spec[word] = n
+		}
+	}
+	p.Add(gpu.Dispatch{
+		Source: source(p, name+a.tile.Suffix, store(bind["qkv"]), spec),
+		Bind:   bind,
+		Params: attentionParams{u32(a.t), u32(a.c), u32(a.nh), u32(a.hs / 4), float32(1 / math.Sqrt(float64(a.hs)))},
+		Groups: [3]uint32{u32(ceilDiv(a.t, g.Rows)), u32(a.b * a.nh), 1},
+		FLOPs:  products * float64(a.b*a.nh) * float64(a.t) * float64(a.t) * float64(a.hs),
+		Bytes:  4 * floats * float64(a.b*a.t) * float64(a.c),
+	})
+}
+
+// attentionGeometry is one kernel's: WX threads a group, which own Rows queries (or keys); TQ queries and TK keys at a time.
+type attentionGeometry struct{ WX, TQ, TK, Rows int }
+
+// attentionTile is one choice of kernels for heads up to MaxHS channels.
+type attentionTile struct {
+	Suffix           string
+	MaxHS            int
+	Forward, DQ, DKV attentionGeometry
+}
+
+// attentionSoftware suits CPUs, where only registers save loads.
+var attentionSoftware = []attentionTile{
+	{"_direct", 128, attentionGeometry{WX: 8, TQ: 4, TK: 2, Rows: 32}, attentionGeometry{WX: 8, TQ: 4, Rows: 32}, attentionGeometry{WX: 8, TK: 2, Rows: 16}},
+}
+
+func attentionTileFor(d *gpu.Device, hs int) attentionTile {
+	for _, t := range attentionSoftware {
+		if hs <= t.MaxHS {
+			return t
+		}
+	}
+	return attentionSoftware[len(attentionSoftware)-1]
+}

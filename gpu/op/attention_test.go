@@ -1,0 +1,108 @@
+package op_test
+
+import (
+	"fmt"
+	"math"
+	"testing"
+
+	"github.com/gpt2wgpu/gpt2wgpu/gpu"
+	"github.com/gpt2wgpu/gpt2wgpu/gpu/gputest"
+	"github.com/gpt2wgpu/gpt2wgpu/gpu/op"
+	"github.com/gpt2wgpu/gpt2wgpu/gpu/ref"
+)
+
+// attentionShapes sit on the seams: T at 1 and one below, at and above tiles of 16, 32 and 64 rows, odd T, B and NH.
+var attentionShapes = []struct{ B, T, NH, HS int }{
+	{1, 1, 1, 4}, {2, 3, 3, 4}, {1, 15, 2, 16}, {2, 16, 1, 20}, {1, 17, 3, 16}, {3, 31, 1, 4}, {1, 32, 2, 64}, {2, 33, 3, 20},
+	{1, 63, 1, 128}, {1, 64, 1, 64}, {2, 65, 3, 64}, {1, 65, 1, 128}, {1, 130, 3, 16}, {2, 130, 1, 64},
+}
+
+// attentionTolerance: a score, HS products of deviation 1.5*1.5/sqrt(HS), may be off by 4.5 eps sqrt(HS), and exp by 8 eps
+// of itself (measured on lavapipe): so is every weight, relatively, and what is linear in weights, times its scale. Sums over
+// T run along with it.
+func attentionTolerance(T, HS int, scale float64) gputest.Tolerance {
+	return gputest.Tolerance{Terms: 4 + int(2.25*math.Sqrt(float64(HS))+math.Sqrt(float64(T))), Scale: scale}
+}
+
+// attentionCase is a forward and its gradient in float64; scores of deviation 2.25 make some rows of the softmax sharp.
+type attentionCase struct{ qkv, out, lse, dout, d, dqkv []float64 }
+
+func newAttentionCase(B, T, NH, HS int) attentionCase {
+	C := NH * HS
+	a := attentionCase{qkv: gputest.Rand(1, B*T*3*C, 1.5), dout: gputest.Rand(2, B*T*C, 1)}
+	a.out, a.lse, a.dqkv = make([]float64, B*T*C), make([]float64, B*NH*T), make([]float64, B*T*3*C)
+	ref.AttentionForward(a.out, a.lse, a.qkv, B, T, C, NH)
+	ref.AttentionBackward(a.dqkv, a.dout, a.qkv, a.out, a.lse, B, T, C, NH)
+	a.d = make([]float64, B*NH*T)
+	for n := range B * T {
+		for i := range C {
+			a.d[(n/T*NH+i/HS)*T+n%T] += a.dout[n*C+i] * a.out[n*C+i]
+		}
+	}
+	return a
+}
+
+func TestAttentionForward(t *testing.T) {
+	for _, d := range attentionShapes {
+		t.Run(fmt.Sprintf("B=%d,T=%d,NH=%d,HS=%d", d.B, d.T, d.NH, d.HS), func(t *testing.T) {
+			C, N := d.NH*d.HS, d.B*d.T
+			a := newAttentionCase(d.B, d.T, d.NH, d.HS)
+			c := gputest.New(t)
+			at := op.AttentionForward{Out: c.Out("out", N, C), LSE: c.Out("lse", d.B, d.NH, d.T), QKV: c.In("qkv", a.qkv, N, 3*C), NH: d.NH}
+			c.Run(func(p *gpu.Program) { at.AddTo(p) })
+			c.Check(at.LSE, a.lse, attentionTolerance(d.T, d.HS, 1))
+			c.Check(at.Out, a.out, attentionTolerance(d.T, d.HS, 1.5))
+		})
+	}
+}
+
+func TestAttentionBackward(t *testing.T) {
+	for _, d := range attentionShapes {
+		t.Run(fmt.Sprintf("B=%d,T=%d,NH=%d,HS=%d", d.B, d.T, d.NH, d.HS), func(t *testing.T) {
+			C, N := d.NH*d.HS, d.B*d.T
+			a := newAttentionCase(d.B, d.T, d.NH, d.HS)
+			c := gputest.New(t)
+			f32 := func(x []float64) []float64 {
+				y := make([]float64, len(x))
+				for i := range x {
+					y[i] = float64(float32(x[i]))
+				}
+				return y
+			}
+			at := op.AttentionBackward{
+				DQKV: c.Out("dqkv", N, 3*C), DOut: c.In("dout", a.dout, N, C), QKV: c.In("qkv", a.qkv, N, 3*C),
+				Out: c.In("out", f32(a.out), N, C), LSE: c.In("lse", f32(a.lse), d.B, d.NH, d.T), D: c.Out("d", d.B, d.NH, d.T), NH: d.NH,
+			}
+			c.Run(func(p *gpu.Program) { at.AddTo(p) })
+			// dp - d has deviation 1.5 sqrt(2 HS); times a query or key of 1.5, over sqrt(HS): 3.2
+			c.Check(at.DQKV, a.dqkv, attentionTolerance(d.T, d.HS, 4))
+			c.Check(at.D, a.d, gputest.Tolerance{Terms: d.HS, Scale: 1.5})
+		})
+	}
+}
+
+// attentionBench is GPT-2 124M's shape.
+var attentionBench = struct{ B, T, NH, HS int }{1, 1024, 12, 64}
+
+// BenchmarkAttentionForward counts the two products with the causal half of the scores.
+func BenchmarkAttentionForward(b *testing.B) {
+	d := attentionBench
+	C, N := d.NH*d.HS, d.B*d.T
+	c := gputest.New(b)
+	p := gputest.Device(b).NewProgram(b.Name())
+	op.AttentionForward{Out: c.Out("out", N, C), LSE: c.Out("lse", d.B, d.NH, d.T), QKV: c.In("qkv", gputest.Rand(1, N*3*C, 1), N, 3*C), NH: d.NH}.AddTo(p)
+	gputest.Bench(b, 2*float64(d.B*d.NH)*float64(d.T)*float64(d.T)*float64(d.HS), 0, p)
+}
+
+// BenchmarkAttentionBackward counts five products; two of the seven that the kernels make are made twice.
+func BenchmarkAttentionBackward(b *testing.B) {
+	d := attentionBench
+	C, N := d.NH*d.HS, d.B*d.T
+	c := gputest.New(b)
+	p := gputest.Device(b).NewProgram(b.Name())
+	op.AttentionBackward{
+		DQKV: c.Out("dqkv", N, 3*C), DOut: c.In("dout", gputest.Rand(1, N*C, 1), N, C), QKV: c.In("qkv", gputest.Rand(2, N*3*C, 1), N, 3*C),
+		Out: c.In("out", gputest.Rand(3, N*C, 0.1), N, C), LSE: c.In("lse", gputest.Rand(4, N*d.NH, 1), d.B, d.NH, d.T), D: c.Out("d", d.B, d.NH, d.T), NH: d.NH,
+	}.AddTo(p)
+	gputest.Bench(b, 5*float64(d.B*d.NH)*float64(d.T)*float64(d.T)*float64(d.HS), 0, p)
+}
