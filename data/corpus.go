@@ -9,7 +9,6 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
-	"regexp"
 	"runtime/debug"
 	"slices"
 	"strings"
@@ -423,13 +422,17 @@ func choose(paths []string, split Split) (chosen []string, others Split) {
 	return chosen, others
 }
 
-var splitWord = regexp.MustCompile(`(?i)(?:^|[^a-z])(train|val)(?:id|idation|ing)?(?:[^a-z]|$)`)
-
-// splitOf returns the split that a file's name says: by a whole word (constrained_val_000000.npy is "val"), else by the
-// letters anywhere in it; "" if it says neither.
+// splitOf returns the split that a file's name says: by the last of its words that says one (train-00_val_000000.npy is
+// "val"), else by the letters anywhere in it; "" if it says neither.
 func splitOf(name string) Split {
-	if m := splitWord.FindStringSubmatch(name); m != nil {
-		return Split(strings.ToLower(m[1]))
+	words := strings.FieldsFunc(strings.ToLower(name), func(r rune) bool { return r < 'a' || r > 'z' })
+	for _, w := range slices.Backward(words) {
+		switch w {
+		case "train", "training":
+			return Train
+		case "val", "valid", "validation":
+			return Val
+		}
 	}
 	for _, s := range []Split{Train, Val} {
 		if strings.Contains(name, string(s)) {

@@ -254,7 +254,7 @@ func TestSplits(t *testing.T) {
 	}
 	for name, want := range map[string]Split{
 		"edufineweb_train_000001.npy": Train, "fineweb_val_000000.bin": Val, "constrained_val_0.bin": Val, "val.bin": Val,
-		"validation-00.bin": Val, "tokens.bin": "", "trainset.bin": Train, "interval_train.bin": Train, "TinyStories-Train.bin": Train,
+		"validation-00.bin": Val, "tokens.bin": "", "trainset.bin": Train, "interval_train.bin": Train, "TinyStories-Train.bin": Train, "train-00000-of-4_val_000000.npy": Val,
 	} {
 		if got := splitOf(name); got != want {
 			t.Errorf("splitOf(%s) = %q, want %q", name, got, want)

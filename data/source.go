@@ -1,0 +1,485 @@
+package data
+
+import (
+	"bufio"
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"hash/crc32"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/parquet-go/parquet-go"
+)
+
+// input is one file that Tokenize reads.
+type input struct {
+	path string
+	ID   inputID
+}
+
+// inputID recognises an input on the next run, wherever it lies then: its size and a checksum of its first and last 64 KiB.
+type inputID struct {
+	Name  string `json:"name"`
+	Bytes int64  `json:"bytes"`
+	CRC   uint32 `json:"crc"`
+}
+
+// findInputs returns the texts among paths and in the directories among them, those of a directory in the order of
+// their names.
+func findInputs(paths []string) ([]input, error) {
+	var files []string
+	for _, p := range paths {
+		info, err := os.Stat(p)
+		if err != nil {
+			return nil, fmt.Errorf("input: %w; hint: check the path", err)
+		}
+		if !info.IsDir() {
+			if !isText(p) {
+				return nil, fmt.Errorf("%s: extension %q, want .txt, .jsonl or .parquet; hint: rename a text to .txt", p, filepath.Ext(p))
+			}
+			files = append(files, p)
+			continue
+		}
+		before := len(files)
+		err = filepath.WalkDir(p, func(path string, d fs.DirEntry, err error) error {
+			if err != nil {
+				return err
+			}
+			if hidden := strings.HasPrefix(d.Name(), ".") && path != p; hidden && d.IsDir() {
+				return fs.SkipDir
+			} else if !hidden && !d.IsDir() && isText(path) {
+				files = append(files, path)
+			}
+			return nil
+		})
+		if err != nil {
+			return nil, fmt.Errorf("input: %w; hint: check the directory's permissions", err)
+		}
+		if len(files) == before {
+			return nil, fmt.Errorf("%s: no .txt, .jsonl or .parquet file in this directory; hint: check the path", p)
+		}
+	}
+	if len(files) == 0 {
+		return nil, errors.New("no input was named; hint: give .txt, .jsonl or .parquet files, or directories of them")
+	}
+	inputs := make([]input, len(files))
+	for i, f := range files {
+		id, err := identify(f)
+		if err != nil {
+			return nil, fmt.Errorf("input: %w; hint: check the file's permissions", err)
+		}
+		inputs[i] = input{f, id}
+	}
+	return inputs, nil
+}
+
+func isText(path string) bool {
+	switch filepath.Ext(path) {
+	case ".txt", ".jsonl", ".parquet":
+		return true
+	}
+	return false
+}
+
+func identify(path string) (inputID, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return inputID{}, err
+	}
+	defer f.Close()
+	info, err := f.Stat()
+	if err != nil {
+		return inputID{}, err
+	}
+	const edge = 64 << 10
+	sum := crc32.NewIEEE()
+	for _, r := range []io.Reader{io.LimitReader(f, edge), io.NewSectionReader(f, max(0, info.Size()-edge), edge)} {
+		if _, err := io.Copy(sum, r); err != nil {
+			return inputID{}, err
+		}
+	}
+	return inputID{filepath.Base(path), info.Size(), sum.Sum32()}, nil
+}
+
+// position is a place between two chunks of the inputs.
+type position struct {
+	File int   `json:"file"`
+	At   int64 `json:"at"`            // bytes of .txt and .jsonl, rows of .parquet
+	Mid  bool  `json:"mid,omitempty"` // within a document: no separator token comes here
+}
+
+// chunk is what one worker encodes at a time: documents, or a piece of a long one.
+type chunk struct {
+	from position
+	to   int64 // how far in the file this chunk reaches, bytes (of .parquet: in proportion to its rows)
+	docs []document
+}
+
+// document is one text; or, if json is set, a line of JSON that holds it in the field "text".
+type document struct {
+	text  string
+	json  []byte
+	at    int64 // of the line, bytes, for messages
+	begin bool  // not the continuation of a document in the chunk before
+}
+
+// source makes chunks of one input. next returns io.EOF after the last. Where the chunks begin depends on the position
+// the source was opened at, but never the ids that the documents have.
+type source interface {
+	next() (chunk, error)
+	close() error
+}
+
+func openSource(in input, from position, separator string) (source, error) {
+	switch filepath.Ext(in.path) {
+	case ".parquet":
+		return openParquet(in, from)
+	case ".jsonl":
+		return openJSONL(in, from)
+	}
+	return openText(in, from, separator)
+}
+
+// textSource reads a .txt file: one document, or several with a separator between them.
+type textSource struct {
+	in   input
+	f    *os.File
+	sep  []byte
+	buf  []byte // what was read and not yet handed out
+	pos  position
+	eof  bool
+	size int // of a chunk, bytes
+}
+
+// longestRun bounds what textSource keeps in memory while it looks for a place to cut. A longer run of letters, say, is
+// cut anyway, the one case in which a chunk's border shows in the ids.
+const longestRun = 64 << 20
+
+func openText(in input, from position, separator string) (*textSource, error) {
+	f, err := os.Open(in.path)
+	if err == nil {
+		_, err = f.Seek(from.At, io.SeekStart)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("input: %w; hint: check the path", err)
+	}
+	return &textSource{in: in, f: f, sep: []byte(separator), pos: from, size: encodeChunk}, nil
+}
+
+func (s *textSource) close() error { return s.f.Close() }
+
+// fill reads until buf has n bytes or the file ends.
+func (s *textSource) fill(n int) error {
+	for len(s.buf) < n && !s.eof {
+		s.buf = slices.Grow(s.buf, n-len(s.buf))
+		m, err := s.f.Read(s.buf[len(s.buf):cap(s.buf)])
+		s.buf = s.buf[:len(s.buf)+m]
+		if errors.Is(err, io.EOF) {
+			s.eof = true
+		} else if err != nil {
+			return fmt.Errorf("input: %w; hint: check the disk", err)
+		}
+	}
+	return nil
+}
+
+func (s *textSource) next() (chunk, error) {
+	c := chunk{from: s.pos}
+	taken := 0
+	for taken < s.size {
+		if err := s.fill(s.size + len(s.sep) + 1<<12); err != nil {
+			return c, err
+		}
+		if len(s.buf) == 0 {
+			break
+		}
+		n, ends, err := s.cut()
+		if err != nil {
+			return c, err
+		}
+		text := s.buf[:n]
+		if len(s.sep) > 0 { // the line breaks around a separator belong to it
+			if !s.pos.Mid {
+				text = bytes.TrimLeft(text, "\r\n")
+			}
+			if ends {
+				text = bytes.TrimRight(text, "\r\n")
+			}
+		}
+		if len(text) > 0 {
+			c.docs = append(c.docs, document{text: string(text), at: s.pos.At, begin: !s.pos.Mid})
+		}
+		s.pos.Mid = !ends && (s.pos.Mid || len(text) > 0)
+		if ends && n < len(s.buf) {
+			n += len(s.sep)
+		}
+		taken += n
+		s.pos.At += int64(n)
+		s.buf = s.buf[n:]
+		if len(s.sep) == 0 {
+			break
+		}
+	}
+	if taken == 0 {
+		return c, io.EOF
+	}
+	c.to = s.pos.At
+	return c, nil
+}
+
+// cut returns how much of buf the next document, or the next piece of a long one, takes; ends tells which.
+func (s *textSource) cut() (n int, ends bool, err error) {
+	for {
+		if len(s.sep) > 0 {
+			if i := bytes.Index(s.buf, s.sep); i >= 0 {
+				return i, true, nil
+			}
+		}
+		if s.eof && len(s.buf) <= s.size {
+			return len(s.buf), true, nil
+		}
+		// Cut where both sides are known, and where no separator can begin.
+		known := len(s.buf)
+		if !s.eof {
+			known -= len(s.sep)
+			for i := 1; i < utf8.UTFMax && i <= known; i++ {
+				if utf8.RuneStart(s.buf[known-i]) {
+					if !utf8.FullRune(s.buf[known-i : known]) {
+						known -= i
+					}
+					break
+				}
+			}
+		}
+		if known > s.size {
+			back := min(s.size, utf8.UTFMax)
+			window := string(s.buf[s.size-back : known])
+			if at := safeCut(window, back); at < len(window) {
+				return s.size - back + at, false, nil
+			}
+		}
+		if s.eof {
+			return len(s.buf), true, nil
+		}
+		if len(s.buf) >= longestRun {
+			return known, false, nil
+		}
+		if err := s.fill(2 * len(s.buf)); err != nil {
+			return 0, false, err
+		}
+	}
+}
+
+// jsonlSource reads a .jsonl file: one JSON object a line, the text in its field "text".
+type jsonlSource struct {
+	in  input
+	f   *os.File
+	r   *bufio.Reader
+	pos position
+}
+
+const longestLine = 256 << 20
+
+func openJSONL(in input, from position) (*jsonlSource, error) {
+	f, err := os.Open(in.path)
+	if err == nil {
+		_, err = f.Seek(from.At, io.SeekStart)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("input: %w; hint: check the path", err)
+	}
+	return &jsonlSource{in: in, f: f, r: bufio.NewReaderSize(f, 1<<20), pos: from}, nil
+}
+
+func (s *jsonlSource) close() error { return s.f.Close() }
+
+func (s *jsonlSource) next() (chunk, error) {
+	c := chunk{from: s.pos}
+	for s.pos.At-c.from.At < encodeChunk {
+		var line []byte
+		var err error
+		for more := true; more; {
+			var part []byte
+			part, err = s.r.ReadSlice('\n')
+			line = append(line, part...)
+			if more = errors.Is(err, bufio.ErrBufferFull); more && len(line) > longestLine {
+				return c, fmt.Errorf("%s: byte %d: a line of more than %d bytes; hint: .jsonl is one JSON object a line", s.in.path, s.pos.At, longestLine)
+			}
+		}
+		if err != nil && !errors.Is(err, io.EOF) {
+			return c, fmt.Errorf("input: %w; hint: check the disk", err)
+		}
+		at := s.pos.At
+		s.pos.At += int64(len(line))
+		if at == 0 {
+			line = bytes.TrimPrefix(line, []byte("\ufeff"))
+		}
+		if line = bytes.TrimSpace(line); len(line) > 0 {
+			c.docs = append(c.docs, document{json: line, at: at, begin: true})
+		}
+		if err != nil {
+			break
+		}
+	}
+	if s.pos.At == c.from.At {
+		return c, io.EOF
+	}
+	c.to = s.pos.At
+	return c, nil
+}
+
+// jsonText returns the field "text" of a line of JSON.
+func jsonText(line []byte) (string, error) {
+	var v struct {
+		Text *string `json:"text"`
+	}
+	if err := json.Unmarshal(line, &v); err != nil {
+		return "", fmt.Errorf("%w in %.40q; hint: .jsonl is one JSON object a line", err, line)
+	}
+	if v.Text == nil {
+		return "", fmt.Errorf("no field \"text\" in %.40q; hint: rename the field that holds the text", line)
+	}
+	return *v.Text, nil
+}
+
+// parquetSource reads the column "text" of a .parquet file, that column alone.
+type parquetSource struct {
+	in     input
+	f      *os.File
+	file   *parquet.File
+	column int
+	groups []parquet.RowGroup
+	pos    position
+	skip   int64         // rows of the first group that were done before
+	pages  parquet.Pages // of the current group; nil before the first
+	page   parquet.Page
+	values parquet.ValueReader
+	buf    [256]parquet.Value
+}
+
+func openParquet(in input, from position) (s *parquetSource, err error) {
+	f, err := os.Open(in.path)
+	if err != nil {
+		return nil, fmt.Errorf("input: %w; hint: check the path", err)
+	}
+	defer func() {
+		if r := recover(); r != nil {
+			err = fmt.Errorf("%v", r)
+		}
+		if err != nil {
+			f.Close()
+			err = fmt.Errorf("%s: %w; hint: the file must be Parquet with a column \"text\" of strings; download it again if it is", in.path, err)
+		}
+	}()
+	file, err := parquet.OpenFile(f, in.ID.Bytes, parquet.SkipPageIndex(true), parquet.SkipBloomFilters(true), parquet.ReadBufferSize(1<<20))
+	if err != nil {
+		return nil, err
+	}
+	leaf, ok := file.Schema().Lookup("text")
+	if !ok {
+		var have []string
+		for _, c := range file.Schema().Columns() {
+			have = append(have, strings.Join(c, "."))
+		}
+		return nil, fmt.Errorf("no column \"text\", the columns are %s", strings.Join(have, ", "))
+	}
+	if k := leaf.Node.Type().Kind(); k != parquet.ByteArray || leaf.MaxRepetitionLevel > 0 {
+		return nil, fmt.Errorf("column \"text\" is %v, repeated %v, want one string a row", k, leaf.MaxRepetitionLevel > 0)
+	}
+	s = &parquetSource{in: in, f: f, file: file, column: leaf.ColumnIndex, groups: file.RowGroups(), pos: from, skip: from.At}
+	for len(s.groups) > 0 && s.skip >= s.groups[0].NumRows() {
+		s.skip -= s.groups[0].NumRows()
+		s.groups = s.groups[1:]
+	}
+	return s, nil
+}
+
+func (s *parquetSource) close() error {
+	if s.page != nil {
+		parquet.Release(s.page)
+	}
+	if s.pages != nil {
+		s.pages.Close()
+	}
+	return s.f.Close()
+}
+
+func (s *parquetSource) next() (c chunk, err error) {
+	defer func() { // the library panics on some damaged files
+		if r := recover(); r != nil {
+			err = fmt.Errorf("%v", r)
+		}
+		if err != nil && !errors.Is(err, io.EOF) {
+			err = fmt.Errorf("%s: row %d: %w; hint: the file is damaged: download it again", s.in.path, s.pos.At, err)
+		}
+	}()
+	c.from = s.pos
+	for taken := 0; taken < encodeChunk; {
+		n, err := s.read()
+		if errors.Is(err, io.EOF) {
+			break
+		} else if err != nil {
+			return c, err
+		}
+		for _, v := range s.buf[:n] {
+			text := "" // a null is an empty document
+			if !v.IsNull() {
+				text = string(v.ByteArray())
+			}
+			c.docs = append(c.docs, document{text: text, at: s.pos.At, begin: true})
+			taken += len(text)
+			s.pos.At++
+		}
+	}
+	if len(c.docs) == 0 {
+		return c, io.EOF
+	}
+	c.to = int64(float64(s.in.ID.Bytes) * float64(s.pos.At) / float64(max(1, s.file.NumRows())))
+	return c, nil
+}
+
+// read reads values into buf and returns how many, at least one, or io.EOF after the last row group.
+func (s *parquetSource) read() (int, error) {
+	for {
+		if s.values != nil {
+			n, err := s.values.ReadValues(s.buf[:])
+			if n > 0 {
+				return n, nil // an error comes again with the next call
+			}
+			if err != nil && !errors.Is(err, io.EOF) {
+				return 0, err
+			}
+			parquet.Release(s.page)
+			s.page, s.values = nil, nil
+		}
+		if s.pages == nil {
+			if len(s.groups) == 0 {
+				return 0, io.EOF
+			}
+			s.pages = s.groups[0].ColumnChunks()[s.column].Pages()
+			s.groups = s.groups[1:]
+			if s.skip > 0 {
+				if err := s.pages.SeekToRow(s.skip); err != nil {
+					return 0, err
+				}
+				s.skip = 0
+			}
+		}
+		page, err := s.pages.ReadPage()
+		if errors.Is(err, io.EOF) {
+			s.pages.Close()
+			s.pages = nil
+			continue
+		} else if err != nil {
+			return 0, err
+		}
+		s.page, s.values = page, page.Values()
+	}
+}

@@ -1,0 +1,734 @@
+package data
+
+import (
+	"bufio"
+	"context"
+	"encoding/binary"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"reflect"
+	"regexp"
+	"runtime"
+	"strings"
+	"sync"
+	"time"
+)
+
+// TokenizeOptions says what [Tokenize] writes. The zero value of a field is its default.
+type TokenizeOptions struct {
+	Out         string    // the directory; required
+	Format      string    // "npy" (NumPy, as build-nanogpt's) or "bin" (llm.c's); default npy
+	Name        string    // what file names begin with; default: the first input's own name
+	Tokenizer   Tokenizer // default gpt2
+	ShardTokens int64     // tokens a shard; default 100,000,000
+
+	// ValTokens is how many tokens at the start become the validation shard. 0: a whole shard, as the field has it; if the
+	// input ends inside that shard, a tenth of it. Negative: none.
+	ValTokens int64
+
+	// Split, if set, makes every shard one of that split: for data that come with their own validation set.
+	Split Split
+
+	// Separator, if set, stands between the documents inside a .txt file ("<|endoftext|>"), with any line breaks
+	// around it. Otherwise a .txt file is one document.
+	Separator string
+
+	Workers  int                    // default: one a core
+	Progress func(TokenizeProgress) // called about twice a second, and at the end
+	Log      *slog.Logger           // default: silent
+}
+
+// TokenizeProgress is how far Tokenize has come.
+type TokenizeProgress struct {
+	Bytes, TotalBytes int64 // of the inputs, read and in all
+	Tokens            int64 // written, in earlier runs too
+	Documents         int64
+	Shards            int           // complete
+	TokensPerSecond   float64       // of this run
+	ETA               time.Duration // until the end; 0: unknown
+}
+
+// TokenizeResult is what Tokenize has written.
+type TokenizeResult struct {
+	Shards            []string // paths, in order
+	Tokens, Documents int64
+	ValTokens         int64 // of Tokens, those in validation shards
+	Resumed           int   // shards that an earlier run had written
+	InvalidUTF8       int64 // bytes of .txt files read as U+FFFD
+}
+
+// Tokenize encodes texts into shards: .txt files (one document each), .jsonl (a document a line, in the field "text"),
+// .parquet (a document a row, in the column "text"), and directories of these. Every document is preceded by the
+// tokenizer's EOT, if it has one; documents run on from shard to shard, and every shard but the last holds exactly
+// ShardTokens tokens. Files are named as build-nanogpt and llm.c name theirs: NAME_val_000000.npy,
+// NAME_train_000001.npy, ...
+//
+// All cores encode; the tokens stand in the inputs' order nevertheless. Memory doesn't grow with the inputs (about 3 MiB
+// a core, and the longest document). Shards appear under their names only when complete and on disk. A run that was
+// stopped, by ctx or by a power cut, is continued by the next one with the same inputs and options behind the last
+// complete shard, and the files come out the same, byte for byte; NAME.tokenize.json in the directory keeps account.
+//
+// Errors: an input that is missing, damaged or without "text" (file, and byte or row); a directory that holds shards of
+// other inputs or options; a full disk; ctx's end, wrapped.
+func Tokenize(ctx context.Context, inputs []string, o TokenizeOptions) (TokenizeResult, error) {
+	r, err := tokenize(ctx, inputs, o)
+	if err != nil {
+		return r, fmt.Errorf("tokenize: %w", err)
+	}
+	return r, nil
+}
+
+func tokenize(ctx context.Context, paths []string, o TokenizeOptions) (TokenizeResult, error) {
+	if err := o.setDefaults(paths); err != nil {
+		return TokenizeResult{}, err
+	}
+	inputs, err := findInputs(paths)
+	if err != nil {
+		return TokenizeResult{}, err
+	}
+	if err := os.MkdirAll(o.Out, 0o755); err != nil {
+		return TokenizeResult{}, fmt.Errorf("%w; hint: check --out", err)
+	}
+	t := &tokenizing{o: o, inputs: inputs, began: time.Now()}
+	if err := t.resume(); err != nil {
+		return TokenizeResult{}, err
+	}
+	if !t.m.Done {
+		if err := t.run(ctx); err != nil {
+			if ctx.Err() != nil {
+				err = fmt.Errorf("stopped after %d complete shards: %w; hint: run the same command again to go on", len(t.m.Shards), ctx.Err())
+			}
+			return t.result(), err
+		}
+	}
+	t.progress(true)
+	return t.result(), nil
+}
+
+func (o *TokenizeOptions) setDefaults(paths []string) error {
+	if o.Out == "" {
+		return errors.New("no directory for the shards; hint: --out DIR")
+	}
+	if o.Format == "" {
+		o.Format = "npy"
+	}
+	if o.Format != "npy" && o.Format != "bin" {
+		return fmt.Errorf("format %q, want npy or bin; hint: --format npy", o.Format)
+	}
+	if o.ShardTokens == 0 {
+		o.ShardTokens = 100_000_000
+	}
+	if most := int64(1<<31 - 1); o.ShardTokens < 1 || o.Format == "bin" && o.ShardTokens > most || o.ShardTokens > 1<<40 {
+		return fmt.Errorf("%d tokens a shard, want 1 to %d (the header counts in 4 bytes); hint: --shard-tokens 100000000", o.ShardTokens, most)
+	}
+	if o.ValTokens > 1<<31-1 {
+		return fmt.Errorf("%d validation tokens, want at most %d; hint: --val-tokens 10485760", o.ValTokens, 1<<31-1)
+	}
+	if o.Split != "" && o.Split != Train && o.Split != Val {
+		return fmt.Errorf("split %q, want train or val; hint: leave it out to have both", o.Split)
+	}
+	if o.Tokenizer == nil {
+		tok, err := NewTokenizer("gpt2")
+		if err != nil {
+			return err
+		}
+		o.Tokenizer = tok
+	}
+	if o.Name == "" && len(paths) > 0 {
+		base := filepath.Base(filepath.Clean(paths[0]))
+		o.Name = strings.TrimSuffix(base, filepath.Ext(base))
+	}
+	o.Name = unsafeName.ReplaceAllString(o.Name, "_")
+	if strings.Trim(o.Name, "._-") == "" {
+		o.Name = "tokens"
+	}
+	if o.Workers <= 0 {
+		o.Workers = runtime.GOMAXPROCS(0)
+	}
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
+	return nil
+}
+
+var unsafeName = regexp.MustCompile(`[^\pL\pN._-]+`)
+
+// manifest is NAME.tokenize.json: what the shards were made from, and where each ended.
+type manifest struct {
+	Version  int         `json:"version"`
+	Settings settings    `json:"settings"`
+	Inputs   []inputID   `json:"inputs"`
+	Shards   []doneShard `json:"shards"`
+	Done     bool        `json:"done"`
+}
+
+// settings are the options that the shards' bytes depend on.
+type settings struct {
+	Name        string `json:"name"`
+	Format      string `json:"format"`
+	Tokenizer   string `json:"tokenizer"`
+	ShardTokens int64  `json:"shard_tokens"`
+	ValTokens   int64  `json:"val_tokens"`
+	Split       Split  `json:"split,omitempty"`
+	Separator   string `json:"separator,omitempty"`
+}
+
+// doneShard is a complete shard, and where the next one begins: Skip tokens into the chunk at Next.
+type doneShard struct {
+	File        string   `json:"file"`
+	Tokens      int64    `json:"tokens"`
+	Next        position `json:"next"`
+	Skip        int64    `json:"skip"`
+	Documents   int64    `json:"documents"` // begun before Next
+	InvalidUTF8 int64    `json:"invalid_utf8,omitempty"`
+}
+
+// tokenizing is one run of Tokenize.
+type tokenizing struct {
+	o      TokenizeOptions
+	inputs []input
+	m      manifest
+
+	resumed     int
+	began       time.Time
+	lastReport  time.Time
+	startTokens int64 // written by earlier runs
+	startBytes  int64
+	tokens      int64 // written
+	documents   int64
+	bytes       int64
+	invalid     int64
+
+	shard *shardWriter // being written; nil between shards
+}
+
+func (t *tokenizing) manifestPath() string {
+	return filepath.Join(t.o.Out, t.o.Name+t.splitSuffix()+".tokenize.json")
+}
+
+func (t *tokenizing) splitSuffix() string {
+	if t.o.Split == "" {
+		return ""
+	}
+	return "_" + string(t.o.Split)
+}
+
+// resume reads what an earlier run has left, or starts anew.
+func (t *tokenizing) resume() error {
+	o := t.o
+	want := manifest{Version: 1, Settings: settings{o.Name, o.Format, o.Tokenizer.Name(), o.ShardTokens, o.ValTokens, o.Split, o.Separator}}
+	for _, in := range t.inputs {
+		want.Inputs = append(want.Inputs, in.ID)
+	}
+	path := t.manifestPath()
+	raw, err := os.ReadFile(path)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		old, err := t.find(true)
+		if err != nil {
+			return err
+		}
+		if len(old) > 0 {
+			return fmt.Errorf("%s: is there already, and %s isn't, which would say what it was made from; hint: another --out, or remove the old shards",
+				old[0], filepath.Base(path))
+		}
+		t.m = want
+		return t.save()
+	case err != nil:
+		return fmt.Errorf("%w; hint: check the directory's permissions", err)
+	}
+	if err := json.Unmarshal(raw, &t.m); err != nil {
+		return fmt.Errorf("%s: %w; hint: remove this file and the shards beside it", path, err)
+	}
+	if len(t.m.Shards) == 0 { // nothing to go on with, whatever it was for
+		t.m = want
+		return errors.Join(t.sweep(), t.save())
+	}
+	if t.m.Version != want.Version || t.m.Settings != want.Settings || !reflect.DeepEqual(t.m.Inputs, want.Inputs) {
+		what := fmt.Sprintf("%d other inputs", len(t.m.Inputs))
+		if t.m.Settings != want.Settings {
+			what = fmt.Sprintf("other options: %+v, now %+v", t.m.Settings, want.Settings)
+		}
+		return fmt.Errorf("%s: the shards in this directory were made from %s; hint: another --out, or remove the old shards and this file", path, what)
+	}
+	for i, s := range t.m.Shards { // go on behind the last that is there
+		size := int64(len(t.header(s.Tokens))) + 2*s.Tokens
+		if info, err := os.Stat(filepath.Join(o.Out, s.File)); err != nil || info.Size() != size {
+			t.m.Shards, t.m.Done = t.m.Shards[:i], false
+			break
+		}
+	}
+	if !t.m.Done && o.ValTokens == 0 && o.Split == "" && len(t.m.Shards) == 1 && t.m.Shards[0].Tokens != o.ShardTokens {
+		t.m.Shards = nil // a small input's validation shard, whose size depends on the rest
+	}
+	for _, s := range t.m.Shards {
+		t.tokens += s.Tokens
+		t.documents, t.invalid = s.Documents, s.InvalidUTF8
+	}
+	t.resumed, t.startTokens = len(t.m.Shards), t.tokens
+	if t.m.Done {
+		t.bytes = t.totalBytes()
+	} else if t.resumed > 0 {
+		o.Log.Info("continuing", "shards", t.resumed, "tokens", t.tokens)
+	}
+	t.startBytes = t.bytes
+	return t.sweep()
+}
+
+// find returns the files in the directory that are shards of this run's name, finished or not.
+func (t *tokenizing) find(finished bool) ([]string, error) {
+	entries, err := os.ReadDir(t.o.Out)
+	if err != nil {
+		return nil, fmt.Errorf("%w; hint: check --out", err)
+	}
+	split := "(val|train)"
+	if t.o.Split != "" {
+		split = string(t.o.Split)
+	}
+	pattern := regexp.QuoteMeta(t.o.Name) + "_" + split + `_\d{6}\.(npy|bin)`
+	if !finished {
+		pattern = `\.` + pattern + regexp.QuoteMeta(tempSuffix) + ".*"
+	}
+	re := regexp.MustCompile("^" + pattern + "$")
+	var found []string
+	for _, e := range entries {
+		if re.MatchString(e.Name()) {
+			found = append(found, filepath.Join(t.o.Out, e.Name()))
+		}
+	}
+	return found, nil
+}
+
+// sweep removes unfinished files of earlier runs.
+func (t *tokenizing) sweep() error {
+	old, err := t.find(false)
+	if err != nil {
+		return err
+	}
+	for _, p := range old {
+		if err := os.Remove(p); err != nil {
+			return fmt.Errorf("%w; hint: check the directory's permissions", err)
+		}
+	}
+	return nil
+}
+
+func (t *tokenizing) save() error {
+	raw, err := json.MarshalIndent(t.m, "", "\t")
+	if err == nil {
+		err = writeAtomically(t.manifestPath(), append(raw, '\n'))
+	}
+	if err != nil {
+		return fmt.Errorf("%w; hint: check the disk's free space and the directory's permissions", err)
+	}
+	return nil
+}
+
+func (t *tokenizing) totalBytes() (n int64) {
+	for _, in := range t.inputs {
+		n += in.ID.Bytes
+	}
+	return n
+}
+
+func (t *tokenizing) result() TokenizeResult {
+	r := TokenizeResult{Tokens: t.tokens, Documents: t.documents, Resumed: t.resumed, InvalidUTF8: t.invalid}
+	for _, s := range t.m.Shards {
+		r.Shards = append(r.Shards, filepath.Join(t.o.Out, s.File))
+		if splitOf(s.File) == Val {
+			r.ValTokens += s.Tokens
+		}
+	}
+	return r
+}
+
+func (t *tokenizing) progress(last bool) {
+	if t.o.Progress == nil || !last && time.Since(t.lastReport) < 500*time.Millisecond {
+		return
+	}
+	t.lastReport = time.Now()
+	p := TokenizeProgress{Bytes: t.bytes, TotalBytes: t.totalBytes(), Tokens: t.tokens, Documents: t.documents, Shards: len(t.m.Shards)}
+	if s := time.Since(t.began).Seconds(); s > 0 {
+		p.TokensPerSecond = float64(t.tokens-t.startTokens) / s
+		if done := t.bytes - t.startBytes; done > 0 {
+			p.ETA = time.Duration(s * float64(p.TotalBytes-p.Bytes) / float64(done) * float64(time.Second))
+		}
+	}
+	t.o.Progress(p)
+}
+
+// job is a chunk on its way: the reader makes it, a worker fills in ids, and the writer, which takes jobs in the
+// reader's order, waits for done.
+type job struct {
+	chunk
+	path    string
+	ids     []uint16
+	invalid int64
+	bad     int64 // where the first invalid byte is
+	err     error
+	done    chan struct{}
+}
+
+var idPool = sync.Pool{New: func() any { return new([]uint16) }}
+
+func (t *tokenizing) run(parent context.Context) error {
+	ctx, cancel := context.WithCancel(parent)
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	defer cancel()
+	defer func() { t.shard.abandon() }()
+
+	var from position
+	var skip int64
+	if n := len(t.m.Shards); n > 0 {
+		from, skip = t.m.Shards[n-1].Next, t.m.Shards[n-1].Skip
+	}
+	for _, in := range t.inputs[:from.File] {
+		t.startBytes += in.ID.Bytes
+	}
+	if from.File < len(t.inputs) && filepath.Ext(t.inputs[from.File].path) != ".parquet" {
+		t.startBytes += from.At
+	}
+	t.bytes = t.startBytes
+
+	work := make(chan *job)
+	ordered := make(chan *job, 2*t.o.Workers) // bounds what is under way
+	var readErr error
+	wg.Add(1 + t.o.Workers)
+	go func() {
+		defer wg.Done()
+		defer close(ordered)
+		defer close(work)
+		readErr = t.readAll(ctx, from, func(j *job) bool {
+			for _, c := range []chan *job{ordered, work} {
+				select {
+				case c <- j:
+				case <-ctx.Done():
+					return false
+				}
+			}
+			return true
+		})
+	}()
+	for range t.o.Workers {
+		go func() {
+			defer wg.Done()
+			for j := range work {
+				j.encode(t.o.Tokenizer)
+				close(j.done)
+			}
+		}()
+	}
+
+	inputBytes := make([]int64, len(t.inputs)+1) // before input i
+	for i, in := range t.inputs {
+		inputBytes[i+1] = inputBytes[i] + in.ID.Bytes
+	}
+	for j := range ordered {
+		select {
+		case <-j.done:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+		if j.err != nil {
+			return j.err
+		}
+		if err := t.write(j, skip); err != nil {
+			return err
+		}
+		skip = 0
+		t.bytes = inputBytes[j.from.File] + j.to
+		for _, d := range j.docs {
+			if d.begin {
+				t.documents++
+			}
+		}
+		if j.invalid > 0 {
+			if t.invalid == 0 {
+				t.o.Log.Warn("text isn't valid UTF-8: each invalid byte is read as U+FFFD", "file", j.path, "first_at", j.bad)
+			}
+			t.invalid += j.invalid
+		}
+		ids := j.ids[:0]
+		idPool.Put(&ids)
+		t.progress(false)
+	}
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
+	if readErr != nil { // ordered is closed after it was set
+		return readErr
+	}
+	return t.finish()
+}
+
+// readAll makes jobs of all inputs from a position on, until emit returns false.
+func (t *tokenizing) readAll(ctx context.Context, from position, emit func(*job) bool) error {
+	for i := from.File; i < len(t.inputs); i++ {
+		if i != from.File {
+			from = position{File: i}
+		}
+		src, err := openSource(t.inputs[i], from, t.o.Separator)
+		if err != nil {
+			return err
+		}
+		for {
+			c, err := src.next()
+			if err != nil {
+				src.close()
+				if errors.Is(err, io.EOF) {
+					break
+				}
+				return err
+			}
+			ids := idPool.Get().(*[]uint16)
+			if !emit(&job{chunk: c, path: t.inputs[i].path, ids: *ids, done: make(chan struct{})}) {
+				src.close()
+				return ctx.Err()
+			}
+		}
+	}
+	return nil
+}
+
+func (j *job) encode(tok Tokenizer) {
+	eot, separated := tok.EOT()
+	for _, d := range j.docs {
+		text := d.text
+		if d.json != nil {
+			var err error
+			if text, err = jsonText(d.json); err != nil {
+				j.err = fmt.Errorf("%s: byte %d: %w", j.path, d.at, err)
+				return
+			}
+		} else if tok.Name() != "bytes" && filepath.Ext(j.path) == ".txt" {
+			if i := strings.IndexByte(text, 0); i >= 0 {
+				j.err = fmt.Errorf("%s: byte %d is zero, so this isn't UTF-8 text; hint: convert UTF-16 to UTF-8 first", j.path, d.at+int64(i))
+				return
+			}
+			if i, n := invalidUTF8(text); n > 0 {
+				if j.invalid == 0 {
+					j.bad = d.at + int64(i)
+				}
+				j.invalid += int64(n)
+			}
+		}
+		if d.begin && separated {
+			j.ids = append(j.ids, uint16(eot))
+		}
+		if j.ids, j.err = appendIDs(tok, j.ids, text); j.err != nil {
+			j.err = fmt.Errorf("%s: %w", j.path, j.err)
+			return
+		}
+	}
+}
+
+// target is the split and the size of the i-th shard.
+func (t *tokenizing) target(i int) (Split, int64) {
+	switch {
+	case t.o.Split != "":
+		return t.o.Split, t.o.ShardTokens
+	case i == 0 && t.o.ValTokens > 0:
+		return Val, t.o.ValTokens
+	case i == 0 && t.o.ValTokens == 0:
+		return Val, t.o.ShardTokens
+	}
+	return Train, t.o.ShardTokens
+}
+
+// shardName is the file name of the i-th shard: number 0 is the first of a validation split, 1 the first for training.
+func (t *tokenizing) shardName(i int, split Split) string {
+	number := i
+	if split == Train && (t.o.Split == Train || t.o.ValTokens < 0) {
+		number++
+	}
+	return fmt.Sprintf("%s_%s_%06d.%s", t.o.Name, split, number, t.o.Format)
+}
+
+func (t *tokenizing) header(n int64) []byte {
+	if t.o.Format == "npy" {
+		return npyHead(n)
+	}
+	return binHead(n)
+}
+
+// write appends the tokens of a job, less the first skip, to the shards.
+func (t *tokenizing) write(j *job, skip int64) error {
+	if skip > int64(len(j.ids)) {
+		return fmt.Errorf("%s: has changed since the run that is being continued; hint: remove the old shards and start anew", j.path)
+	}
+	done := skip
+	for ids := j.ids[skip:]; len(ids) > 0; {
+		split, size := t.target(len(t.m.Shards))
+		if t.shard == nil {
+			var err error
+			if t.shard, err = t.newShard(t.shardName(len(t.m.Shards), split)); err != nil {
+				return err
+			}
+		}
+		n := min(int64(len(ids)), size-t.shard.n)
+		if err := t.shard.append(ids[:n]); err != nil {
+			return err
+		}
+		ids, done, t.tokens = ids[n:], done+n, t.tokens+n
+		if t.shard.n == size {
+			if err := t.complete(j.from, done); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// complete puts the shard being written under its name, and into the manifest.
+func (t *tokenizing) complete(next position, skip int64) error {
+	s := t.shard
+	if err := s.commit(); err != nil {
+		return err
+	}
+	t.shard = nil
+	t.m.Shards = append(t.m.Shards, doneShard{File: filepath.Base(s.path), Tokens: s.n, Next: next, Skip: skip, Documents: t.documents, InvalidUTF8: t.invalid})
+	return t.save()
+}
+
+// finish completes the last shard.
+func (t *tokenizing) finish() error {
+	end := position{File: len(t.inputs)}
+	if t.tokens == 0 {
+		return fmt.Errorf("%s: no text in any input; hint: check the paths", t.inputs[0].path)
+	}
+	if split, size := t.target(len(t.m.Shards)); t.shard != nil && split == Val && t.o.Split == "" {
+		if t.o.ValTokens > 0 {
+			return fmt.Errorf("the inputs have %d tokens, and the validation shard alone was to have %d; hint: --val-tokens %d", t.tokens, size, max(1, t.tokens/10))
+		}
+		if err := t.splitSmall(); err != nil {
+			return err
+		}
+	}
+	if t.shard != nil {
+		if err := t.complete(end, 0); err != nil {
+			return err
+		}
+	}
+	if n := len(t.m.Shards); t.o.Split == "" && t.o.ValTokens >= 0 && n == 1 {
+		return fmt.Errorf("the inputs have %d tokens, all of them in the validation shard; hint: --val-tokens %d", t.tokens, max(1, t.tokens/10))
+	}
+	t.m.Done = true
+	return t.save()
+}
+
+// splitSmall makes two shards of a validation shard that the input didn't fill: the first tenth, and the rest to train
+// on.
+func (t *tokenizing) splitSmall() error {
+	whole := t.shard
+	n := whole.n / 10
+	if n == 0 {
+		return fmt.Errorf("the inputs have %d tokens, too few for a validation and a training shard; hint: a longer text", whole.n)
+	}
+	rest, err := t.newShard(t.shardName(1, Train))
+	if err != nil {
+		return err
+	}
+	if err := whole.moveTail(n, rest); err != nil {
+		rest.abandon()
+		return err
+	}
+	if err := t.complete(position{}, n); err != nil {
+		rest.abandon()
+		return err
+	}
+	t.shard = rest
+	return nil
+}
+
+const tempSuffix = ".tmp-"
+
+// shardWriter writes one shard: under a temporary name, until commit.
+type shardWriter struct {
+	path string
+	f    *os.File
+	w    *bufio.Writer
+	head func(n int64) []byte // the header for n tokens; its length doesn't depend on n
+	n    int64                // tokens so far
+}
+
+func (t *tokenizing) newShard(name string) (*shardWriter, error) {
+	f, err := os.CreateTemp(t.o.Out, "."+name+tempSuffix+"*")
+	if err != nil {
+		return nil, fmt.Errorf("%w; hint: check the directory's permissions", err)
+	}
+	s := &shardWriter{path: filepath.Join(t.o.Out, name), f: f, w: bufio.NewWriterSize(f, 1<<20), head: t.header}
+	_, err = s.w.Write(s.head(0))
+	return s, s.failed(err)
+}
+
+func (s *shardWriter) failed(err error) error {
+	if err == nil {
+		return nil
+	}
+	return fmt.Errorf("writing %s: %w; hint: check the disk's free space", s.path, err)
+}
+
+func (s *shardWriter) append(ids []uint16) error {
+	for len(ids) > 0 {
+		space := s.w.AvailableBuffer()
+		n := min(len(ids), cap(space)/2)
+		if n == 0 {
+			if err := s.w.Flush(); err != nil {
+				return s.failed(err)
+			}
+			continue
+		}
+		for _, id := range ids[:n] {
+			space = binary.LittleEndian.AppendUint16(space, id)
+		}
+		if _, err := s.w.Write(space); err != nil {
+			return s.failed(err)
+		}
+		ids, s.n = ids[n:], s.n+int64(n)
+	}
+	return nil
+}
+
+// moveTail moves the tokens from n on to another shard.
+func (s *shardWriter) moveTail(n int64, to *shardWriter) error {
+	if err := s.w.Flush(); err != nil {
+		return s.failed(err)
+	}
+	at := int64(len(s.head(0))) + 2*n
+	if _, err := io.Copy(to.w, io.NewSectionReader(s.f, at, 2*(s.n-n))); err != nil {
+		return to.failed(err)
+	}
+	if err := s.f.Truncate(at); err != nil {
+		return s.failed(err)
+	}
+	to.n += s.n - n
+	s.n = n
+	return nil
+}
+
+// commit writes the header, brings everything to the disk and gives the file its name.
+func (s *shardWriter) commit() error {
+	err := s.w.Flush()
+	if err == nil {
+		_, err = s.f.WriteAt(s.head(s.n), 0)
+	}
+	if err == nil {
+		err = publish(s.f, s.path)
+	}
+	return s.failed(err)
+}
+
+// abandon removes the temporary file. It does nothing after commit, or on nil.
+func (s *shardWriter) abandon() {
+	if s != nil {
+		s.f.Close()
+		os.Remove(s.f.Name())
+	}
+}
