@@ -1,0 +1,59 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"text/tabwriter"
+
+	"github.com/gpt2wgpu/gpt2wgpu/gpu"
+)
+
+var devicesCommand = &command{
+	name:  "devices",
+	short: "List the GPUs of this machine and their limits",
+	long: `
+The first column is what --device takes; it takes a part of the name as well. The * marks the one that is used
+without --device.
+
+  gpt2wgpu devices --json`,
+	setup: func(fs *flagSet) runFunc {
+		out := fs.section("Output")
+		asJSON := out.Bool("json", false, "print a JSON array, with every limit and feature")
+		fs.logFlags(out)
+		return func(_ context.Context, e *env, _ []string) error {
+			list, err := gpu.Adapters()
+			if err != nil {
+				return err
+			}
+			if *asJSON {
+				for i := range list {
+					if list[i].Features == nil {
+						list[i].Features = []string{}
+					}
+				}
+				return writeJSON(e.stdout, list)
+			}
+			auto, err := gpu.Choose(list, "auto")
+			if err != nil {
+				return err
+			}
+			return printDevices(e.stdout, list, auto.Index)
+		}
+	},
+}
+
+func printDevices(w io.Writer, list []gpu.AdapterInfo, auto int) error {
+	tab := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(tab, "  #\tNAME\tBACKEND\tTYPE\tLARGEST BUFFER\tLARGEST BINDING\tWORKGROUP\tDRIVER")
+	for _, a := range list {
+		mark := " "
+		if a.Index == auto {
+			mark = "*"
+		}
+		fmt.Fprintf(tab, "%s %d\t%s\t%s\t%s\t%s\t%s\t%d threads, %s\t%s\n", mark, a.Index, a.Name, a.Backend, a.Type,
+			gpu.HumanBytes(a.Limits.MaxBufferSize), gpu.HumanBytes(a.Limits.MaxBindingSize),
+			a.Limits.MaxInvocations, gpu.HumanBytes(uint64(a.Limits.MaxWorkgroupBytes)), a.Driver)
+	}
+	return tab.Flush()
+}

@@ -1,0 +1,139 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+
+	"github.com/spf13/pflag"
+)
+
+// flagSet is the flags of a command, in the sections of its help.
+type flagSet struct {
+	*pflag.FlagSet
+	sections []section
+	log      logOptions
+}
+
+type section struct {
+	title string
+	*pflag.FlagSet
+}
+
+func newFlagSet(name string) *flagSet { return &flagSet{FlagSet: newPflags(name)} }
+
+func newPflags(name string) *pflag.FlagSet {
+	fs := pflag.NewFlagSet(name, pflag.ContinueOnError)
+	fs.SortFlags = false
+	fs.SetOutput(io.Discard) // run reports
+	fs.Usage = func() {}
+	return fs
+}
+
+// section starts a section; flags defined on what it returns belong to it.
+func (fs *flagSet) section(title string) *pflag.FlagSet {
+	s := section{title, newPflags(title)}
+	fs.sections = append(fs.sections, s)
+	return s.FlagSet
+}
+
+// logFlags defines the flags that every command with something to tell has.
+func (fs *flagSet) logFlags(to *pflag.FlagSet) {
+	to.StringVar(&fs.log.format, "log-format", "text", "`format` of what is told on standard error: text, json")
+	to.BoolVarP(&fs.log.verbose, "verbose", "v", false, "tell more")
+	to.BoolVarP(&fs.log.quiet, "quiet", "q", false, "tell warnings and errors alone")
+}
+
+// parse parses args with the flags of all sections.
+func (fs *flagSet) parse(args []string) error {
+	for _, s := range fs.sections {
+		fs.AddFlagSet(s.FlagSet)
+	}
+	return fs.Parse(args)
+}
+
+// explain turns an error of Parse into a line with a hint. help is the command that lists the flags.
+func (fs *flagSet) explain(err error, help string) error {
+	var unknown *pflag.NotExistError
+	var missing *pflag.ValueRequiredError
+	var invalid *pflag.InvalidValueError
+	switch {
+	case errors.As(err, &unknown):
+		name, given := unknown.GetSpecifiedName(), "--"+unknown.GetSpecifiedName()
+		if short := unknown.GetSpecifiedShortnames(); short != "" {
+			name, given = short, "-"+short
+		}
+		var names []string
+		fs.VisitAll(func(f *pflag.Flag) { names = append(names, f.Name) })
+		hint := help + " lists the flags"
+		if near := nearest(name, names); near != "" {
+			hint = fmt.Sprintf("did you mean --%s?", near)
+		}
+		return usagef("unknown flag %s; hint: %s", given, hint)
+	case errors.As(err, &missing):
+		f := missing.GetFlag()
+		return usagef("--%s has no value, want %s; hint: --%s %s", f.Name, wanted(f), f.Name, example(f))
+	case errors.As(err, &invalid):
+		f := invalid.GetFlag()
+		return usagef("--%s is %q, want %s; hint: --%s %s", f.Name, invalid.GetValue(), wanted(f), f.Name, example(f))
+	}
+	return usagef("%w; hint: %s", err, help)
+}
+
+// wanted says which values a flag takes.
+func wanted(f *pflag.Flag) string {
+	switch f.Value.Type() {
+	case "int":
+		return "a whole number"
+	case "uint64":
+		return "a whole number, 0 or more"
+	case "float64":
+		return "a number"
+	case "bool":
+		return "true or false"
+	}
+	return "a value"
+}
+
+// example is a value that the flag would take.
+func example(f *pflag.Flag) string {
+	if f.DefValue != "" {
+		return f.DefValue
+	}
+	name, _ := pflag.UnquoteUsage(f)
+	return name
+}
+
+// nearest returns the candidate that name is most likely a slip of, or "".
+func nearest(name string, candidates []string) string {
+	plain := strings.NewReplacer("_", "-").Replace(strings.ToLower(name))
+	best, least := "", min(3, len(plain)/2)+1 // a swap counts as two
+	for _, c := range candidates {
+		if d := distance(plain, c); d < least {
+			best, least = c, d
+		}
+	}
+	return best
+}
+
+// distance counts the letters to insert, delete or replace between a and b (Levenshtein).
+func distance(a, b string) int {
+	row := make([]int, len(b)+1)
+	for j := range row {
+		row[j] = j
+	}
+	for i := range len(a) {
+		diagonal := row[0]
+		row[0] = i + 1
+		for j := range len(b) {
+			cost := diagonal
+			if a[i] != b[j] {
+				cost++
+			}
+			diagonal = row[j+1]
+			row[j+1] = min(cost, row[j]+1, row[j+1]+1)
+		}
+	}
+	return row[len(b)]
+}

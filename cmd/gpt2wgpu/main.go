@@ -1,0 +1,232 @@
+// Command gpt2wgpu trains GPT-2 on any GPU.
+package main
+
+// The rules of this interface:
+//
+//   - Results (samples, tables, --json, help that was asked for) go to standard output, everything else to standard error.
+//   - An error is one line, "gpt2wgpu COMMAND: what failed, got and want; hint: what to do", and several mistakes in one
+//     command line are a line each. No capital at the start, no full stop at the end. Never a stack, but for a panic
+//     with -v.
+//   - Progress is the logger's: lower case, no more than one line a second.
+//   - Exit codes: 0 done, 1 failed, 2 wrong usage, 130 interrupted. The first interrupt lets a step finish and writes a
+//     checkpoint, the second ends the process at once.
+//   - Colour and streaming depend on the terminal, what is said does not.
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"os/signal"
+	"runtime/debug"
+	"strings"
+	"syscall"
+
+	"github.com/charmbracelet/log"
+	"github.com/mattn/go-isatty"
+	"github.com/spf13/pflag"
+)
+
+// Exit codes.
+const (
+	exitDone        = 0
+	exitFailed      = 1
+	exitUsage       = 2
+	exitInterrupted = 130 // 128 + SIGINT, as shells count
+)
+
+func main() {
+	ctx, cancel := context.WithCancel(context.Background())
+	signals := make(chan os.Signal, 2)
+	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
+	go func() {
+		<-signals
+		fmt.Fprintln(os.Stderr, "gpt2wgpu: stopping once this step is done; interrupt again to stop at once")
+		cancel()
+		<-signals
+		os.Exit(exitInterrupted)
+	}()
+	os.Exit(run(ctx, os.Args[1:], os.Stdin, os.Stdout, os.Stderr))
+}
+
+// A command is one word of the command line. Each has a file of its own.
+type command struct {
+	name  string
+	args  string // what follows the flags in its usage; empty: nothing may
+	short string // one line for the list
+	long  string // paragraphs for its help, the last one an example
+	setup func(fs *flagSet) runFunc
+}
+
+// A runFunc does a command's work once the flags are parsed.
+type runFunc func(ctx context.Context, e *env, args []string) error
+
+// commands are all there are, in the order of help.
+var commands = []*command{devicesCommand, versionCommand, helpCommand}
+
+// env is what a command may touch of the outside.
+type env struct {
+	stdin          io.Reader
+	stdout, stderr io.Writer
+	log            *slog.Logger
+}
+
+// run is the program without its process: it returns the exit code.
+func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer) (code int) {
+	e := &env{stdin: stdin, stdout: stdout, stderr: stderr, log: slog.New(slog.DiscardHandler)}
+	name := "gpt2wgpu"
+	var opts logOptions
+	defer func() {
+		if r := recover(); r != nil {
+			code = report(e, name, opts, fmt.Errorf("internal error: %v; hint: please report this with the output of -v", r))
+			if opts.verbose {
+				fmt.Fprintf(stderr, "%s", debug.Stack())
+			}
+		}
+	}()
+
+	root := newFlagSet("gpt2wgpu")
+	root.SetInterspersed(false)
+	version := root.Bool("version", false, "print the version")
+	switch err := root.Parse(args); {
+	case errors.Is(err, pflag.ErrHelp):
+		return report(e, name, opts, helpCommand.run(ctx, e))
+	case err != nil:
+		return report(e, name, opts, root.explain(err, "gpt2wgpu help"))
+	case *version:
+		return report(e, name, opts, versionCommand.run(ctx, e))
+	case root.NArg() == 0:
+		return report(e, name, opts, usagef("no command; hint: gpt2wgpu help"))
+	}
+	c, err := findCommand(root.Arg(0))
+	if err != nil {
+		return report(e, name, opts, err)
+	}
+	name += " " + c.name
+
+	fs := newFlagSet(c.name)
+	action := c.setup(fs)
+	if err := fs.parse(root.Args()[1:]); errors.Is(err, pflag.ErrHelp) {
+		printHelp(stdout, c)
+		return exitDone
+	} else if err != nil {
+		return report(e, name, opts, fs.explain(err, name+" --help"))
+	}
+	opts = fs.log
+	if e.log, err = opts.logger(stderr); err != nil {
+		opts = logOptions{}
+		return report(e, name, opts, err)
+	}
+	if c.args == "" && fs.NArg() > 0 {
+		return report(e, name, opts, usagef("%q follows no flag, and %s takes nothing else; hint: %s --help", fs.Arg(0), c.name, name))
+	}
+	return report(e, name, opts, action(ctx, e, fs.Args()))
+}
+
+// run runs a command that needs no flags.
+func (c *command) run(ctx context.Context, e *env) error {
+	return c.setup(newFlagSet(c.name))(ctx, e, nil)
+}
+
+func findCommand(name string) (*command, error) {
+	var names []string
+	for _, c := range commands {
+		if c.name == name {
+			return c, nil
+		}
+		names = append(names, c.name)
+	}
+	hint := "gpt2wgpu help lists the commands"
+	if near := nearest(name, names); near != "" {
+		hint = fmt.Sprintf("did you mean %s?", near)
+	}
+	return nil, usagef("%q is no command; hint: %s", name, hint)
+}
+
+// report says err, if there is one, and returns the exit code.
+func report(e *env, name string, opts logOptions, err error) int {
+	if err == nil {
+		return exitDone
+	}
+	for _, line := range errorLines(err) {
+		if opts.format == "json" {
+			e.log.Error(line, "command", name)
+		} else {
+			fmt.Fprintf(e.stderr, "%s: %s\n", name, line)
+		}
+	}
+	var usage *usageError
+	switch {
+	case errors.As(err, &usage):
+		return exitUsage
+	case errors.Is(err, context.Canceled):
+		return exitInterrupted
+	}
+	return exitFailed
+}
+
+// errorLines returns one line for err, or one for each error that was joined.
+func errorLines(err error) []string {
+	var usage *usageError
+	if errors.As(err, &usage) && usage == err {
+		err = usage.err
+	}
+	if joined, ok := err.(interface{ Unwrap() []error }); ok {
+		var lines []string
+		for _, e := range joined.Unwrap() {
+			lines = append(lines, errorLines(e)...)
+		}
+		return lines
+	}
+	return []string{strings.Join(strings.FieldsFunc(err.Error(), func(r rune) bool { return r == '\n' || r == '\r' }), " ")}
+}
+
+// usageError is a mistake in the command line.
+type usageError struct{ err error }
+
+func (u *usageError) Error() string { return u.err.Error() }
+func (u *usageError) Unwrap() error { return u.err }
+
+func usagef(format string, args ...any) error { return &usageError{fmt.Errorf(format, args...)} }
+
+// logOptions are the flags about what is told on standard error.
+type logOptions struct {
+	format         string
+	verbose, quiet bool
+}
+
+func (o logOptions) logger(w io.Writer) (*slog.Logger, error) {
+	opts := log.Options{ReportTimestamp: true, TimeFormat: "15:04:05"}
+	switch {
+	case o.verbose && o.quiet:
+		return nil, usagef("-v and -q contradict each other; hint: use one")
+	case o.verbose:
+		opts.Level = log.DebugLevel
+	case o.quiet:
+		opts.Level = log.WarnLevel
+	}
+	switch o.format {
+	case "", "text":
+	case "json":
+		opts.Formatter, opts.TimeFormat = log.JSONFormatter, "2006-01-02T15:04:05.000Z07:00"
+	default:
+		return nil, usagef("--log-format is %q, no such format; hint: text, json", o.format)
+	}
+	return slog.New(log.NewWithOptions(w, opts)), nil
+}
+
+// isTerminal reports whether a stream is one that a person looks at.
+func isTerminal(stream any) bool {
+	f, ok := stream.(*os.File)
+	return ok && (isatty.IsTerminal(f.Fd()) || isatty.IsCygwinTerminal(f.Fd()))
+}
+
+// writeJSON prints v as one line.
+func writeJSON(w io.Writer, v any) error {
+	enc := json.NewEncoder(w)
+	enc.SetEscapeHTML(false)
+	return enc.Encode(v)
+}
