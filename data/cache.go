@@ -22,7 +22,7 @@ var datasets = map[string]dataset{
 	"shakespeare": {corpus: true, text: "tinyshakespeare.txt"},
 	"tinystories": {corpus: true},
 	"fineweb-edu": {corpus: true},
-	"hellaswag":   {},
+	"hellaswag":   {text: "hellaswag_val.jsonl"},
 }
 
 // completeMark is written into a dataset's directory when all of it is there.

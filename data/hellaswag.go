@@ -1,0 +1,170 @@
+package data
+
+import (
+	"bufio"
+	"bytes"
+	"encoding/binary"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+)
+
+// Example is one question of HellaSwag: which of four endings continues the context? Label is the right one, 0 to 3.
+// The endings begin with a blank, as build-nanogpt renders them, so context and ending can be joined as they are.
+type Example struct {
+	Context []int
+	Endings [4][]int
+	Label   int
+}
+
+// ReadHellaSwag reads questions from the dataset's own .jsonl (fields ctx, endings, label), encoded by tok, or from
+// llm.c's .bin, which holds GPT-2 tokens. The path "hellaswag" is the validation set fetched before (see [Fetch]),
+// 10,042 questions. Errors tell the file and the byte.
+func ReadHellaSwag(path string, tok Tokenizer, opts ...Option) ([]Example, error) {
+	if path == "hellaswag" {
+		var o openOptions
+		for _, f := range opts {
+			f(&o)
+		}
+		paths, err := datasets[path].cached(path, o)
+		if err != nil {
+			return nil, err
+		}
+		path = paths[0]
+	}
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, fmt.Errorf("hellaswag: %w; hint: gpt2wgpu data fetch hellaswag, or check the path", err)
+	}
+	defer f.Close()
+	var examples []Example
+	switch filepath.Ext(path) {
+	case ".bin":
+		examples, err = readEvalBin(f)
+	case ".jsonl":
+		examples, err = readEvalJSONL(f, tok)
+	default:
+		err = fmt.Errorf("extension %q, want .jsonl or .bin; hint: gpt2wgpu data fetch hellaswag", filepath.Ext(path))
+	}
+	if err == nil && len(examples) == 0 {
+		err = errors.New("holds no questions; hint: gpt2wgpu data fetch hellaswag")
+	}
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	return examples, nil
+}
+
+func readEvalJSONL(r io.Reader, tok Tokenizer) ([]Example, error) {
+	const hint = "hint: want HellaSwag's fields ctx, endings (four) and label (0 to 3); gpt2wgpu data fetch hellaswag"
+	if tok == nil {
+		return nil, errors.New("a text, but no tokenizer was given; hint: --tokenizer gpt2")
+	}
+	var examples []Example
+	in := bufio.NewReaderSize(r, 1<<20)
+	for at := int64(0); ; {
+		line, err := in.ReadBytes('\n')
+		if err != nil && !errors.Is(err, io.EOF) {
+			return nil, fmt.Errorf("%w; hint: check the disk", err)
+		}
+		if text := bytes.TrimSpace(line); len(text) > 0 {
+			var q struct {
+				Ctx     string   `json:"ctx"`
+				Endings []string `json:"endings"`
+				Label   *int     `json:"label"`
+			}
+			if e := json.Unmarshal(text, &q); e != nil {
+				return nil, fmt.Errorf("byte %d: %w; %s", at, e, hint)
+			}
+			switch {
+			case q.Ctx == "":
+				return nil, fmt.Errorf("byte %d: no ctx; %s", at, hint)
+			case len(q.Endings) != 4:
+				return nil, fmt.Errorf("byte %d: %d endings, want 4; %s", at, len(q.Endings), hint)
+			case q.Label == nil:
+				return nil, fmt.Errorf("byte %d: no label (the test set has none); %s", at, hint)
+			case *q.Label < 0 || *q.Label > 3:
+				return nil, fmt.Errorf("byte %d: label %d, want 0 to 3; %s", at, *q.Label, hint)
+			}
+			e := Example{Context: tok.Encode(q.Ctx), Label: *q.Label}
+			for i, ending := range q.Endings {
+				e.Endings[i] = tok.Encode(" " + ending)
+			}
+			examples = append(examples, e)
+		}
+		at += int64(len(line))
+		if err != nil {
+			return examples, nil
+		}
+	}
+}
+
+// readEvalBin reads llm.c's format: a header of 256 int32 (magic, version 1, examples, longest example in bytes), then
+// for each example, in uint16: 65535, its size in bytes, its index, the label, the number of endings, and for the
+// context and each ending its length and tokens.
+func readEvalBin(r io.Reader) ([]Example, error) {
+	const hint = "hint: the file is damaged or no HellaSwag; gpt2wgpu data fetch hellaswag"
+	raw, err := io.ReadAll(r)
+	if err != nil {
+		return nil, fmt.Errorf("%w; hint: check the disk", err)
+	}
+	word := func(i int) int32 { return int32(binary.LittleEndian.Uint32(raw[4*i:])) }
+	if len(raw) < binHeader || word(0) != binEval {
+		got := "no header"
+		if len(raw) >= 4 {
+			got = fmt.Sprintf("magic %d", word(0))
+		}
+		return nil, fmt.Errorf("byte 0: %s, want llm.c's %d; %s", got, binEval, hint)
+	}
+	if word(1) != 1 || word(2) < 0 {
+		return nil, fmt.Errorf("byte 4: version %d with %d examples, want version 1; %s", word(1), word(2), hint)
+	}
+	at := binHeader
+	left := func() int { return (len(raw) - at) / 2 }
+	next := func() int {
+		v := int(binary.LittleEndian.Uint16(raw[at:]))
+		at += 2
+		return v
+	}
+	var examples []Example
+	for i := range int(word(2)) {
+		begin := at
+		if left() < 6 {
+			return nil, fmt.Errorf("byte %d: truncated at example %d of %d; %s", at, i, word(2), hint)
+		}
+		start, size, _, label, endings := next(), next(), next(), next(), next()
+		if start != 0xffff || label > 3 || endings != 4 {
+			return nil, fmt.Errorf("byte %d: example %d begins with %d, label %d, %d endings, want 65535, 0 to 3, 4; %s", begin, i, start, label, endings, hint)
+		}
+		e := Example{Label: label}
+		for k := range 5 {
+			n := -1
+			if left() > 0 {
+				n = next()
+			}
+			if n < 1 || n > left() {
+				return nil, fmt.Errorf("byte %d: part %d of example %d has %d tokens, of %d left in the file; %s", at, k, i, n, left(), hint)
+			}
+			ids := make([]int, n)
+			for j := range ids {
+				ids[j] = next()
+			}
+			if k == 0 {
+				e.Context = ids
+			} else {
+				e.Endings[k-1] = ids
+			}
+		}
+		if at-begin != size {
+			return nil, fmt.Errorf("byte %d: example %d takes %d bytes, its header says %d; %s", begin, i, at-begin, size, hint)
+		}
+		examples = append(examples, e)
+	}
+	if at != len(raw) {
+		return nil, fmt.Errorf("byte %d: %d bytes more than %d examples take; %s", at, len(raw)-at, len(examples), hint)
+	}
+	return examples, nil
+}
