@@ -1,0 +1,110 @@
+package model
+
+import (
+	"github.com/gpt2wgpu/gpt2wgpu/gpu"
+	"github.com/gpt2wgpu/gpt2wgpu/gpu/op"
+)
+
+// block is what one block's forward leaves for its backward. The residual stream and the statistics are float32.
+type block struct {
+	ln1, mean1, rstd1 gpu.Tensor // (N,C) (N) (N)
+	qkv, lse, att     gpu.Tensor // (N,3C) (B,NH,T) (N,C)
+	mid               gpu.Tensor // (N,C) the stream after attention
+	ln2, mean2, rstd2 gpu.Tensor // (N,C) (N) (N)
+	pre, act          gpu.Tensor // (N,4C) before and after GELU
+	out               gpu.Tensor // (N,C) the stream after the block
+}
+
+// activations is the forward of B sequences of T tokens.
+type activations struct {
+	B, T            int
+	tokens          gpu.Tensor // (N) u32
+	embedded        gpu.Tensor // (N,C)
+	blocks          []block
+	lnf, mean, rstd gpu.Tensor // (N,C) (N) (N)
+
+	targets, losses, logits gpu.Tensor // (N) u32 (N) (R,Vp): the classifier's, see newClassifier
+}
+
+// maker allocates tensors and keeps the first error.
+type maker struct {
+	dev *gpu.Device
+	err error
+}
+
+func (m *maker) tensor(role gpu.Role, name string, storage gpu.Storage, shape ...int) gpu.Tensor {
+	if m.err != nil {
+		return gpu.Tensor{}
+	}
+	t, err := m.dev.NewTensor(role, name, storage, shape...)
+	m.err = err
+	return t
+}
+
+// newActivations allocates a forward's tensors. With keep every block has its own, for the backward; without, all blocks
+// share one set and memory does not grow with depth.
+func (m *Model) newActivations(b, t int, keep bool) (*activations, error) {
+	c, mk := m.Config, &maker{dev: m.Device}
+	n, ch := b*t, c.NEmbd
+	f32 := func(name string, shape ...int) gpu.Tensor {
+		return mk.tensor(gpu.Activations, name, gpu.F32, shape...)
+	}
+	a := &activations{B: b, T: t}
+	a.tokens = mk.tensor(gpu.Inputs, "tokens", gpu.U32, n)
+	a.embedded = f32("embedded", n, ch)
+	for l := 0; l < c.NLayer; l++ {
+		if l > 0 && !keep {
+			a.blocks = append(a.blocks, a.blocks[0])
+			continue
+		}
+		k := block{
+			ln1: f32("ln1", n, ch), mean1: f32("mean1", n), rstd1: f32("rstd1", n),
+			qkv: f32("qkv", n, 3*ch), lse: f32("lse", b, c.NHead, t), att: f32("att", n, ch),
+			mid: f32("mid", n, ch),
+			ln2: f32("ln2", n, ch), mean2: f32("mean2", n), rstd2: f32("rstd2", n),
+			pre: f32("pre", n, 4*ch), act: f32("act", n, 4*ch),
+			out: a.embedded, // without keep the stream goes embedded, mid, embedded, mid, …
+		}
+		if keep {
+			k.out = f32("out", n, ch)
+		}
+		a.blocks = append(a.blocks, k)
+	}
+	a.lnf, a.mean, a.rstd = f32("lnf", n, ch), f32("mean", n), f32("rstd", n)
+	return a, mk.err
+}
+
+// newClassifier allocates what the loss needs behind the forward.
+func (m *Model) newClassifier(a *activations) error {
+	mk, n := &maker{dev: m.Device}, a.B*a.T
+	r, vp := op.LogitsShape(m.Device, n, m.Config.VocabSize)
+	a.targets = mk.tensor(gpu.Inputs, "targets", gpu.U32, n)
+	a.losses = mk.tensor(gpu.Activations, "losses", gpu.F32, n)
+	a.logits = mk.tensor(gpu.Scratch, "logits", gpu.F32, r, vp)
+	return mk.err
+}
+
+// stream returns the residual stream that enters block l; l = L gives the one that leaves the last.
+func (a *activations) stream(l int) gpu.Tensor {
+	if l == 0 {
+		return a.embedded
+	}
+	return a.blocks[l-1].out
+}
+
+// addForward appends the forward up to the last layernorm.
+func (m *Model) addForward(p *gpu.Program, a *activations) {
+	op.EmbeddingForward{Out: a.embedded, WTE: m.named(m.params, "wte"), WPE: m.named(m.params, "wpe"), Tokens: a.tokens, T: a.T}.AddTo(p)
+	for l, k := range a.blocks {
+		w, x := m.layer(m.params, l), a.stream(l)
+		op.LayerNormForward{Out: k.ln1, Mean: k.mean1, Rstd: k.rstd1, X: x, W: w.ln1w, B: w.ln1b}.AddTo(p)
+		op.MatmulForward{Out: k.qkv, X: k.ln1, W: w.qkvw, Bias: w.qkvb}.AddTo(p)
+		op.AttentionForward{Out: k.att, LSE: k.lse, QKV: k.qkv, NH: m.Config.NHead}.AddTo(p)
+		op.MatmulForward{Out: k.mid, X: k.att, W: w.attprojw, Bias: w.attprojb, Residual: x}.AddTo(p)
+		op.LayerNormForward{Out: k.ln2, Mean: k.mean2, Rstd: k.rstd2, X: k.mid, W: w.ln2w, B: w.ln2b}.AddTo(p)
+		op.MatmulForward{Out: k.act, Pre: k.pre, X: k.ln2, W: w.fcw, Bias: w.fcb}.AddTo(p)
+		op.MatmulForward{Out: k.out, X: k.act, W: w.fcprojw, Bias: w.fcprojb, Residual: k.mid}.AddTo(p)
+	}
+	last := a.stream(m.Config.NLayer)
+	op.LayerNormForward{Out: a.lnf, Mean: a.mean, Rstd: a.rstd, X: last, W: m.named(m.params, "lnfw"), B: m.named(m.params, "lnfb")}.AddTo(p)
+}

@@ -1,0 +1,15 @@
+// Package model is GPT-2 on a device: parameters, the programs of a training step, evaluation and sampling.
+//
+//   - Model holds the parameters in arenas, matrices and vectors apart, because weight decay may touch matrices alone.
+//   - Training holds what a step needs beside them: gradients, activations of one micro-batch, scratch; its programs are
+//     begin (zero the gradients), micro (forward and backward of B*T tokens, gradients added up) and, from an Optimizer,
+//     update (norm, clip, AdamW). Nothing is allocated or compiled after it is made.
+//   - Optimizer holds AdamW's moments. Inference runs the forward alone; Sampler makes text with it.
+//
+// Dimensions, in Go, shaders and comments alike: B sequences of T tokens, N = B*T rows, C channels, NH heads of HS = C/NH,
+// L layers, V words, Vp the vocabulary padded to a multiple of 64 in the logits' rows, OC outputs of a linear layer.
+//
+// Everything is built against a gpu.Device or, for --dry-run, a plan of one, by the same code: so the plan is the truth.
+// Errors name the tensor and the flag that would help. One goroutine owns a model. Imports gpu, gpu/op, model/gpt2;
+// imported by train and cmd.
+package model

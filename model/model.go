@@ -1,0 +1,126 @@
+package model
+
+import (
+	"fmt"
+
+	"github.com/gpt2wgpu/gpt2wgpu/gpu"
+	"github.com/gpt2wgpu/gpt2wgpu/model/gpt2"
+)
+
+// Model is a GPT-2's parameters on a device.
+type Model struct {
+	Config gpt2.Config
+	Device *gpu.Device
+
+	table  []gpt2.Param
+	params tensors
+}
+
+// tensors is one value per parameter: the parameters themselves, their gradients or a moment of them.
+type tensors struct {
+	byParam  []gpu.Tensor // in the table's order
+	matrices []gpu.Tensor // flat: the arena's buffers with the two-dimensional tensors
+	vectors  []gpu.Tensor // flat: biases and layernorms
+}
+
+// layer is the twelve tensors of one block, by llm.c's short names.
+type layer struct {
+	ln1w, ln1b, qkvw, qkvb, attprojw, attprojb gpu.Tensor // (C) (C) (3C,C) (3C) (C,C) (C)
+	ln2w, ln2b, fcw, fcb, fcprojw, fcprojb     gpu.Tensor // (C) (C) (4C,C) (4C) (C,4C) (C)
+}
+
+// New allocates the parameters of a model; Load fills them.
+func New(d *gpu.Device, c gpt2.Config) (*Model, error) {
+	if err := c.Validate(); err != nil {
+		return nil, err
+	}
+	m := &Model{Config: c, Device: d, table: gpt2.Table(c)}
+	var err error
+	m.params, err = allocate(d, gpu.Parameters, "", m.table)
+	return m, err
+}
+
+// allocate places one float32 tensor per parameter, matrices and vectors in arenas of their own.
+func allocate(d *gpu.Device, role gpu.Role, prefix string, table []gpt2.Param) (tensors, error) {
+	ts := tensors{byParam: make([]gpu.Tensor, len(table))}
+	matrices, vectors := d.NewArena(role, prefix+"matrices"), d.NewArena(role, prefix+"vectors")
+	for i, p := range table {
+		arena := vectors
+		if p.Matrix() {
+			arena = matrices
+		}
+		arena.Add(&ts.byParam[i], prefix+p.Name, gpu.F32, p.Shape...)
+	}
+	var err error
+	if ts.matrices, err = matrices.Allocate(); err != nil {
+		return ts, err
+	}
+	ts.vectors, err = vectors.Allocate()
+	return ts, err
+}
+
+// flat returns the arenas' buffers, matrices first.
+func (ts tensors) flat() []gpu.Tensor {
+	return append(append([]gpu.Tensor(nil), ts.matrices...), ts.vectors...)
+}
+
+// named returns the tensors of the table's entries outside the blocks.
+func (m *Model) named(ts tensors, short string) gpu.Tensor {
+	for i, p := range m.table {
+		if p.Short == short && p.Layer < 0 {
+			return ts.byParam[i]
+		}
+	}
+	return gpu.Tensor{}
+}
+
+// layer returns block l's tensors.
+func (m *Model) layer(ts tensors, l int) (out layer) {
+	slots := map[string]*gpu.Tensor{
+		"ln1w": &out.ln1w, "ln1b": &out.ln1b, "qkvw": &out.qkvw, "qkvb": &out.qkvb, "attprojw": &out.attprojw, "attprojb": &out.attprojb,
+		"ln2w": &out.ln2w, "ln2b": &out.ln2b, "fcw": &out.fcw, "fcb": &out.fcb, "fcprojw": &out.fcprojw, "fcprojb": &out.fcprojb,
+	}
+	for i, p := range m.table {
+		if p.Layer == l {
+			*slots[p.Short] = ts.byParam[i]
+		}
+	}
+	return out
+}
+
+// Load uploads weights; their shape must be the model's.
+func (m *Model) Load(w *gpt2.Weights) error {
+	if w.Config != m.Config {
+		return fmt.Errorf("weights have the shape %+v, the model %+v", w.Config, m.Config)
+	}
+	return m.upload(m.params, w.Tensors)
+}
+
+// Weights reads the parameters back.
+func (m *Model) Weights() (*gpt2.Weights, error) {
+	values, err := m.download(m.params)
+	return &gpt2.Weights{Config: m.Config, Tensors: values}, err
+}
+
+func (m *Model) upload(ts tensors, values [][]float32) error {
+	if len(values) != len(ts.byParam) {
+		return fmt.Errorf("%d tensors, want %d", len(values), len(ts.byParam))
+	}
+	for i, t := range ts.byParam {
+		if err := m.Device.Upload(t, values[i]); err != nil {
+			return err
+		}
+	}
+	return m.Device.Wait()
+}
+
+func (m *Model) download(ts tensors) ([][]float32, error) {
+	values := make([][]float32, len(ts.byParam))
+	for i, t := range ts.byParam {
+		values[i] = make([]float32, t.Len())
+		if err := m.Device.Read(t, values[i]); err != nil {
+			return nil, err
+		}
+	}
+	return values, nil
+}

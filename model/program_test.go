@@ -1,0 +1,89 @@
+package model
+
+import (
+	"flag"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/gpt2wgpu/gpt2wgpu/gpu"
+	"github.com/gpt2wgpu/gpt2wgpu/model/gpt2"
+)
+
+var update = flag.Bool("update", false, "write the golden files")
+
+// plan returns a device that allocates nothing, with the limits that WebGPU promises everywhere.
+func plan(kind string) *gpu.Device {
+	return gpu.Plan(gpu.AdapterInfo{Name: "plan", Type: kind, Limits: gpu.DefaultLimits()})
+}
+
+func planTraining(t *testing.T, kind string, c gpt2.Config, b, length int) (*gpu.Device, *Training, *Optimizer) {
+	t.Helper()
+	d := plan(kind)
+	m, err := New(d, c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	tr, err := NewTraining(m, b, length, 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	o, err := NewOptimizer(tr, AdamW{Beta1: 0.9, Beta2: 0.95, Eps: 1e-8, WeightDecay: 0.1, GradClip: 1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return d, tr, o
+}
+
+// TestProgram compares a step's list of dispatches with the golden file: a refactoring that changes nothing leaves it alone,
+// one that changes something shows what. `go test ./model -run TestProgram -update` writes it.
+func TestProgram(t *testing.T) {
+	for _, kind := range []string{"cpu", "discrete"} {
+		t.Run(kind, func(t *testing.T) {
+			_, tr, o := planTraining(t, kind, gpt2.Config{NLayer: 2, NHead: 2, NEmbd: 32, BlockSize: 24, VocabSize: 257}, 2, 24)
+			var b strings.Builder
+			for _, p := range append(tr.Programs(), o.Program()) {
+				b.WriteString(p.Name + "\n" + p.String() + "\n")
+			}
+			file := filepath.Join("testdata", "step_"+kind+".program")
+			if *update {
+				if err := os.WriteFile(file, []byte(b.String()), 0o644); err != nil {
+					t.Fatal(err)
+				}
+			}
+			want, err := os.ReadFile(file)
+			if err != nil {
+				t.Fatal(err)
+			}
+			got := strings.Split(b.String(), "\n")
+			for i, w := range strings.Split(string(want), "\n") {
+				if i >= len(got) || got[i] != w {
+					t.Fatalf("%s, line %d:\n got %s\nwant %s\nhint: if the change is meant, -update and look at the diff", file, i+1, got[min(i, len(got)-1)], w)
+				}
+			}
+		})
+	}
+}
+
+// TestBindings124M builds GPT-2 124M's step at B=1, T=1024 within WebGPU's default limits: every binding under 128 MiB, every
+// buffer under 256 MiB, although the tied matrix alone has 154 MB. Program.Add checks each dispatch.
+func TestBindings124M(t *testing.T) {
+	c, _ := gpt2.Named("gpt2")
+	planTraining(t, "cpu", c, 1, 1024)
+	planTraining(t, "discrete", c, 1, 1024)
+}
+
+// TestMemoryLinearInT: with flash attention and the chunked classifier, nothing grows with T*T.
+func TestMemoryLinearInT(t *testing.T) {
+	c := gpt2.Config{NLayer: 2, NHead: 12, NEmbd: 768, BlockSize: 8192, VocabSize: 50304}
+	bytes := func(length int) uint64 {
+		d, _, _ := planTraining(t, "discrete", c, 1, length)
+		return d.Bytes(gpu.Activations) + d.Bytes(gpu.Scratch) + d.Bytes(gpu.Inputs)
+	}
+	one, two, four := bytes(2048), bytes(4096), bytes(8192)
+	// Differences of a linear function are proportional; the logits' chunk is the same for all. 1% is the rounding of chunks.
+	if first, second := float64(two-one), float64(four-two); second > 2.02*first {
+		t.Errorf("T from 2048 to 4096 costs %.0f bytes, from 4096 to 8192 %.0f: more than twice that", first, second)
+	}
+}

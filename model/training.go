@@ -1,0 +1,264 @@
+package model
+
+import (
+	"fmt"
+	"math"
+
+	"github.com/gpt2wgpu/gpt2wgpu/gpu"
+	"github.com/gpt2wgpu/gpt2wgpu/gpu/op"
+)
+
+// Training is the programs and memory of training steps on micro-batches of B sequences of T tokens.
+type Training struct {
+	Model *Model
+	B, T  int
+
+	acts          *activations
+	grads         tensors
+	order, starts gpu.Tensor // (N) (N+1) u32: the tokens' buckets for the embedding's backward
+	loss          gpu.Tensor // (1) mean loss of the step so far
+	evalLoss      gpu.Tensor // (1)
+	norm          gpu.Tensor // (4) gradient norm, clip scale, skip
+	stats         gpu.Tensor // flat: loss, evalLoss and norm in one buffer, read in one go
+	begin         *gpu.Program
+	micro         *gpu.Program
+	evalBegin     *gpu.Program
+	eval          *gpu.Program
+	orderHost     []uint32
+	startsHost    []uint32
+}
+
+// backward is the scratch of the backward, shared by all blocks.
+type backward struct {
+	dres, dln gpu.Tensor // (N,C) gradient of the residual stream; of a layernorm's output
+	dpre      gpu.Tensor // (N,4C)
+	dqkv      gpu.Tensor // (N,3C)
+	datt      gpu.Tensor // (N,C)
+	d         gpu.Tensor // (B,NH,T) rowsum(dout*out)
+	partial   gpu.Tensor // strips of reductions over rows
+}
+
+// NewTraining allocates gradients and activations and builds the programs. Gradients are those of the mean loss over
+// accum micro-batches, summed over the calls of Micro since Begin.
+func NewTraining(m *Model, b, t, accum int) (*Training, error) {
+	if t > m.Config.BlockSize {
+		return nil, fmt.Errorf("--seq-len %d exceeds --block-size %d", t, m.Config.BlockSize)
+	}
+	tr := &Training{Model: m, B: b, T: t, orderHost: make([]uint32, b*t), startsHost: make([]uint32, b*t+1)}
+	d, c := m.Device, m.Config
+	var err error
+	if tr.grads, err = allocate(d, gpu.Gradients, "d", m.table); err != nil {
+		return nil, err
+	}
+	if tr.acts, err = m.newActivations(b, t, true); err != nil {
+		return nil, err
+	}
+	if err := m.newClassifier(tr.acts); err != nil {
+		return nil, err
+	}
+	n, ch := b*t, c.NEmbd
+	mk := &maker{dev: d}
+	scratch := func(name string, shape ...int) gpu.Tensor { return mk.tensor(gpu.Scratch, name, gpu.F32, shape...) }
+	w := backward{
+		dres: scratch("dres", n, ch), dln: scratch("dln", n, ch), dpre: scratch("dpre", n, 4*ch),
+		dqkv: scratch("dqkv", n, 3*ch), datt: scratch("datt", n, ch), d: scratch("d", b, c.NHead, t),
+		partial: scratch("partial", max(2*op.PartialLen(n, ch), op.PartialLen(n, 4*ch))),
+	}
+	tr.order = mk.tensor(gpu.Inputs, "order", gpu.U32, n)
+	tr.starts = mk.tensor(gpu.Inputs, "starts", gpu.U32, n+1)
+	if mk.err != nil {
+		return nil, mk.err
+	}
+	stats := d.NewArena(gpu.Scratch, "stats")
+	stats.Add(&tr.loss, "loss", gpu.F32, 1)
+	stats.Add(&tr.evalLoss, "evalloss", gpu.F32, 1)
+	stats.Add(&tr.norm, "norm", gpu.F32, 4)
+	flats, err := stats.Allocate()
+	if err != nil {
+		return nil, err
+	}
+	tr.stats = flats[0]
+
+	tr.begin = d.NewProgram("begin")
+	for _, g := range tr.grads.flat() {
+		tr.begin.Clear(g)
+	}
+	tr.begin.Clear(tr.loss)
+	tr.micro = d.NewProgram("micro")
+	tr.addMicro(tr.micro, w, accum)
+	tr.evalBegin = d.NewProgram("eval begin")
+	tr.evalBegin.Clear(tr.evalLoss)
+	tr.eval = d.NewProgram("eval")
+	m.addForward(tr.eval, tr.acts)
+	op.Classifier{Losses: tr.acts.losses, X: tr.acts.lnf, WTE: m.named(m.params, "wte"), Targets: tr.acts.targets, Logits: tr.acts.logits}.AddTo(tr.eval)
+	op.MeanLoss{Out: tr.evalLoss, Losses: tr.acts.losses, Scale: 1 / float32(n)}.AddTo(tr.eval)
+	for _, p := range []*gpu.Program{tr.begin, tr.micro, tr.evalBegin, tr.eval} {
+		if err := p.Build(); err != nil {
+			return nil, err
+		}
+	}
+	return tr, nil
+}
+
+// addMicro appends the forward and backward of one micro-batch.
+func (tr *Training) addMicro(p *gpu.Program, w backward, accum int) {
+	m, a := tr.Model, tr.acts
+	scale := 1 / (float32(tr.B*tr.T) * float32(accum))
+	m.addForward(p, a)
+	op.Classifier{
+		Losses: a.losses, DX: w.dln, DWTE: m.named(tr.grads, "wte"),
+		X: a.lnf, WTE: m.named(m.params, "wte"), Targets: a.targets, Logits: a.logits, Scale: scale,
+	}.AddTo(p)
+	op.MeanLoss{Out: tr.loss, Losses: a.losses, Scale: scale}.AddTo(p)
+
+	p.Clear(w.dres)
+	op.LayerNormBackward{
+		DX: w.dres, DW: m.named(tr.grads, "lnfw"), DB: m.named(tr.grads, "lnfb"),
+		DOut: w.dln, X: a.stream(m.Config.NLayer), W: m.named(m.params, "lnfw"), Mean: a.mean, Rstd: a.rstd, Partial: w.partial,
+	}.AddTo(p)
+	for l := m.Config.NLayer - 1; l >= 0; l-- {
+		tr.addBlockBackward(p, w, l)
+	}
+	op.EmbeddingBackward{
+		DWTE: m.named(tr.grads, "wte"), DWPE: m.named(tr.grads, "wpe"), DOut: w.dres,
+		Order: tr.order, Starts: tr.starts, Tokens: a.tokens, T: tr.T,
+	}.AddTo(p)
+}
+
+// addBlockBackward turns the gradient of block l's output in w.dres into that of its input.
+func (tr *Training) addBlockBackward(p *gpu.Program, w backward, l int) {
+	m, a := tr.Model, tr.acts
+	k, v, g := a.blocks[l], m.layer(m.params, l), m.layer(tr.grads, l)
+
+	// out = mid + act @ fcprojw^T + fcprojb, act = gelu(pre), pre = ln2 @ fcw^T + fcb
+	op.MatmulBackwardDW{DW: g.fcprojw, DOut: w.dres, X: k.act}.AddTo(p)
+	op.BiasBackward{DB: g.fcprojb, DOut: w.dres, Partial: w.partial}.AddTo(p)
+	op.MatmulBackwardDX{DX: w.dpre, DOut: w.dres, W: v.fcprojw, Pre: k.pre}.AddTo(p)
+	op.MatmulBackwardDW{DW: g.fcw, DOut: w.dpre, X: k.ln2}.AddTo(p)
+	op.BiasBackward{DB: g.fcb, DOut: w.dpre, Partial: w.partial}.AddTo(p)
+	op.MatmulBackwardDX{DX: w.dln, DOut: w.dpre, W: v.fcw}.AddTo(p)
+	op.LayerNormBackward{DX: w.dres, DW: g.ln2w, DB: g.ln2b, DOut: w.dln, X: k.mid, W: v.ln2w, Mean: k.mean2, Rstd: k.rstd2, Partial: w.partial}.AddTo(p)
+
+	// mid = in + att @ attprojw^T + attprojb, att = attention(qkv), qkv = ln1 @ qkvw^T + qkvb
+	op.MatmulBackwardDW{DW: g.attprojw, DOut: w.dres, X: k.att}.AddTo(p)
+	op.BiasBackward{DB: g.attprojb, DOut: w.dres, Partial: w.partial}.AddTo(p)
+	op.MatmulBackwardDX{DX: w.datt, DOut: w.dres, W: v.attprojw}.AddTo(p)
+	op.AttentionBackward{DQKV: w.dqkv, DOut: w.datt, QKV: k.qkv, Out: k.att, LSE: k.lse, D: w.d, NH: m.Config.NHead}.AddTo(p)
+	op.MatmulBackwardDW{DW: g.qkvw, DOut: w.dqkv, X: k.ln1}.AddTo(p)
+	op.BiasBackward{DB: g.qkvb, DOut: w.dqkv, Partial: w.partial}.AddTo(p)
+	op.MatmulBackwardDX{DX: w.dln, DOut: w.dqkv, W: v.qkvw}.AddTo(p)
+	op.LayerNormBackward{DX: w.dres, DW: g.ln1w, DB: g.ln1b, DOut: w.dln, X: a.stream(l), W: v.ln1w, Mean: k.mean1, Rstd: k.rstd1, Partial: w.partial}.AddTo(p)
+}
+
+// Begin starts a step: gradients and loss are zeroed.
+func (tr *Training) Begin() error { return tr.begin.Run() }
+
+// Micro adds the loss and gradients of one micro-batch: x and y hold B*T ids each.
+func (tr *Training) Micro(x, y []uint32) error {
+	if err := tr.setTokens(x, y); err != nil {
+		return err
+	}
+	op.SortTokens(x, tr.orderHost, tr.startsHost)
+	d := tr.Model.Device
+	if err := d.UploadU32(tr.order, tr.orderHost); err != nil {
+		return err
+	}
+	if err := d.UploadU32(tr.starts, tr.startsHost); err != nil {
+		return err
+	}
+	return tr.micro.Run()
+}
+
+func (tr *Training) setTokens(x, y []uint32) error {
+	for _, ids := range [][]uint32{x, y} {
+		for i, id := range ids {
+			if int(id) >= tr.Model.Config.VocabSize {
+				return fmt.Errorf("token %d at place %d of the batch is outside the vocabulary of %d", id, i, tr.Model.Config.VocabSize)
+			}
+		}
+	}
+	d := tr.Model.Device
+	if err := d.UploadU32(tr.acts.tokens, x); err != nil {
+		return err
+	}
+	return d.UploadU32(tr.acts.targets, y)
+}
+
+// Stats is what a step leaves on the device.
+type Stats struct {
+	Loss     float64 // mean over the step's tokens, before its update
+	GradNorm float64 // before clipping
+	Skipped  bool    // the norm was not finite, and the update changed nothing
+}
+
+// Stats waits for the device and reads the step's loss and norm.
+func (tr *Training) Stats() (Stats, error) {
+	v, err := tr.readStats()
+	if err != nil {
+		return Stats{}, err
+	}
+	return Stats{Loss: v[0], GradNorm: v[2], Skipped: v[3] != 0}, nil
+}
+
+// readStats returns loss, evaluation loss, norm and skip.
+func (tr *Training) readStats() (v [4]float64, err error) {
+	host := make([]float32, tr.stats.Len())
+	if err := tr.Model.Device.Read(tr.stats, host); err != nil {
+		return v, err
+	}
+	at := func(t gpu.Tensor, i int) float64 { return float64(host[int(t.Offset()/4)+i]) }
+	return [4]float64{at(tr.loss, 0), at(tr.evalLoss, 0), at(tr.norm, 0), at(tr.norm, 2)}, nil
+}
+
+// EvalLoss returns the mean loss over batches, each B*T ids of x and y; it shares the activations' memory and leaves
+// gradients and the step's loss alone.
+func (tr *Training) EvalLoss(batches int, next func(x, y []uint32) error) (float64, error) {
+	x, y := make([]uint32, tr.B*tr.T), make([]uint32, tr.B*tr.T)
+	sum := 0.0
+	for i := 0; i < batches; i++ {
+		if err := next(x, y); err != nil {
+			return 0, err
+		}
+		if err := tr.evalBegin.Run(); err != nil {
+			return 0, err
+		}
+		if err := tr.setTokens(x, y); err != nil {
+			return 0, err
+		}
+		if err := tr.eval.Run(); err != nil {
+			return 0, err
+		}
+		v, err := tr.readStats()
+		if err != nil {
+			return 0, err
+		}
+		sum += v[1] / float64(batches)
+	}
+	if batches == 0 {
+		return math.NaN(), nil
+	}
+	return sum, nil
+}
+
+// Gradients reads the gradients back in the table's order.
+func (tr *Training) Gradients() ([][]float32, error) { return tr.Model.download(tr.grads) }
+
+// NotFinite names the first gradient that holds a NaN or an infinity, or says that the loss or the norm alone does.
+// It reads all gradients back: for the rare step that went wrong.
+func (tr *Training) NotFinite() (string, error) {
+	for i, g := range tr.grads.byParam {
+		values := make([]float32, g.Len())
+		if err := tr.Model.Device.Read(g, values); err != nil {
+			return "", err
+		}
+		for _, v := range values {
+			if math.Float32bits(v)&0x7f800000 == 0x7f800000 {
+				return "gradient of " + tr.Model.table[i].Name, nil
+			}
+		}
+	}
+	return "the loss or the norm's sum of squares; every gradient is finite", nil
+}
+
+// Programs returns the step's programs, for listings and profiles.
+func (tr *Training) Programs() []*gpu.Program { return []*gpu.Program{tr.begin, tr.micro} }
