@@ -1,0 +1,12 @@
+// Package train runs a training: settings, schedules, the loop, metrics and checkpoints.
+//
+//   - Config is every setting of `gpt2wgpu train`; presets, validation and what follows from it (accumulation) live with it.
+//   - Run trains; DryRun prints the plan of the same run, made by the same code on a device that allocates nothing.
+//   - Metrics is the run's metrics.jsonl; a checkpoint is a directory with weights, moments and State.
+//
+// A run is a function of its settings, its data and the device: the same command gives the same metrics bit for bit, and a
+// run that was stopped and resumed gives those of one that was not.
+//
+// Errors are one line with a hint; nothing that a checkpoint needs is lost by one. ErrInterrupted ends a run that was asked
+// to stop, after its checkpoint is written. Imports data, gpu, model; imported by cmd.
+package train

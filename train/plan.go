@@ -1,0 +1,65 @@
+package train
+
+import (
+	"fmt"
+	"text/tabwriter"
+
+	"github.com/gpt2wgpu/gpt2wgpu/gpu"
+	"github.com/gpt2wgpu/gpt2wgpu/model/gpt2"
+)
+
+// DryRun prints what Run would do, on env.Stdout: shapes, parameters, bytes of device memory by role, steps. It builds the
+// same programs on a plan of the device, so nothing is allocated; without any GPU the plan is that of WebGPU's own limits.
+// Data is not opened.
+func DryRun(cfg Config, env Env) error {
+	r := &run{cfg: cfg, env: env, saved: -1}
+	if err := cfg.Validate(); err != nil {
+		return err
+	}
+	if _, err := r.startWeights(""); err != nil {
+		return err
+	}
+	info := gpu.AdapterInfo{Name: "no GPU here: planned for WebGPU's default limits", Backend: "none", Type: "other", Limits: gpu.DefaultLimits()}
+	if list, err := gpu.Adapters(); err == nil {
+		if info, err = gpu.Choose(list, cfg.Device); err != nil {
+			return err
+		}
+	}
+	r.dev = gpu.Plan(info)
+	if err := r.build(); err != nil {
+		return err
+	}
+	r.printPlan()
+	return nil
+}
+
+func (r *run) printPlan() {
+	c, shape := r.cfg, r.cfg.Model()
+	var decayed, plain, matrices, vectors int
+	for _, p := range gpt2.Table(shape) {
+		if p.Matrix() {
+			matrices, decayed = matrices+1, decayed+p.Size()
+		} else {
+			vectors, plain = vectors+1, plain+p.Size()
+		}
+	}
+	w := tabwriter.NewWriter(r.env.Stdout, 0, 0, 2, ' ', 0)
+	line := func(name, format string, args ...any) { fmt.Fprintf(w, "%s\t%s\n", name, fmt.Sprintf(format, args...)) }
+	line("device", "%v", r.dev.Info)
+	line("model", "%d layers, %d heads of %d, %d channels, context %d, vocabulary %d", c.NLayer, c.NHead, shape.HeadSize(), c.NEmbd, c.BlockSize, c.VocabSize)
+	line("parameters", "%d: %d in %d matrices, %d in %d vectors", decayed+plain, decayed, matrices, plain, vectors)
+	line("weight decay", "%v on %s", c.WeightDecay, map[string]string{"all": "all parameters", "matrices": "the matrices"}[c.Decay])
+	line("step", "%d tokens: %d micro-steps of %d sequences of %d", c.TokensPerStep(), c.AccumSteps(), c.BatchSize, c.SeqLen)
+	line("run", "%d steps, %d tokens, %.4g FLOPs a token", c.Steps, int64(c.Steps)*int64(c.TokensPerStep()), shape.FLOPsPerToken(c.SeqLen))
+	line("learning rate", "%s, %.3g to %.3g after %d warm-up steps", c.Schedule, c.LR, LearningRate(c, c.Steps-1), c.WarmupSteps)
+	dispatches := 0
+	for _, p := range r.training.Programs() {
+		dispatches += p.Dispatches()
+	}
+	line("dispatches", "%d a micro-step, %d an update", dispatches, r.optim.Program().Dispatches())
+	line("device memory", "%s", gpu.HumanBytes(r.dev.TotalBytes()))
+	for _, role := range []gpu.Role{gpu.Parameters, gpu.Gradients, gpu.Moments, gpu.Activations, gpu.Scratch, gpu.Inputs} {
+		line("  "+string(role), "%s (%d bytes)", gpu.HumanBytes(r.dev.Bytes(role)), r.dev.Bytes(role))
+	}
+	w.Flush()
+}

@@ -1,0 +1,162 @@
+package train
+
+import (
+	"context"
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/gpt2wgpu/gpt2wgpu/gpu/gputest"
+	"github.com/gpt2wgpu/gpt2wgpu/model/gpt2"
+)
+
+// small is a run of all that must survive an interruption: accumulation, schedule, clipping, validation, samples, checkpoints.
+func small(t *testing.T) Config {
+	t.Helper()
+	gputest.Available(t)
+	c := tiny()
+	c.NLayer, c.NHead, c.NEmbd, c.BlockSize = 1, 2, 16, 16
+	c.BatchSize, c.SeqLen, c.TotalBatchSize = 2, 16, 64
+	c.Steps, c.WarmupSteps = 9, 2
+	c.ValData, c.ValEvery, c.ValSteps, c.SampleEvery, c.SaveEvery, c.Keep = "sample", 3, 2, 4, 2, 2
+	c.Device = os.Getenv("GPT2WGPU_DEVICE")
+	c.Out = filepath.Join(t.TempDir(), "run")
+	return c
+}
+
+func metricsOf(t *testing.T, out string) (lines []string) {
+	t.Helper()
+	raw, err := os.ReadFile(filepath.Join(out, "metrics.jsonl"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, l := range strings.Split(strings.TrimSpace(string(raw)), "\n") {
+		l, _, _ = strings.Cut(l, `,"ms":`) // the only fields that time changes stand last
+		lines = append(lines, l)
+	}
+	return lines
+}
+
+func same(t *testing.T, what string, got, want []string) {
+	t.Helper()
+	for i := 0; i < max(len(got), len(want)); i++ {
+		var g, w string
+		if i < len(got) {
+			g = got[i]
+		}
+		if i < len(want) {
+			w = want[i]
+		}
+		if g != w {
+			t.Fatalf("%s: line %d:\n got %s\nwant %s", what, i+1, g, w)
+		}
+	}
+}
+
+// TestResume: the metrics of interrupted and resumed runs equal an uninterrupted one's byte for byte, and so does a second run
+// of the same command.
+func TestResume(t *testing.T) {
+	whole := small(t)
+	if err := Run(context.Background(), whole, quiet()); err != nil {
+		t.Fatal(err)
+	}
+	want := metricsOf(t, whole.Out)
+	if len(want) != 9+4+3 { // steps, validations at 0 3 6 9, samples at 4 8 9
+		t.Fatalf("%d lines of metrics:\n%s", len(want), strings.Join(want, "\n"))
+	}
+
+	again := small(t)
+	if err := Run(context.Background(), again, quiet()); err != nil {
+		t.Fatal(err)
+	}
+	same(t, "the same command twice", metricsOf(t, again.Out), want)
+
+	parts := small(t)
+	for _, stop := range []int{1, 3, 2, 0} {
+		parts.StopAfter = stop
+		err := Run(context.Background(), parts, quiet())
+		if stop > 0 && !errors.Is(err, ErrInterrupted) || stop == 0 && err != nil {
+			t.Fatalf("--stop-after %d: %v", stop, err)
+		}
+		parts.Resume = true
+	}
+	same(t, "interrupted after 1, 4 and 6 steps", metricsOf(t, parts.Out), want)
+
+	latest, err := gpt2.LatestCheckpoint(parts.Out)
+	if err != nil {
+		t.Fatal(err)
+	}
+	a, _, err := gpt2.Load(whole.Out)
+	if err != nil {
+		t.Fatal(err)
+	}
+	b, err := gpt2.ReadDir(latest)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range a.Tensors {
+		for j := range a.Tensors[i] {
+			if a.Tensors[i][j] != b.Tensors[i][j] {
+				t.Fatalf("weights differ in tensor %d at %d", i, j)
+			}
+		}
+	}
+	kept, err := filepath.Glob(filepath.Join(parts.Out, gpt2.CheckpointsDir, "step-*"))
+	if err != nil || len(kept) != 2 {
+		t.Errorf("checkpoints %v, want the 2 newest", kept)
+	}
+}
+
+// TestResumeRefused: another model, no run, a run in the way.
+func TestResumeRefused(t *testing.T) {
+	c := small(t)
+	c.Resume = true
+	refuse := func(word string) {
+		t.Helper()
+		err := Run(context.Background(), c, quiet())
+		if err == nil || !strings.Contains(err.Error(), word) || !strings.Contains(err.Error(), "hint:") {
+			t.Errorf("got %v, want an error with %q and a hint", err, word)
+		}
+	}
+	refuse("no complete checkpoint")
+	c.Resume, c.StopAfter = false, 1
+	if err := Run(context.Background(), c, quiet()); !errors.Is(err, ErrInterrupted) {
+		t.Fatal(err)
+	}
+	refuse("holds a run already")
+	c.Resume, c.NEmbd = true, 32
+	refuse("--n-embd is 32, the run has 16")
+}
+
+// TestLeftovers: what a kill leaves behind neither disturbs a resume nor stays.
+func TestLeftovers(t *testing.T) {
+	c := small(t)
+	c.StopAfter = 3
+	if err := Run(context.Background(), c, quiet()); !errors.Is(err, ErrInterrupted) {
+		t.Fatal(err)
+	}
+	half := filepath.Join(c.Out, gpt2.CheckpointsDir, ".writing-step-000004")
+	if err := os.MkdirAll(half, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	f, err := os.OpenFile(filepath.Join(c.Out, "metrics.jsonl"), os.O_APPEND|os.O_WRONLY, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	f.WriteString(`{"kind":"train","step":3,"loss":9}` + "\n" + `{"kind":"tra`)
+	f.Close()
+	c.Resume, c.StopAfter = true, 0
+	if err := Run(context.Background(), c, quiet()); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := os.Stat(half); err == nil {
+		t.Error("the half-written checkpoint is still there")
+	}
+	whole := small(t)
+	if err := Run(context.Background(), whole, quiet()); err != nil {
+		t.Fatal(err)
+	}
+	same(t, "after a kill", metricsOf(t, c.Out), metricsOf(t, whole.Out))
+}

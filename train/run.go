@@ -1,0 +1,451 @@
+package train
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"math"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/gpt2wgpu/gpt2wgpu/data"
+	"github.com/gpt2wgpu/gpt2wgpu/gpu"
+	"github.com/gpt2wgpu/gpt2wgpu/model"
+	"github.com/gpt2wgpu/gpt2wgpu/model/gpt2"
+)
+
+// Env is where a run talks to.
+type Env struct {
+	Log      *slog.Logger // progress, on stderr
+	Stdout   io.Writer    // samples
+	Stderr   io.Writer
+	Version  string // of the program, for config.json
+	Terminal bool   // Stdout is a terminal
+}
+
+// ErrInterrupted ends a run that was asked to stop; its checkpoint is written.
+var ErrInterrupted = errors.New("interrupted")
+
+// maxSkipped is how many steps in a row may have a loss or norm that is not finite.
+const maxSkipped = 3
+
+// run is a training in progress.
+type run struct {
+	cfg Config
+	env Env
+
+	tok      data.Tokenizer
+	corpora  []*data.Corpus
+	loader   *data.Loader
+	val      *data.Loader // nil: no validation
+	dev      *gpu.Device
+	model    *model.Model
+	training *model.Training
+	optim    *model.Optimizer
+	sampler  *model.Sampler // nil: no samples
+	metrics  *Metrics       // nil: no --out
+
+	step    int
+	tokens  int64
+	skipped int
+	saved   int // step of the newest checkpoint, -1 none
+}
+
+// Run trains as cfg says. It returns ErrInterrupted, wrapped, when ctx ended or --stop-after was reached before the last
+// step, with the checkpoint written if there is an --out.
+func Run(ctx context.Context, cfg Config, env Env) error {
+	r := &run{cfg: cfg, env: env, saved: -1}
+	defer r.close()
+	if err := r.open(); err != nil {
+		return err
+	}
+	return r.loop(ctx)
+}
+
+// open prepares everything: after it nothing is allocated, and nothing compiled but for the first use of kernels.
+func (r *run) open() error {
+	if err := r.cfg.Validate(); err != nil {
+		return err
+	}
+	var state *State
+	var checkpoint string
+	if r.cfg.Resume {
+		var err error
+		if checkpoint, err = gpt2.LatestCheckpoint(r.cfg.Out); err != nil {
+			return err
+		}
+		s, err := readState(checkpoint)
+		if err != nil {
+			return err
+		}
+		if err := r.cfg.sameModel(s.Config); err != nil {
+			return fmt.Errorf("--resume: %s: %w", checkpoint, err)
+		}
+		state = &s
+	} else if err := r.refuseUsedOut(); err != nil {
+		return err
+	}
+	weights, err := r.startWeights(checkpoint)
+	if err != nil {
+		return err
+	}
+	if err := r.openData(); err != nil {
+		return err
+	}
+	if weights == nil {
+		weights = gpt2.Init(r.cfg.Model(), r.cfg.Seed)
+	}
+	if r.dev, err = gpu.Open(r.cfg.Device); err != nil {
+		return err
+	}
+	r.env.Log.Info(fmt.Sprintf("using device: %v", r.dev.Info))
+	if err := r.build(); err != nil {
+		return err
+	}
+	if err := r.model.Load(weights); err != nil {
+		return err
+	}
+	weights = nil // half a gigabyte at 124M
+	if state != nil {
+		if err := r.restore(checkpoint, *state); err != nil {
+			return err
+		}
+	}
+	return r.openOut()
+}
+
+func (r *run) openData() error {
+	var err error
+	if r.tok, err = data.NewTokenizer(r.cfg.Tokenizer); err != nil {
+		return err
+	}
+	if r.loader, err = r.openLoader(r.cfg.Data, data.Train); err != nil {
+		return err
+	}
+	r.env.Log.Info(fmt.Sprintf("1 epoch = %d batches", r.loader.Batches()))
+	switch {
+	case r.cfg.ValData != "":
+		r.val, err = r.openLoader(r.cfg.ValData, data.Val)
+	case r.cfg.ValEvery > 0:
+		if r.val, err = r.openLoader(r.cfg.Data, data.Val); err == nil && !r.hasValidationShards() {
+			err = fmt.Errorf("--val-every %d: --data %s has no validation part; hint: --val-data SPEC, or --val-every 0", r.cfg.ValEvery, r.cfg.Data)
+		}
+	}
+	return err
+}
+
+// hasValidationShards says whether the validation corpus differs from the training one, as a directory with both kinds of
+// shards gives; a text is the same for both.
+func (r *run) hasValidationShards() bool {
+	c := r.corpora
+	return len(c) == 2 && c[0].Len() != c[1].Len()
+}
+
+func (r *run) openLoader(spec string, split data.Split) (*data.Loader, error) {
+	c, err := data.Open(spec, r.tok, r.cfg.VocabSize, r.env.Log, data.WithSplit(split))
+	if err != nil {
+		return nil, err
+	}
+	r.corpora = append(r.corpora, c)
+	return data.NewLoader(c, r.cfg.BatchSize, r.cfg.SeqLen, 0, 1)
+}
+
+// refuseUsedOut keeps a new run from mixing with an older one in its directory.
+func (r *run) refuseUsedOut() error {
+	if r.cfg.Out == "" {
+		return nil
+	}
+	for _, name := range []string{"metrics.jsonl", gpt2.CheckpointsDir} {
+		if _, err := os.Stat(filepath.Join(r.cfg.Out, name)); err == nil {
+			return fmt.Errorf("--out %s: holds a run already (%s); hint: --resume continues it, another --out starts a new one", r.cfg.Out, name)
+		}
+	}
+	return nil
+}
+
+// startWeights returns the weights of a checkpoint or of --init, and completes the settings from them: shape and tokenizer.
+// From scratch it returns none.
+func (r *run) startWeights(checkpoint string) (*gpt2.Weights, error) {
+	if checkpoint != "" {
+		r.cfg = r.cfg.Resolved()
+		return gpt2.ReadDir(checkpoint)
+	}
+	if !r.cfg.FromWeights() {
+		r.cfg = r.cfg.Resolved()
+		return nil, r.cfg.Model().Validate()
+	}
+	w, src, err := gpt2.Load(r.cfg.Init)
+	if err != nil {
+		return nil, fmt.Errorf("--init %w", err)
+	}
+	for _, f := range []struct {
+		flag string
+		set  *int
+		has  int
+	}{
+		{"--n-layer", &r.cfg.NLayer, w.Config.NLayer}, {"--n-head", &r.cfg.NHead, w.Config.NHead}, {"--n-embd", &r.cfg.NEmbd, w.Config.NEmbd},
+		{"--block-size", &r.cfg.BlockSize, w.Config.BlockSize},
+	} {
+		if *f.set == 0 {
+			*f.set = f.has
+		}
+		if *f.set != f.has {
+			return nil, fmt.Errorf("%s is %d, the weights of %s have %d; hint: leave %s out", f.flag, *f.set, src.Path, f.has, f.flag)
+		}
+	}
+	if r.cfg.VocabSize == 0 {
+		r.cfg.VocabSize = w.Config.VocabSize
+	}
+	if r.cfg.VocabSize != w.Config.VocabSize {
+		w = w.Pad(r.cfg.VocabSize)
+	}
+	if r.cfg.Tokenizer == "" {
+		r.cfg.Tokenizer = src.Tokenizer
+		if r.cfg.Tokenizer == "" {
+			r.cfg.Tokenizer = map[bool]string{true: "gpt2", false: "bytes"}[w.Config.VocabSize >= 50257]
+		}
+	}
+	r.cfg = r.cfg.Resolved()
+	return w, r.cfg.Validate()
+}
+
+// build makes model, programs and optimizer on r.dev, which may be a plan.
+func (r *run) build() error {
+	var err error
+	if r.model, err = model.New(r.dev, r.cfg.Model()); err != nil {
+		return err
+	}
+	if r.training, err = model.NewTraining(r.model, r.cfg.BatchSize, r.cfg.SeqLen, r.cfg.AccumSteps()); err != nil {
+		return err
+	}
+	if r.optim, err = model.NewOptimizer(r.training, model.AdamW{
+		Beta1: r.cfg.Beta1, Beta2: r.cfg.Beta2, Eps: r.cfg.Eps, WeightDecay: r.cfg.WeightDecay,
+		DecayAll: r.cfg.Decay == "all", GradClip: r.cfg.GradClip,
+	}); err != nil {
+		return err
+	}
+	if r.cfg.SampleEvery > 0 {
+		if r.sampler, err = r.model.NewSampler(1); err != nil {
+			return err
+		}
+		if err := r.sampler.Prepare(); err != nil {
+			return err
+		}
+	}
+	r.env.Log.Info(fmt.Sprintf("model: %d parameters; a step: %d tokens, %d micro-steps of B=%d T=%d; device memory: %s",
+		gpt2.ParamCount(r.cfg.Model()), r.cfg.TokensPerStep(), r.cfg.AccumSteps(), r.cfg.BatchSize, r.cfg.SeqLen, r.dev.MemoryReport()))
+	return nil
+}
+
+// restore continues from a checkpoint.
+func (r *run) restore(dir string, s State) error {
+	m, v, err := readMoments(dir, r.cfg.Model())
+	if err != nil {
+		return err
+	}
+	if err := r.optim.LoadMoments(m, v); err != nil {
+		return err
+	}
+	if err := r.loader.Seek(s.Data); err != nil {
+		return err
+	}
+	r.step, r.tokens, r.skipped, r.saved = s.Step, s.Tokens, s.Skipped, s.Step
+	r.env.Log.Info(fmt.Sprintf("resuming after %d steps from %s", s.Step, dir))
+	return nil
+}
+
+// openOut writes config.json and opens the metrics, cut back to the step that comes next.
+func (r *run) openOut() error {
+	if r.cfg.Out == "" {
+		return nil
+	}
+	if err := os.MkdirAll(r.cfg.Out, 0o755); err != nil {
+		return fmt.Errorf("--out: %w", err)
+	}
+	record := Record{Config: r.cfg, Version: r.env.Version, DeviceName: r.dev.Info.String()}
+	raw, err := json.MarshalIndent(record, "", "  ")
+	if err != nil {
+		return err
+	}
+	if err := writeSynced(filepath.Join(r.cfg.Out, "config.json"), append(raw, '\n')); err != nil {
+		return fmt.Errorf("--out: %w", err)
+	}
+	path := filepath.Join(r.cfg.Out, "metrics.jsonl")
+	if r.metrics, err = OpenMetrics(path); err != nil {
+		return err
+	}
+	return r.metrics.TruncateFrom(r.step)
+}
+
+func (r *run) close() {
+	r.metrics.Close()
+	if r.dev != nil {
+		r.dev.Close()
+	}
+	for _, c := range r.corpora {
+		c.Close()
+	}
+}
+
+func (r *run) loop(ctx context.Context) error {
+	first := r.step
+	progress := newProgress(r.env.Log, r.cfg.Steps, r.step)
+	for r.step < r.cfg.Steps {
+		if ctx.Err() != nil || r.cfg.StopAfter > 0 && r.step-first >= r.cfg.StopAfter {
+			return r.interrupt()
+		}
+		// Looked at before the step and not after the one before, so that a run that resumes here does it again.
+		if r.cfg.ValEvery > 0 && r.step%r.cfg.ValEvery == 0 {
+			if err := r.validate(); err != nil {
+				return err
+			}
+		}
+		if r.sampler != nil && r.step > 0 && r.step%r.cfg.SampleEvery == 0 {
+			if err := r.sample(ctx); err != nil {
+				return err
+			}
+		}
+		if err := r.trainStep(progress); err != nil {
+			return err
+		}
+		if r.cfg.SaveEvery > 0 && r.step%r.cfg.SaveEvery == 0 {
+			if err := r.save(); err != nil {
+				return err
+			}
+		}
+	}
+	if r.val != nil && r.cfg.ValEvery > 0 {
+		if err := r.validate(); err != nil {
+			return err
+		}
+	}
+	if err := r.save(); err != nil {
+		return err
+	}
+	if r.sampler != nil {
+		return r.sample(ctx)
+	}
+	return nil
+}
+
+// trainStep does one optimizer step.
+func (r *run) trainStep(progress *progress) error {
+	start := time.Now()
+	n := r.cfg.BatchSize * r.cfg.SeqLen
+	x, y := make([]uint32, n), make([]uint32, n)
+	if err := r.training.Begin(); err != nil {
+		return err
+	}
+	for i := 0; i < r.cfg.AccumSteps(); i++ {
+		if err := r.loader.Next(x, y); err != nil {
+			return err
+		}
+		if err := r.training.Micro(x, y); err != nil {
+			return err
+		}
+	}
+	lr := LearningRate(r.cfg, r.step)
+	if err := r.optim.Update(r.step, lr); err != nil {
+		return err
+	}
+	s, err := r.training.Stats()
+	if err != nil {
+		return err
+	}
+	took := time.Since(start)
+	tokens := r.cfg.TokensPerStep()
+	r.tokens += int64(tokens)
+	rec := TrainMetric{Step: r.step, Loss: Float(s.Loss), LR: Float(lr), GradNorm: Float(s.GradNorm), Tokens: r.tokens,
+		MS: Float(took.Seconds() * 1e3), TokensPerS: Float(float64(tokens) / took.Seconds())}
+	if err := r.metrics.Train(rec); err != nil {
+		return err
+	}
+	progress.step(rec)
+	r.step++
+	return r.watch(s)
+}
+
+// watch counts steps that were skipped because a number was not finite.
+func (r *run) watch(s model.Stats) error {
+	finite := func(v float64) bool { return !math.IsNaN(v) && !math.IsInf(v, 0) }
+	if finite(s.Loss) && finite(s.GradNorm) {
+		r.skipped = 0
+		return nil
+	}
+	r.skipped++
+	culprit, err := r.training.NotFinite()
+	if err != nil {
+		return err
+	}
+	r.env.Log.Warn("step skipped: a number is not finite", "step", r.step-1, "loss", s.Loss, "grad_norm", s.GradNorm, "tensor", culprit)
+	if r.skipped >= maxSkipped {
+		return fmt.Errorf("step %d: %d steps in a row were not finite (%s); hint: resume from the last checkpoint with a lower --lr, or with --grad-clip 1", r.step-1, r.skipped, culprit)
+	}
+	return nil
+}
+
+func (r *run) validate() error {
+	r.val.Reset()
+	loss, err := r.training.EvalLoss(r.cfg.ValSteps, r.val.Next)
+	if err != nil {
+		return err
+	}
+	r.env.Log.Info(fmt.Sprintf("step %d: validation loss %.6f", r.step, loss))
+	return r.metrics.Val(ValMetric{Step: r.step, Loss: Float(loss)})
+}
+
+// sampleTokens is the length of a sample on the way.
+const sampleTokens = 32
+
+// sample prints text of the model as it is now.
+func (r *run) sample(ctx context.Context) error {
+	prompt := []int{'\n'}
+	stop := -1
+	length := sampleTokens
+	if eot, ok := r.tok.EOT(); ok {
+		prompt, stop = []int{eot}, eot
+	} else {
+		length = 400 // bytes
+	}
+	out, err := r.sampler.Generate(ctx, prompt, model.SampleOptions{
+		MaxTokens: length, Temperature: 0.8, TopK: 50, TopP: 1, Seed: uint64(r.cfg.Seed) + uint64(r.step), Stop: stop,
+	}, nil)
+	if err != nil && ctx.Err() == nil {
+		return err
+	}
+	text := r.tok.Decode(out[0])
+	r.env.Log.Info(fmt.Sprintf("step %d: a sample", r.step))
+	fmt.Fprintln(r.env.Stdout, text)
+	return r.metrics.Sample(SampleMetric{Step: r.step, Text: text})
+}
+
+// save writes a checkpoint of the present step, unless there is one or no --out.
+func (r *run) save() error {
+	if r.cfg.Out == "" || r.saved == r.step {
+		return nil
+	}
+	dir, err := saveCheckpoint(r.cfg.Out, State{
+		Step: r.step, Tokens: r.tokens, Skipped: r.skipped, Data: r.loader.State(),
+		Tokenizer: r.cfg.Tokenizer, Config: r.cfg, Version: r.env.Version,
+	}, r.model, r.optim, r.cfg.Keep)
+	if err != nil {
+		return err
+	}
+	r.saved = r.step
+	r.env.Log.Info("checkpoint " + dir)
+	return nil
+}
+
+func (r *run) interrupt() error {
+	if err := r.save(); err != nil {
+		return err
+	}
+	if r.cfg.Out == "" {
+		return fmt.Errorf("%w after %d of %d steps; nothing was saved, since there is no --out", ErrInterrupted, r.step, r.cfg.Steps)
+	}
+	return fmt.Errorf("%w after %d of %d steps; continue with --out %s --resume", ErrInterrupted, r.step, r.cfg.Steps, r.cfg.Out)
+}
