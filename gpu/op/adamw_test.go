@@ -27,8 +27,8 @@ func TestAdamW(t *testing.T) {
 		decay          bool
 		clip           float32
 	}{
-		{4, 1, 0, true, 1}, {4, 1, 0, false, 0.5}, {252, 2, 0, true, 1}, {260, 3, 0, true, 0.25}, // groups of 256 quads on software devices, 1024 else
-		{1020, 1, 0, true, 1}, {1024, 1, 0, true, 1}, {1028, 1, 0, true, 1}, {4100, 1000, 0, true, 1}, {644, 7, 1024 + 256, true, 1},
+		{4, 1, 0, true, 1}, {4, 1, 0, false, 0.5}, {252, 2, 0, true, 1}, {256, 2, 0, true, 1}, {260, 3, 0, true, 0.25}, // groups of 256 values on software devices, 2048 else
+		{2044, 1, 0, true, 1}, {2048, 1, 0, true, 1}, {2052, 1, 0, true, 1}, {4100, 1000, 0, true, 1}, {644, 7, 1024 + 256, true, 1},
 	} {
 		t.Run(fmt.Sprintf("n=%d,step=%d,limit=%d,decay=%v,clip=%g", d.n, d.step, d.limit, d.decay, d.clip), func(t *testing.T) {
 			p, g, m, v := adamwCase(d.n)
@@ -88,9 +88,10 @@ func TestAdamWSkip(t *testing.T) {
 	}
 }
 
-// 100 steps of a quadratic bowl, through GradientNorm's scale, follow the reference's path.
+// 20 steps of a quadratic bowl, through GradientNorm's scale, follow the reference's path. (Many more would not: near its minimum
+// AdamW oscillates and doubles any difference.)
 func TestAdamWPath(t *testing.T) {
-	const n, steps, maxNorm = 512, 100, 1.0
+	const n, steps, maxNorm, lr = 512, 20, 1.0, 0.01
 	dev := gputest.Device(t)
 	p, _, _, _ := adamwCase(n)
 	g, m, v := make([]float64, n), make([]float64, n), make([]float64, n)
@@ -121,7 +122,7 @@ func TestAdamWPath(t *testing.T) {
 		t.Fatal(err)
 	}
 	for step := 1; step <= steps; step++ {
-		s := op.AdamWScalars(0.05, 0.9, 0.95, 1e-8, 0.1, step)
+		s := op.AdamWScalars(lr, 0.9, 0.95, 1e-8, 0.1, step)
 		if err := dev.Upload(scalars, s[:]); err != nil {
 			t.Fatal(err)
 		}
@@ -129,7 +130,7 @@ func TestAdamWPath(t *testing.T) {
 			t.Fatal(err)
 		}
 		ref.Scale(g, p, 3)
-		ref.AdamW(p, g, m, v, 0.05, 0.9, 0.95, 1e-8, 0.1, ref.ClipScale(ref.GlobalNorm(g), maxNorm), step)
+		ref.AdamW(p, g, m, v, lr, 0.9, 0.95, 1e-8, 0.1, ref.ClipScale(ref.GlobalNorm(g), maxNorm), step)
 	}
 	end := make([]float32, n)
 	if err := dev.Read(P, end); err != nil {
@@ -139,7 +140,7 @@ func TestAdamWPath(t *testing.T) {
 	for i := range end {
 		got[i] = float64(end[i])
 	}
-	// Near the minimum a step is lr times the sign of a difference, so errors may grow with the steps but p stays of size 1.
+	// each step adds an error of some eps of lr and of p
 	if err := gputest.Compare(got, p, gputest.Tolerance{Terms: steps, Scale: 1}); err != nil {
 		t.Error(err)
 	}

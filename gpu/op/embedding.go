@@ -26,13 +26,13 @@ func (op EmbeddingForward) AddTo(p *gpu.Program) {
 	if p.Err() != nil {
 		return
 	}
+	g := rowTileFor(p.Device(), c)
 	for _, w := range Windows(p.Device(), op.WTE) {
-		wg := threads(p.Device())
 		p.Add(gpu.Dispatch{
-			Source: source(p, name, nil, shaders.Spec{"WG": wg}),
+			Source: source(p, name, nil, shaders.Spec{"WG": g.wg, "PER": g.per}),
 			Bind:   map[string]gpu.Tensor{"out": op.Out, "wte": op.WTE.Rows(w.Lo, w.Hi), "wpe": op.WPE, "tokens": op.Tokens},
-			Params: struct{ N, C, T, LO, HI uint32 }{u32(n), u32(c), u32(op.T), u32(w.Lo), u32(w.Hi)},
-			Groups: p.Groups1D(ceilDiv(n*c/4, wg)),
+			Params: struct{ N, C, T, LO, HI, COLS uint32 }{u32(n), u32(c), u32(op.T), u32(w.Lo), u32(w.Hi), u32(g.cols)},
+			Groups: p.Groups1D(n * g.cols),
 			FLOPs:  float64(n * c),
 			Bytes:  12 * float64(n*c) * float64(w.Hi-w.Lo) / float64(op.WTE.Dim(0)),
 		})
@@ -61,20 +61,21 @@ func (op EmbeddingBackward) AddTo(p *gpu.Program) {
 	if p.Err() != nil {
 		return
 	}
-	wg := threads(p.Device())
+	g := rowTileFor(p.Device(), c)
 	for _, w := range Windows(p.Device(), op.DWTE) {
 		share := float64(w.Hi-w.Lo) / float64(op.DWTE.Dim(0))
 		p.Add(gpu.Dispatch{
-			Source: source(p, "embedding_backward_wte", nil, shaders.Spec{"WG": wg}),
+			Source: source(p, "embedding_backward_wte", nil, shaders.Spec{"WG": g.wg, "PER": g.per}),
 			Bind: map[string]gpu.Tensor{
 				"dwte": op.DWTE.Rows(w.Lo, w.Hi), "dout": op.DOut, "order": op.Order, "starts": op.Starts, "tokens": op.Tokens,
 			},
-			Params: struct{ N, C, LO, HI uint32 }{u32(n), u32(c), u32(w.Lo), u32(w.Hi)},
-			Groups: p.Groups1D(ceilDiv(n*c/4, wg)),
+			Params: struct{ N, C, LO, HI, COLS uint32 }{u32(n), u32(c), u32(w.Lo), u32(w.Hi), u32(g.cols)},
+			Groups: p.Groups1D(n * g.cols),
 			FLOPs:  share * float64(n*c),
 			Bytes:  share * 4 * float64(n*c), // and 8 bytes for each value of a distinct token, 0 to 2 times as much
 		})
 	}
+	wg := threads(p.Device())
 	p.Add(gpu.Dispatch{
 		Source: source(p, "embedding_backward_wpe", nil, shaders.Spec{"WG": wg}),
 		Bind:   map[string]gpu.Tensor{"dwpe": op.DWPE, "dout": op.DOut},

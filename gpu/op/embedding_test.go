@@ -11,9 +11,10 @@ import (
 	"github.com/gpt2wgpu/gpt2wgpu/gpu/ref"
 )
 
-// embeddingShapes: odd row counts, one quad a row, one below, at and above a group of 64 and of 256 threads.
+// embeddingShapes: odd row counts; one quad a row; one below, at and above the 8, 64 and 192 quads that a group covers.
 var embeddingShapes = []struct{ B, T, C, V int }{
-	{1, 1, 4, 1}, {1, 5, 4, 257}, {3, 5, 20, 257}, {1, 63, 4, 7}, {1, 64, 4, 7}, {13, 5, 4, 7}, {2, 8, 252, 100}, {2, 8, 260, 100}, {7, 11, 768, 257},
+	{1, 1, 4, 1}, {1, 5, 4, 257}, {3, 5, 20, 257}, {1, 63, 28, 7}, {1, 64, 32, 7}, {13, 5, 36, 7}, {2, 8, 252, 100}, {2, 8, 256, 100},
+	{2, 8, 260, 100}, {7, 11, 768, 257}, {1, 3, 772, 65},
 }
 
 // embeddingTokens covers the edges of the vocabulary and of windows of 64 and 128 rows, and repeats one token often.

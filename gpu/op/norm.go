@@ -45,7 +45,7 @@ func (op GradientNorm) AddTo(p *gpu.Program) {
 		return
 	}
 	partials := op.Partials.Reinterpret(op.Partials.Name(), gpu.F32, want)
-	wg := threads(p.Device())
+	wg := marching(p.Device())
 	base := 0
 	for _, g := range op.Grads {
 		for _, w := range Windows(p.Device(), g) {

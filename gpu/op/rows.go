@@ -25,12 +25,12 @@ func (op GatherRows) AddTo(p *gpu.Program) {
 	if p.Err() != nil {
 		return
 	}
-	wg := threads(p.Device())
+	g := rowTileFor(p.Device(), c)
 	p.Add(gpu.Dispatch{
-		Source: source(p, name, store(op.X), shaders.Spec{"WG": wg}),
+		Source: source(p, name, store(op.X), shaders.Spec{"WG": g.wg, "PER": g.per}),
 		Bind:   map[string]gpu.Tensor{"out": op.Out, "x": op.X, "rows": op.Rows},
-		Params: struct{ R, C uint32 }{u32(r), u32(c)},
-		Groups: p.Groups1D(ceilDiv(r*c/4, wg)),
+		Params: struct{ R, C, COLS uint32 }{u32(r), u32(c), u32(g.cols)},
+		Groups: p.Groups1D(r * g.cols),
 		Bytes:  2 * float64(op.Out.Bytes()),
 	})
 }

@@ -11,7 +11,7 @@ import (
 )
 
 func TestGatherRows(t *testing.T) {
-	for _, d := range []struct{ R, N, C int }{{1, 1, 4}, {5, 3, 20}, {1, 70, 252}, {4, 9, 256}, {3, 9, 260}, {64, 64, 4}, {11, 2, 768}} {
+	for _, d := range []struct{ R, N, C int }{{1, 1, 4}, {5, 3, 20}, {1, 70, 252}, {4, 9, 256}, {3, 9, 260}, {64, 64, 4}, {11, 2, 768}, {2, 5, 772}} {
 		t.Run(fmt.Sprintf("R=%d,N=%d,C=%d", d.R, d.N, d.C), func(t *testing.T) {
 			x, rows := gputest.Rand(1, d.N*d.C, 1), gputest.Tokens(2, d.R, d.N)
 			rows[0] = uint32(d.N - 1)

@@ -37,20 +37,11 @@ func sumStrips(p *gpu.Program, out, partial gpu.Tensor, col int) {
 	s, stride, c := partial.Dim(0), partial.Dim(1), out.Dim(0)
 	const lanes = 8
 	p.Add(gpu.Dispatch{
-		Source: source(p, "sum_strips", nil, shaders.Spec{"WG": threads(p.Device()), "LANES": lanes}),
+		Source: source(p, "sum_strips", nil, shaders.Spec{"WG": marching(p.Device()), "LANES": lanes}),
 		Bind:   map[string]gpu.Tensor{"out": out, "partial": partial},
 		Params: struct{ S, C, STRIDE, COL uint32 }{u32(s), u32(c), u32(stride), u32(col)},
 		Groups: p.Groups1D(ceilDiv(c/4, lanes)),
 		FLOPs:  float64(s * c),
 		Bytes:  4 * float64(s*c+2*c),
 	})
-}
-
-// threads returns the workgroup size of kernels whose threads don't share. Software devices run a group on one core, eight
-// threads in step, and gain nothing from larger ones.
-func threads(d *gpu.Device) int {
-	if d.Info.Software() {
-		return 64
-	}
-	return 256
 }
