@@ -45,17 +45,37 @@ func bindAtMost(t *testing.T, bytes int) {
 	t.Cleanup(func() { d.Limits.MaxBindingSize = old })
 }
 
-// TestFoldedGroups runs the tests of ops whose groups may pass a dimension's limit with a limit so small that they do.
+// sharedTests are the tests of the ops whose geometry depends on the device and its limits.
+var sharedTests = []struct {
+	name string
+	test func(*testing.T)
+}{
+	{"EmbeddingForward", TestEmbeddingForward}, {"EmbeddingBackward", TestEmbeddingBackward}, {"LayerNormForward", TestLayerNormForward},
+	{"LayerNormBackward", TestLayerNormBackward}, {"BiasBackward", TestBiasBackward}, {"StripsExact", TestStripsExact}, {"GatherRows", TestGatherRows},
+	{"GradientNorm", TestGradientNorm}, {"AdamW", TestAdamW}, {"Elementwise", TestElementwise},
+}
+
+// TestFoldedGroups runs them with a limit of groups in a dimension so small that they fold to two.
 func TestFoldedGroups(t *testing.T) {
 	d := gputest.Device(t)
 	old := d.Limits.MaxGroups
-	d.Limits.MaxGroups = 27 // 26^2 groups hold the largest shape, 5000 rows by 8
+	d.Limits.MaxGroups = 80 // 80^2 groups hold the largest shape, 5000 rows
 	t.Cleanup(func() { d.Limits.MaxGroups = old })
-	for name, test := range map[string]func(*testing.T){
-		"EmbeddingForward": TestEmbeddingForward, "EmbeddingBackward": TestEmbeddingBackward, "LayerNormForward": TestLayerNormForward,
-		"LayerNormBackward": TestLayerNormBackward, "BiasBackward": TestBiasBackward, "StripsExact": TestStripsExact, "GatherRows": TestGatherRows,
-		"GradientNorm": TestGradientNorm, "AdamW": TestAdamW, "Elementwise": TestElementwise,
-	} {
-		t.Run(name, test)
+	for _, s := range sharedTests {
+		t.Run(s.name, s.test)
+	}
+}
+
+// TestOtherGeometry runs them with the geometry of the other class of devices: a GPU's on a CPU, a CPU's on a GPU.
+func TestOtherGeometry(t *testing.T) {
+	d := gputest.Device(t)
+	old := d.Info.Type
+	d.Info.Type = "cpu"
+	if old == "cpu" {
+		d.Info.Type = "discrete"
+	}
+	t.Cleanup(func() { d.Info.Type = old })
+	for _, s := range sharedTests {
+		t.Run(s.name, s.test)
 	}
 }
