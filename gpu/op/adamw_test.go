@@ -145,3 +145,14 @@ func TestAdamWPath(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+func BenchmarkAdamW(b *testing.B) {
+	n := benchValues(b)
+	c := gputest.New(b)
+	prog := gputest.Device(b).NewProgram(b.Name())
+	op.AdamW{
+		P: c.Out("p", n), G: c.Out("g", n), M: c.Out("m", n), V: c.Out("v", n),
+		Scalars: c.In("scalars", make([]float64, 8), 8), Norm: c.In("norm", []float64{1, 1, 0, 0}, 4), Decay: true,
+	}.AddTo(prog)
+	gputest.Bench(b, 0, 28*float64(n), prog)
+}

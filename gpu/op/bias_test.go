@@ -25,3 +25,12 @@ func TestBiasBackward(t *testing.T) {
 		})
 	}
 }
+
+func BenchmarkBiasBackward(b *testing.B) {
+	N, C := benchRows(b)
+	OC := 4 * C
+	c := gputest.New(b)
+	p := gputest.Device(b).NewProgram(b.Name())
+	op.BiasBackward{DB: c.Out("db", OC), DOut: c.In("dout", gputest.Rand(1, N*OC, 1), N, OC), Partial: c.Out("partial", op.PartialLen(N, OC))}.AddTo(p)
+	gputest.Bench(b, 0, 4*float64(N*OC), p)
+}

@@ -95,3 +95,45 @@ func TestSortTokens(t *testing.T) {
 		}
 	}
 }
+
+func embeddingBench(b *testing.B) (N, C, T, V int, tokens []uint32) {
+	N, C = benchRows(b)
+	return N, C, 1024, 50257, gputest.Tokens(1, N, 50257)
+}
+
+func BenchmarkEmbeddingForward(b *testing.B) {
+	N, C, T, V, tokens := embeddingBench(b)
+	c := gputest.New(b)
+	p := gputest.Device(b).NewProgram(b.Name())
+	op.EmbeddingForward{
+		Out: c.Out("out", N, C), WTE: c.Out("wte", V, C), WPE: c.Out("wpe", T, C), Tokens: c.InU32("tokens", tokens, N), T: T,
+	}.AddTo(p)
+	gputest.Bench(b, 0, 12*float64(N*C), p)
+}
+
+// BenchmarkEmbeddingBackward counts random tokens, nearly all distinct: dout is read twice, dwte read and written.
+func BenchmarkEmbeddingBackward(b *testing.B) {
+	N, C, T, V, tokens := embeddingBench(b)
+	order, starts := make([]uint32, N), make([]uint32, N+1)
+	op.SortTokens(tokens, order, starts)
+	distinct := 0
+	for distinct < N && starts[distinct] < uint32(N) {
+		distinct++
+	}
+	c := gputest.New(b)
+	p := gputest.Device(b).NewProgram(b.Name())
+	op.EmbeddingBackward{
+		DWTE: c.Out("dwte", V, C), DWPE: c.Out("dwpe", T, C), DOut: c.In("dout", gputest.Rand(1, N*C, 1), N, C),
+		Order: c.InU32("order", order, N), Starts: c.InU32("starts", starts, N+1), Tokens: c.InU32("tokens", tokens, N), T: T,
+	}.AddTo(p)
+	gputest.Bench(b, 0, 8*float64(C)*float64(N+distinct+T), p)
+}
+
+// BenchmarkSortTokens runs on the host, once a micro-batch.
+func BenchmarkSortTokens(b *testing.B) {
+	const n = 4096
+	tokens, order, starts := gputest.Tokens(1, n, 50257), make([]uint32, n), make([]uint32, n+1)
+	for b.Loop() {
+		op.SortTokens(tokens, order, starts)
+	}
+}

@@ -95,3 +95,27 @@ func TestLayerNormBackward(t *testing.T) {
 		})
 	}
 }
+
+func BenchmarkLayerNormForward(b *testing.B) {
+	N, C := benchRows(b)
+	c := gputest.New(b)
+	p := gputest.Device(b).NewProgram(b.Name())
+	op.LayerNormForward{
+		Out: c.Out("out", N, C), Mean: c.Out("mean", N), Rstd: c.Out("rstd", N),
+		X: c.In("x", gputest.Rand(1, N*C, 1), N, C), W: c.In("w", gputest.Rand(2, C, 1), C), B: c.In("b", gputest.Rand(3, C, 1), C),
+	}.AddTo(p)
+	gputest.Bench(b, 0, 8*float64(N*C), p)
+}
+
+// BenchmarkLayerNormBackward counts dout, x and dx, not the strips.
+func BenchmarkLayerNormBackward(b *testing.B) {
+	N, C := benchRows(b)
+	c := gputest.New(b)
+	p := gputest.Device(b).NewProgram(b.Name())
+	op.LayerNormBackward{
+		DX: c.Out("dx", N, C), DW: c.Out("dw", C), DB: c.Out("db", C),
+		DOut: c.In("dout", gputest.Rand(1, N*C, 1), N, C), X: c.In("x", gputest.Rand(2, N*C, 1), N, C), W: c.In("w", gputest.Rand(3, C, 1), C),
+		Mean: c.In("mean", gputest.Rand(4, N, 0.1), N), Rstd: c.In("rstd", gputest.Rand(5, N, 1), N), Partial: c.Out("partial", 2*op.PartialLen(N, C)),
+	}.AddTo(p)
+	gputest.Bench(b, 0, 16*float64(N*C), p)
+}

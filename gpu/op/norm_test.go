@@ -59,3 +59,20 @@ func TestGradientNormNotFinite(t *testing.T) {
 		}
 	}
 }
+
+// benchValues is the length of the flat tensors of benchmarks.
+func benchValues(b *testing.B) int {
+	if gputest.Device(b).Info.Software() {
+		return 4 << 20
+	}
+	return 64 << 20
+}
+
+func BenchmarkGradientNorm(b *testing.B) {
+	n := benchValues(b)
+	c := gputest.New(b)
+	p := gputest.Device(b).NewProgram(b.Name())
+	g := []gpu.Tensor{c.Out("g", n)}
+	op.GradientNorm{Out: c.Out("out", 4), Grads: g, Partials: c.Out("partials", op.GradientNormPartials(gputest.Device(b), g)), MaxNorm: 1}.AddTo(p)
+	gputest.Bench(b, 0, 4*float64(n), p)
+}
