@@ -1,0 +1,205 @@
+//go:build unix
+
+package train
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"os/exec"
+	"os/signal"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/gpt2wgpu/gpt2wgpu/model/gpt2"
+)
+
+// A test that kills its run needs the run in a process of its own: the test binary started again with these variables.
+const (
+	childConfig = "GPT2WGPU_TEST_CONFIG" // JSON
+	childResume = "GPT2WGPU_TEST_RESUME"
+	childLimit  = "GPT2WGPU_TEST_FILE_LIMIT" // bytes that a file may have
+)
+
+func TestMain(m *testing.M) {
+	raw := os.Getenv(childConfig)
+	if raw == "" {
+		os.Exit(m.Run())
+	}
+	var c Config
+	if err := json.Unmarshal([]byte(raw), &c); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+	c.Resume = os.Getenv(childResume) != ""
+	if limit := os.Getenv(childLimit); limit != "" {
+		var n uint64
+		fmt.Sscan(limit, &n)
+		signal.Ignore(syscall.SIGXFSZ) // so that a write fails as on a full disk
+		if err := syscall.Setrlimit(syscall.RLIMIT_FSIZE, &syscall.Rlimit{Cur: n, Max: n}); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+	}
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	err := Run(ctx, c, quiet())
+	stop()
+	switch {
+	case errors.Is(err, ErrInterrupted):
+		os.Exit(130)
+	case err != nil:
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+	os.Exit(0)
+}
+
+func child(t *testing.T, c Config, env ...string) *exec.Cmd {
+	t.Helper()
+	raw, err := json.Marshal(c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.Command(os.Args[0])
+	cmd.Env = append(append(os.Environ(), childConfig+"="+string(raw)), env...)
+	cmd.Stderr = new(strings.Builder)
+	return cmd
+}
+
+// TestKill: a run that is killed twenty times at random moments and resumed each time has the metrics of one that was not.
+func TestKill(t *testing.T) {
+	if testing.Short() {
+		t.Skip("twenty processes")
+	}
+	c := small(t)
+	c.Steps, c.SaveEvery, c.ValEvery, c.SampleEvery = 2000, 2, 50, 0
+	r := rand.New(rand.NewPCG(uint64(time.Now().UnixNano()), 1))
+	kills, resumed := 0, 0
+	for kills < 20 {
+		var env []string
+		if _, err := gpt2.LatestCheckpoint(c.Out); err == nil {
+			env = append(env, childResume+"=1")
+			resumed++
+		} else {
+			os.RemoveAll(c.Out)
+		}
+		cmd := child(t, c, env...)
+		if err := cmd.Start(); err != nil {
+			t.Fatal(err)
+		}
+		ended := make(chan error, 1)
+		go func() { ended <- cmd.Wait() }()
+		select {
+		case err := <-ended:
+			t.Fatalf("after %d kills the run ended by itself: %v: %s", kills, err, cmd.Stderr)
+		case <-time.After(time.Duration(200+r.IntN(1300)) * time.Millisecond):
+			cmd.Process.Kill()
+			<-ended
+			kills++
+		}
+	}
+	dir, err := gpt2.LatestCheckpoint(c.Out)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s, err := readState(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Logf("%d kills, %d resumes, the last from step %d", kills, resumed, s.Step)
+	if resumed < 5 || s.Step < 10 {
+		t.Fatalf("only %d resumes up to step %d: the test shows too little", resumed, s.Step)
+	}
+	// Finish a few steps after the last checkpoint, and compare with a run that was left alone up to there.
+	c.StopAfter, c.Resume = 5, true
+	if err := Run(context.Background(), c, quiet()); !errors.Is(err, ErrInterrupted) {
+		t.Fatal(err)
+	}
+	whole := c
+	whole.Out, whole.Resume, whole.StopAfter, whole.SaveEvery = filepath.Join(t.TempDir(), "whole"), false, s.Step+5, 0
+	if err := Run(context.Background(), whole, quiet()); !errors.Is(err, ErrInterrupted) {
+		t.Fatal(err)
+	}
+	same(t, "killed twenty times", metricsOf(t, c.Out), metricsOf(t, whole.Out))
+}
+
+// TestSIGINT: an interrupted process finishes its step, writes the checkpoint, exits with 130 and resumes exactly.
+func TestSIGINT(t *testing.T) {
+	c := small(t)
+	c.Steps, c.SaveEvery, c.ValEvery, c.SampleEvery = 2000, 0, 0, 0
+	cmd := child(t, c)
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	metrics := filepath.Join(c.Out, "metrics.jsonl")
+	for i := 0; ; i++ {
+		if info, err := os.Stat(metrics); err == nil && info.Size() > 1000 {
+			break
+		}
+		if i > 3000 {
+			t.Fatal("no metrics after 30 s")
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+	cmd.Process.Signal(os.Interrupt)
+	if err := cmd.Wait(); cmd.ProcessState.ExitCode() != 130 {
+		t.Fatalf("%v: %s", err, cmd.Stderr)
+	}
+	dir, err := gpt2.LatestCheckpoint(c.Out)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s, err := readState(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := len(metricsOf(t, c.Out)); got != s.Step {
+		t.Errorf("checkpoint at step %d, metrics of %d steps", s.Step, got)
+	}
+	c.Resume, c.StopAfter = true, 3
+	if err := Run(context.Background(), c, quiet()); !errors.Is(err, ErrInterrupted) {
+		t.Fatal(err)
+	}
+	whole := c
+	whole.Out, whole.Resume, whole.StopAfter = filepath.Join(t.TempDir(), "whole"), false, s.Step+3
+	if err := Run(context.Background(), whole, quiet()); !errors.Is(err, ErrInterrupted) {
+		t.Fatal(err)
+	}
+	same(t, "after SIGINT", metricsOf(t, c.Out), metricsOf(t, whole.Out))
+}
+
+// TestFullDisk: a checkpoint that can't be written ends the run with an error; the one before stays the latest and usable.
+func TestFullDisk(t *testing.T) {
+	c := small(t)
+	c.StopAfter = 2
+	if err := Run(context.Background(), c, quiet()); !errors.Is(err, ErrInterrupted) {
+		t.Fatal(err)
+	}
+	before, err := gpt2.LatestCheckpoint(c.Out)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.StopAfter = 0
+	cmd := child(t, c, childResume+"=1", childLimit+"=20000") // metrics fit, weights of 33 KB do not
+	err = cmd.Run()
+	text := fmt.Sprint(cmd.Stderr)
+	if cmd.ProcessState.ExitCode() != 1 || !strings.Contains(text, "checkpoint") || !strings.Contains(text, "hint:") {
+		t.Fatalf("exit %d, %v: %s", cmd.ProcessState.ExitCode(), err, text)
+	}
+	if after, err := gpt2.LatestCheckpoint(c.Out); err != nil || after != before {
+		t.Fatalf("latest is %s, %v; want %s", after, err, before)
+	}
+	if left, _ := filepath.Glob(filepath.Join(c.Out, gpt2.CheckpointsDir, ".writing-*")); len(left) > 0 {
+		t.Errorf("left behind: %v", left)
+	}
+	c.Resume = true
+	if err := Run(context.Background(), c, quiet()); err != nil {
+		t.Fatal(err)
+	}
+}
