@@ -213,3 +213,25 @@ func checkColumns(t *testing.T, wide, want []float64, rows, stride, col, oc int,
 		}
 	}
 }
+
+func BenchmarkMatmul(b *testing.B) {
+	const n, k, oc = 1024, 768, 3072
+	for name, add := range map[string]func(c *gputest.Case, p *gpu.Program){
+		"forward": func(c *gputest.Case, p *gpu.Program) {
+			op.MatmulForward{Out: c.Out("out", n, oc), X: c.In("x", gputest.Rand(1, n*k, 1), n, k), W: c.In("w", gputest.Rand(2, oc*k, 1), oc, k)}.AddTo(p)
+		},
+		"backward_dx": func(c *gputest.Case, p *gpu.Program) {
+			op.MatmulBackwardDX{DX: c.Out("dx", n, k), DOut: c.In("dout", gputest.Rand(1, n*oc, 1), n, oc), W: c.In("w", gputest.Rand(2, oc*k, 1), oc, k)}.AddTo(p)
+		},
+		"backward_dw": func(c *gputest.Case, p *gpu.Program) {
+			op.MatmulBackwardDW{DW: c.InOut("dw", make([]float64, oc*k), oc, k), DOut: c.In("dout", gputest.Rand(1, n*oc, 1), n, oc), X: c.In("x", gputest.Rand(2, n*k, 1), n, k)}.AddTo(p)
+		},
+	} {
+		b.Run(fmt.Sprintf("%s/N=%d,K=%d,OC=%d", name, n, k, oc), func(b *testing.B) {
+			c := gputest.New(b)
+			p := gputest.Device(b).NewProgram(name)
+			add(c, p)
+			gputest.Bench(b, 2*n*k*oc, 0, p)
+		})
+	}
+}
