@@ -49,7 +49,9 @@ Commands:
 	}
 	tab.Flush()
 	fmt.Fprint(w, `
-gpt2wgpu help COMMAND lists a command's flags.
+gpt2wgpu help COMMAND lists a command's flags. A first run that needs no network and no files:
+
+  gpt2wgpu train --out runs/first
 `)
 }
 

@@ -28,6 +28,8 @@ import (
 	"github.com/charmbracelet/log"
 	"github.com/mattn/go-isatty"
 	"github.com/spf13/pflag"
+
+	"github.com/gpt2wgpu/gpt2wgpu/train"
 )
 
 // Exit codes.
@@ -65,7 +67,7 @@ type command struct {
 type runFunc func(ctx context.Context, e *env, args []string) error
 
 // commands are all there are, in the order of help.
-var commands = []*command{devicesCommand, versionCommand, helpCommand}
+var commands = []*command{trainCommand, devicesCommand, versionCommand, helpCommand}
 
 // env is what a command may touch of the outside.
 type env struct {
@@ -99,7 +101,7 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 	case *version:
 		return report(e, name, opts, versionCommand.run(ctx, e))
 	case root.NArg() == 0:
-		return report(e, name, opts, usagef("no command; hint: gpt2wgpu help"))
+		return report(e, name, opts, usagef("no command; hint: gpt2wgpu help, or gpt2wgpu train for a first run"))
 	}
 	c, err := findCommand(root.Arg(0))
 	if err != nil {
@@ -162,7 +164,7 @@ func report(e *env, name string, opts logOptions, err error) int {
 	switch {
 	case errors.As(err, &usage):
 		return exitUsage
-	case errors.Is(err, context.Canceled):
+	case errors.Is(err, train.ErrInterrupted), errors.Is(err, context.Canceled):
 		return exitInterrupted
 	}
 	return exitFailed

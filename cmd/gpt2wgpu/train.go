@@ -1,0 +1,200 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/spf13/pflag"
+
+	"github.com/gpt2wgpu/gpt2wgpu/data"
+	"github.com/gpt2wgpu/gpt2wgpu/train"
+)
+
+var trainCommand = &command{
+	name:  "train",
+	short: "Train from scratch, from pretrained weights, or go on with a run",
+	long: `
+An explicit flag comes before --config, that before --preset, and that before the defaults, which are the preset
+tiny's. With --resume the run's own config.json is the --config. Presets:
+
+` + presetList() + `
+  gpt2wgpu train --out runs/first
+  gpt2wgpu train --preset first-steps --data input.txt --out runs/shakespeare
+  gpt2wgpu train --preset gpt2-124m --batch-size 4 --dry-run`,
+	setup: func(fs *flagSet) runFunc {
+		t := newTrainFlags(fs)
+		return func(ctx context.Context, e *env, _ []string) error {
+			c, err := t.settle()
+			if err == nil {
+				err = c.Validate()
+			}
+			if err != nil {
+				return &usageError{err}
+			}
+			en := train.Env{Log: e.log, Stdout: e.stdout, Stderr: e.stderr, Version: programVersion(), Terminal: isTerminal(e.stdout)}
+			if t.dryRun {
+				return train.DryRun(c, en)
+			}
+			if c.Out == "" {
+				e.log.Warn("nothing will be saved; hint: --out DIR keeps the weights and the metrics")
+			}
+			return train.Run(ctx, c, en)
+		}
+	},
+}
+
+func presetList() string {
+	var b strings.Builder
+	for _, p := range train.Presets {
+		b.WriteString("  " + p.Name + strings.Repeat(" ", 14-len(p.Name)) + p.Short + "\n")
+	}
+	return b.String()
+}
+
+// trainFlags are the flags of train; cfg is where the settings among them are stored.
+type trainFlags struct {
+	fs             *flagSet
+	cfg            train.Config
+	preset, config string
+	dryRun         bool
+}
+
+func newTrainFlags(fs *flagSet) *trainFlags {
+	t := &trainFlags{fs: fs, cfg: train.DefaultConfig()}
+	c := &t.cfg
+
+	f := fs.section("Model")
+	f.IntVar(&c.NLayer, "n-layer", c.NLayer, "transformer `blocks`")
+	f.IntVar(&c.NHead, "n-head", c.NHead, "attention `heads` of a block")
+	f.IntVar(&c.NEmbd, "n-embd", c.NEmbd, "`channels`, a multiple of the heads")
+	f.IntVar(&c.BlockSize, "block-size", c.BlockSize, "longest context, in `tokens`")
+	f.IntVar(&c.VocabSize, "vocab-size", c.VocabSize, "`tokens` of the vocabulary, padding included")
+	f.StringVar(&c.Init, "init", c.Init, "`weights` to start from: scratch, gpt2, gpt2-medium, gpt2-large, gpt2-xl, a Hugging Face directory, a checkpoint, or an llm.c .bin; their shape and tokenizer take the place of the preset's")
+
+	f = fs.section("Data")
+	f.StringVar(&c.Data, "data", c.Data, "`spec` of the text: sample, shakespeare, tinystories, fineweb-edu, a .txt file, a .npy or .bin token shard, a directory or a quoted glob of shards")
+	f.StringVar(&c.ValData, "val-data", c.ValData, "`spec` of the validation text (default: the validation shards of --data)")
+	f.StringVar(&c.Tokenizer, "tokenizer", c.Tokenizer, "`name` of the tokenizer: gpt2, bytes")
+
+	f = fs.section("Batch")
+	f.IntVar(&c.BatchSize, "batch-size", c.BatchSize, "`sequences` of a micro-step (B), what device memory must hold")
+	f.IntVar(&c.SeqLen, "seq-len", c.SeqLen, "`tokens` of a sequence (T), at most --block-size")
+	f.IntVar(&c.TotalBatchSize, "total-batch-size", c.TotalBatchSize, "`tokens` of an optimizer step, a multiple of B*T*ranks: micro-steps add up to it (default: B*T*ranks)")
+
+	f = fs.section("Optimizer")
+	f.IntVar(&c.Steps, "steps", c.Steps, "optimizer `steps` of the whole run")
+	f.Float64Var(&c.LR, "lr", c.LR, "peak learning `rate`")
+	f.Float64Var(&c.MinLR, "min-lr", c.MinLR, "learning `rate` that the schedule falls to")
+	f.IntVar(&c.WarmupSteps, "warmup-steps", c.WarmupSteps, "`steps` of linear rise to --lr")
+	f.StringVar(&c.Schedule, "schedule", c.Schedule, "`shape` of the learning rate after the warmup: constant, cosine, linear, or wsd, constant with a linear fall over the last 20% of the steps")
+	f.Float64Var(&c.WeightDecay, "weight-decay", c.WeightDecay, "AdamW's decoupled decay, as a `factor` of the learning rate")
+	f.StringVar(&c.Decay, "decay", c.Decay, "`parameters` that decay: all, matrices")
+	f.Float64Var(&c.Beta1, "beta1", c.Beta1, "`decay` of the gradients' running mean")
+	f.Float64Var(&c.Beta2, "beta2", c.Beta2, "`decay` of the squared gradients' running mean")
+	f.Float64Var(&c.Eps, "eps", c.Eps, "AdamW's epsilon: a small `number` that keeps a division finite")
+	f.Float64Var(&c.GradClip, "grad-clip", c.GradClip, "largest `norm` of all gradients together, 0 is off")
+
+	f = fs.section("Numerics")
+	f.StringVar(&c.DType, "dtype", c.DType, "storage `type` of activations and matrices: f32, bf16")
+	f.Uint64Var(&c.Seed, "seed", c.Seed, "`seed` of the initial weights, PyTorch's for the same number")
+
+	f = fs.section("Memory")
+	f.StringVar(&c.Recompute, "recompute", c.Recompute, "`activations` that the backward pass computes again instead of keeping: none, gelu, block")
+
+	f = fs.section("Run")
+	f.StringVar(&c.Out, "out", c.Out, "`directory` of the run: config.json, metrics.jsonl, checkpoints")
+	f.BoolVar(&c.Resume, "resume", c.Resume, "go on with the run in --out, from its newest checkpoint")
+	f.IntVar(&c.SaveEvery, "save-every", c.SaveEvery, "`steps` between checkpoints; the end and an interrupt save in any case")
+	f.IntVar(&c.Keep, "keep", c.Keep, "`checkpoints` that stay, the newest ones; 0 is all")
+	f.IntVar(&c.StopAfter, "stop-after", c.StopAfter, "end this invocation after so many `steps`, as an interrupt would; the schedule still runs to --steps")
+	f.IntVar(&c.ValEvery, "val-every", c.ValEvery, "`steps` between validations, 0 is never")
+	f.IntVar(&c.ValSteps, "val-steps", c.ValSteps, "`batches` of B*T tokens in a validation")
+	f.IntVar(&c.HellaswagEvery, "hellaswag-every", c.HellaswagEvery, "`steps` between measurements of HellaSwag, 0 is never")
+	f.StringVar(&c.Hellaswag, "hellaswag", c.Hellaswag, "`file` of HellaSwag; without it, it isn't measured")
+	f.IntVar(&c.SampleEvery, "sample-every", c.SampleEvery, "`steps` between texts written by the model, 0 is never")
+
+	f = fs.section("Device")
+	f.StringVar(&c.Device, "device", c.Device, deviceUsage)
+
+	f = fs.section("Other")
+	f.StringVar(&t.preset, "preset", "", "start from the settings of this `name`: "+strings.Join(presetNames(), ", "))
+	f.StringVar(&t.config, "config", "", "start from the settings in this JSON `file`, such as a run's config.json")
+	f.BoolVar(&t.dryRun, "dry-run", false, "print the plan (shapes, parameters, bytes of device memory by role, steps) and allocate nothing")
+	fs.logFlags(f)
+	return t
+}
+
+const deviceUsage = "`GPU` to use: auto, an index or a part of a name (see gpt2wgpu devices), vulkan, metal, dx12, cpu, cuda (NVIDIA), mps (Metal)"
+
+func presetNames() (names []string) {
+	for _, p := range train.Presets {
+		names = append(names, p.Name)
+	}
+	return names
+}
+
+// settle returns the settings of the run: explicit flag > --config > --preset > default. Where the preset alone speaks, it
+// gives way to what the flags imply: the shape and tokenizer of --init weights, a vocabulary that holds the tokenizer, a
+// sequence no longer than the context. The flags must be parsed.
+func (t *trainFlags) settle() (train.Config, error) {
+	explicit := map[*pflag.Flag]string{} // Visit sees the flags that were set
+	t.fs.Visit(func(f *pflag.Flag) { explicit[f] = f.Value.String() })
+	base := train.DefaultConfig()
+	if t.preset != "" {
+		p, err := train.FindPreset(t.preset)
+		if err != nil {
+			return base, err
+		}
+		base = p.Config
+	}
+	path := t.config
+	if path == "" && t.cfg.Resume && t.cfg.Out != "" {
+		path = filepath.Join(t.cfg.Out, "config.json")
+		if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
+			path = "" // the checkpoint, or its absence, will be reported
+		}
+	}
+	var inFile []string
+	if path != "" {
+		var err error
+		if inFile, err = train.ReadConfig(path, &base); err != nil {
+			return base, err
+		}
+	}
+	t.cfg = base // the flags point into it
+	for f, value := range explicit {
+		if err := f.Value.Set(value); err != nil {
+			return base, err
+		}
+	}
+
+	c := t.cfg
+	fromFile := path != "" && c.Init == base.Init // the file's shape is that of these weights
+	given := func(flag string) bool {
+		return t.fs.Changed(flag) || slices.Contains(inFile, strings.ReplaceAll(flag, "-", "_"))
+	}
+	if c.FromWeights() {
+		theirs := func(flag string) bool { return !t.fs.Changed(flag) && !(fromFile && given(flag)) }
+		for flag, field := range map[string]*int{
+			"n-layer": &c.NLayer, "n-head": &c.NHead, "n-embd": &c.NEmbd, "block-size": &c.BlockSize, "vocab-size": &c.VocabSize,
+		} {
+			if theirs(flag) {
+				*field = 0
+			}
+		}
+		if theirs("tokenizer") {
+			c.Tokenizer = ""
+		}
+	} else if tok, err := data.NewTokenizer(c.Tokenizer); err == nil && !given("vocab-size") {
+		c.VocabSize = max(c.VocabSize, tok.VocabSize())
+	}
+	if c.BlockSize > 0 && !given("seq-len") {
+		c.SeqLen = min(c.SeqLen, c.BlockSize)
+	}
+	return c, nil
+}

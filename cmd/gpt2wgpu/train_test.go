@@ -1,0 +1,215 @@
+package main
+
+import (
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"reflect"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/gpt2wgpu/gpt2wgpu/train"
+)
+
+// settle returns the settings of a command line.
+func settle(t *testing.T, args ...string) train.Config {
+	t.Helper()
+	fs := newFlagSet("train")
+	f := newTrainFlags(fs)
+	if err := fs.parse(args); err != nil {
+		t.Fatal(err)
+	}
+	c, err := f.settle()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+func writeFile(t *testing.T, path, text string) string {
+	t.Helper()
+	if err := os.MkdirAll(filepath.Dir(path), 0o777); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(path, []byte(text), 0o666); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+func TestTrainFlags(t *testing.T) {
+	wantFlags(t, "train", `n-layer n-head n-embd block-size vocab-size init data val-data tokenizer batch-size seq-len
+		total-batch-size steps lr min-lr warmup-steps schedule weight-decay decay beta1 beta2 eps grad-clip dtype seed recompute
+		out resume save-every keep stop-after val-every val-steps hellaswag-every hellaswag sample-every device preset config dry-run`)
+}
+
+func TestTrainUsage(t *testing.T) {
+	for _, x := range []struct {
+		args  []string
+		words []string
+	}{
+		{[]string{"train", "--setps", "5"}, []string{"gpt2wgpu train: ", "unknown flag --setps", "did you mean --steps?"}},
+		{[]string{"train", "--n_layer", "5"}, []string{"--n_layer", "did you mean --n-layer?"}},
+		{[]string{"train", "-steps", "5"}, []string{"-steps", "did you mean --steps?"}},
+		{[]string{"train", "--wobble"}, []string{"--wobble", "gpt2wgpu train --help"}},
+		{[]string{"train", "steps=5"}, []string{`"steps=5"`}},
+		{[]string{"train", "--steps"}, []string{"--steps has no value", "a whole number", "--steps 400"}},
+		{[]string{"train", "--steps", "many"}, []string{`--steps is "many"`, "a whole number"}},
+		{[]string{"train", "--seed", "-1"}, []string{`--seed is "-1"`, "0 or more"}},
+		{[]string{"train", "--lr", "3e"}, []string{`--lr is "3e"`, "a number"}},
+		{[]string{"train", "--resume=perhaps"}, []string{"--resume", "true or false"}},
+		{[]string{"train", "--preset", "huge"}, []string{"--preset", `"huge"`, "tiny, first-steps"}},
+		{[]string{"train", "--config", "no/such.json"}, []string{"no/such.json"}},
+		{[]string{"train", "--n-embd", "130"}, []string{"--n-embd"}},
+		{[]string{"train", "--dtype", "bf16"}, []string{"float32 only in this version"}},
+		{[]string{"train", "--preset", "gpt2-124m"}, []string{"--dtype bf16", "hint: --dtype f32"}},
+		{[]string{"train", "--recompute", "block"}, []string{"not built yet"}},
+		{[]string{"train", "--seq-len", "256"}, []string{"--seq-len is 256", "--block-size 128"}},
+		{[]string{"train", "--tokenizer", "gpt2", "--vocab-size", "256"}, []string{"--vocab-size is 256", "50257"}},
+		{[]string{"train", "--total-batch-size", "1000"}, []string{"--total-batch-size is 1000"}},
+		{[]string{"train", "--resume"}, []string{"--out DIR"}},
+	} {
+		wantFailure(t, exitUsage, x.args, x.words...)
+	}
+}
+
+// TestAllMistakes checks that several mistakes are told at once, a line each.
+func TestAllMistakes(t *testing.T) {
+	code, _, stderr := cli(t, "train", "--steps", "-1", "--beta1", "2", "--schedule", "cos")
+	lines := strings.Split(strings.TrimSpace(stderr), "\n")
+	if code != exitUsage || len(lines) != 3 {
+		t.Errorf("code %d, %q", code, lines)
+	}
+	for _, l := range lines {
+		if !strings.HasPrefix(l, "gpt2wgpu train: --") || !strings.Contains(l, "; hint: ") {
+			t.Errorf("line %q", l)
+		}
+	}
+}
+
+func TestPrecedence(t *testing.T) {
+	if got := settle(t); got != train.DefaultConfig() {
+		t.Errorf("no flags give %+v", got)
+	}
+	preset, _ := train.FindPreset("first-steps")
+	if got := settle(t, "--preset", "first-steps"); got != preset.Config {
+		t.Errorf("--preset gives %+v", got)
+	}
+	file := writeFile(t, filepath.Join(t.TempDir(), "c.json"), `{"steps": 77, "lr": 0.5, "weight_decay": 0.25}`)
+	want := preset.Config
+	want.Steps, want.LR, want.WeightDecay = 77, 0.5, 0.25
+	if got := settle(t, "--config", file, "--preset", "first-steps"); got != want {
+		t.Errorf("--config over --preset gives %+v", got)
+	}
+	// A flag counts because it was given, not because it differs from a default, and wherever it stands.
+	want.LR, want.Steps, want.Seed = 1e-3, 400, 1<<64-1
+	if got := settle(t, "--lr", "1e-3", "--config", file, "--steps=400", "--preset", "first-steps", "--seed", "18446744073709551615"); got != want {
+		t.Errorf("flags over --config give %+v", got)
+	}
+	want.LR = 0.30000000000000004 // every bit of a number survives
+	if got := settle(t, "--lr", "0.30000000000000004", "--config", file, "--steps=400", "--preset", "first-steps", "--seed", "18446744073709551615"); got != want {
+		t.Errorf("a flag's number arrives as %v", got.LR)
+	}
+}
+
+// TestEveryFlag checks that each setting has a flag of its name, and that the flag sets it and nothing else.
+func TestEveryFlag(t *testing.T) {
+	for i := range reflect.TypeFor[train.Config]().NumField() {
+		field := reflect.TypeFor[train.Config]().Field(i)
+		flag := strings.ReplaceAll(field.Tag.Get("json"), "_", "-")
+		if flag == "-" {
+			flag = map[string]string{"Resume": "resume", "StopAfter": "stop-after", "Ranks": ""}[field.Name]
+		}
+		if flag == "" {
+			continue
+		}
+		value := map[reflect.Kind]string{reflect.Int: "96", reflect.Uint64: "96", reflect.Float64: "0.0625", reflect.String: "word", reflect.Bool: "true"}[field.Type.Kind()]
+		got, want := settle(t, "--"+flag+"="+value), train.DefaultConfig()
+		a, b := reflect.ValueOf(&got).Elem(), reflect.ValueOf(&want).Elem()
+		if a.Field(i).Equal(b.Field(i)) {
+			t.Errorf("--%s doesn't set %s", flag, field.Name)
+		}
+		if slices.Contains([]string{"init", "block-size"}, flag) { // others follow, see TestGiveWay
+			continue
+		}
+		b.Field(i).Set(a.Field(i))
+		if got != want {
+			t.Errorf("--%s sets more than %s", flag, field.Name)
+		}
+	}
+}
+
+func TestGiveWay(t *testing.T) {
+	// The weights bring shape and tokenizer, unless flags insist.
+	c := settle(t, "--init", "some/dir")
+	if c.NLayer != 0 || c.NHead != 0 || c.NEmbd != 0 || c.BlockSize != 0 || c.VocabSize != 0 || c.Tokenizer != "" || c.Validate() != nil {
+		t.Errorf("--init leaves %+v, %v", c, c.Validate())
+	}
+	c = settle(t, "--init", "some/dir", "--n-layer", "4", "--vocab-size", "50304", "--tokenizer", "gpt2")
+	if c.NLayer != 4 || c.NHead != 0 || c.VocabSize != 50304 || c.Tokenizer != "gpt2" {
+		t.Errorf("--init with a shape gives %+v", c)
+	}
+	// A run's config.json has the shape that its weights had; it isn't that of others.
+	rec := train.Record{Config: train.DefaultConfig()}
+	rec.Init = "some/dir"
+	text, _ := json.Marshal(rec)
+	out := t.TempDir()
+	file := writeFile(t, filepath.Join(out, "config.json"), string(text))
+	for _, args := range [][]string{{"--config", file}, {"--config", file, "--init", "some/dir"}} {
+		if c = settle(t, args...); c != rec.Config {
+			t.Errorf("%q gives %+v", args, c)
+		}
+	}
+	if c = settle(t, "--config", file, "--init", "other/dir"); c.NLayer != 0 || c.Tokenizer != "" {
+		t.Errorf("other weights than the file's: %+v", c)
+	}
+
+	// A vocabulary too small for the tokenizer grows, if nobody asked for it.
+	if c = settle(t, "--tokenizer", "gpt2"); c.VocabSize != 50257 || c.Validate() != nil {
+		t.Errorf("--tokenizer gpt2: vocabulary %d, %v", c.VocabSize, c.Validate())
+	}
+	if c = settle(t, "--tokenizer", "bytes", "--preset", "gpt2-124m"); c.VocabSize != 50304 {
+		t.Errorf("--tokenizer bytes: vocabulary %d", c.VocabSize)
+	}
+	if c = settle(t, "--tokenizer", "gpt2", "--vocab-size", "300"); c.VocabSize != 300 {
+		t.Errorf("--vocab-size 300 gives %d", c.VocabSize)
+	}
+
+	// A sequence is no longer than the context.
+	if c = settle(t, "--block-size", "64"); c.SeqLen != 64 {
+		t.Errorf("--block-size 64: T %d", c.SeqLen)
+	}
+	if c = settle(t, "--block-size", "64", "--seq-len", "128"); c.SeqLen != 128 { // Validate refuses it
+		t.Errorf("--seq-len 128: T %d", c.SeqLen)
+	}
+	if c = settle(t, "--block-size", "512"); c.SeqLen != 128 {
+		t.Errorf("--block-size 512: T %d", c.SeqLen)
+	}
+}
+
+// TestResume checks that a run goes on with its own settings, so that --out and --resume are all one has to type.
+func TestResume(t *testing.T) {
+	rec := train.Record{Config: train.DefaultConfig(), Version: "v1", DeviceName: "llvmpipe"}
+	rec.NLayer, rec.Steps, rec.TotalBatchSize = 2, 60, 4096
+	rec.Out = "elsewhere" // the directory may have moved
+	text, _ := json.Marshal(rec)
+	out := t.TempDir()
+	writeFile(t, filepath.Join(out, "config.json"), string(text))
+
+	want := rec.Config
+	want.Out, want.Resume = out, true
+	if got := settle(t, "--out", out, "--resume"); got != want {
+		t.Errorf("got %+v, want %+v", got, want)
+	}
+	want.Steps, want.StopAfter = 80, 5
+	if got := settle(t, "--out", out, "--resume", "--steps", "80", "--stop-after", "5", "--preset", "first-steps"); got != want {
+		t.Errorf("got %+v, want %+v", got, want)
+	}
+	if got := settle(t, "--out", out); got.NLayer != 4 {
+		t.Error("config.json was read without --resume")
+	}
+	if got := settle(t, "--out", t.TempDir(), "--resume"); got.NLayer != 4 {
+		t.Error("no config.json, but other settings")
+	}
+}
