@@ -52,6 +52,7 @@ Commands:
 gpt2wgpu help COMMAND lists a command's flags. A first run that needs no network and no files:
 
   gpt2wgpu train --out runs/first
+  gpt2wgpu sample --model runs/first
 `)
 }
 

@@ -1,0 +1,281 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"strconv"
+	"strings"
+
+	"github.com/gpt2wgpu/gpt2wgpu/data"
+	"github.com/gpt2wgpu/gpt2wgpu/gpu"
+	"github.com/gpt2wgpu/gpt2wgpu/model"
+	"github.com/gpt2wgpu/gpt2wgpu/model/gpt2"
+	"github.com/gpt2wgpu/gpt2wgpu/train"
+)
+
+var sampleCommand = &command{
+	name:  "sample",
+	short: "Generate text",
+	long: `
+The prompt is --prompt, --prompt-ids, or what comes on standard input, less one newline at its end. Without any the
+text starts as a document does: after <|endoftext|>, or after a newline with the tokenizer bytes. Several texts are
+parted by a line ---.
+
+  gpt2wgpu sample --model runs/first --prompt "MARROW:" --n 1 --max-tokens 300`,
+	setup: func(fs *flagSet) runFunc {
+		s := newSampleFlags(fs)
+		return s.run
+	},
+}
+
+// sampleFlags are the flags of sample.
+type sampleFlags struct {
+	fs                       *flagSet
+	model, tokenizer, device string
+	prompt, promptIDs        string
+	n                        int
+	asJSON                   bool
+	options                  model.SampleOptions
+}
+
+func newSampleFlags(fs *flagSet) *sampleFlags {
+	s := &sampleFlags{fs: fs}
+	o := &s.options
+
+	f := fs.section("Model")
+	f.StringVar(&s.model, "model", "", "`weights`: a run's directory, a checkpoint, a Hugging Face directory, gpt2, gpt2-medium, gpt2-large, gpt2-xl, or an llm.c .bin")
+	f.StringVar(&s.tokenizer, "tokenizer", "", "`name` of the tokenizer: gpt2, bytes (default: the checkpoint's, else by the size of the vocabulary)")
+
+	f = fs.section("Prompt")
+	f.StringVar(&s.prompt, "prompt", "", "`text` to continue")
+	f.StringVar(&s.promptIDs, "prompt-ids", "", "tokens to continue, as `ids` with commas: 15496,11,314")
+
+	f = fs.section("Sampling")
+	f.IntVarP(&s.n, "n", "n", 5, "`texts` to write")
+	f.IntVar(&o.MaxTokens, "max-tokens", 30, "longest text, in new `tokens`")
+	f.Float64Var(&o.Temperature, "temperature", 1, "`divisor` of the logits: below 1 is safer, above 1 is wilder")
+	f.IntVar(&o.TopK, "top-k", 50, "draw among the `k` likeliest tokens, 0 is all")
+	f.Float64Var(&o.TopP, "top-p", 1, "draw among the likeliest tokens that together reach this `probability`, 1 is all")
+	f.BoolVar(&o.Greedy, "greedy", false, "take the likeliest token always")
+	f.Uint64Var(&o.Seed, "seed", 42, "`seed` of the draws; the same gives the same texts")
+
+	f = fs.section("Device")
+	f.StringVar(&s.device, "device", "auto", deviceUsage)
+
+	f = fs.section("Output")
+	f.BoolVar(&s.asJSON, "json", false, `print a JSON object a text: {"prompt_ids":[...],"ids":[...],"text":"..."}, ids and text being the new part`)
+	fs.logFlags(f)
+	return s
+}
+
+// maxTexts bounds --n: beyond it the logits alone are gigabytes.
+const maxTexts = 4096
+
+func (s *sampleFlags) validate() error {
+	var errs []error
+	if s.model == "" {
+		errs = append(errs, fmt.Errorf("--model is missing; hint: a run's directory, such as --model runs/first"))
+	}
+	if s.n < 1 || s.n > maxTexts {
+		errs = append(errs, fmt.Errorf("--n is %d, want 1 to %d; hint: --n 5", s.n, maxTexts))
+	}
+	if s.fs.Changed("prompt") && s.fs.Changed("prompt-ids") {
+		errs = append(errs, fmt.Errorf("--prompt and --prompt-ids are both given; hint: use one"))
+	}
+	if s.tokenizer != "" {
+		if _, err := data.NewTokenizer(s.tokenizer); err != nil {
+			errs = append(errs, fmt.Errorf("--%w", err))
+		}
+	}
+	if _, err := parseIDs(s.promptIDs); err != nil {
+		errs = append(errs, err)
+	}
+	errs = append(errs, s.options.Validate())
+	return errors.Join(errs...)
+}
+
+func (s *sampleFlags) run(ctx context.Context, e *env, _ []string) error {
+	if err := s.validate(); err != nil {
+		return &usageError{err}
+	}
+	text, err := s.promptText(e.stdin)
+	if err != nil {
+		return err
+	}
+	w, source, err := gpt2.Load(s.model)
+	if err != nil {
+		return fmt.Errorf("--model %w", err)
+	}
+	tok, err := s.chooseTokenizer(source.Tokenizer, w.Config.VocabSize)
+	if err != nil {
+		return err
+	}
+	prompt, err := s.promptTokens(text, tok, w.Config.VocabSize)
+	if err != nil {
+		return &usageError{err}
+	}
+	opts := s.options
+	opts.Stop = -1
+	if eot, ok := tok.EOT(); ok {
+		opts.Stop = eot
+	}
+
+	d, err := gpu.Open(s.device)
+	if err != nil {
+		return err
+	}
+	defer d.Close()
+	e.log.Info(fmt.Sprintf("using device: %v", d.Info))
+	sampler, err := model.NewSampler(d, w, s.n)
+	if err != nil {
+		return err
+	}
+	out := &sampleWriter{w: e.stdout, tok: tok, prompt: prompt, asJSON: s.asJSON}
+	// Without a prompt of the user's the start token is not part of the text.
+	if text != "" || s.promptIDs != "" {
+		out.shown = tok.Decode(prompt)
+	}
+	all, err := sampler.Generate(ctx, prompt, opts, out.emit)
+	if errors.Is(err, context.Canceled) {
+		err = fmt.Errorf("%w; the texts are not complete", train.ErrInterrupted)
+	}
+	return errors.Join(err, out.finish(all))
+}
+
+// promptText returns the text to continue: of --prompt, else of standard input unless that is a terminal.
+func (s *sampleFlags) promptText(stdin io.Reader) (string, error) {
+	if s.fs.Changed("prompt") || s.fs.Changed("prompt-ids") || stdin == nil || isTerminal(stdin) {
+		return s.prompt, nil
+	}
+	text, err := io.ReadAll(stdin)
+	if err != nil {
+		return "", fmt.Errorf("reading the prompt on standard input: %w; hint: --prompt TEXT", err)
+	}
+	return strings.TrimSuffix(strings.TrimSuffix(string(text), "\n"), "\r"), nil
+}
+
+// chooseTokenizer returns the tokenizer of --tokenizer, of the checkpoint, or that the vocabulary suggests.
+func (s *sampleFlags) chooseTokenizer(checkpoint string, vocab int) (data.Tokenizer, error) {
+	name := s.tokenizer
+	if name == "" {
+		name = checkpoint
+	}
+	if name == "" {
+		name = "bytes"
+		if vocab >= gpt2Vocab {
+			name = "gpt2"
+		}
+	}
+	tok, err := data.NewTokenizer(name)
+	if err != nil {
+		return nil, fmt.Errorf("the checkpoint's %w", err)
+	}
+	return tok, nil
+}
+
+const gpt2Vocab = 50257
+
+// promptTokens returns the ids to continue, of a vocabulary: at least one, the start of a document.
+func (s *sampleFlags) promptTokens(text string, tok data.Tokenizer, vocab int) ([]int, error) {
+	ids, err := parseIDs(s.promptIDs)
+	if err != nil {
+		return nil, err
+	}
+	if text != "" {
+		ids = tok.Encode(text)
+	}
+	if len(ids) == 0 {
+		start, ok := tok.EOT()
+		if !ok {
+			start = '\n'
+		}
+		ids = []int{start}
+	}
+	for i, id := range ids {
+		if id >= vocab {
+			return nil, fmt.Errorf("token %d of the prompt is %d, the model has %d; hint: is --tokenizer %s the one it was trained with?", i, id, vocab, tok.Name())
+		}
+	}
+	return ids, nil
+}
+
+func parseIDs(list string) (ids []int, err error) {
+	if list == "" {
+		return nil, nil
+	}
+	for _, field := range strings.Split(list, ",") {
+		id, err := strconv.Atoi(strings.TrimSpace(field))
+		if err != nil || id < 0 {
+			return nil, fmt.Errorf("--prompt-ids has %q, want whole numbers with commas; hint: --prompt-ids 15496,11,314", field)
+		}
+		ids = append(ids, id)
+	}
+	return ids, nil
+}
+
+// sampleWriter prints texts: the first as it is made, the others, which are made at the same time, after it.
+type sampleWriter struct {
+	w       io.Writer
+	tok     data.Tokenizer
+	prompt  []int
+	shown   string // what stands before the new text
+	asJSON  bool
+	started bool
+	err     error // the first of writing
+}
+
+func (s *sampleWriter) print(text string) {
+	if s.err == nil {
+		_, s.err = io.WriteString(s.w, text)
+	}
+}
+
+// start prints the prompt before the first token.
+func (s *sampleWriter) start() {
+	if !s.started {
+		s.started = true
+		s.print(s.shown)
+	}
+}
+
+func (s *sampleWriter) emit(seq, id int) {
+	if seq == 0 && !s.asJSON {
+		s.start()
+		s.print(s.tok.Decode([]int{id})) // bytes: a character's halves meet on the terminal
+	}
+}
+
+// finish prints what emit has not: all holds the new tokens of each text.
+func (s *sampleWriter) finish(all [][]int) error {
+	for i, ids := range all {
+		if s.asJSON {
+			s.json(ids)
+			continue
+		}
+		if i == 0 {
+			s.start()
+		} else {
+			s.print("---\n" + s.shown + s.tok.Decode(ids))
+		}
+		s.print("\n")
+	}
+	if s.err != nil {
+		return fmt.Errorf("standard output: %w; hint: whoever reads it has gone, or its disk is full", s.err)
+	}
+	return nil
+}
+
+func (s *sampleWriter) json(ids []int) {
+	if ids == nil {
+		ids = []int{}
+	}
+	if s.err == nil {
+		s.err = writeJSON(s.w, struct {
+			PromptIDs []int  `json:"prompt_ids"`
+			IDs       []int  `json:"ids"`
+			Text      string `json:"text"`
+		}{s.prompt, ids, strings.ToValidUTF8(s.tok.Decode(ids), "\uFFFD")})
+	}
+}
