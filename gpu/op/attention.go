@@ -39,9 +39,9 @@ func (op AttentionBackward) AddTo(p *gpu.Program) {
 	p.Want(name, "dout", op.DOut, a.b*a.t, a.c)
 	p.Want(name, "out", op.Out, a.b*a.t, a.c)
 	p.Want(name, "d", op.D, a.b, a.nh, a.t)
-	a.add(p, name+"_dq", a.tile.DQ, map[string]gpu.Tensor{
+	a.add(p, "attention_backward_dq", a.tile.DQ, map[string]gpu.Tensor{
 		"dqkv": op.DQKV, "d": op.D, "dout": op.DOut, "qkv": op.QKV, "outs": op.Out, "lse": op.LSE}, 3, 6)
-	a.add(p, name+"_dkv", a.tile.DKV, map[string]gpu.Tensor{
+	a.add(p, "attention_backward_dkv", a.tile.DKV, map[string]gpu.Tensor{
 		"dqkv": op.DQKV, "d": op.D, "dout": op.DOut, "qkv": op.QKV, "lse": op.LSE}, 4, 6)
 }
 
