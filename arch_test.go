@@ -1,0 +1,112 @@
+// Package gpt2wgpu_test holds the project's architecture as a test: which package may import which.
+package gpt2wgpu_test
+
+import (
+	"go/parser"
+	"go/token"
+	"io/fs"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+)
+
+const module = "github.com/gpt2wgpu/gpt2wgpu/"
+
+// imports is the statement of policy: imports of ours that a package may have. It points down only.
+var imports = map[string]string{
+	"shaders":      "",
+	"data":         "",
+	"gpu":          "",
+	"gpu/ref":      "",
+	"gpu/op":       "gpu shaders",
+	"model/gpt2":   "",
+	"model":        "gpu gpu/op model/gpt2",
+	"train":        "data gpu model model/gpt2",
+	"cmd/gpt2wgpu": "data gpu gpu/op model model/gpt2 shaders train",
+	"gpu/gputest":  "gpu shaders",
+}
+
+// testOnly may be imported by tests alone.
+var testOnly = map[string]string{
+	"gpu/ref":     "float64 references are for comparison, not for use",
+	"gpu/gputest": "it needs testing.TB",
+}
+
+// only names the one package that may import a library, and why.
+var only = map[string][2]string{
+	"github.com/cogentcore/webgpu":    {"gpu", "the binding is frozen upstream; one place must suffice to swap it"},
+	"github.com/spf13/pflag":          {"cmd/gpt2wgpu", "libraries take structs, not flags"},
+	"github.com/charmbracelet/log":    {"cmd/gpt2wgpu", "libraries log through log/slog"},
+	"github.com/nlpodyssey/":          {"model/gpt2", "weights files have one home"},
+	"github.com/pkoukk/tiktoken-go":   {"data", "tokenizers have one home"},
+	"github.com/parquet-go/":          {"data", "datasets have one home"},
+	"github.com/sbinet/npyio":         {"data", "shards have one home"},
+	"github.com/gomlx/go-huggingface": {"data", "downloads have one home"},
+}
+
+func TestImports(t *testing.T) {
+	seen := map[string]bool{}
+	err := filepath.WalkDir(".", func(path string, d fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		if d.IsDir() && strings.HasPrefix(d.Name(), ".") && path != "." {
+			return filepath.SkipDir
+		}
+		dir := filepath.ToSlash(filepath.Dir(path))
+		if d.IsDir() || !strings.HasSuffix(path, ".go") || dir == "." {
+			return nil
+		}
+		allowed, known := imports[dir]
+		if !known {
+			t.Errorf("%s: package %s is not in the table of imports", path, dir)
+			return nil
+		}
+		seen[dir] = true
+		isTest := strings.HasSuffix(path, "_test.go")
+		file, err := parser.ParseFile(token.NewFileSet(), path, nil, parser.ImportsOnly)
+		if err != nil {
+			return err
+		}
+		for _, spec := range file.Imports {
+			name, _ := strconv.Unquote(spec.Path.Value)
+			for lib, rule := range only {
+				if strings.HasPrefix(name, lib) && dir != rule[0] {
+					t.Errorf("%s imports %s, which only %s may: %s", path, name, rule[0], rule[1])
+				}
+			}
+			ours, ok := strings.CutPrefix(name, module)
+			if !ok || ours == dir {
+				continue
+			}
+			if why, bound := testOnly[ours]; bound {
+				if !isTest && dir != "gpu/gputest" {
+					t.Errorf("%s imports %s outside a test: %s", path, ours, why)
+				}
+				continue
+			}
+			if !isTest && !contains(allowed, ours) {
+				t.Errorf("%s imports %s; %s may import only: %s", path, ours, dir, allowed)
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for dir := range imports {
+		if !seen[dir] {
+			t.Errorf("the table names %s, which does not exist", dir)
+		}
+	}
+}
+
+func contains(list, name string) bool {
+	for _, w := range strings.Fields(list) {
+		if w == name {
+			return true
+		}
+	}
+	return false
+}
