@@ -177,7 +177,7 @@ func TestRefusesTooLargeBinding(t *testing.T) {
 		t.Fatal(p.Err())
 	}
 	scaled(p, y, x, 1)
-	if err := p.Build(); err == nil || !strings.Contains(err.Error(), "out is y (4097,64) f32, 1.0 MiB, and a binding holds 1.0 MiB; hint: row windows") {
+	if err := p.Build(); err == nil || !strings.Contains(err.Error(), "out is y (4097,64) f32, 1.0 MiB, and a binding of this device holds 1.0 MiB; hint: a smaller --batch-size, or --dtype bf16") {
 		t.Errorf("got %v", err)
 	}
 	if _, err := d.NewTensor(gpu.Scratch, "huge", gpu.F32, int(info.Limits.MaxBufferSize/4)+1); err == nil || !strings.Contains(err.Error(), "huge: ") {

@@ -140,7 +140,7 @@ func (p *Program) bindAll(s *step) {
 		case t.storage.String() != b.storage:
 			p.Fail("%s: %s is %v, the kernel wants %s", s.label, b.name, t, b.storage)
 		case size > p.dev.Limits.MaxBindingSize:
-			p.Fail("%s: %s is %v, %s, and a binding holds %s; hint: row windows", s.label, b.name, t, HumanBytes(size), HumanBytes(p.dev.Limits.MaxBindingSize))
+			p.Fail("%s: %s is %v, %s, and a binding of this device holds %s; hint: a smaller --batch-size, or --dtype bf16", s.label, b.name, t, HumanBytes(size), HumanBytes(p.dev.Limits.MaxBindingSize))
 		case t.offset%p.dev.Limits.OffsetAlignment != 0:
 			p.Fail("%s: %s is %v at byte %d, want a multiple of %d", s.label, b.name, t, t.offset, p.dev.Limits.OffsetAlignment)
 		case t.offset+size > t.buf.size:

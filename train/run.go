@@ -71,6 +71,13 @@ func (r *run) open() error {
 	if err := r.cfg.Validate(); err != nil {
 		return err
 	}
+	list, err := gpu.Adapters() // before anything that takes long
+	if err != nil {
+		return err
+	}
+	if _, err := gpu.Choose(list, r.cfg.Device); err != nil {
+		return err
+	}
 	var state *State
 	var checkpoint string
 	if r.cfg.Resume {
