@@ -319,7 +319,7 @@ func (r *run) loop(ctx context.Context) error {
 		if err := r.trainStep(progress); err != nil {
 			return err
 		}
-		if r.cfg.SaveEvery > 0 && r.step%r.cfg.SaveEvery == 0 {
+		if r.cfg.SaveEvery > 0 && r.step%r.cfg.SaveEvery == 0 && r.skipped == 0 { // not what may end in an error
 			if err := r.save(); err != nil {
 				return err
 			}
