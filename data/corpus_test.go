@@ -55,6 +55,17 @@ func all(c *Corpus) []uint16 {
 	return ids
 }
 
+// tokensOf returns all tokens of a corpus, closed again: systems that lock mapped files let it be changed afterwards.
+func tokensOf(t testing.TB, spec string, opts ...Option) []uint16 {
+	t.Helper()
+	c, err := Open(spec, nil, 0, nil, opts...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	return all(c)
+}
+
 func mustOpen(t testing.TB, spec string, tok Tokenizer, vocab int, opts ...Option) *Corpus {
 	t.Helper()
 	c, err := Open(spec, tok, vocab, nil, opts...)
@@ -153,7 +164,7 @@ func TestOpenErrors(t *testing.T) {
 		want []string
 	}{
 		{"", []string{"no corpus"}},
-		{filepath.Join(dir, "gone.txt"), []string{"gone.txt", "no such file"}},
+		{filepath.Join(dir, "gone.txt"), []string{"gone.txt"}},
 		{"shakespear", []string{"shakespear", "shakespeare, tinystories"}},
 		{filepath.Join(dir, "gone*.npy"), []string{"gone*.npy", "no file matches"}},
 		{filepath.Join(dir, "[.npy"), []string{"pattern"}},

@@ -1,0 +1,458 @@
+package data
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+)
+
+// remote is GitHub and the Hugging Face hub in one: it serves files with ETags and byte ranges, the hub's by way of a
+// redirect, and misbehaves as told.
+type remote struct {
+	*httptest.Server
+	mu       sync.Mutex
+	files    map[string]string // by path: /owner/..., /datasets/OWNER/NAME/resolve/COMMIT/FILE, /OWNER/...
+	cutAfter int               // bytes after which connections break; 0: never
+	status   []int             // answers to the next requests, instead of content
+	requests []string          // "path range"
+	auth     []string
+	badHash  bool // the hub tells a wrong hash
+}
+
+const commit = "0123456789abcdef0123456789abcdef01234567"
+
+func newRemote(t testing.TB) *remote {
+	t.Helper()
+	for _, v := range []string{"HF_ENDPOINT", "HF_TOKEN", "HF_HUB_OFFLINE"} {
+		t.Setenv(v, "")
+	}
+	r := &remote{files: map[string]string{}}
+	r.Server = httptest.NewServer(r)
+	t.Cleanup(r.Close)
+	return r
+}
+
+func (r *remote) ServeHTTP(w http.ResponseWriter, q *http.Request) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	path := q.URL.Path
+	r.requests = append(r.requests, strings.TrimSpace(path+" "+q.Header.Get("Range")))
+	if !strings.HasPrefix(path, "/storage/") {
+		r.auth = append(r.auth, q.Header.Get("Authorization"))
+	}
+	if len(r.status) > 0 {
+		code := r.status[0]
+		r.status = r.status[1:]
+		if code != 0 {
+			w.Header().Set("X-Error-Message", "told\nso")
+			w.WriteHeader(code)
+			return
+		}
+	}
+	if repo, ok := strings.CutPrefix(path, "/api/"); ok {
+		repo, _ = strings.CutSuffix(repo, "/revision/main")
+		repo = strings.TrimPrefix(repo, "models/")
+		var names []string
+		for p := range r.files {
+			if n, ok := strings.CutPrefix(p, "/"+repo+"/resolve/"+commit+"/"); ok {
+				names = append(names, fmt.Sprintf(`{"rfilename": %q}`, n))
+			}
+		}
+		if names == nil {
+			http.NotFound(w, q)
+			return
+		}
+		fmt.Fprintf(w, `{"id": %q, "sha": %q, "siblings": [{"rfilename": ".gitattributes"}, {"rfilename": "../evil_val_0.bin"}, %s]}`, repo, commit, strings.Join(names, ", "))
+		return
+	}
+	content, ok := r.files[strings.TrimPrefix(path, "/storage")]
+	if !ok {
+		http.NotFound(w, q)
+		return
+	}
+	sum := sha256.Sum256([]byte(content))
+	if r.badHash {
+		sum[0]++
+	}
+	etag := `"` + hex.EncodeToString(sum[:]) + `"`
+	if strings.Contains(path, "/resolve/") && !strings.HasPrefix(path, "/storage/") {
+		w.Header().Set("X-Linked-Etag", etag)
+		http.Redirect(w, q, "/storage"+path, http.StatusFound)
+		return
+	}
+	if strings.HasPrefix(path, "/storage/") {
+		etag = `"storage's own"`
+	}
+	w.Header().Set("ETag", etag)
+	if r.cutAfter > 0 {
+		w = &cutter{w, r.cutAfter}
+	}
+	http.ServeContent(w, q, "", time.Time{}, strings.NewReader(content))
+}
+
+// cutter breaks the connection after so many bytes.
+type cutter struct {
+	http.ResponseWriter
+	left int
+}
+
+func (c *cutter) Write(b []byte) (int, error) {
+	n := min(len(b), c.left)
+	c.ResponseWriter.Write(b[:n])
+	c.left -= n
+	if n < len(b) {
+		c.ResponseWriter.(http.Flusher).Flush()
+		panic(http.ErrAbortHandler)
+	}
+	return n, nil
+}
+
+func (r *remote) options(t testing.TB) FetchOptions {
+	return FetchOptions{CacheDir: t.TempDir(), Hub: r.URL, Raw: r.URL,
+		pause: func(ctx context.Context, attempt int, atLeast time.Duration) error { return ctx.Err() }}
+}
+
+// pin makes text the content that "shakespeare" has, for this test.
+func (r *remote) pin(t testing.TB, text string) string {
+	d := datasets["shakespeare"]
+	old := d
+	sum := sha256.Sum256([]byte(text))
+	d.sha256 = hex.EncodeToString(sum[:])
+	datasets["shakespeare"] = d
+	t.Cleanup(func() { datasets["shakespeare"] = old })
+	path := "/" + d.raw
+	r.files[path] = text
+	return path
+}
+
+func TestFetchText(t *testing.T) {
+	r := newRemote(t)
+	r.pin(t, manyWords(2_000_000))
+	o := r.options(t)
+	var last FetchProgress
+	o.Progress = func(p FetchProgress) { last = p }
+	path, err := Fetch(t.Context(), "shakespeare", o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if last.Bytes != last.Total || last.Bytes < 2_000_000 || last.File != "tinyshakespeare.txt" || last.Index != 1 || last.Files != 1 {
+		t.Errorf("last progress %+v", last)
+	}
+	if b, err := os.ReadFile(path); err != nil || string(b) != r.files["/"+datasets["shakespeare"].raw] {
+		t.Errorf("the file differs: %v", err)
+	}
+	c := mustOpen(t, "shakespeare", mustTokenizer(t, "bytes"), 256, WithCacheDir(o.CacheDir))
+	if c.Len() != last.Bytes {
+		t.Errorf("%d tokens", c.Len())
+	}
+	r.Close() // a second time needs no network
+	if again, err := Fetch(t.Context(), "shakespeare", o); err != nil || again != path {
+		t.Errorf("%q, %v", again, err)
+	}
+	if names := dirNames(filepath.Dir(path)); len(names) != 2 {
+		t.Errorf("left in the cache: %v", names)
+	}
+}
+
+// TestFetchResumes: broken connections, busy servers and interrupted runs go on where they stopped.
+func TestFetchResumes(t *testing.T) {
+	r := newRemote(t)
+	path := r.pin(t, manyWords(2_000_000))
+	size := len(r.files[path])
+	r.cutAfter = 300_000
+	r.status = []int{503, 0, 429, 0, 500, 502}
+	o := r.options(t)
+	if _, err := Fetch(t.Context(), "shakespeare", o); err != nil {
+		t.Fatal(err)
+	}
+	ranges := map[string]bool{}
+	for _, q := range r.requests {
+		ranges[strings.TrimPrefix(q, path+" ")] = true
+	}
+	for at := 300_000; at < size; at += 300_000 {
+		if !ranges["bytes="+strconv.Itoa(at)+"-"] {
+			t.Errorf("no request from byte %d on: %v", at, r.requests)
+		}
+	}
+
+	// A run that ends in between leaves its part to the next.
+	o = r.options(t)
+	r.cutAfter = 900_000
+	ctx, cancel := context.WithCancel(t.Context())
+	o.pause = func(ctx context.Context, _ int, _ time.Duration) error { cancel(); return ctx.Err() }
+	_, err := Fetch(ctx, "shakespeare", o)
+	if !errors.Is(err, context.Canceled) || !strings.Contains(err.Error(), "hint:") {
+		t.Fatalf("stopped: %v", err)
+	}
+	if _, err := Open("shakespeare", mustTokenizer(t, "bytes"), 0, nil, WithCacheDir(o.CacheDir)); err == nil || !strings.Contains(err.Error(), "only in part") {
+		t.Errorf("half a fetch opens: %v", err)
+	}
+	r.cutAfter, r.requests = 0, nil
+	if _, err := Fetch(t.Context(), "shakespeare", o); err != nil {
+		t.Fatal(err)
+	}
+	if want := []string{path + " bytes=900000-"}; !slices.Equal(r.requests, want) {
+		t.Errorf("requests %v, want %v", r.requests, want)
+	}
+}
+
+// TestFetchRestarts: a part of another version, or of an unknown one, isn't continued.
+func TestFetchRestarts(t *testing.T) {
+	r := newRemote(t)
+	path := r.pin(t, manyWords(100_000))
+	for name, tag := range map[string]string{"another version": "other", "unknown": "", "too long": "same"} {
+		o := r.options(t)
+		dir := filepath.Join(o.CacheDir, "shakespeare")
+		if err := os.MkdirAll(dir, 0o755); err != nil {
+			t.Fatal(err)
+		}
+		part := strings.Repeat("x", 5000)
+		if tag == "same" {
+			part = strings.Repeat("x", 200_000)
+			sum := sha256.Sum256([]byte(r.files[path]))
+			tag = hex.EncodeToString(sum[:])
+		}
+		write(t, filepath.Join(dir, "tinyshakespeare.txt.part"), []byte(part))
+		if tag != "" {
+			write(t, filepath.Join(dir, "tinyshakespeare.txt.part.tag"), []byte(tag))
+		}
+		if _, err := Fetch(t.Context(), "shakespeare", o); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	// A part that is the whole file needs no more bytes.
+	o := r.options(t)
+	dir := filepath.Join(o.CacheDir, "shakespeare")
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	write(t, filepath.Join(dir, "tinyshakespeare.txt.part"), []byte(r.files[path]))
+	write(t, filepath.Join(dir, "tinyshakespeare.txt.part.tag"), []byte(datasets["shakespeare"].sha256))
+	if _, err := Fetch(t.Context(), "shakespeare", o); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestFetchErrors(t *testing.T) {
+	r := newRemote(t)
+	path := r.pin(t, "right")
+	check := func(what string, err error, want ...string) {
+		t.Helper()
+		for _, w := range append(want, "fetch ", "hint: ") {
+			if err == nil || !strings.Contains(err.Error(), w) {
+				t.Errorf("%s: %v, want %q", what, err, w)
+			}
+		}
+		if err != nil && strings.Contains(err.Error(), "\n") {
+			t.Errorf("%s: more than one line: %q", what, err)
+		}
+	}
+	fetch := func(name string, o FetchOptions) error { _, err := Fetch(t.Context(), name, o); return err }
+
+	r.files[path] = "wrong"
+	o := r.options(t)
+	check("wrong hash", fetch("shakespeare", o), "SHA-256 8810ad581e59f2bc3928b261707a71308f7e139eb04820366dc4d5c18d980225, want", path)
+	if names := dirNames(filepath.Join(o.CacheDir, "shakespeare")); len(names) != 0 {
+		t.Errorf("a wrong file is kept: %v", names)
+	}
+	r.files[path] = "right"
+	if err := fetch("shakespeare", o); err != nil {
+		t.Errorf("after a wrong hash: %v", err)
+	}
+
+	delete(r.files, path)
+	check("missing", fetch("shakespeare", r.options(t)), "404")
+	r.status = []int{403}
+	check("forbidden", fetch("fineweb-edu", r.options(t)), "403", "told so", "HF_TOKEN")
+	r.status = []int{503, 503, 503, 503, 503, 503, 503, 503}
+	check("busy for ever", fetch("shakespeare", r.options(t)), "503", "check the network")
+	if len(r.status) != 3 {
+		t.Errorf("%d attempts, want 5", 8-len(r.status))
+	}
+	r.status = nil
+	check("unknown", fetch("shakespear", r.options(t)), `"shakespear"`, "fineweb-edu, gpt2,")
+	o = r.options(t)
+	o.Shards = 3
+	check("shards of a text", fetch("shakespeare", o), "3 shards")
+	check("no such file in the repository", func() error {
+		r.files["/datasets/kjj0/finewebedu10B-gpt2/resolve/"+commit+"/readme.md"] = "x"
+		return fetch("fineweb-edu", r.options(t))
+	}(), "finewebedu_val_*.bin")
+
+	t.Setenv("HF_HUB_OFFLINE", "1")
+	check("offline", fetch("tinystories", r.options(t)), "HF_HUB_OFFLINE")
+	t.Setenv("HF_HUB_OFFLINE", "0")
+
+	r.Close()
+	check("no network", fetch("shakespeare", r.options(t)), "check the network", "refused")
+	o = r.options(t)
+	o.Raw = "http://host.invalid"
+	check("no such host", fetch("shakespeare", o), "host.invalid", "check the network")
+}
+
+// TestFetchStalls: a connection that stays open and silent is given up.
+func TestFetchStalls(t *testing.T) {
+	release := make(chan struct{})
+	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, q *http.Request) {
+		w.Header().Set("Content-Length", "100")
+		w.Write([]byte("some"))
+		w.(http.Flusher).Flush()
+		<-release
+	}))
+	defer s.Close()
+	defer close(release)
+	o := FetchOptions{CacheDir: t.TempDir(), Raw: s.URL, stall: 30 * time.Millisecond,
+		pause: func(context.Context, int, time.Duration) error { return errors.New("enough") }}
+	if _, err := Fetch(t.Context(), "shakespeare", o); err == nil || !strings.Contains(err.Error(), "enough") {
+		t.Errorf("%v", err)
+	}
+}
+
+func TestFetchShards(t *testing.T) {
+	r := newRemote(t)
+	base := "/datasets/kjj0/finewebedu10B-gpt2/resolve/" + commit + "/finewebedu_"
+	r.files[base+"val_000000.bin"] = string(binFile(count(0, 50)...))
+	for i := 1; i <= 4; i++ {
+		r.files[fmt.Sprintf("%strain_%06d.bin", base, i)] = string(binFile(count(1000*i, 100)...))
+	}
+	o := r.options(t)
+	o.Shards, o.Token = 2, "secret"
+	dir, err := Fetch(t.Context(), "fineweb-edu", o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !slices.Contains(r.auth, "Bearer secret") {
+		t.Error("the token wasn't sent")
+	}
+	tokens := func(opts ...Option) []uint16 {
+		return tokensOf(t, "fineweb-edu", append(opts, WithCacheDir(o.CacheDir))...)
+	}
+	if got := tokens(); len(got) != 200 || got[100] != 2000 {
+		t.Errorf("%d tokens", len(got))
+	}
+	if got := tokens(WithSplit(Val)); len(got) != 50 {
+		t.Errorf("%d validation tokens", len(got))
+	}
+	r.requests = nil
+	o.Shards = 0
+	if _, err := Fetch(t.Context(), "fineweb-edu", o); err != nil {
+		t.Fatal(err)
+	}
+	if got := tokens(); len(got) != 400 || len(r.requests) != 1+2*2 { // the list, and two files by a redirect each
+		t.Errorf("%d tokens after %v", len(got), r.requests)
+	}
+	if err := os.Truncate(filepath.Join(dir, "finewebedu_train_000003.bin"), 30); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Open("fineweb-edu", nil, 0, nil, WithCacheDir(o.CacheDir)); err == nil || !strings.Contains(err.Error(), "only in part") {
+		t.Errorf("a damaged cache opens: %v", err)
+	}
+	if _, err := Fetch(t.Context(), "fineweb-edu", o); err != nil {
+		t.Fatal(err)
+	}
+	tokens()
+
+	r.badHash = true
+	if _, err := Fetch(t.Context(), "fineweb-edu", r.options(t)); err == nil || !strings.Contains(err.Error(), "SHA-256") {
+		t.Errorf("the hub's hash isn't checked: %v", err)
+	}
+	r.badHash = false
+	r.files[base+"val_000000.bin"] = "no shard at all"
+	o = r.options(t)
+	if _, err := Fetch(t.Context(), "fineweb-edu", o); err == nil || !strings.Contains(err.Error(), "was removed") {
+		t.Errorf("a file that is no shard: %v", err)
+	}
+	if names := dirNames(filepath.Join(o.CacheDir, "fineweb-edu")); len(names) != 0 {
+		t.Errorf("kept: %v", names)
+	}
+}
+
+func TestFetchTinyStories(t *testing.T) {
+	r := newRemote(t)
+	base := "/datasets/roneneldan/TinyStories/resolve/" + commit + "/TinyStoriesV2-GPT4-"
+	const sep = "\n<|endoftext|>\n"
+	r.files[base+"valid.txt"] = "Once." + sep + "There was." + sep
+	r.files[base+"train.txt"] = "A cat." + sep + "A dog." + sep + "A bird." + sep
+	o := r.options(t)
+	t.Setenv("HF_ENDPOINT", r.URL+"/")
+	o.Hub = ""
+	dir, err := Fetch(t.Context(), "tinystories", o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	tok := mustTokenizer(t, "gpt2")
+	for split, want := range map[Split]string{
+		Val:   "<|endoftext|>Once.<|endoftext|>There was.",
+		Train: "<|endoftext|>A cat.<|endoftext|>A dog.<|endoftext|>A bird.",
+	} {
+		c := mustOpen(t, "tinystories", nil, 50257, WithSplit(split), WithCacheDir(o.CacheDir))
+		if got := tok.Decode(widen(all(c))); got != want {
+			t.Errorf("%s: %q, want %q", split, got, want)
+		}
+	}
+	if _, err := os.Stat(filepath.Join(dir, "download")); err == nil {
+		t.Error("the texts are kept beside the shards")
+	}
+}
+
+func TestFetchHellaSwag(t *testing.T) {
+	r := newRemote(t)
+	path := "/" + datasets["hellaswag"].raw
+	line := strings.SplitN(twoQuestions, "\n", 2)[0] + "\n"
+	r.files[path] = strings.Repeat(line, 10041)
+	o := r.options(t)
+	if _, err := Fetch(t.Context(), "hellaswag", o); err == nil || !strings.Contains(err.Error(), "10041 questions, want 10042") {
+		t.Errorf("%v", err)
+	}
+	r.files[path] += line
+	file, err := Fetch(t.Context(), "hellaswag", o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	examples, err := ReadHellaSwag("hellaswag", mustTokenizer(t, "gpt2"), WithCacheDir(o.CacheDir))
+	if err != nil || len(examples) != 10042 || filepath.Base(file) != "hellaswag_val.jsonl" {
+		t.Errorf("%d questions, %v", len(examples), err)
+	}
+	if _, err := Open("hellaswag", nil, 0, nil, WithCacheDir(o.CacheDir)); err == nil {
+		t.Error("hellaswag opens as a corpus")
+	}
+}
+
+func TestFetchWeights(t *testing.T) {
+	r := newRemote(t)
+	for _, n := range []string{"config.json", "model.safetensors", "pytorch_model.bin"} {
+		r.files["/openai-community/gpt2-medium/resolve/"+commit+"/"+n] = "content of " + n
+	}
+	o := r.options(t)
+	if _, err := Cached("gpt2-medium", o.CacheDir); err == nil || !strings.HasSuffix(err.Error(), "hint: gpt2wgpu data fetch gpt2-medium") {
+		t.Errorf("%v", err)
+	}
+	dir, err := Fetch(t.Context(), "gpt2-medium", o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if again, err := Cached("gpt2-medium", o.CacheDir); err != nil || again != dir {
+		t.Errorf("%q, %v", again, err)
+	}
+	want := map[string]bool{"config.json": true, "model.safetensors": true, completeFile: true}
+	for _, n := range dirNames(dir) {
+		if !want[n] {
+			t.Errorf("%s in the cache", n)
+		}
+	}
+	if b, err := os.ReadFile(filepath.Join(dir, "model.safetensors")); string(b) != "content of model.safetensors" {
+		t.Errorf("%q, %v", b, err)
+	}
+}
