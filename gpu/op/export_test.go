@@ -5,20 +5,35 @@ import "fmt"
 // MatmulTile is a line of the tables of matmul geometries, for tests that run them all on any device.
 type MatmulTile struct {
 	Name              string
-	Rows, Cols, Depth int // of the tile; depth 0 for the _direct kernels
+	Rows, Cols, Depth int // of the tile; depth 0 for kernels without tiles in memory
 	Threads           int
+	Bytes             int // of workgroup memory
 	tile              matmulTile
 }
 
 // MatmulTiles returns the lines of all tables.
 func MatmulTiles() []MatmulTile {
-	var out []MatmulTile
-	for _, t := range append(append([]matmulTile(nil), matmulSoftware...), matmulGPU...) {
-		algorithm := "direct"
-		if t.BK > 0 {
-			algorithm = "tiled"
+	return matmulTiles(matmulSoftware, matmulGPU)
+}
+
+// MatmulFewTiles returns the lines of the tables for few rows, which matmul_forward alone has.
+func MatmulFewTiles() []MatmulTile {
+	return matmulTiles(matmulFewSoftware, matmulFewGPU)
+}
+
+func matmulTiles(tables ...[]matmulTile) (out []MatmulTile) {
+	for _, table := range tables {
+		for _, t := range table {
+			algorithm, bytes := "direct", 0
+			switch {
+			case t.BK > 0:
+				algorithm, bytes = "tiled", 4*t.BK*(t.rows()+4+t.cols()+4) // both tiles, each with a quad of padding a row
+			case t.Split:
+				algorithm, bytes = "split", 4*t.WX*t.rows()*t.cols() // each thread's sums
+			}
+			name := fmt.Sprintf("%s%dx%d", algorithm, t.rows(), t.cols())
+			out = append(out, MatmulTile{name, t.rows(), t.cols(), t.BK, t.WX * t.WY, bytes, t})
 		}
-		out = append(out, MatmulTile{fmt.Sprintf("%s%dx%d", algorithm, t.rows(), t.cols()), t.rows(), t.cols(), t.BK, t.WX * t.WY, t})
 	}
 	return out
 }

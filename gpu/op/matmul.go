@@ -133,7 +133,7 @@ func (m matmul) addTo(p *gpu.Program) {
 	if p.Err() != nil {
 		return
 	}
-	tile := matmulTileFor(p.Device(), m.rows, m.cols)
+	tile := matmulTileFor(p.Device(), m)
 	data := m.bind["x"]
 	if data.None() {
 		data = m.bind["dout"]
@@ -142,6 +142,8 @@ func (m matmul) addTo(p *gpu.Program) {
 	choice["epilogue"] = m.epilogue
 	algorithm, spec := "_direct", shaders.Spec{"TN4": tile.TN4, "WX": tile.WX, "WY": tile.WY}
 	switch {
+	case tile.Split:
+		algorithm, spec = "_split", shaders.Spec{"TM": tile.TM, "TN4": tile.TN4, "WG": tile.WX}
 	case tile.BK > 0:
 		algorithm, spec["TM"], spec["BK"] = "_tiled", tile.TM, tile.BK
 	case m.name == "matmul_backward_dw":
@@ -163,14 +165,20 @@ func (m matmul) addTo(p *gpu.Program) {
 // matmulTile is one geometry of the matmul kernels: WX x WY threads, each with TM rows and 4*TN4 columns of the result.
 type matmulTile struct {
 	TM, TN4, WX, WY int
-	BK              int // depth of the tiles in workgroup memory; 0: none, the _direct kernels
-	MinRows         int // results with fewer rows take a later line
+	BK              int  // depth of the tiles in workgroup memory; 0: none, the _direct kernels
+	Split           bool // the WX threads share one TM x 4*TN4 piece and split the sums: matmul_forward_split
+	MinRows         int  // results with fewer rows take a later line
 	MinCols         int
 	MinGroups       int // results of fewer groups take a later line
 }
 
 func (t matmulTile) rows() int { return t.WY * t.TM }
-func (t matmulTile) cols() int { return t.WX * t.TN4 * 4 }
+func (t matmulTile) cols() int {
+	if t.Split {
+		return t.TN4 * 4
+	}
+	return t.WX * t.TN4 * 4
+}
 
 // matmulSoftware suits CPUs, where only register tiles save loads: of the device's 90 GFLOP/s, measured at 1024x768x3072
 // on lavapipe, 4x4 sums a thread reach 18, 8x8 29, 16x8 32, 16x16 41. The first use compiles for 0.4 s at 16x16.
@@ -189,20 +197,43 @@ var matmulGPU = []matmulTile{
 	{TM: 4, TN4: 1, WX: 8, WY: 8, BK: 16},
 }
 
-// matmulTable replaces the device's table in tests.
+// The few tables hold geometries of matmul_forward for the few rows that sampling has, one a sequence: reading w is all the work.
+// On lavapipe (GB/s of w, best of 60, 768 -> 3072 and 768 -> 12576): one row with 1x8 sums a thread 7.8 and 8.6, with 4x4, which
+// read x as often as w, 4.2 and 7.0; two rows 8.1 and 7.1, with 4x4 4.2 and 3.9; four rows 4.7 and 7.9, with 4x4 4.4 and 7.2.
+// There the split lines reach 2.8 at best. GPUs want neighbours to read neighbours; on one they were not timed.
+var (
+	matmulFewSoftware = []matmulTile{
+		{TM: 1, TN4: 2, WX: 8, WY: 1},
+		{TM: 2, TN4: 2, WX: 8, WY: 1},
+		{TM: 4, TN4: 2, WX: 8, WY: 1},
+	}
+	matmulFewGPU = []matmulTile{
+		{TM: 1, TN4: 1, WX: 64, WY: 1, Split: true},
+		{TM: 2, TN4: 1, WX: 64, WY: 1, Split: true},
+		{TM: 4, TN4: 1, WX: 64, WY: 1, Split: true},
+		{TM: 8, TN4: 1, WX: 64, WY: 1, Split: true},
+	}
+)
+
+// matmulTable replaces the device's tables in tests.
 var matmulTable []matmulTile
 
-// matmulTileFor returns the first line of the device's table that fits the result.
-func matmulTileFor(d *gpu.Device, rows, cols int) matmulTile {
-	table := matmulGPU
+// matmulTileFor returns the first line of the device's tables that fits the result.
+func matmulTileFor(d *gpu.Device, m matmul) matmulTile {
+	table, few := matmulGPU, matmulFewGPU
 	if d.Info.Software() {
-		table = matmulSoftware
+		table, few = matmulSoftware, matmulFewSoftware
 	}
 	if matmulTable != nil {
-		table = matmulTable
+		table, few = matmulTable, nil
+	}
+	for _, t := range few {
+		if m.name == "matmul_forward" && m.rows <= t.rows() {
+			return t
+		}
 	}
 	for _, t := range table {
-		if rows >= t.MinRows && cols >= t.MinCols && ceilDiv(rows, t.rows())*ceilDiv(cols, t.cols()) >= t.MinGroups {
+		if m.rows >= t.MinRows && m.cols >= t.MinCols && ceilDiv(m.rows, t.rows())*ceilDiv(m.cols, t.cols()) >= t.MinGroups {
 			return t
 		}
 	}

@@ -119,16 +119,45 @@ func TestMatmulTiles(t *testing.T) {
 // TestMatmulTilesAreSmall: every line runs within the limits that WebGPU promises. The driver checks no workgroup memory.
 func TestMatmulTilesAreSmall(t *testing.T) {
 	limits := gpu.DefaultLimits()
-	for _, tile := range op.MatmulTiles() {
-		bytes := 4 * tile.Depth * (tile.Rows + 4 + tile.Cols + 4) // both tiles, each with a quad of padding a row
-		if tile.Threads > int(limits.MaxInvocations) || bytes > int(limits.MaxWorkgroupBytes) {
-			t.Errorf("%s: %d threads, %d bytes of workgroup memory", tile.Name, tile.Threads, bytes)
+	for _, tile := range append(op.MatmulTiles(), op.MatmulFewTiles()...) {
+		if tile.Threads > int(limits.MaxInvocations) || tile.Bytes > int(limits.MaxWorkgroupBytes) {
+			t.Errorf("%s: %d threads, %d bytes of workgroup memory", tile.Name, tile.Threads, tile.Bytes)
 		}
 	}
 }
 
-// matmulForms runs the three forms so that each has a result of rows x cols and sums of depth.
-func matmulForms(t *testing.T, rows, cols, depth int) {
+// TestMatmulFewTiles does it for the lines that only the forward has, at depths around the quads that a group's threads split.
+func TestMatmulFewTiles(t *testing.T) {
+	for _, tile := range op.MatmulFewTiles() {
+		rows, cols, depth := tile.Rows, tile.Cols, 4*tile.Threads
+		for _, d := range []struct{ rows, cols, depth int }{
+			{1, 4, 4}, {rows, cols, depth}, {max(1, rows-1), cols + 4, depth - 4}, {rows + 1, 2*cols + 4, depth + 4}, {2 * rows, 3 * cols, 3*depth + 4},
+		} {
+			t.Run(fmt.Sprintf("%s/%dx%dx%d", tile.Name, d.rows, d.cols, d.depth), func(t *testing.T) {
+				defer tile.Force()()
+				matmulForwardForms(t, d.rows, d.cols, d.depth)
+			})
+		}
+	}
+}
+
+// BenchmarkMatmulFew is a token's largest linear layer of GPT-2 124M, with one and with four sequences; it counts w alone.
+func BenchmarkMatmulFew(b *testing.B) {
+	const K, OC = 768, 3072
+	for _, n := range []int{1, 4} {
+		b.Run(fmt.Sprintf("N=%d", n), func(b *testing.B) {
+			c := gputest.New(b)
+			p := gputest.Device(b).NewProgram(b.Name())
+			op.MatmulForward{
+				Out: c.Out("out", n, OC), X: c.In("x", gputest.Rand(1, n*K, 1), n, K), W: c.In("w", gputest.Rand(2, OC*K, 1), OC, K),
+			}.AddTo(p)
+			gputest.Bench(b, 0, 4*K*OC, p)
+		})
+	}
+}
+
+// matmulForwardForms runs two epilogues of the forward, one into a window of wider rows.
+func matmulForwardForms(t *testing.T, rows, cols, depth int) {
 	const col = 8
 	tol := gputest.Tolerance{Terms: depth + 2, Scale: 1}
 	t.Run("forward", func(t *testing.T) {
@@ -157,6 +186,13 @@ func matmulForms(t *testing.T, rows, cols, depth int) {
 		c.Check(mm.Pre, pre, tol)
 		c.Check(mm.Out, act, tol)
 	})
+}
+
+// matmulForms runs the three forms so that each has a result of rows x cols and sums of depth.
+func matmulForms(t *testing.T, rows, cols, depth int) {
+	const col = 8
+	tol := gputest.Tolerance{Terms: depth + 2, Scale: 1}
+	matmulForwardForms(t, rows, cols, depth)
 	t.Run("backward_dx", func(t *testing.T) {
 		oc := depth - 1
 		wide := gputest.Rand(1, rows*(col+depth), 1)

@@ -27,7 +27,7 @@ func TestEveryKernelHasAnOp(t *testing.T) {
 		}
 		text[f] = string(b)
 	}
-	algorithm := regexp.MustCompile(`_(direct|tiled)$`)
+	algorithm := regexp.MustCompile(`_(direct|tiled|split)$`)
 	for _, name := range shaders.Names() {
 		if strings.HasPrefix(name, "peak_") {
 			continue
