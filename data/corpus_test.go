@@ -288,3 +288,21 @@ func TestFileShrinks(t *testing.T) {
 		t.Errorf("reading a file cut short: %v", err)
 	}
 }
+
+// FuzzOpenShard: no header makes Open or Info panic, and what opens can be read.
+func FuzzOpenShard(f *testing.F) {
+	f.Add(npyFile(1, 2, 3), true)
+	f.Add(binFile(1, 2, 3), false)
+	f.Add(evalBin([]Example{{Context: []int{1}, Endings: [4][]int{{2}, {3}, {4}, {5}}}}), false)
+	dir := f.TempDir()
+	f.Fuzz(func(t *testing.T, content []byte, npy bool) {
+		path := filepath.Join(dir, "a.bin")
+		if npy {
+			path = filepath.Join(dir, "a.npy")
+		}
+		write(t, path, content)
+		if _, err := Info(path); err != nil && !strings.Contains(err.Error(), "hint:") {
+			t.Errorf("no hint: %v", err)
+		}
+	})
+}

