@@ -59,6 +59,49 @@ func Rand(seed uint64, n int, scale float64) []float64 {
 	return out
 }
 
+// Storages runs a test once for each storage that data may have.
+func Storages(t *testing.T, test func(t *testing.T, s gpu.Storage)) {
+	for _, s := range []gpu.Storage{gpu.F32, gpu.BF16} {
+		t.Run(s.String(), func(t *testing.T) { test(t, s) })
+	}
+}
+
+// Round rounds values in place to what storage s holds, so that the reference computes with what the device reads.
+func Round(s gpu.Storage, values []float64) []float64 {
+	for i, v := range values {
+		values[i] = float64(float32(v))
+		if s == gpu.BF16 {
+			values[i] = FromBF16(BF16(float32(v)))
+		}
+	}
+	return values
+}
+
+// BF16 is v's nearest bfloat16, of two the one with an even last bit; NaNs give 0x7fc0.
+func BF16(v float32) uint16 {
+	if v != v {
+		return 0x7fc0
+	}
+	low := math.Float32bits(v) &^ 0xffff // towards zero; the next one up in magnitude has 1 more in the last place
+	high := low + 0x10000
+	down, up := math.Abs(float64(v))-bits(low), bits(high)-math.Abs(float64(v))
+	if low&0x7f800000 == 0x7f800000 || down < up || down == up && low&0x10000 == 0 {
+		return uint16(low >> 16)
+	}
+	return uint16(high >> 16)
+}
+
+// bits is the magnitude of a float32, 2^128 for infinity, which is where the next finite one would be.
+func bits(b uint32) float64 {
+	if b&0x7fffffff == 0x7f800000 {
+		return 0x1p128
+	}
+	return math.Abs(float64(math.Float32frombits(b)))
+}
+
+// FromBF16 is the value of a bfloat16.
+func FromBF16(b uint16) float64 { return float64(math.Float32frombits(uint32(b) << 16)) }
+
 // Tokens returns n ids below vocab.
 func Tokens(seed uint64, n, vocab int) []uint32 {
 	r := rand.New(rand.NewPCG(seed, 42))
@@ -131,9 +174,15 @@ func (c *Case) add(name string, storage gpu.Storage, words []uint32, output bool
 	return view
 }
 
-// In is an input: values must be exact in float32.
+// In is a float32 input: values must be exact in float32.
 func (c *Case) In(name string, values []float64, shape ...int) gpu.Tensor {
-	return c.add(name, gpu.F32, words(values), false, shape)
+	return c.InAs(gpu.F32, name, values, shape...)
+}
+
+// InAs is an input of storage s, which must hold the values exactly (Round).
+func (c *Case) InAs(s gpu.Storage, name string, values []float64, shape ...int) gpu.Tensor {
+	c.t.Helper()
+	return c.add(name, s, c.words(s, name, values), false, shape)
 }
 
 // InU32 is an input of integers.
@@ -141,30 +190,74 @@ func (c *Case) InU32(name string, values []uint32, shape ...int) gpu.Tensor {
 	return c.add(name, gpu.U32, append([]uint32(nil), values...), false, shape)
 }
 
-// Out is an output that the op overwrites: it starts as NaN.
-func (c *Case) Out(name string, shape ...int) gpu.Tensor {
+// Out is a float32 output that the op overwrites: it starts as NaN.
+func (c *Case) Out(name string, shape ...int) gpu.Tensor { return c.OutAs(gpu.F32, name, shape...) }
+
+// OutAs is an output of storage s that the op overwrites: it starts as NaN.
+func (c *Case) OutAs(s gpu.Storage, name string, shape ...int) gpu.Tensor {
+	c.t.Helper()
 	n := 1
 	for _, d := range shape {
 		n *= d
 	}
-	w := make([]uint32, n)
-	for i := range w {
-		w[i] = 0x7fc00000
+	values := make([]float64, n)
+	for i := range values {
+		values[i] = math.NaN()
 	}
-	return c.add(name, gpu.F32, w, true, shape)
+	return c.add(name, s, pack(s, values), true, shape)
 }
 
-// InOut is an output that the op adds to or updates, from values.
+// InOut is a float32 output that the op adds to or updates, from values.
 func (c *Case) InOut(name string, values []float64, shape ...int) gpu.Tensor {
-	return c.add(name, gpu.F32, words(values), true, shape)
+	return c.InOutAs(gpu.F32, name, values, shape...)
 }
 
-func words(values []float64) []uint32 {
+// InOutAs is an output of storage s that the op adds to or updates, from values that s must hold exactly (Round).
+func (c *Case) InOutAs(s gpu.Storage, name string, values []float64, shape ...int) gpu.Tensor {
+	c.t.Helper()
+	return c.add(name, s, c.words(s, name, values), true, shape)
+}
+
+// words is pack, and fails the test where s does not hold a value of bf16.
+func (c *Case) words(s gpu.Storage, name string, values []float64) []uint32 {
+	c.t.Helper()
+	if s == gpu.BF16 {
+		for i, v := range values {
+			if FromBF16(BF16(float32(v))) != v && v == v {
+				c.t.Fatalf("%s: %v at %d is no bf16; hint: gputest.Round", name, v, i)
+			}
+		}
+	}
+	return pack(s, values)
+}
+
+// pack returns the 32-bit words of values in storage s.
+func pack(s gpu.Storage, values []float64) []uint32 {
+	if s == gpu.BF16 {
+		w := make([]uint32, (len(values)+1)/2)
+		for i, v := range values {
+			w[i/2] |= uint32(BF16(float32(v))) << (i % 2 * 16)
+		}
+		return w
+	}
 	w := make([]uint32, len(values))
 	for i, v := range values {
 		w[i] = math.Float32bits(float32(v))
 	}
 	return w
+}
+
+// unpack returns the values of t's words.
+func unpack(t gpu.Tensor, w []uint32) []float64 {
+	out := make([]float64, t.Len())
+	for i := range out {
+		if t.Storage() == gpu.BF16 {
+			out[i] = FromBF16(uint16(w[i/2] >> (i % 2 * 16)))
+		} else {
+			out[i] = float64(math.Float32frombits(w[i]))
+		}
+	}
+	return out
 }
 
 // Run builds a program with add and runs it twice from the same start: the two results must agree bit for bit, inputs and
@@ -217,12 +310,7 @@ func (c *Case) Run(add func(p *gpu.Program)) {
 		}
 	}
 	for i, t := range c.tensors {
-		n := len(first[i]) - guardWords
-		out := make([]float64, n)
-		for j := range out {
-			out[j] = float64(math.Float32frombits(first[i][j]))
-		}
-		c.got[t.Name()] = out
+		c.got[t.Name()] = unpack(t.Tensor, first[i])
 	}
 }
 
@@ -231,22 +319,30 @@ func (c *Case) Got(t gpu.Tensor) []float64 { return c.got[t.Name()] }
 
 // Tolerance is the error that float32 arithmetic may leave: 2 eps |want| for the last roundings and, for a sum of Terms addends
 // of deviation Scale taken one after another, 2 eps Terms Scale: partial sums grow like sqrt(k) Scale and each is rounded by
-// eps/2 of itself, a walk of deviation eps Terms Scale / sqrt(8); the limit is 5 to 6 of it.
+// eps/2 of itself, a walk of deviation eps Terms Scale / sqrt(8); the limit is 5 to 6 of it. Storing as bf16, with 8 bits of
+// mantissa, adds one rounding: half a unit in the last place, at most 2^-8 of the value.
 type Tolerance struct {
-	Terms int
-	Scale float64
+	Terms   int
+	Scale   float64
+	Bound   float64     // an error that the test has derived, beside these
+	Storage gpu.Storage // of the output; Check sets it
 }
 
 const eps = 1.0 / (1 << 23)
 
 // Limit returns the largest error allowed at want.
 func (tol Tolerance) Limit(want float64) float64 {
-	return eps * (2*math.Abs(want) + 2*float64(tol.Terms)*tol.Scale)
+	limit := eps*(2*math.Abs(want)+2*float64(tol.Terms)*tol.Scale) + tol.Bound
+	if tol.Storage == gpu.BF16 {
+		limit += (math.Abs(want) + limit) / (1 << 8)
+	}
+	return limit
 }
 
 // Check compares a tensor after Run with its reference.
 func (c *Case) Check(t gpu.Tensor, want []float64, tol Tolerance) {
 	c.t.Helper()
+	tol.Storage = t.Storage()
 	if err := Compare(c.got[t.Name()], want, tol); err != nil {
 		c.t.Errorf("%v: %v", t, err)
 	}

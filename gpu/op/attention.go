@@ -88,7 +88,7 @@ func (a attention) add(p *gpu.Program, name string, g attentionGeometry, bind ma
 		Params: attentionParams{u32(a.t), u32(a.c), u32(a.nh), u32(a.hs / 4), float32(1 / math.Sqrt(float64(a.hs)))},
 		Groups: [3]uint32{u32(ceilDiv(a.t, g.Rows)), u32(a.b * a.nh), 1},
 		FLOPs:  products * float64(a.b*a.nh) * float64(a.t) * float64(a.t) * float64(a.hs),
-		Bytes:  4 * floats * float64(a.b*a.t) * float64(a.c),
+		Bytes:  width(bind["qkv"]) * floats * float64(a.b*a.t) * float64(a.c),
 	})
 }
 

@@ -25,30 +25,34 @@ func attentionTolerance(T, HS int, scale float64) gputest.Tolerance {
 }
 
 // attentionCase is a forward and its gradient in float64; scores of deviation 2.25 make some rows of the softmax sharp.
-type attentionCase struct{ qkv, out, lse, dout, d, dqkv []float64 }
+// stored is out as the forward leaves it for the backward.
+type attentionCase struct{ qkv, out, stored, lse, dout, d, dqkv []float64 }
 
-func newAttentionCase(B, T, NH, HS int) attentionCase {
+func newAttentionCase(s gpu.Storage, B, T, NH, HS int) attentionCase {
 	C := NH * HS
-	a := attentionCase{qkv: gputest.Rand(1, B*T*3*C, 1.5), dout: gputest.Rand(2, B*T*C, 1)}
+	a := attentionCase{qkv: gputest.Round(s, gputest.Rand(1, B*T*3*C, 1.5)), dout: gputest.Round(s, gputest.Rand(2, B*T*C, 1))}
 	a.out, a.lse, a.dqkv = make([]float64, B*T*C), make([]float64, B*NH*T), make([]float64, B*T*3*C)
 	ref.AttentionForward(a.out, a.lse, a.qkv, B, T, C, NH)
-	ref.AttentionBackward(a.dqkv, a.dout, a.qkv, a.out, a.lse, B, T, C, NH)
+	a.stored = gputest.Round(s, append([]float64(nil), a.out...))
+	ref.AttentionBackward(a.dqkv, a.dout, a.qkv, a.stored, a.lse, B, T, C, NH)
 	a.d = make([]float64, B*NH*T)
 	for n := range B * T {
 		for i := range C {
-			a.d[(n/T*NH+i/HS)*T+n%T] += a.dout[n*C+i] * a.out[n*C+i]
+			a.d[(n/T*NH+i/HS)*T+n%T] += a.dout[n*C+i] * a.stored[n*C+i]
 		}
 	}
 	return a
 }
 
-func TestAttentionForward(t *testing.T) {
+func TestAttentionForward(t *testing.T) { gputest.Storages(t, attentionForward) }
+
+func attentionForward(t *testing.T, s gpu.Storage) {
 	for _, d := range attentionShapes {
 		t.Run(fmt.Sprintf("B=%d,T=%d,NH=%d,HS=%d", d.B, d.T, d.NH, d.HS), func(t *testing.T) {
 			C, N := d.NH*d.HS, d.B*d.T
-			a := newAttentionCase(d.B, d.T, d.NH, d.HS)
+			a := newAttentionCase(s, d.B, d.T, d.NH, d.HS)
 			c := gputest.New(t)
-			at := op.AttentionForward{Out: c.Out("out", N, C), LSE: c.Out("lse", d.B, d.NH, d.T), QKV: c.In("qkv", a.qkv, N, 3*C), NH: d.NH}
+			at := op.AttentionForward{Out: c.OutAs(s, "out", N, C), LSE: c.Out("lse", d.B, d.NH, d.T), QKV: c.InAs(s, "qkv", a.qkv, N, 3*C), NH: d.NH}
 			c.Run(func(p *gpu.Program) { at.AddTo(p) })
 			c.Check(at.LSE, a.lse, attentionTolerance(d.T, d.HS, 1))
 			c.Check(at.Out, a.out, attentionTolerance(d.T, d.HS, 1.5))
@@ -56,22 +60,17 @@ func TestAttentionForward(t *testing.T) {
 	}
 }
 
-func TestAttentionBackward(t *testing.T) {
+func TestAttentionBackward(t *testing.T) { gputest.Storages(t, attentionBackward) }
+
+func attentionBackward(t *testing.T, s gpu.Storage) {
 	for _, d := range attentionShapes {
 		t.Run(fmt.Sprintf("B=%d,T=%d,NH=%d,HS=%d", d.B, d.T, d.NH, d.HS), func(t *testing.T) {
 			C, N := d.NH*d.HS, d.B*d.T
-			a := newAttentionCase(d.B, d.T, d.NH, d.HS)
+			a := newAttentionCase(s, d.B, d.T, d.NH, d.HS)
 			c := gputest.New(t)
-			f32 := func(x []float64) []float64 {
-				y := make([]float64, len(x))
-				for i := range x {
-					y[i] = float64(float32(x[i]))
-				}
-				return y
-			}
 			at := op.AttentionBackward{
-				DQKV: c.Out("dqkv", N, 3*C), DOut: c.In("dout", a.dout, N, C), QKV: c.In("qkv", a.qkv, N, 3*C),
-				Out: c.In("out", f32(a.out), N, C), LSE: c.In("lse", f32(a.lse), d.B, d.NH, d.T), D: c.Out("d", d.B, d.NH, d.T), NH: d.NH,
+				DQKV: c.OutAs(s, "dqkv", N, 3*C), DOut: c.InAs(s, "dout", a.dout, N, C), QKV: c.InAs(s, "qkv", a.qkv, N, 3*C),
+				Out: c.InAs(s, "out", a.stored, N, C), LSE: c.In("lse", a.lse, d.B, d.NH, d.T), D: c.Out("d", d.B, d.NH, d.T), NH: d.NH,
 			}
 			c.Run(func(p *gpu.Program) { at.AddTo(p) })
 			// dp - d has deviation 1.5 sqrt(2 HS); times a query or key of 1.5, over sqrt(HS): 3.2

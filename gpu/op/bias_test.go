@@ -10,15 +10,17 @@ import (
 	"github.com/gpt2wgpu/gpt2wgpu/gpu/ref"
 )
 
-func TestBiasBackward(t *testing.T) {
+func TestBiasBackward(t *testing.T) { gputest.Storages(t, biasBackward) }
+
+func biasBackward(t *testing.T, s gpu.Storage) {
 	for _, d := range []struct{ N, OC int }{
 		// one quad; one below, at and above a strip, 8 strips, 512 strips; widths around 8 quads and a group
 		{1, 4}, {7, 20}, {8, 28}, {9, 32}, {63, 36}, {64, 252}, {65, 260}, {33, 2304}, {4095, 4}, {4096, 4}, {4097, 4}, {4105, 36},
 	} {
 		t.Run(fmt.Sprintf("N=%d,OC=%d", d.N, d.OC), func(t *testing.T) {
-			dout, db := gputest.Rand(1, d.N*d.OC, 1), gputest.Rand(2, d.OC, 1)
+			dout, db := gputest.Round(s, gputest.Rand(1, d.N*d.OC, 1)), gputest.Rand(2, d.OC, 1)
 			c := gputest.New(t)
-			b := op.BiasBackward{DB: c.InOut("db", db, d.OC), DOut: c.In("dout", dout, d.N, d.OC), Partial: c.Out("partial", op.PartialLen(d.N, d.OC))}
+			b := op.BiasBackward{DB: c.InOut("db", db, d.OC), DOut: c.InAs(s, "dout", dout, d.N, d.OC), Partial: c.Out("partial", op.PartialLen(d.N, d.OC))}
 			c.Run(func(p *gpu.Program) { b.AddTo(p) })
 			ref.BiasBackward(db, dout, d.N, d.OC)
 			c.Check(b.DB, db, gputest.Tolerance{Terms: d.N + 1, Scale: 1})

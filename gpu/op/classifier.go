@@ -15,15 +15,17 @@ import (
 //	DWTE   += Logits^T @ X
 //
 // and WTE and DWTE are taken in windows of rows where they exceed a binding.
+//
+// X, WTE and Logits share a storage, in which both the logits and their gradient are kept; what is summed is float32.
 type Classifier struct {
-	Losses, DX, DWTE gpu.Tensor // (N) (N,C) (V,C): DX overwritten, DWTE accumulated; both none: losses alone (evaluation)
+	Losses, DX, DWTE gpu.Tensor // (N) (N,C) (V,C) float32: DX overwritten, DWTE accumulated; both none: losses alone (evaluation)
 	X, WTE           gpu.Tensor // (N,C) (V,C)
 	Targets          gpu.Tensor // (N) u32, below V
 	Logits           gpu.Tensor // scratch (R,Vp): R rows a chunk, Vp >= V rounded up to 4 (LogitsShape)
 	Scale            float32    // of the gradients: 1/(N*accumulation steps)
 }
 
-// logitsBytes bounds the scratch of LogitsShape: 320 rows of GPT-2's vocabulary, where a product's tiles fill a device.
+// logitsBytes bounds the scratch of LogitsShape in float32, of which bf16 takes half: 320 rows of GPT-2's vocabulary, where a product's tiles fill a device.
 const logitsBytes = 64 << 20
 
 // LogitsShape returns the rows of a chunk and the row stride of Classifier's Logits for n rows of v classes: vp is v
@@ -53,6 +55,9 @@ func (op Classifier) AddTo(p *gpu.Program) {
 	if backward {
 		p.Want(name, "dx", op.DX, n, c)
 		p.Want(name, "dwte", op.DWTE, v, c)
+		if op.DX.Storage() != gpu.F32 {
+			p.Fail("%s: dx is %v, want float32: windows of the vocabulary add to it", name, op.DX)
+		}
 	}
 	if r < n && r%windowRows != 0 {
 		p.Fail("%s: logits of %d rows for %d, want all or a multiple of %d", name, r, n, windowRows)

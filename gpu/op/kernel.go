@@ -19,6 +19,9 @@ func store(t gpu.Tensor) shaders.Choice {
 	return shaders.Choice{"store": "store_" + t.Storage().String()}
 }
 
+// width returns the bytes of one value of t.
+func width(t gpu.Tensor) float64 { return float64(t.Bytes()) / float64(t.Len()) }
+
 // ceilDiv returns ceil(a/b).
 func ceilDiv(a, b int) int { return (a + b - 1) / b }
 

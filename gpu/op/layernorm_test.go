@@ -27,7 +27,9 @@ func layerNormCase(N, C int) (x, w, b []float64) {
 	return x, w, b
 }
 
-func TestLayerNormForward(t *testing.T) {
+func TestLayerNormForward(t *testing.T) { gputest.Storages(t, layerNormForward) }
+
+func layerNormForward(t *testing.T, s gpu.Storage) {
 	for _, d := range layerNormShapes {
 		t.Run(fmt.Sprintf("N=%d,C=%d", d.N, d.C), func(t *testing.T) {
 			x, w, b := layerNormCase(d.N, d.C)
@@ -35,7 +37,7 @@ func TestLayerNormForward(t *testing.T) {
 			ref.LayerNormForward(out, mean, rstd, x, w, b, d.N, d.C)
 			c := gputest.New(t)
 			l := op.LayerNormForward{
-				Out: c.Out("out", d.N, d.C), Mean: c.Out("mean", d.N), Rstd: c.Out("rstd", d.N),
+				Out: c.OutAs(s, "out", d.N, d.C), Mean: c.Out("mean", d.N), Rstd: c.Out("rstd", d.N),
 				X: c.In("x", x, d.N, d.C), W: c.In("w", w, d.C), B: c.In("b", b, d.C),
 			}
 			c.Run(func(p *gpu.Program) { l.AddTo(p) })
@@ -67,11 +69,13 @@ func TestLayerNormForwardExtremes(t *testing.T) {
 	c.Check(l.Rstd, rstd, gputest.Tolerance{Terms: 4, Scale: 1})
 }
 
-func TestLayerNormBackward(t *testing.T) {
+func TestLayerNormBackward(t *testing.T) { gputest.Storages(t, layerNormBackward) }
+
+func layerNormBackward(t *testing.T, s gpu.Storage) {
 	for _, d := range layerNormShapes {
 		t.Run(fmt.Sprintf("N=%d,C=%d", d.N, d.C), func(t *testing.T) {
 			x, w, b := layerNormCase(d.N, d.C)
-			dout := gputest.Rand(4, d.N*d.C, 1)
+			dout := gputest.Round(s, gputest.Rand(4, d.N*d.C, 1))
 			mean, rstd := make([]float64, d.N), make([]float64, d.N)
 			ref.LayerNormForward(make([]float64, d.N*d.C), mean, rstd, x, w, b, d.N, d.C)
 			for i := range mean {
@@ -81,7 +85,7 @@ func TestLayerNormBackward(t *testing.T) {
 			c := gputest.New(t)
 			l := op.LayerNormBackward{
 				DX: c.InOut("dx", dx, d.N, d.C), DW: c.InOut("dw", dw, d.C), DB: c.InOut("db", db, d.C),
-				DOut: c.In("dout", dout, d.N, d.C), X: c.In("x", x, d.N, d.C), W: c.In("w", w, d.C),
+				DOut: c.InAs(s, "dout", dout, d.N, d.C), X: c.In("x", x, d.N, d.C), W: c.In("w", w, d.C),
 				Mean: c.In("mean", mean, d.N), Rstd: c.In("rstd", rstd, d.N),
 				Partial: c.Out("partial", 2*op.PartialLen(d.N, d.C)),
 			}

@@ -9,14 +9,15 @@ import (
 //
 //	Bias:                 Out = X @ W^T + Bias
 //	Bias, Pre:            Pre = X @ W^T + Bias, Out = GELU(Pre)
-//	Bias, Residual:       Out = Residual + X @ W^T + Bias
+//	Bias, Residual:       Out = Residual + X @ W^T + Bias, the stream in float32
 //
+// X, W and what is not said to be float32 share a storage; Out alone may be float32 too where it is no more than X @ W^T.
 // Col places the columns of Out at [Col, Col+OC) of wider rows, for a window of the vocabulary; Col % 4 == 0, and Out's rows
 // then hold OC rounded up to 4 columns from Col on.
 type MatmulForward struct {
 	Out, Pre       gpu.Tensor // (N,OC) (N,OC)
 	X, W           gpu.Tensor // (N,K) (OC,K)
-	Bias, Residual gpu.Tensor // (OC) (N,OC)
+	Bias, Residual gpu.Tensor // (OC) (N,OC) float32
 	Col            int
 }
 
@@ -30,7 +31,7 @@ func (op MatmulForward) AddTo(p *gpu.Program) {
 	p.Want(name, "out", op.Out, n, stride)
 	m := matmul{name: name, rows: n, cols: oc, sums: k, params: matmulParams{u32(n), u32(k), u32(oc), u32(stride), u32(op.Col)}}
 	m.bind = map[string]gpu.Tensor{"x": op.X, "w": op.W, "out": op.Out}
-	m.epilogue = "epilogue_store"
+	m.epilogue = storeSums(op.Out, op.X)
 	if !op.Bias.None() {
 		p.Want(name, "bias", op.Bias, oc)
 		m.epilogue, m.bind["bias"] = "epilogue_bias", op.Bias
@@ -55,7 +56,7 @@ func (op MatmulForward) AddTo(p *gpu.Program) {
 //	Pre:    DX = (DOut @ W) * GELU'(Pre)
 //	Add:    DX += DOut @ W, in float32
 type MatmulBackwardDX struct {
-	DX      gpu.Tensor // (N,K)
+	DX      gpu.Tensor // (N,K) DOut's storage, or float32 without Pre
 	DOut, W gpu.Tensor // (N,OC) (OC,K)
 	Pre     gpu.Tensor // (N,K)
 	Col     int        // DOut's columns [Col, Col+OC) of wider rows, zero up to the next multiple of 4
@@ -80,7 +81,7 @@ func (op MatmulBackwardDX) AddTo(p *gpu.Program) {
 		p.Want(name, "pre", op.Pre, n, k)
 		m.epilogue, m.bind["pre"] = "epilogue_dgelu", op.Pre
 	default:
-		m.epilogue = "epilogue_store"
+		m.epilogue = storeSums(op.DX, op.DOut)
 	}
 	m.checkColumns(p, oc, stride, op.Col, false)
 	m.addTo(p)
@@ -105,6 +106,14 @@ func (op MatmulBackwardDW) AddTo(p *gpu.Program) {
 	m.epilogue = "epilogue_add"
 	m.checkColumns(p, oc, stride, op.Col, false)
 	m.addTo(p)
+}
+
+// storeSums returns the epilogue that stores sums alone: in the operands' storage, or in float32.
+func storeSums(out, operand gpu.Tensor) string {
+	if out.Storage() == gpu.F32 && operand.Storage() != gpu.F32 {
+		return "epilogue_store_f32"
+	}
+	return "epilogue_store"
 }
 
 // matmulParams is the struct Params of every matmul kernel.
@@ -151,7 +160,7 @@ func (m matmul) addTo(p *gpu.Program) {
 	default:
 		spec["TM"] = tile.TM
 	}
-	bytes := 4 * (float64(m.rows)*float64(m.cols) + float64(m.sums)*float64(m.rows+m.cols))
+	bytes := width(m.bind["out"])*float64(m.rows)*float64(m.cols) + width(data)*float64(m.sums)*float64(m.rows+m.cols)
 	p.Add(gpu.Dispatch{
 		Source: source(p, m.name+algorithm, choice, spec),
 		Bind:   m.bind,

@@ -2,6 +2,7 @@ package op_test
 
 import (
 	"fmt"
+	"strings"
 	"testing"
 
 	"github.com/gpt2wgpu/gpt2wgpu/gpu"
@@ -16,59 +17,71 @@ var matmulShapes = []struct{ N, K, OC int }{
 	{33, 260, 100}, {64, 16, 516},
 }
 
-func TestMatmulForward(t *testing.T) {
+func TestMatmulForward(t *testing.T) { gputest.Storages(t, matmulForward) }
+
+func matmulForward(t *testing.T, s gpu.Storage) {
 	for _, d := range matmulShapes {
-		x, w, b := gputest.Rand(1, d.N*d.K, 1), gputest.Rand(2, d.OC*d.K, 1), gputest.Rand(3, d.OC, 1)
+		x, w, b := gputest.Round(s, gputest.Rand(1, d.N*d.K, 1)), gputest.Round(s, gputest.Rand(2, d.OC*d.K, 1)), gputest.Rand(3, d.OC, 1)
 		res := gputest.Rand(4, d.N*d.OC, 1)
 		plain, biased := make([]float64, d.N*d.OC), make([]float64, d.N*d.OC)
 		ref.MatmulForward(plain, x, w, nil, d.N, d.K, d.OC)
 		ref.MatmulForward(biased, x, w, b, d.N, d.K, d.OC)
-		act, sum := make([]float64, d.N*d.OC), make([]float64, d.N*d.OC)
-		ref.GELUForward(act, biased)
+		sum := make([]float64, d.N*d.OC)
 		ref.Add(sum, biased, res)
 		tol := gputest.Tolerance{Terms: d.K + 2, Scale: 1}
-		for _, epilogue := range []string{"store", "bias", "bias_gelu", "bias_residual"} {
+		for _, epilogue := range []string{"store", "store_f32", "bias", "bias_gelu", "bias_residual"} {
 			t.Run(fmt.Sprintf("%s/N=%d,K=%d,OC=%d", epilogue, d.N, d.K, d.OC), func(t *testing.T) {
 				c := gputest.New(t)
-				mm := op.MatmulForward{Out: c.Out("out", d.N, d.OC), X: c.In("x", x, d.N, d.K), W: c.In("w", w, d.OC, d.K)}
+				out := s // of the result
+				if epilogue == "store_f32" || epilogue == "bias_residual" {
+					out = gpu.F32
+				}
+				mm := op.MatmulForward{Out: c.OutAs(out, "out", d.N, d.OC), X: c.InAs(s, "x", x, d.N, d.K), W: c.InAs(s, "w", w, d.OC, d.K)}
 				want := plain
-				if epilogue != "store" {
+				if strings.HasPrefix(epilogue, "bias") {
 					mm.Bias, want = c.In("bias", b, d.OC), biased
 				}
 				switch epilogue {
 				case "bias_gelu":
-					mm.Pre, want = c.Out("pre", d.N, d.OC), act
+					mm.Pre = c.OutAs(s, "pre", d.N, d.OC)
 				case "bias_residual":
 					mm.Residual, want = c.In("residual", res, d.N, d.OC), sum
 				}
 				c.Run(func(p *gpu.Program) { mm.AddTo(p) })
-				c.Check(mm.Out, want, tol)
 				if epilogue == "bias_gelu" {
 					c.Check(mm.Pre, biased, tol)
+					want = make([]float64, d.N*d.OC)
+					ref.GELUForward(want, c.Got(mm.Pre)) // of Pre as stored
 				}
+				c.Check(mm.Out, want, tol)
 			})
 		}
 	}
 }
 
-func TestMatmulBackwardDX(t *testing.T) {
+func TestMatmulBackwardDX(t *testing.T) { gputest.Storages(t, matmulBackwardDX) }
+
+func matmulBackwardDX(t *testing.T, s gpu.Storage) {
 	for _, d := range matmulShapes {
-		dout, w, pre := gputest.Rand(1, d.N*d.OC, 1), gputest.Rand(2, d.OC*d.K, 1), gputest.Rand(3, d.N*d.K, 2)
+		dout, w := gputest.Round(s, gputest.Rand(1, d.N*d.OC, 1)), gputest.Round(s, gputest.Rand(2, d.OC*d.K, 1))
+		pre := gputest.Round(s, gputest.Rand(3, d.N*d.K, 2))
 		base := gputest.Rand(4, d.N*d.K, 1)
 		plain, gelu, sum := make([]float64, d.N*d.K), make([]float64, d.N*d.K), make([]float64, d.N*d.K)
 		ref.MatmulBackwardDX(plain, dout, w, d.N, d.K, d.OC)
 		ref.GELUBackward(gelu, plain, pre)
 		ref.Add(sum, plain, base)
-		for _, epilogue := range []string{"store", "dgelu", "add"} {
+		for _, epilogue := range []string{"store", "store_f32", "dgelu", "add"} {
 			t.Run(fmt.Sprintf("%s/N=%d,K=%d,OC=%d", epilogue, d.N, d.K, d.OC), func(t *testing.T) {
 				c := gputest.New(t)
-				mm := op.MatmulBackwardDX{DOut: c.In("dout", dout, d.N, d.OC), W: c.In("w", w, d.OC, d.K)}
+				mm := op.MatmulBackwardDX{DOut: c.InAs(s, "dout", dout, d.N, d.OC), W: c.InAs(s, "w", w, d.OC, d.K)}
 				want := plain
 				switch epilogue {
 				case "store":
+					mm.DX = c.OutAs(s, "dx", d.N, d.K)
+				case "store_f32":
 					mm.DX = c.Out("dx", d.N, d.K)
 				case "dgelu":
-					mm.DX, mm.Pre, want = c.Out("dx", d.N, d.K), c.In("pre", pre, d.N, d.K), gelu
+					mm.DX, mm.Pre, want = c.OutAs(s, "dx", d.N, d.K), c.InAs(s, "pre", pre, d.N, d.K), gelu
 				case "add":
 					mm.DX, mm.Add, want = c.InOut("dx", base, d.N, d.K), true, sum
 				}
@@ -84,15 +97,17 @@ func TestMatmulBackwardDX(t *testing.T) {
 	}
 }
 
-func TestMatmulBackwardDW(t *testing.T) {
+func TestMatmulBackwardDW(t *testing.T) { gputest.Storages(t, matmulBackwardDW) }
+
+func matmulBackwardDW(t *testing.T, s gpu.Storage) {
 	for _, d := range matmulShapes {
-		dout, x := gputest.Rand(1, d.N*d.OC, 1), gputest.Rand(2, d.N*d.K, 1)
+		dout, x := gputest.Round(s, gputest.Rand(1, d.N*d.OC, 1)), gputest.Round(s, gputest.Rand(2, d.N*d.K, 1))
 		dw := gputest.Rand(3, d.OC*d.K, 1)
 		want := append([]float64(nil), dw...)
 		ref.MatmulBackwardDW(want, dout, x, d.N, d.K, d.OC)
 		t.Run(fmt.Sprintf("N=%d,K=%d,OC=%d", d.N, d.K, d.OC), func(t *testing.T) {
 			c := gputest.New(t)
-			mm := op.MatmulBackwardDW{DW: c.InOut("dw", dw, d.OC, d.K), DOut: c.In("dout", dout, d.N, d.OC), X: c.In("x", x, d.N, d.K)}
+			mm := op.MatmulBackwardDW{DW: c.InOut("dw", dw, d.OC, d.K), DOut: c.InAs(s, "dout", dout, d.N, d.OC), X: c.InAs(s, "x", x, d.N, d.K)}
 			c.Run(func(p *gpu.Program) { mm.AddTo(p) })
 			c.Check(mm.DW, want, gputest.Tolerance{Terms: d.N + 2, Scale: 1})
 		})
@@ -101,7 +116,9 @@ func TestMatmulBackwardDW(t *testing.T) {
 
 // TestMatmulTiles holds every line of both tables to the reference, whatever the device, at one below, at and above its tile in
 // every dimension; Col and a wider row included.
-func TestMatmulTiles(t *testing.T) {
+func TestMatmulTiles(t *testing.T) { gputest.Storages(t, matmulTiles) }
+
+func matmulTiles(t *testing.T, s gpu.Storage) {
 	for _, tile := range op.MatmulTiles() {
 		rows, cols, depth := tile.Rows, tile.Cols, max(tile.Depth, 8)
 		for _, d := range []struct{ rows, cols, depth int }{
@@ -110,7 +127,7 @@ func TestMatmulTiles(t *testing.T) {
 		} {
 			t.Run(fmt.Sprintf("%s/%dx%dx%d", tile.Name, d.rows, d.cols, d.depth), func(t *testing.T) {
 				defer tile.Force()()
-				matmulForms(t, d.rows, d.cols, d.depth)
+				matmulForms(t, s, d.rows, d.cols, d.depth)
 			})
 		}
 	}
@@ -127,7 +144,9 @@ func TestMatmulTilesAreSmall(t *testing.T) {
 }
 
 // TestMatmulFewTiles does it for the lines that only the forward has, at depths around the quads that a group's threads split.
-func TestMatmulFewTiles(t *testing.T) {
+func TestMatmulFewTiles(t *testing.T) { gputest.Storages(t, matmulFewTiles) }
+
+func matmulFewTiles(t *testing.T, s gpu.Storage) {
 	for _, tile := range op.MatmulFewTiles() {
 		rows, cols, depth := tile.Rows, tile.Cols, 4*tile.Threads
 		for _, d := range []struct{ rows, cols, depth int }{
@@ -135,7 +154,7 @@ func TestMatmulFewTiles(t *testing.T) {
 		} {
 			t.Run(fmt.Sprintf("%s/%dx%dx%d", tile.Name, d.rows, d.cols, d.depth), func(t *testing.T) {
 				defer tile.Force()()
-				matmulForwardForms(t, d.rows, d.cols, d.depth)
+				matmulForwardForms(t, s, d.rows, d.cols, d.depth)
 			})
 		}
 	}
@@ -157,62 +176,64 @@ func BenchmarkMatmulFew(b *testing.B) {
 }
 
 // matmulForwardForms runs two epilogues of the forward, one into a window of wider rows.
-func matmulForwardForms(t *testing.T, rows, cols, depth int) {
+func matmulForwardForms(t *testing.T, s gpu.Storage, rows, cols, depth int) {
 	const col = 8
 	tol := gputest.Tolerance{Terms: depth + 2, Scale: 1}
 	t.Run("forward", func(t *testing.T) {
 		oc, stride := cols-1, col+cols // a last quad with a column too many
-		x, w := gputest.Rand(1, rows*depth, 1), gputest.Rand(2, oc*depth, 1)
+		x, w := gputest.Round(s, gputest.Rand(1, rows*depth, 1)), gputest.Round(s, gputest.Rand(2, oc*depth, 1))
 		want := make([]float64, rows*oc)
 		ref.MatmulForward(want, x, w, nil, rows, depth, oc)
 		c := gputest.New(t)
 		mm := op.MatmulForward{
-			Out: c.InOut("out", make([]float64, rows*stride), rows, stride), X: c.In("x", x, rows, depth), W: c.In("w", w, oc, depth), Col: col,
+			Out: c.InOutAs(s, "out", make([]float64, rows*stride), rows, stride), X: c.InAs(s, "x", x, rows, depth), W: c.InAs(s, "w", w, oc, depth), Col: col,
 		}
 		c.Run(func(p *gpu.Program) { mm.AddTo(p) })
+		tol := tol
+		tol.Storage = s
 		checkColumns(t, c.Got(mm.Out), want, rows, stride, col, oc, tol)
 	})
 	t.Run("bias_gelu", func(t *testing.T) {
-		x, w, b := gputest.Rand(1, rows*depth, 1), gputest.Rand(2, cols*depth, 1), gputest.Rand(3, cols, 1)
+		x, w, b := gputest.Round(s, gputest.Rand(1, rows*depth, 1)), gputest.Round(s, gputest.Rand(2, cols*depth, 1)), gputest.Rand(3, cols, 1)
 		pre, act := make([]float64, rows*cols), make([]float64, rows*cols)
 		ref.MatmulForward(pre, x, w, b, rows, depth, cols)
-		ref.GELUForward(act, pre)
 		c := gputest.New(t)
 		mm := op.MatmulForward{
-			Out: c.Out("out", rows, cols), Pre: c.Out("pre", rows, cols),
-			X: c.In("x", x, rows, depth), W: c.In("w", w, cols, depth), Bias: c.In("bias", b, cols),
+			Out: c.OutAs(s, "out", rows, cols), Pre: c.OutAs(s, "pre", rows, cols),
+			X: c.InAs(s, "x", x, rows, depth), W: c.InAs(s, "w", w, cols, depth), Bias: c.In("bias", b, cols),
 		}
 		c.Run(func(p *gpu.Program) { mm.AddTo(p) })
 		c.Check(mm.Pre, pre, tol)
+		ref.GELUForward(act, c.Got(mm.Pre))
 		c.Check(mm.Out, act, tol)
 	})
 }
 
 // matmulForms runs the three forms so that each has a result of rows x cols and sums of depth.
-func matmulForms(t *testing.T, rows, cols, depth int) {
+func matmulForms(t *testing.T, s gpu.Storage, rows, cols, depth int) {
 	const col = 8
 	tol := gputest.Tolerance{Terms: depth + 2, Scale: 1}
-	matmulForwardForms(t, rows, cols, depth)
+	matmulForwardForms(t, s, rows, cols, depth)
 	t.Run("backward_dx", func(t *testing.T) {
 		oc := depth - 1
-		wide := gputest.Rand(1, rows*(col+depth), 1)
+		wide := gputest.Round(s, gputest.Rand(1, rows*(col+depth), 1))
 		dout := make([]float64, rows*oc)
 		for n := range rows {
 			copy(dout[n*oc:(n+1)*oc], wide[n*(col+depth)+col:])
 			wide[n*(col+depth)+col+oc] = 0
 		}
-		w, base := gputest.Rand(2, oc*cols, 1), gputest.Rand(3, rows*cols, 1)
+		w, base := gputest.Round(s, gputest.Rand(2, oc*cols, 1)), gputest.Rand(3, rows*cols, 1)
 		plain, sum := make([]float64, rows*cols), make([]float64, rows*cols)
 		ref.MatmulBackwardDX(plain, dout, w, rows, cols, oc)
 		ref.Add(sum, plain, base)
 		for _, add := range []bool{false, true} {
 			c := gputest.New(t)
-			mm := op.MatmulBackwardDX{DOut: c.In("dout", wide, rows, col+depth), W: c.In("w", w, oc, cols), Col: col, Add: add}
+			mm := op.MatmulBackwardDX{DOut: c.InAs(s, "dout", wide, rows, col+depth), W: c.InAs(s, "w", w, oc, cols), Col: col, Add: add}
 			want := plain
 			if add {
 				mm.DX, want = c.InOut("dx", base, rows, cols), sum
 			} else {
-				mm.DX = c.Out("dx", rows, cols)
+				mm.DX = c.OutAs(s, "dx", rows, cols)
 			}
 			c.Run(func(p *gpu.Program) { mm.AddTo(p) })
 			c.Check(mm.DX, want, tol)
@@ -220,15 +241,15 @@ func matmulForms(t *testing.T, rows, cols, depth int) {
 	})
 	t.Run("backward_dw", func(t *testing.T) {
 		n, stride := depth-1, col+(rows+3)/4*4
-		wide, dout := gputest.Rand(1, n*stride, 1), make([]float64, n*rows)
+		wide, dout := gputest.Round(s, gputest.Rand(1, n*stride, 1)), make([]float64, n*rows)
 		for i := range n {
 			copy(dout[i*rows:(i+1)*rows], wide[i*stride+col:])
 		}
-		x, dw := gputest.Rand(2, n*cols, 1), gputest.Rand(3, rows*cols, 1)
+		x, dw := gputest.Round(s, gputest.Rand(2, n*cols, 1)), gputest.Rand(3, rows*cols, 1)
 		want := append([]float64(nil), dw...)
 		ref.MatmulBackwardDW(want, dout, x, n, cols, rows)
 		c := gputest.New(t)
-		mm := op.MatmulBackwardDW{DW: c.InOut("dw", dw, rows, cols), DOut: c.In("dout", wide, n, stride), X: c.In("x", x, n, cols), Col: col}
+		mm := op.MatmulBackwardDW{DW: c.InOut("dw", dw, rows, cols), DOut: c.InAs(s, "dout", wide, n, stride), X: c.InAs(s, "x", x, n, cols), Col: col}
 		c.Run(func(p *gpu.Program) { mm.AddTo(p) })
 		c.Check(mm.DW, want, tol)
 	})

@@ -1,4 +1,4 @@
-// epilogue_bias_gelu: pre = acc + bias, out = gelu(pre); the backward needs pre.
+// epilogue_bias_gelu: pre = acc + bias, out = gelu(pre) of pre as stored; the backward needs pre, and may compute out from it.
 //
 // uses: gelu
 @group(0) @binding(3) var<storage, read_write> out: array<Quad>;
@@ -6,7 +6,7 @@
 @group(0) @binding(5) var<storage, read> bias: array<vec4<f32>>; // (OC)
 
 fn epilogue(at: u32, col: u32, acc: vec4<f32>) {
-    let v = acc + bias[col];
-    pre[at] = pack4(v);
-    out[at] = pack4(gelu(v));
+    let v = pack4(acc + bias[col]);
+    pre[at] = v;
+    out[at] = pack4(gelu(unpack4(v)));
 }
