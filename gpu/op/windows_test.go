@@ -53,6 +53,7 @@ var sharedTests = []struct {
 	{"EmbeddingForward", TestEmbeddingForward}, {"EmbeddingBackward", TestEmbeddingBackward}, {"LayerNormForward", TestLayerNormForward},
 	{"LayerNormBackward", TestLayerNormBackward}, {"BiasBackward", TestBiasBackward}, {"StripsExact", TestStripsExact}, {"GatherRows", TestGatherRows},
 	{"GradientNorm", TestGradientNorm}, {"AdamW", TestAdamW}, {"Elementwise", TestElementwise},
+	{"GELUForward", TestGELUForward}, {"Pack", TestPack},
 }
 
 // TestFoldedGroups runs them with a limit of groups in a dimension so small that they fold to two.

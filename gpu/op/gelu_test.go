@@ -1,0 +1,56 @@
+package op_test
+
+import (
+	"fmt"
+	"testing"
+
+	"github.com/gpt2wgpu/gpt2wgpu/gpu"
+	"github.com/gpt2wgpu/gpt2wgpu/gpu/gputest"
+	"github.com/gpt2wgpu/gpt2wgpu/gpu/op"
+	"github.com/gpt2wgpu/gpt2wgpu/gpu/ref"
+)
+
+func TestGELUForward(t *testing.T) { gputest.Storages(t, geluForward) }
+
+func geluForward(t *testing.T, s gpu.Storage) {
+	for _, shape := range [][]int{{4}, {3, 84}, {256}, {13, 20}, {1020}, {1024}, {257, 4}} { // groups of 64 and 256 quads
+		t.Run(fmt.Sprint(shape), func(t *testing.T) {
+			n := 1
+			for _, d := range shape {
+				n *= d
+			}
+			x, want := gputest.Round(s, gputest.Rand(1, n, 3)), make([]float64, n)
+			for i, v := range []float64{-1e30, 1e30, 44} { // where tanh overflows on some drivers
+				x[i] = gputest.Round(s, []float64{v})[0]
+			}
+			ref.GELUForward(want, x)
+			c := gputest.New(t)
+			g := op.GELUForward{Out: c.OutAs(s, "out", shape...), X: c.InAs(s, "x", x, shape...)}
+			c.Run(func(p *gpu.Program) { g.AddTo(p) })
+			c.Check(g.Out, want, gputest.Tolerance{Terms: 4, Scale: 4}) // 1 + tanh cancels where x < 0, there |x| <= 4
+		})
+	}
+}
+
+// TestGELUAgain: from the pre-activation that the fused form stores, GELUForward gives the fused form's bits.
+func TestGELUAgain(t *testing.T) { gputest.Storages(t, geluAgain) }
+
+func geluAgain(t *testing.T, s gpu.Storage) {
+	for _, d := range matmulShapes {
+		c := gputest.New(t)
+		mm := op.MatmulForward{
+			Out: c.OutAs(s, "act", d.N, d.OC), Pre: c.OutAs(s, "pre", d.N, d.OC), X: c.InAs(s, "x", gputest.Round(s, gputest.Rand(1, d.N*d.K, 1)), d.N, d.K),
+			W: c.InAs(s, "w", gputest.Round(s, gputest.Rand(2, d.OC*d.K, 1)), d.OC, d.K), Bias: c.In("bias", gputest.Rand(3, d.OC, 1), d.OC),
+		}
+		g := op.GELUForward{Out: c.OutAs(s, "again", d.N, d.OC), X: mm.Pre}
+		c.Run(func(p *gpu.Program) {
+			mm.AddTo(p)
+			g.AddTo(p)
+		})
+		for i, want := range c.Got(mm.Out) {
+			if got := c.Got(g.Out)[i]; got != want {
+				t.Fatalf("N=%d,K=%d,OC=%d at %d: %v, then %v", d.N, d.K, d.OC, i, want, got)
+			}
+		}
+	}
+}
