@@ -6,14 +6,14 @@
 //   v  = beta2*v + (1-beta2)*g'^2
 //   p  = p - lr/(1-beta1^t) * m / (sqrt(v)/sqrt(1-beta2^t) + eps)
 //
-// out: param m v (COUNT quads)      in: grad (COUNT quads)
+// out: param m v (COUNT quads), and packed, the copy of param, if there is one      in: grad (COUNT quads)
 // in: scalars (8), the step's factors as the host has computed them in float64 (AdamWScalars): 1-lr*decay, 1-beta1, beta2,
 //     1-beta2; lr/(1-beta1^t), 1/sqrt(1-beta2^t), eps, 0     norm (4), norm_finish's: norm, clip scale, skip
 // dispatch: ceil(COUNT / (WG*PER)) groups, folded.
 //
 // If skip is set nothing changes. A thread takes PER quads, WG apart, so that it loads the scalars once for them.
 //
-// uses:
+// uses: copy
 
 const WG: u32 = 64u; // spec: threads a group
 const PER: u32 = 4u; // spec: quads a thread
@@ -45,7 +45,9 @@ fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) nwg: vec
             let v1 = a.z * v[i] + a.w * (g * g);
             m[i] = m1;
             v[i] = v1;
-            param[i] = param[i] * keep - b.x * (m1 / (sqrt(v1) * b.y + vec4<f32>(b.z)));
+            let next = param[i] * keep - b.x * (m1 / (sqrt(v1) * b.y + vec4<f32>(b.z)));
+            param[i] = next;
+            copy(i, next);
         }
     }
 }

@@ -11,6 +11,7 @@ import (
 // arenas or segments of them.
 type AdamW struct {
 	P, G, M, V gpu.Tensor // flat float32: parameters, gradients, moments; all but G are updated
+	Packed     gpu.Tensor // none, or flat bf16: takes P rounded, what Pack makes of it
 	Scalars    gpu.Tensor // (8) float32, uploaded each step: AdamWScalars
 	Norm       gpu.Tensor // (4) float32, GradientNorm's Out: gradients take its clip scale, and nothing changes if skip is set
 	Decay      bool       // whether weight decay applies
@@ -50,18 +51,27 @@ func (op AdamW) AddTo(p *gpu.Program) {
 	if op.Decay {
 		decay = 1
 	}
-	for _, w := range Windows(p.Device(), op.P) {
+	windows, choice, moved := Windows(p.Device(), op.P), shaders.Choice{"copy": "copy_none"}, 28.0
+	if !op.Packed.None() {
+		checkFlat(p, name, "packed", op.Packed, n)
+		windows, choice, moved = Windows(p.Device(), op.P, op.Packed), shaders.Choice{"copy": "copy_" + op.Packed.Storage().String()}, 30
+	}
+	for _, w := range windows {
 		quads := (w.Hi - w.Lo) / 4
+		bind := map[string]gpu.Tensor{
+			"param": op.P.Rows(w.Lo, w.Hi), "m": op.M.Rows(w.Lo, w.Hi), "v": op.V.Rows(w.Lo, w.Hi), "grad": op.G.Rows(w.Lo, w.Hi),
+			"scalars": op.Scalars, "norm": op.Norm,
+		}
+		if !op.Packed.None() {
+			bind["packed"] = op.Packed.Rows(w.Lo, w.Hi)
+		}
 		p.Add(gpu.Dispatch{
-			Source: source(p, name, nil, shaders.Spec{"WG": wg, "PER": per}),
-			Bind: map[string]gpu.Tensor{
-				"param": op.P.Rows(w.Lo, w.Hi), "m": op.M.Rows(w.Lo, w.Hi), "v": op.V.Rows(w.Lo, w.Hi), "grad": op.G.Rows(w.Lo, w.Hi),
-				"scalars": op.Scalars, "norm": op.Norm,
-			},
+			Source: source(p, name, choice, shaders.Spec{"WG": wg, "PER": per}),
+			Bind:   bind,
 			Params: struct{ COUNT, DECAY uint32 }{u32(quads), decay},
 			Groups: p.Groups1D(ceilDiv(quads, wg*per)),
 			FLOPs:  14 * 4 * float64(quads),
-			Bytes:  7 * 16 * float64(quads),
+			Bytes:  4 * moved * float64(quads),
 		})
 	}
 }

@@ -20,7 +20,10 @@ func adamwCase(n int) (p, g, m, v []float64) {
 	return
 }
 
-func TestAdamW(t *testing.T) {
+// TestAdamW runs with and without the bf16 copy.
+func TestAdamW(t *testing.T) { gputest.Storages(t, adamw) }
+
+func adamw(t *testing.T, storage gpu.Storage) {
 	const lr, beta1, beta2, decay = 0.01, 0.9, 0.999, 0.1
 	for _, d := range []struct {
 		n, step, limit int
@@ -28,7 +31,7 @@ func TestAdamW(t *testing.T) {
 		clip           float32
 	}{
 		{4, 1, 0, true, 1}, {4, 1, 0, false, 0.5}, {252, 2, 0, true, 1}, {256, 2, 0, true, 1}, {260, 3, 0, true, 0.25}, // groups of 256 values on software devices, 2048 else
-		{2044, 1, 0, true, 1}, {2048, 1, 0, true, 1}, {2052, 1, 0, true, 1}, {4100, 1000, 0, true, 1}, {644, 7, 1024 + 256, true, 1},
+		{2044, 1, 0, true, 1}, {2048, 1, 0, true, 1}, {2052, 1, 0, true, 1}, {4100, 1000, 0, true, 1}, {644, 7, 1024 + 256, true, 1}, {380, 2, 1024 + 256, true, 1}, // windows of 256 values, and of 192 without the copy
 	} {
 		t.Run(fmt.Sprintf("n=%d,step=%d,limit=%d,decay=%v,clip=%g", d.n, d.step, d.limit, d.decay, d.clip), func(t *testing.T) {
 			p, g, m, v := adamwCase(d.n)
@@ -51,6 +54,9 @@ func TestAdamW(t *testing.T) {
 				P: c.InOut("p", p, d.n), G: c.In("g", g, d.n), M: c.InOut("m", m, d.n), V: c.InOut("v", v, d.n),
 				Scalars: c.In("scalars", scalars, 8), Norm: c.In("norm", []float64{3, float64(d.clip), 0, 0}, 4), Decay: d.decay,
 			}
+			if storage == gpu.BF16 {
+				a.Packed = c.OutAs(gpu.BF16, "packed", d.n)
+			}
 			if d.limit > 0 {
 				bindAtMost(t, d.limit)
 			}
@@ -61,6 +67,14 @@ func TestAdamW(t *testing.T) {
 			c.Check(a.M, m, gputest.Tolerance{Terms: 2, Scale: 1})
 			c.Check(a.V, v, gputest.Tolerance{Terms: 1, Scale: 0.01})
 			c.Check(a.P, p, gputest.Tolerance{Terms: 4, Scale: 30 * lr})
+			if storage == gpu.BF16 {
+				got := c.Got(a.Packed)
+				for i, want := range gputest.Round(gpu.BF16, append([]float64(nil), c.Got(a.P)...)) {
+					if got[i] != want {
+						t.Fatalf("packed %v at %d, want %v, the parameter rounded", got[i], i, want)
+					}
+				}
+			}
 		})
 	}
 }
@@ -74,13 +88,14 @@ func TestAdamWSkip(t *testing.T) {
 	a := op.AdamW{
 		P: c.InOut("p", p, n), G: c.In("g", g, n), M: c.InOut("m", m, n), V: c.InOut("v", v, n),
 		Scalars: c.In("scalars", []float64{0.999, 0.1, 0.999, 0.001, 0.1, 30, 1e-8, 0}, 8), Norm: c.In("norm", []float64{math.NaN(), 0, 1, 0}, 4),
-		Decay: true,
+		Packed: c.InOutAs(gpu.BF16, "packed", gputest.Round(gpu.BF16, append([]float64(nil), p...)), n), Decay: true,
 	}
+	packed := gputest.Round(gpu.BF16, append([]float64(nil), p...))
 	c.Run(func(p *gpu.Program) { a.AddTo(p) })
 	for _, x := range []struct {
 		t    gpu.Tensor
 		want []float64
-	}{{a.P, p}, {a.M, m}, {a.V, v}} {
+	}{{a.P, p}, {a.M, m}, {a.V, v}, {a.Packed, packed}} {
 		for i, got := range c.Got(x.t) {
 			if got != x.want[i] {
 				t.Fatalf("%v: %v at %d, want %v as before", x.t, got, i, x.want[i])
