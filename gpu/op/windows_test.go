@@ -54,6 +54,7 @@ var sharedTests = []struct {
 	{"LayerNormBackward", TestLayerNormBackward}, {"BiasBackward", TestBiasBackward}, {"StripsExact", TestStripsExact}, {"GatherRows", TestGatherRows},
 	{"GradientNorm", TestGradientNorm}, {"AdamW", TestAdamW}, {"Elementwise", TestElementwise},
 	{"GELUForward", TestGELUForward}, {"Pack", TestPack},
+	{"CacheAppend", TestCacheAppend}, {"AttentionDecode", TestAttentionDecode},
 }
 
 // TestFoldedGroups runs them with a limit of groups in a dimension so small that they fold to two.
