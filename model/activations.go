@@ -84,6 +84,32 @@ func (m *Model) newClassifier(a *activations) error {
 	return mk.err
 }
 
+// shaped returns activations of B sequences of T tokens in the first B*T rows of a's memory. A field more in the structs is
+// a line more here.
+func (a *activations) shaped(b, t int) *activations {
+	n := b * t
+	rows := func(x gpu.Tensor) gpu.Tensor { return x.Rows(0, n) }
+	out := &activations{
+		B: b, T: t,
+		tokens: rows(a.tokens), embedded: rows(a.embedded),
+		lnf: rows(a.lnf), mean: rows(a.mean), rstd: rows(a.rstd),
+		targets: rows(a.targets), losses: rows(a.losses),
+		logits: a.logits.Rows(0, min(n, a.logits.Dim(0))),
+	}
+	for _, k := range a.blocks {
+		nh := k.lse.Dim(1)
+		out.blocks = append(out.blocks, block{
+			ln1: rows(k.ln1), mean1: rows(k.mean1), rstd1: rows(k.rstd1),
+			qkv: rows(k.qkv), lse: k.lse.View(k.lse.Len()).Rows(0, n*nh).View(b, nh, t), att: rows(k.att),
+			mid: rows(k.mid),
+			ln2: rows(k.ln2), mean2: rows(k.mean2), rstd2: rows(k.rstd2),
+			pre: rows(k.pre), act: rows(k.act),
+			out: rows(k.out),
+		})
+	}
+	return out
+}
+
 // stream returns the residual stream that enters block l; l = L gives the one that leaves the last.
 func (a *activations) stream(l int) gpu.Tensor {
 	if l == 0 {

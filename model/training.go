@@ -17,13 +17,11 @@ type Training struct {
 	grads         tensors
 	order, starts gpu.Tensor // (N) (N+1) u32: the tokens' buckets for the embedding's backward
 	loss          gpu.Tensor // (1) mean loss of the step so far
-	evalLoss      gpu.Tensor // (1)
 	norm          gpu.Tensor // (4) gradient norm, clip scale, skip
-	stats         gpu.Tensor // flat: loss, evalLoss and norm in one buffer, read in one go
+	stats         gpu.Tensor // flat: loss and norm in one buffer, read in one go
 	begin         *gpu.Program
 	micro         *gpu.Program
-	evalBegin     *gpu.Program
-	eval          *gpu.Program
+	eval          *Evaluator // in acts
 	orderHost     []uint32
 	startsHost    []uint32
 }
@@ -71,7 +69,6 @@ func NewTraining(m *Model, b, t, accum int) (*Training, error) {
 	}
 	stats := d.NewArena(gpu.Scratch, "stats")
 	stats.Add(&tr.loss, "loss", gpu.F32, 1)
-	stats.Add(&tr.evalLoss, "evalloss", gpu.F32, 1)
 	stats.Add(&tr.norm, "norm", gpu.F32, 4)
 	flats, err := stats.Allocate()
 	if err != nil {
@@ -86,18 +83,13 @@ func NewTraining(m *Model, b, t, accum int) (*Training, error) {
 	tr.begin.Clear(tr.loss)
 	tr.micro = d.NewProgram("micro")
 	tr.addMicro(tr.micro, w, accum)
-	tr.evalBegin = d.NewProgram("eval begin")
-	tr.evalBegin.Clear(tr.evalLoss)
-	tr.eval = d.NewProgram("eval")
-	m.addForward(tr.eval, tr.acts)
-	op.Classifier{Losses: tr.acts.losses, X: tr.acts.lnf, WTE: m.named(m.params, "wte"), Targets: tr.acts.targets, Logits: tr.acts.logits}.AddTo(tr.eval)
-	op.MeanLoss{Out: tr.evalLoss, Losses: tr.acts.losses, Scale: 1 / float32(n)}.AddTo(tr.eval)
-	for _, p := range []*gpu.Program{tr.begin, tr.micro, tr.evalBegin, tr.eval} {
+	tr.eval = m.evaluatorOn(tr.acts)
+	for _, p := range []*gpu.Program{tr.begin, tr.micro} {
 		if err := p.Build(); err != nil {
 			return nil, err
 		}
 	}
-	return tr, nil
+	return tr, tr.eval.Prepare(b, t)
 }
 
 // addMicro appends the forward and backward of one micro-batch.
@@ -155,7 +147,7 @@ func (tr *Training) Begin() error { return tr.begin.Run() }
 
 // Micro adds the loss and gradients of one micro-batch: x and y hold B*T ids each.
 func (tr *Training) Micro(x, y []uint32) error {
-	if err := tr.setTokens(x, y); err != nil {
+	if err := tr.Model.setTokens(tr.acts, x, y); err != nil {
 		return err
 	}
 	op.SortTokens(x, tr.orderHost, tr.startsHost)
@@ -169,21 +161,6 @@ func (tr *Training) Micro(x, y []uint32) error {
 	return tr.micro.Run()
 }
 
-func (tr *Training) setTokens(x, y []uint32) error {
-	for _, ids := range [][]uint32{x, y} {
-		for i, id := range ids {
-			if int(id) >= tr.Model.Config.VocabSize {
-				return fmt.Errorf("token %d at place %d of the batch is outside the vocabulary of %d", id, i, tr.Model.Config.VocabSize)
-			}
-		}
-	}
-	d := tr.Model.Device
-	if err := d.UploadU32(tr.acts.tokens, x); err != nil {
-		return err
-	}
-	return d.UploadU32(tr.acts.targets, y)
-}
-
 // Stats is what a step leaves on the device.
 type Stats struct {
 	Loss     float64 // mean over the step's tokens, before its update
@@ -193,51 +170,18 @@ type Stats struct {
 
 // Stats waits for the device and reads the step's loss and norm.
 func (tr *Training) Stats() (Stats, error) {
-	v, err := tr.readStats()
-	if err != nil {
-		return Stats{}, err
-	}
-	return Stats{Loss: v[0], GradNorm: v[2], Skipped: v[3] != 0}, nil
-}
-
-// readStats returns loss, evaluation loss, norm and skip.
-func (tr *Training) readStats() (v [4]float64, err error) {
 	host := make([]float32, tr.stats.Len())
 	if err := tr.Model.Device.Read(tr.stats, host); err != nil {
-		return v, err
+		return Stats{}, err
 	}
 	at := func(t gpu.Tensor, i int) float64 { return float64(host[int(t.Offset()/4)+i]) }
-	return [4]float64{at(tr.loss, 0), at(tr.evalLoss, 0), at(tr.norm, 0), at(tr.norm, 2)}, nil
+	return Stats{Loss: at(tr.loss, 0), GradNorm: at(tr.norm, 0), Skipped: at(tr.norm, 2) != 0}, nil
 }
 
 // EvalLoss returns the mean loss over batches, each B*T ids of x and y; it shares the activations' memory and leaves
 // gradients and the step's loss alone.
 func (tr *Training) EvalLoss(batches int, next func(x, y []uint32) error) (float64, error) {
-	x, y := make([]uint32, tr.B*tr.T), make([]uint32, tr.B*tr.T)
-	sum := 0.0
-	for i := 0; i < batches; i++ {
-		if err := next(x, y); err != nil {
-			return 0, err
-		}
-		if err := tr.evalBegin.Run(); err != nil {
-			return 0, err
-		}
-		if err := tr.setTokens(x, y); err != nil {
-			return 0, err
-		}
-		if err := tr.eval.Run(); err != nil {
-			return 0, err
-		}
-		v, err := tr.readStats()
-		if err != nil {
-			return 0, err
-		}
-		sum += v[1] / float64(batches)
-	}
-	if batches == 0 {
-		return math.NaN(), nil
-	}
-	return sum, nil
+	return tr.eval.MeanLoss(batches, tr.B, tr.T, next)
 }
 
 // Gradients reads the gradients back in the table's order.

@@ -179,6 +179,9 @@ func (c Config) Resolved() Config {
 	return c
 }
 
+// measuresHellaSwag reports whether the run scores HellaSwag: it needs both the file and an interval.
+func (c Config) measuresHellaSwag() bool { return c.Hellaswag != "" && c.HellaswagEvery > 0 }
+
 // FromWeights reports whether the run starts from weights that have a shape of their own.
 func (c Config) FromWeights() bool { return c.Init != "scratch" }
 
@@ -269,9 +272,6 @@ func (c Config) Validate() error {
 	c.batchErrors(bad)
 	if c.ValEvery > 0 && c.ValSteps == 0 {
 		bad("--val-every is %d, but --val-steps is 0; hint: --val-steps 20, or --val-every 0", c.ValEvery)
-	}
-	if c.Hellaswag != "" {
-		bad("--hellaswag is not built yet; hint: leave it out")
 	}
 	if c.Resume && c.Out == "" {
 		bad("--resume needs the run's directory; hint: --out DIR")

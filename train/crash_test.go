@@ -78,7 +78,7 @@ func TestKill(t *testing.T) {
 		t.Skip("twenty processes")
 	}
 	c := small(t)
-	c.Steps, c.SaveEvery, c.ValEvery, c.SampleEvery = 2000, 2, 50, 0
+	c.Steps, c.SaveEvery, c.ValEvery, c.HellaswagEvery, c.SampleEvery = 2000, 2, 50, 0, 0
 	r := rand.New(rand.NewPCG(uint64(time.Now().UnixNano()), 1))
 	kills, resumed := 0, 0
 	for kills < 20 {
@@ -132,7 +132,7 @@ func TestKill(t *testing.T) {
 // TestSIGINT: an interrupted process finishes its step, writes the checkpoint, exits with 130 and resumes exactly.
 func TestSIGINT(t *testing.T) {
 	c := small(t)
-	c.Steps, c.SaveEvery, c.ValEvery, c.SampleEvery = 2000, 0, 0, 0
+	c.Steps, c.SaveEvery, c.ValEvery, c.HellaswagEvery, c.SampleEvery = 2000, 0, 0, 0, 0
 	cmd := child(t, c)
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)

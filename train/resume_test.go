@@ -12,7 +12,8 @@ import (
 	"github.com/gpt2wgpu/gpt2wgpu/model/gpt2"
 )
 
-// small is a run of all that must survive an interruption: accumulation, schedule, clipping, validation, samples, checkpoints.
+// small is a run of all that must survive an interruption: accumulation, schedule, clipping, validation, HellaSwag, samples,
+// checkpoints.
 func small(t *testing.T) Config {
 	t.Helper()
 	gputest.Available(t)
@@ -20,6 +21,7 @@ func small(t *testing.T) Config {
 	c.NLayer, c.NHead, c.NEmbd, c.BlockSize = 1, 2, 16, 16
 	c.BatchSize, c.SeqLen, c.TotalBatchSize = 2, 16, 64
 	c.Steps, c.WarmupSteps = 9, 2
+	c.Hellaswag, c.HellaswagEvery = hellaswagQuestions, 4
 	c.ValData, c.ValEvery, c.ValSteps, c.SampleEvery, c.SaveEvery, c.Keep = "sample", 3, 2, 4, 2, 2
 	c.Device = os.Getenv("GPT2WGPU_DEVICE")
 	c.Out = filepath.Join(t.TempDir(), "run")
@@ -63,7 +65,7 @@ func TestResume(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := metricsOf(t, whole.Out)
-	if len(want) != 9+4+3 { // steps, validations at 0 3 6 9, samples at 4 8 9
+	if len(want) != 9+4+4+3 { // steps, validations at 0 3 6 9, HellaSwag at 0 4 8 9, samples at 4 8 9
 		t.Fatalf("%d lines of metrics:\n%s", len(want), strings.Join(want, "\n"))
 	}
 

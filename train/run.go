@@ -47,7 +47,9 @@ type run struct {
 	training *model.Training
 	optim    *model.Optimizer
 	sampler  *model.Sampler // nil: no samples
-	metrics  *Metrics       // nil: no --out
+	eval     *model.Evaluator
+	hella    *HellaSwag // nil: not measured
+	metrics  *Metrics   // nil: no --out
 
 	step    int
 	tokens  int64
@@ -117,6 +119,9 @@ func (r *run) open() error {
 		return err
 	}
 	weights = nil // half a gigabyte at 124M
+	if err := r.openHellaSwag(); err != nil {
+		return err
+	}
 	if state != nil {
 		if err := r.restore(checkpoint, *state); err != nil {
 			return err
@@ -143,6 +148,24 @@ func (r *run) openData() error {
 		}
 	}
 	return err
+}
+
+// openHellaSwag reads and packs the questions, if they are to be measured.
+func (r *run) openHellaSwag() error {
+	if !r.cfg.measuresHellaSwag() {
+		return nil
+	}
+	questions, err := data.ReadHellaSwag(r.cfg.Hellaswag, r.tok)
+	if err != nil {
+		return fmt.Errorf("--hellaswag: %w", err)
+	}
+	if r.hella, err = NewHellaSwag(r.eval, questions, r.cfg.BlockSize, r.cfg.VocabSize); err != nil {
+		return err
+	}
+	if r.hella.Cut > 0 {
+		r.env.Log.Warn("HellaSwag: rows longer than the context lose their oldest tokens", "rows", r.hella.Cut, "context", r.cfg.BlockSize)
+	}
+	return nil
 }
 
 // hasValidationShards says whether the validation corpus differs from the training one, as a directory with both kinds of
@@ -235,6 +258,11 @@ func (r *run) build() error {
 	}); err != nil {
 		return err
 	}
+	if r.cfg.measuresHellaSwag() {
+		if r.eval, err = r.training.Evaluator(r.cfg.BlockSize); err != nil {
+			return err
+		}
+	}
 	if r.cfg.SampleEvery > 0 {
 		if r.sampler, err = r.model.NewSampler(1); err != nil {
 			return err
@@ -311,6 +339,11 @@ func (r *run) loop(ctx context.Context) error {
 				return err
 			}
 		}
+		if r.hella != nil && r.step%r.cfg.HellaswagEvery == 0 {
+			if err := r.scoreHellaSwag(ctx); err != nil {
+				return err
+			}
+		}
 		if r.sampler != nil && r.step > 0 && r.step%r.cfg.SampleEvery == 0 {
 			if err := r.sample(ctx); err != nil {
 				return err
@@ -327,6 +360,11 @@ func (r *run) loop(ctx context.Context) error {
 	}
 	if r.val != nil && r.cfg.ValEvery > 0 {
 		if err := r.validate(); err != nil {
+			return err
+		}
+	}
+	if r.hella != nil {
+		if err := r.scoreHellaSwag(ctx); err != nil {
 			return err
 		}
 	}
@@ -403,6 +441,19 @@ func (r *run) validate() error {
 	}
 	r.env.Log.Info(fmt.Sprintf("step %d: validation loss %.6f", r.step, loss))
 	return r.metrics.Val(ValMetric{Step: r.step, Loss: Float(loss)})
+}
+
+// scoreHellaSwag measures all questions. One that is interrupted ends the run before its step; the resumed run measures again.
+func (r *run) scoreHellaSwag(ctx context.Context) error {
+	score, err := r.hella.Score(ctx, nil)
+	if ctx.Err() != nil {
+		return r.interrupt()
+	}
+	if err != nil {
+		return err
+	}
+	r.env.Log.Info(fmt.Sprintf("step %d: HellaSwag: %d questions, acc %.4f, acc_norm %.4f", r.step, score.N, float64(score.Acc), float64(score.AccNorm)))
+	return r.metrics.Hellaswag(HellaswagMetric{Step: r.step, N: score.N, Acc: score.Acc, AccNorm: score.AccNorm})
 }
 
 // sampleTokens is the length of a sample on the way.

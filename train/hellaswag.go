@@ -1,0 +1,158 @@
+package train
+
+import (
+	"context"
+	"fmt"
+	"sort"
+
+	"github.com/gpt2wgpu/gpt2wgpu/data"
+	"github.com/gpt2wgpu/gpt2wgpu/model"
+)
+
+// HellaSwag scores a model on questions, completion style as in build-nanogpt: each of the four endings follows the context
+// in a row of its own, and only the ending's tokens count. The answer is the ending of the smallest loss: summed over its
+// tokens for acc, averaged for acc_norm. Causal attention never sees the padding of a row, so batches are packed freely:
+// rows of all questions, the longest first, as many as the evaluator's memory holds.
+type HellaSwag struct {
+	Questions int
+	Cut       int // rows longer than the context, which lose their oldest tokens
+
+	eval    *model.Evaluator
+	labels  []int
+	rows    []endingRow // the longest first
+	batches []rowBatch
+}
+
+// endingRow is one ending behind its context: inputs ids[:len-1], targets ids[1:].
+type endingRow struct {
+	question, ending int
+	ids              []int
+	first            int // target that is the ending's first token
+}
+
+// rowBatch is rows[lo:hi] in b rows of t tokens; those behind hi are empty.
+type rowBatch struct{ lo, hi, b, t int }
+
+// HellaSwagScore is the result on N questions.
+type HellaSwagScore struct {
+	N       int   `json:"n"`
+	Acc     Float `json:"acc"`
+	AccNorm Float `json:"acc_norm"` // by the mean loss a token of each ending
+}
+
+// EndingLosses is the cross-entropy in nats of a question's endings.
+type EndingLosses struct {
+	Sum, Mean [4]float64 // over the ending's tokens
+}
+
+// NewHellaSwag packs the questions for a model with that context and vocabulary and builds the programs. The evaluator must
+// hold one row of the context's length. Errors: an ending without tokens, an id outside the vocabulary.
+func NewHellaSwag(e *model.Evaluator, questions []data.Example, context, vocab int) (*HellaSwag, error) {
+	h := &HellaSwag{Questions: len(questions), eval: e}
+	for q, x := range questions {
+		h.labels = append(h.labels, x.Label)
+		for i, ending := range x.Endings {
+			r := endingRow{question: q, ending: i, ids: append(append([]int(nil), x.Context...), ending...)}
+			if len(ending) == 0 || len(r.ids) < 2 {
+				return nil, fmt.Errorf("--hellaswag: question %d, ending %d: %d tokens after a context of %d, want at least 1 of each; hint: check the file",
+					q, i, len(ending), len(x.Context))
+			}
+			for _, id := range r.ids {
+				if id < 0 || id >= vocab {
+					return nil, fmt.Errorf("--hellaswag: question %d, ending %d: token %d, the model has %d; hint: is it encoded with the model's tokenizer?", q, i, id, vocab)
+				}
+			}
+			if over := len(r.ids) - (context + 1); over > 0 {
+				r.ids = r.ids[over:]
+				h.Cut++
+			}
+			r.first = max(len(r.ids)-1-len(ending), 0)
+			h.rows = append(h.rows, r)
+		}
+	}
+	sort.SliceStable(h.rows, func(i, j int) bool { return len(h.rows[i].ids) > len(h.rows[j].ids) })
+	for lo := 0; lo < len(h.rows); {
+		t := min(rowWidth(len(h.rows[lo].ids)-1), context)
+		b := min(e.Tokens()/t, len(h.rows)-lo)
+		if b < 1 {
+			return nil, fmt.Errorf("--hellaswag: a row of %d tokens, memory for %d; hint: this is a bug in the caller", t, e.Tokens())
+		}
+		if err := e.Prepare(b, t); err != nil {
+			return nil, err
+		}
+		h.batches = append(h.batches, rowBatch{lo, lo + b, b, t})
+		lo += b
+	}
+	return h, nil
+}
+
+// rowWidth pads a row, so that few programs serve all: HellaSwag's rows of GPT-2 tokens have up to about 170, which makes
+// six widths.
+func rowWidth(n int) int {
+	step := 32
+	if n > 256 {
+		step = 128
+	}
+	return (n + step - 1) / step * step
+}
+
+// Losses returns the losses of every question. progress, if not nil, sees how many rows of all are done.
+func (h *HellaSwag) Losses(ctx context.Context, progress func(done, all int)) ([]EndingLosses, error) {
+	out := make([]EndingLosses, h.Questions)
+	for _, b := range h.batches {
+		if err := ctx.Err(); err != nil {
+			return nil, err
+		}
+		x, y, losses := make([]uint32, b.b*b.t), make([]uint32, b.b*b.t), make([]float32, b.b*b.t)
+		for i, r := range h.rows[b.lo:b.hi] {
+			for j, id := range r.ids[1:] {
+				x[i*b.t+j], y[i*b.t+j] = uint32(r.ids[j]), uint32(id)
+			}
+		}
+		if err := h.eval.Losses(b.b, b.t, x, y, losses); err != nil {
+			return nil, err
+		}
+		for i, r := range h.rows[b.lo:b.hi] {
+			sum := 0.0
+			for _, l := range losses[i*b.t+r.first : i*b.t+len(r.ids)-1] {
+				sum += float64(l)
+			}
+			o := &out[r.question]
+			o.Sum[r.ending], o.Mean[r.ending] = sum, sum/float64(len(r.ids)-1-r.first)
+		}
+		if progress != nil {
+			progress(b.hi, len(h.rows))
+		}
+	}
+	return out, nil
+}
+
+// Score returns the accuracies of the model as it is now.
+func (h *HellaSwag) Score(ctx context.Context, progress func(done, all int)) (HellaSwagScore, error) {
+	losses, err := h.Losses(ctx, progress)
+	if err != nil {
+		return HellaSwagScore{}, err
+	}
+	right, rightNorm := 0, 0
+	for q, l := range losses {
+		if least(l.Sum) == h.labels[q] {
+			right++
+		}
+		if least(l.Mean) == h.labels[q] {
+			rightNorm++
+		}
+	}
+	n := float64(h.Questions)
+	return HellaSwagScore{N: h.Questions, Acc: Float(float64(right) / n), AccNorm: Float(float64(rightNorm) / n)}, nil
+}
+
+// least returns the place of the smallest number, the first among equals.
+func least(v [4]float64) int {
+	best := 0
+	for i := range v {
+		if v[i] < v[best] {
+			best = i
+		}
+	}
+	return best
+}
