@@ -16,7 +16,14 @@ func DryRun(cfg Config, env Env) error {
 	if err := cfg.Validate(); err != nil {
 		return err
 	}
-	if _, err := r.startWeights(""); err != nil {
+	if shape, _ := gpt2.Named(cfg.Init); r.published() { // nothing is fetched for a plan
+		if err := r.takeShape(shape, cfg.Init, "gpt2"); err != nil {
+			return err
+		}
+		if err := r.cfg.Validate(); err != nil {
+			return err
+		}
+	} else if _, err := r.startWeights(""); err != nil {
 		return err
 	}
 	info := gpu.AdapterInfo{Name: "no GPU here: planned for WebGPU's default limits", Backend: "none", Type: "other", Limits: gpu.DefaultLimits()}

@@ -208,39 +208,66 @@ func (r *run) startWeights(checkpoint string) (*gpt2.Weights, error) {
 		r.cfg = r.cfg.Resolved()
 		return nil, r.cfg.Model().Validate()
 	}
-	w, src, err := gpt2.Load(r.cfg.Init)
+	w, src, err := r.initWeights()
 	if err != nil {
 		return nil, fmt.Errorf("--init %w", err)
 	}
+	if err := r.takeShape(w.Config, src.Path, src.Tokenizer); err != nil {
+		return nil, err
+	}
+	return w.Pad(r.cfg.VocabSize), r.cfg.Validate()
+}
+
+// takeShape completes the settings from those of the weights at path: a shape left open is theirs, one that was asked for
+// must be, but for the vocabulary, which is padded or cut. tokenizer may be empty.
+func (r *run) takeShape(has gpt2.Config, path, tokenizer string) error {
 	for _, f := range []struct {
 		flag string
 		set  *int
 		has  int
 	}{
-		{"--n-layer", &r.cfg.NLayer, w.Config.NLayer}, {"--n-head", &r.cfg.NHead, w.Config.NHead}, {"--n-embd", &r.cfg.NEmbd, w.Config.NEmbd},
-		{"--block-size", &r.cfg.BlockSize, w.Config.BlockSize},
+		{"--n-layer", &r.cfg.NLayer, has.NLayer}, {"--n-head", &r.cfg.NHead, has.NHead}, {"--n-embd", &r.cfg.NEmbd, has.NEmbd},
+		{"--block-size", &r.cfg.BlockSize, has.BlockSize},
 	} {
 		if *f.set == 0 {
 			*f.set = f.has
 		}
 		if *f.set != f.has {
-			return nil, fmt.Errorf("%s is %d, the weights of %s have %d; hint: leave %s out", f.flag, *f.set, src.Path, f.has, f.flag)
+			return fmt.Errorf("%s is %d, the weights of %s have %d; hint: leave %s out", f.flag, *f.set, path, f.has, f.flag)
 		}
 	}
 	if r.cfg.VocabSize == 0 {
-		r.cfg.VocabSize = w.Config.VocabSize
-	}
-	if r.cfg.VocabSize != w.Config.VocabSize {
-		w = w.Pad(r.cfg.VocabSize)
+		r.cfg.VocabSize = has.VocabSize
 	}
 	if r.cfg.Tokenizer == "" {
-		r.cfg.Tokenizer = src.Tokenizer
-		if r.cfg.Tokenizer == "" {
-			r.cfg.Tokenizer = map[bool]string{true: "gpt2", false: "bytes"}[w.Config.VocabSize >= 50257]
+		r.cfg.Tokenizer = tokenizer
+		if tokenizer == "" {
+			r.cfg.Tokenizer = map[bool]string{true: "gpt2", false: "bytes"}[has.VocabSize >= vocabularies["gpt2"]]
 		}
 	}
 	r.cfg = r.cfg.Resolved()
-	return w, r.cfg.Validate()
+	return nil
+}
+
+// published reports whether --init is the name of published weights and of nothing here.
+func (r *run) published() bool {
+	if _, named := gpt2.Named(r.cfg.Init); !named {
+		return false
+	}
+	_, err := os.Stat(r.cfg.Init)
+	return err != nil
+}
+
+// initWeights reads the weights of --init; published ones are in the cache (see data.Fetch).
+func (r *run) initWeights() (*gpt2.Weights, gpt2.Source, error) {
+	path := r.cfg.Init
+	if r.published() {
+		var err error
+		if path, err = data.Cached(path, ""); err != nil {
+			return nil, gpt2.Source{}, err
+		}
+	}
+	return gpt2.Load(path)
 }
 
 // build makes model, programs and optimizer on r.dev, which may be a plan.

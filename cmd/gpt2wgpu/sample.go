@@ -11,7 +11,6 @@ import (
 	"github.com/gpt2wgpu/gpt2wgpu/data"
 	"github.com/gpt2wgpu/gpt2wgpu/gpu"
 	"github.com/gpt2wgpu/gpt2wgpu/model"
-	"github.com/gpt2wgpu/gpt2wgpu/model/gpt2"
 	"github.com/gpt2wgpu/gpt2wgpu/train"
 )
 
@@ -45,7 +44,7 @@ func newSampleFlags(fs *flagSet) *sampleFlags {
 	o := &s.options
 
 	f := fs.section("Model")
-	f.StringVar(&s.model, "model", "", "`weights`: a run's directory, a checkpoint, a Hugging Face directory, gpt2, gpt2-medium, gpt2-large, gpt2-xl, or an llm.c .bin")
+	f.StringVar(&s.model, "model", "", modelUsage)
 	f.StringVar(&s.tokenizer, "tokenizer", "", "`name` of the tokenizer: gpt2, bytes (default: the checkpoint's, else by the size of the vocabulary)")
 
 	f = fs.section("Prompt")
@@ -104,11 +103,11 @@ func (s *sampleFlags) run(ctx context.Context, e *env, _ []string) error {
 	if err != nil {
 		return err
 	}
-	w, source, err := gpt2.Load(s.model)
+	w, source, err := loadModel(ctx, e, s.model)
 	if err != nil {
-		return fmt.Errorf("--model %w", err)
+		return err
 	}
-	tok, err := s.chooseTokenizer(source.Tokenizer, w.Config.VocabSize)
+	tok, err := chooseTokenizer(s.tokenizer, source.Tokenizer, w.Config.VocabSize)
 	if err != nil {
 		return err
 	}
@@ -157,8 +156,8 @@ func (s *sampleFlags) promptText(stdin io.Reader) (string, error) {
 }
 
 // chooseTokenizer returns the tokenizer of --tokenizer, of the checkpoint, or that the vocabulary suggests.
-func (s *sampleFlags) chooseTokenizer(checkpoint string, vocab int) (data.Tokenizer, error) {
-	name := s.tokenizer
+func chooseTokenizer(flag, checkpoint string, vocab int) (data.Tokenizer, error) {
+	name := flag
 	if name == "" {
 		name = checkpoint
 	}

@@ -87,12 +87,12 @@ func TestChooseTokenizer(t *testing.T) {
 		{"", "bytes", 50304, "bytes"},
 		{"gpt2", "bytes", 256, "gpt2"},
 	} {
-		tok, err := sampleFlagsOf(t, "--tokenizer", x.flag).chooseTokenizer(x.checkpoint, x.vocab)
+		tok, err := chooseTokenizer(x.flag, x.checkpoint, x.vocab)
 		if err != nil || tok.Name() != x.want {
 			t.Errorf("%+v: %v, %v", x, tok, err)
 		}
 	}
-	if _, err := sampleFlagsOf(t).chooseTokenizer("words", 256); err == nil || !strings.Contains(err.Error(), "the checkpoint's tokenizer") {
+	if _, err := chooseTokenizer("", "words", 256); err == nil || !strings.Contains(err.Error(), "the checkpoint's tokenizer") {
 		t.Errorf("an unknown tokenizer in the checkpoint: %v", err)
 	}
 }

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -39,6 +40,16 @@ tiny's. With --resume the run's own config.json is the --config. Presets:
 			en := train.Env{Log: e.log, Stdout: e.stdout, Stderr: e.stderr, Version: programVersion(), Terminal: isTerminal(e.stdout)}
 			if t.dryRun {
 				return train.DryRun(c, en)
+			}
+			if ofHub(c.Init) && !c.Resume {
+				if _, err := fetch(ctx, e, c.Init, 0); err != nil {
+					return fmt.Errorf("--init %w", err)
+				}
+			}
+			if c.Hellaswag != "" && c.HellaswagEvery == 0 {
+				e.log.Warn("HellaSwag won't be measured: --hellaswag-every is 0; hint: --hellaswag-every 250")
+			} else if c.Hellaswag, err = hellaswagSpec(ctx, e, c.Hellaswag); err != nil {
+				return err
 			}
 			if c.Out == "" {
 				e.log.Warn("nothing will be saved; hint: --out DIR keeps the weights and the metrics")
@@ -115,7 +126,7 @@ func newTrainFlags(fs *flagSet) *trainFlags {
 	f.IntVar(&c.ValEvery, "val-every", c.ValEvery, "`steps` between validations, 0 is never")
 	f.IntVar(&c.ValSteps, "val-steps", c.ValSteps, "`batches` of B*T tokens in a validation")
 	f.IntVar(&c.HellaswagEvery, "hellaswag-every", c.HellaswagEvery, "`steps` between measurements of HellaSwag, 0 is never")
-	f.StringVar(&c.Hellaswag, "hellaswag", c.Hellaswag, "`file` of HellaSwag; without it, it isn't measured")
+	f.StringVar(&c.Hellaswag, "hellaswag", c.Hellaswag, "`file` of HellaSwag's questions, .jsonl or llm.c's .bin, or fetch; without it, it isn't measured")
 	f.IntVar(&c.SampleEvery, "sample-every", c.SampleEvery, "`steps` between texts written by the model, 0 is never")
 
 	f = fs.section("Device")

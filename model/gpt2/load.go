@@ -27,7 +27,7 @@ func Load(spec string) (*Weights, Source, error) {
 	info, err := os.Stat(spec)
 	if err != nil {
 		if _, ok := Named(spec); ok {
-			return nil, Source{}, fmt.Errorf("%s: weights from the Hugging Face hub are not fetched by this version; hint: give a directory with config.json and model.safetensors", spec)
+			return nil, Source{}, fmt.Errorf("%s: no such directory here; hint: gpt2wgpu data fetch %s brings it from the Hugging Face hub", spec, spec)
 		}
 		return nil, Source{}, fmt.Errorf("%s: no such model file or directory; hint: a Hugging Face GPT-2 directory, a run directory, a checkpoint or an llm.c .bin", spec)
 	}

@@ -1,0 +1,250 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math"
+
+	"github.com/gpt2wgpu/gpt2wgpu/data"
+	"github.com/gpt2wgpu/gpt2wgpu/gpu"
+	"github.com/gpt2wgpu/gpt2wgpu/model"
+	"github.com/gpt2wgpu/gpt2wgpu/model/gpt2"
+	"github.com/gpt2wgpu/gpt2wgpu/train"
+)
+
+var evalCommand = &command{
+	name:  "eval",
+	short: "Measure validation loss, or HellaSwag",
+	long: `
+With --data: the mean loss, in nats a token, over the validation shards of a directory, or over a text. --val-steps N
+takes N batches from the start, as train does on the way; without it, all of it once.
+With --hellaswag: which of four endings continues a text? acc takes the likeliest ending, acc_norm the likeliest by
+the token.
+
+  gpt2wgpu eval --model runs/first --data sample
+  gpt2wgpu eval --model gpt2 --hellaswag fetch --json`,
+	setup: func(fs *flagSet) runFunc {
+		v := newEvalFlags(fs)
+		return v.run
+	},
+}
+
+// evalFlags are the flags of eval.
+type evalFlags struct {
+	model, tokenizer, device string
+	data, hellaswag          string
+	batch, seq, steps        int
+	asJSON                   bool
+}
+
+func newEvalFlags(fs *flagSet) *evalFlags {
+	v := &evalFlags{}
+	f := fs.section("Model")
+	f.StringVar(&v.model, "model", "", modelUsage)
+	f.StringVar(&v.tokenizer, "tokenizer", "", "`name` of the tokenizer: gpt2, bytes (default: the checkpoint's, else by the size of the vocabulary)")
+
+	f = fs.section("Loss")
+	f.StringVar(&v.data, "data", "", "`spec` of the text: sample, shakespeare, tinystories, fineweb-edu, a .txt file, a .npy or .bin token shard, a directory or a quoted glob of shards")
+	f.IntVar(&v.seq, "seq-len", 0, "`tokens` of a sequence (T), at most the model's context (default: that)")
+	f.IntVar(&v.steps, "val-steps", 0, "`batches` of B*T tokens; 0 is the whole text, once")
+
+	f = fs.section("HellaSwag")
+	f.StringVar(&v.hellaswag, "hellaswag", "", "`file` of questions, the dataset's .jsonl or llm.c's .bin; fetch: the validation set, downloaded once")
+
+	f = fs.section("Device")
+	f.IntVar(&v.batch, "batch-size", 4, "`sequences` at once (B), what device memory must hold")
+	f.StringVar(&v.device, "device", "auto", deviceUsage)
+
+	f = fs.section("Output")
+	f.BoolVar(&v.asJSON, "json", false, `print a JSON object: {"loss":..,"perplexity":..,"tokens":..} or {"n":..,"acc":..,"acc_norm":..}`)
+	fs.logFlags(f)
+	return v
+}
+
+// modelUsage is what --model takes everywhere.
+const modelUsage = "`weights`: a run's directory, a checkpoint, a Hugging Face directory, gpt2, gpt2-medium, gpt2-large, gpt2-xl, or an llm.c .bin"
+
+// maxBatchTokens bounds B*T: beyond it the tokens alone overflow a device's buffers.
+const maxBatchTokens = 1 << 28
+
+func (v *evalFlags) validate() error {
+	var errs []error
+	bad := func(format string, args ...any) { errs = append(errs, fmt.Errorf(format, args...)) }
+	if v.model == "" {
+		bad("--model is missing; hint: a run's directory, such as --model runs/first")
+	}
+	switch {
+	case v.data == "" && v.hellaswag == "":
+		bad("--data and --hellaswag are both missing; hint: --data SPEC for the loss, --hellaswag FILE for the score")
+	case v.data != "" && v.hellaswag != "":
+		bad("--data and --hellaswag are both given; hint: one at a time")
+	}
+	if v.batch < 1 || v.batch > maxBatchTokens {
+		bad("--batch-size is %d, want 1 to %d; hint: --batch-size 4", v.batch, maxBatchTokens)
+	}
+	if v.seq < 0 {
+		bad("--seq-len is %d, want 0 or more; hint: 0 is the model's context", v.seq)
+	}
+	if v.steps < 0 {
+		bad("--val-steps is %d, want 0 or more; hint: 0 is the whole text", v.steps)
+	}
+	if v.tokenizer != "" {
+		if _, err := data.NewTokenizer(v.tokenizer); err != nil {
+			bad("--%w", err)
+		}
+	}
+	return errors.Join(errs...)
+}
+
+func (v *evalFlags) run(ctx context.Context, e *env, _ []string) error {
+	if err := v.validate(); err != nil {
+		return &usageError{err}
+	}
+	w, source, err := loadModel(ctx, e, v.model)
+	if err != nil {
+		return err
+	}
+	tok, err := chooseTokenizer(v.tokenizer, source.Tokenizer, w.Config.VocabSize)
+	if err != nil {
+		return err
+	}
+	if v.seq == 0 {
+		v.seq = w.Config.BlockSize
+	}
+	if v.seq > w.Config.BlockSize {
+		return usagef("--seq-len is %d, the model's context has %d; hint: --seq-len %d", v.seq, w.Config.BlockSize, w.Config.BlockSize)
+	}
+	if v.batch > maxBatchTokens/v.seq {
+		return usagef("--batch-size is %d sequences of %d tokens, want at most %d tokens; hint: --batch-size 4", v.batch, v.seq, maxBatchTokens)
+	}
+	// Whatever can be wrong with the text shows before the device is opened.
+	if v.data != "" {
+		corpus, err := data.Open(v.data, tok, w.Config.VocabSize, e.log, data.WithSplit(data.Val))
+		if err != nil {
+			return fmt.Errorf("--data %w", err)
+		}
+		defer corpus.Close()
+		return v.loss(ctx, e, w, corpus)
+	}
+	spec, err := hellaswagSpec(ctx, e, v.hellaswag)
+	if err != nil {
+		return err
+	}
+	questions, err := data.ReadHellaSwag(spec, tok)
+	if err != nil {
+		return fmt.Errorf("--hellaswag %w", err)
+	}
+	return v.score(ctx, e, w, questions)
+}
+
+// open puts the model on the device with memory for batches of n tokens.
+func (v *evalFlags) open(e *env, w *gpt2.Weights, n int) (*gpu.Device, *model.Evaluator, error) {
+	d, err := gpu.Open(v.device)
+	if err != nil {
+		return nil, nil, err
+	}
+	e.log.Info(fmt.Sprintf("using device: %v", d.Info))
+	m, err := model.New(d, w.Config)
+	if err == nil {
+		err = m.Load(w)
+	}
+	var ev *model.Evaluator
+	if err == nil {
+		ev, err = m.NewEvaluator(n)
+	}
+	if err != nil {
+		d.Close()
+		return nil, nil, err
+	}
+	e.log.Info("device memory: " + d.MemoryReport())
+	return d, ev, nil
+}
+
+// loss measures the mean loss: of --val-steps batches in the loader's order, or of every row of T tokens once.
+func (v *evalFlags) loss(ctx context.Context, e *env, w *gpt2.Weights, corpus *data.Corpus) error {
+	b, t := v.batch, v.seq
+	rows := b // a batch of the loader
+	if v.steps == 0 {
+		rows = 1 // so that the end of a shard is left out only where it is shorter than a row
+	}
+	loader, err := data.NewLoader(corpus, rows, t, 0, 1)
+	if err != nil {
+		return fmt.Errorf("--data %w", err)
+	}
+	defer loader.Close()
+	d, ev, err := v.open(e, w, b*t)
+	if err != nil {
+		return err
+	}
+	defer d.Close()
+
+	x, y, losses := make([]uint32, b*t), make([]uint32, b*t), make([]float32, b*t)
+	sum, tokens := 0.0, 0
+	all := v.steps * b * t
+	if v.steps == 0 {
+		all = int(corpus.Len())
+	}
+	m := newMeter(e.log)
+	for step := 0; v.steps == 0 || step < v.steps; step++ {
+		if err := ctx.Err(); err != nil {
+			return fmt.Errorf("%w after %d tokens", train.ErrInterrupted, tokens)
+		}
+		n := 0 // of x and y that are filled
+		for ; n < b*t && (v.steps > 0 || loader.State().Epoch == 0); n += rows * t {
+			if err := loader.Next(x[n:n+rows*t], y[n:n+rows*t]); err != nil {
+				return fmt.Errorf("--data %w", err)
+			}
+		}
+		if n == 0 {
+			break
+		}
+		if err := ev.Losses(n/t, t, x[:n], y[:n], losses[:n]); err != nil {
+			return err
+		}
+		for _, l := range losses[:n] {
+			sum += float64(l)
+		}
+		tokens += n
+		m.counting("evaluating", tokens, max(all, tokens))
+	}
+	loss := sum / float64(tokens)
+	if v.asJSON {
+		return writeJSON(e.stdout, struct {
+			Loss       train.Float `json:"loss"`
+			Perplexity train.Float `json:"perplexity"`
+			Tokens     int         `json:"tokens"`
+		}{train.Float(loss), train.Float(math.Exp(loss)), tokens})
+	}
+	_, err = fmt.Fprintf(e.stdout, "loss %.6f, perplexity %.4f, on %d tokens\n", loss, math.Exp(loss), tokens)
+	return err
+}
+
+// score measures HellaSwag.
+func (v *evalFlags) score(ctx context.Context, e *env, w *gpt2.Weights, questions []data.Example) error {
+	d, ev, err := v.open(e, w, v.batch*w.Config.BlockSize)
+	if err != nil {
+		return err
+	}
+	defer d.Close()
+	h, err := train.NewHellaSwag(ev, questions, w.Config.BlockSize, w.Config.VocabSize)
+	if err != nil {
+		return err
+	}
+	if h.Cut > 0 {
+		e.log.Warn("rows longer than the context lose their oldest tokens", "rows", h.Cut, "context", w.Config.BlockSize)
+	}
+	m := newMeter(e.log)
+	score, err := h.Score(ctx, func(done, all int) { m.counting("hellaswag", done, all) })
+	if errors.Is(err, context.Canceled) {
+		return fmt.Errorf("%w; there is no score of a part", train.ErrInterrupted)
+	}
+	if err != nil {
+		return err
+	}
+	if v.asJSON {
+		return writeJSON(e.stdout, score)
+	}
+	_, err = fmt.Fprintf(e.stdout, "acc %.4f, acc_norm %.4f, on %d questions\n", float64(score.Acc), float64(score.AccNorm), score.N)
+	return err
+}

@@ -1,0 +1,154 @@
+package main
+
+import (
+	"encoding/json"
+	"io"
+	"log/slog"
+	"math"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/adrg/xdg"
+
+	"github.com/gpt2wgpu/gpt2wgpu/gpu/gputest"
+)
+
+const (
+	greedyModel = "../../model/testdata/greedy" // made by torch_gpt2.py --save-hf
+	questions   = "../../train/testdata/hellaswag/questions.jsonl"
+)
+
+func TestEvalUsage(t *testing.T) {
+	wantFlags(t, "eval", "model tokenizer data seq-len val-steps hellaswag batch-size device json")
+	for _, x := range []struct {
+		args  []string
+		words []string
+	}{
+		{[]string{"eval", "--data", "sample"}, []string{"--model is missing"}},
+		{[]string{"eval", "--model", "x"}, []string{"--data and --hellaswag are both missing"}},
+		{[]string{"eval", "--model", "x", "--data", "sample", "--hellaswag", "y"}, []string{"both given"}},
+		{[]string{"eval", "--model", "x", "--data", "sample", "--batch-size", "0"}, []string{"--batch-size is 0"}},
+		{[]string{"eval", "--model", "x", "--data", "sample", "--seq-len", "-1"}, []string{"--seq-len is -1"}},
+		{[]string{"eval", "--model", "x", "--data", "sample", "--val-steps", "-1"}, []string{"--val-steps is -1"}},
+		{[]string{"eval", "--model", "x", "--data", "sample", "--tokenizer", "words"}, []string{"--tokenizer"}},
+		{[]string{"eval", "--model", greedyModel, "--data", "sample", "--seq-len", "25"}, []string{"--seq-len is 25", "--seq-len 24"}},
+		{[]string{"eval", "--model", greedyModel, "--data", "sample", "--batch-size", "100000000"}, []string{"--batch-size is 100000000"}},
+	} {
+		wantFailure(t, exitUsage, x.args, x.words...)
+	}
+	wantFailure(t, exitFailed, []string{"eval", "--model", "no/such", "--data", "sample"}, "--model no/such")
+	wantFailure(t, exitFailed, []string{"eval", "--model", greedyModel, "--data", "no/such.txt"}, "--data", "no/such.txt")
+	wantFailure(t, exitFailed, []string{"eval", "--model", greedyModel, "--hellaswag", "no/such.jsonl"}, "--hellaswag", "no/such.jsonl")
+}
+
+// device is the tests' device as flags.
+func device() []string {
+	if d := os.Getenv("GPT2WGPU_DEVICE"); d != "" {
+		return []string{"--device", d}
+	}
+	return nil
+}
+
+type lossResult struct {
+	Loss, Perplexity float64
+	Tokens           int
+}
+
+func evalLoss(t *testing.T, args ...string) (r lossResult) {
+	t.Helper()
+	code, stdout, stderr := cli(t, append(append([]string{"eval", "--json", "-q"}, args...), device()...)...)
+	if code != 0 || stderr != "" {
+		t.Fatalf("%q: code %d: %s", args, code, stderr)
+	}
+	if err := json.Unmarshal([]byte(stdout), &r); err != nil {
+		t.Fatalf("%q: %v", stdout, err)
+	}
+	return r
+}
+
+// TestEval compares with PyTorch on the same weights:
+//
+//	torch_gpt2.py --load-hf model/testdata/greedy --n-layer 2 --n-head 2 --n-embd 32 --block-size 24 --vocab-size 256 \
+//	    --batch-size 2 --seq-len 24 --text data/sample.txt --val-text data/sample.txt --val-steps 3 --steps 0
+func TestEval(t *testing.T) {
+	gputest.Available(t)
+	const torch = 5.681800365447998
+	r := evalLoss(t, "--model", greedyModel, "--data", "sample", "--batch-size", "2", "--seq-len", "24", "--val-steps", "3")
+	if math.Abs(r.Loss-torch) > 1e-5 || r.Tokens != 3*2*24 || math.Abs(r.Perplexity-math.Exp(r.Loss)) > 1e-9*r.Perplexity {
+		t.Errorf("%+v, PyTorch's loss %v", r, torch)
+	}
+
+	// The whole text once: 100 bytes are 4 rows of 24 and 3 over. Several batches of 3 rows, and one of all, give the same.
+	text, err := os.ReadFile("../../data/sample.txt")
+	if err != nil {
+		t.Fatal(err)
+	}
+	file := writeFile(t, filepath.Join(t.TempDir(), "short.txt"), string(text[:100]))
+	whole := evalLoss(t, "--model", greedyModel, "--data", file, "--batch-size", "4")
+	parts := evalLoss(t, "--model", greedyModel, "--data", file, "--batch-size", "3")
+	if whole.Tokens != 96 || parts.Tokens != 96 || math.Abs(whole.Loss-parts.Loss) > 1e-6 {
+		t.Errorf("a text of 100 bytes: %+v in one batch, %+v in two", whole, parts)
+	}
+
+	args := append([]string{"eval", "--model", greedyModel, "--hellaswag", questions, "-q"}, device()...)
+	if code, stdout, stderr := cli(t, append(args, "--json")...); code != 0 || stdout != `{"n":9,"acc":0.2222222222222222,"acc_norm":0.3333333333333333}`+"\n" {
+		t.Errorf("code %d, %q, %s", code, stdout, stderr)
+	}
+	if code, stdout, _ := cli(t, args...); code != 0 || stdout != "acc 0.2222, acc_norm 0.3333, on 9 questions\n" {
+		t.Errorf("code %d, %q", code, stdout)
+	}
+}
+
+// hub serves the model of greedyModel as openai-community/gpt2, and counts what was asked for.
+func hub(t *testing.T) (asked *int) {
+	t.Helper()
+	const commit = "0123456789012345678901234567890123456789"
+	asked = new(int)
+	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		*asked++
+		switch name := filepath.Base(r.URL.Path); r.URL.Path {
+		case "/api/models/openai-community/gpt2/revision/main":
+			io.WriteString(w, `{"sha":"`+commit+`","siblings":[{"rfilename":"config.json"},{"rfilename":"model.safetensors"},{"rfilename":"README.md"}]}`)
+		case "/openai-community/gpt2/resolve/" + commit + "/" + name:
+			http.ServeFile(w, r, filepath.Join(greedyModel, name))
+		default:
+			http.NotFound(w, r)
+		}
+	}))
+	t.Cleanup(s.Close)
+	t.Setenv("HF_ENDPOINT", s.URL)
+	t.Setenv("HF_HUB_OFFLINE", "")
+	t.Cleanup(xdg.Reload) // after the variable is back: cleanups run last in, first out
+	t.Setenv("XDG_CACHE_HOME", t.TempDir())
+	xdg.Reload()
+	return asked
+}
+
+// TestHub takes weights by name from a local hub: once, then from the cache, then without the hub.
+func TestHub(t *testing.T) {
+	asked := hub(t)
+	e := &env{log: slog.New(slog.DiscardHandler)}
+	w, _, err := loadModel(t.Context(), e, "gpt2")
+	if err != nil || w.Config.NEmbd != 32 || *asked != 3 {
+		t.Fatalf("%v after %d requests", err, *asked)
+	}
+	t.Setenv("HF_HUB_OFFLINE", "1")
+	if _, _, err := loadModel(t.Context(), e, "gpt2"); err != nil || *asked != 3 {
+		t.Errorf("from the cache: %v after %d requests", err, *asked)
+	}
+	if _, _, err := loadModel(t.Context(), e, "gpt2-xl"); err == nil || !strings.Contains(err.Error(), "HF_HUB_OFFLINE") {
+		t.Errorf("offline: %v", err)
+	}
+	t.Setenv("HF_HUB_OFFLINE", "")
+	wantFailure(t, exitFailed, []string{"sample", "--model", "gpt2-large", "-q"}, "--model", "404")
+
+	gputest.Available(t)
+	args := append(strings.Fields("train --init gpt2 --data sample --seq-len 8 --batch-size 1 --steps 1 --sample-every 0 -q"), device()...)
+	if code, _, stderr := cli(t, args...); code != 0 {
+		t.Errorf("train --init gpt2: code %d: %s", code, stderr)
+	}
+}
