@@ -15,3 +15,13 @@ func (d *Device) WithoutTimestamps() (undo func()) {
 	d.timestamps = false
 	return func() { d.timestamps = old }
 }
+
+// DriverBytes adds up what the driver says of every buffer that holds tensors.
+func (d *Device) DriverBytes() (n uint64) {
+	for _, b := range d.buffers {
+		if b != nil {
+			n += b.GetSize()
+		}
+	}
+	return n
+}

@@ -3,6 +3,7 @@ package gpu_test
 import (
 	"fmt"
 	"runtime/debug"
+	"slices"
 	"strings"
 	"testing"
 
@@ -476,6 +477,66 @@ func TestProfile(t *testing.T) {
 		defer d.WithoutTimestamps()()
 		check(t)
 	})
+}
+
+// TestBytesAreReal holds the account to the driver's: plans are made of it.
+func TestBytesAreReal(t *testing.T) {
+	d := gputest.Device(t)
+	check := func(when string) {
+		t.Helper()
+		if d.DriverBytes() != d.TotalBytes() {
+			t.Errorf("%s: buffers of %d bytes, an account of %d", when, d.DriverBytes(), d.TotalBytes())
+		}
+	}
+	check("before")
+	x, err := d.NewTensor(gpu.Moments, "x", gpu.BF16, 3)
+	if err != nil {
+		t.Fatal(err)
+	}
+	a := d.NewArena(gpu.Gradients, "arena")
+	var y, z gpu.Tensor
+	a.Add(&y, "y", gpu.F32, 65)
+	a.Add(&z, "z", gpu.F32, 5, 5)
+	flats, err := a.Allocate()
+	if err != nil {
+		t.Fatal(err)
+	}
+	check("with a tensor and an arena")
+	d.Free(gpu.Moments, x)
+	d.Free(gpu.Gradients, flats...)
+	check("freed")
+}
+
+// TestRecord: a run that is recorded computes what any other does, and tells its times.
+func TestRecord(t *testing.T) {
+	d := gputest.Device(t)
+	x, y := tensor(t, d, "x", gpu.F32, 4), tensor(t, d, "y", gpu.F32, 4)
+	p := d.NewProgram("recorded")
+	scaled(p, y, x, 3)
+	if flops, bytes := p.Cost(); flops != 4 || bytes != 32 {
+		t.Errorf("Cost: %v operations and %v bytes, want 4 and 32", flops, bytes)
+	}
+	upload(t, d, x, 1, 2, 3, 4)
+	run(t, p)
+	var times []gpu.Timing
+	p.Record(&times)
+	upload(t, d, x, 5, 6, 7, 8)
+	for range 2 {
+		if err := p.Run(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if len(times) != 2 || times[0].Label != "scale" || times[1].Duration <= 0 {
+		t.Errorf("two recorded runs of one dispatch: %+v", times)
+	}
+	got := make([]float32, 4)
+	if err := d.Read(y, got); err != nil || !slices.Equal(got, []float32{15, 18, 21, 24}) {
+		t.Errorf("recorded: %v, %v", got, err)
+	}
+	p.Record(nil)
+	if err := p.Run(); err != nil || len(times) != 2 {
+		t.Errorf("after Record(nil): %d timings, %v", len(times), err)
+	}
 }
 
 // TestReadUnderCollection reads while the collector runs all the time: the binding's map callback is a Go value that nothing

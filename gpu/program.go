@@ -48,6 +48,8 @@ type Program struct {
 	slots  []byte
 	built  bool
 	warm   bool // has run once, with its submissions timed
+
+	record *[]Timing // see Record
 }
 
 // NewProgram returns an empty program.
@@ -291,19 +293,14 @@ func (p *Program) Run() error {
 	if !p.built {
 		return fmt.Errorf("%s: Run before Build", p.Name)
 	}
-	d := p.dev
-	if d.rate == 0 {
-		d.rate = 1e11
-		if d.Info.Software() {
-			d.rate = 5e9
-		}
+	if p.record != nil {
+		timings, err := p.Profile()
+		*p.record = append(*p.record, timings...)
+		return err
 	}
+	d := p.dev
 	for at := 0; at < len(p.steps); {
-		end, cost := at, 0.0
-		for end < len(p.steps) && (end == at || cost+p.steps[end].cost() <= d.rate*submitTime.Seconds()) {
-			cost += p.steps[end].cost()
-			end++
-		}
+		end, cost := p.submission(at)
 		start := time.Now()
 		if err := p.submit(p.steps[at:end]); err != nil {
 			return err
@@ -323,6 +320,21 @@ func (p *Program) Run() error {
 	}
 	p.warm = true
 	return nil
+}
+
+// submission returns the end of the steps from at on that should go into one submission, and their cost.
+func (p *Program) submission(at int) (end int, cost float64) {
+	d := p.dev
+	if d.rate == 0 {
+		d.rate = 1e11
+		if d.Info.Software() {
+			d.rate = 5e9
+		}
+	}
+	for end = at; end < len(p.steps) && (end == at || cost+p.steps[end].cost() <= d.rate*submitTime.Seconds()); end++ {
+		cost += p.steps[end].cost()
+	}
+	return end, cost
 }
 
 // submit encodes steps into one command buffer, one pass for each run of dispatches, and submits it.
@@ -406,6 +418,15 @@ func (p *Program) Dispatches() (n int) {
 	return n
 }
 
+// Cost returns the floating point operations and the bytes of one run, as the dispatches say.
+func (p *Program) Cost() (flops, bytes float64) {
+	for _, s := range p.steps {
+		flops += s.dispatch.FLOPs
+		bytes += s.dispatch.Bytes
+	}
+	return flops, bytes
+}
+
 // String lists the program, a line a dispatch: label, workgroups, tensors.
 func (p *Program) String() string {
 	var b strings.Builder
@@ -433,6 +454,9 @@ type Timing struct {
 	FLOPs, Bytes float64
 }
 
+// Record makes every later Run a Profile, whose times are appended to into; nil ends that.
+func (p *Program) Record(into *[]Timing) { p.record = into }
+
 // Profile runs the program once with every step in a pass of its own and returns their times: the device's timestamps, or
 // the wall clock with a wait after each step where the device has none. Passes cost extra, so the sum exceeds Run's time.
 func (p *Program) Profile() ([]Timing, error) {
@@ -459,37 +483,53 @@ func (p *Program) Profile() ([]Timing, error) {
 		}
 		return out, nil
 	}
-	const batch = 64 // steps a query set
-	for at := 0; at < len(p.steps); at += batch {
-		end := min(at+batch, len(p.steps))
-		if err := p.profileBatch(p.steps[at:end], out[at:end]); err != nil {
+	const most = 64               // steps a query set
+	var ticks, wall time.Duration // of the longest submission
+	for at := 0; at < len(p.steps); {
+		end, _ := p.submission(at)
+		end = min(end, at+most)
+		start := time.Now()
+		n, err := p.profileBatch(p.steps[at:end], out[at:end])
+		if err != nil {
 			return nil, err
+		}
+		if took := time.Since(start); took > wall {
+			ticks, wall = n, took
+		}
+		at = end
+	}
+	// A tick is a nanosecond on most drivers and 10, 52 or 83 on others, which the binding doesn't tell: the wall clock does,
+	// where a submission is so long that encoding and waiting, a few milliseconds, are a small part of it.
+	if ratio := float64(wall) / float64(ticks); ticks > 0 && wall > 20*time.Millisecond && ratio > 5 {
+		for i := range out {
+			out[i].Duration = time.Duration(float64(out[i].Duration) * ratio)
 		}
 	}
 	return out, nil
 }
 
-func (p *Program) profileBatch(steps []*step, out []Timing) error {
+// profileBatch submits steps and returns the ticks from the first's start to the last's end; durations are in ticks.
+func (p *Program) profileBatch(steps []*step, out []Timing) (time.Duration, error) {
 	d := p.dev
 	n := uint32(2 * len(steps))
 	set, err := d.dev.CreateQuerySet(&wgpu.QuerySetDescriptor{Label: "profile", Type: wgpu.QueryTypeTimestamp, Count: n})
 	if err != nil {
-		return fmt.Errorf("%s: timestamps: %w", p.Name, err)
+		return 0, fmt.Errorf("%s: timestamps: %w", p.Name, err)
 	}
 	defer set.Release()
 	ticks, err := d.dev.CreateBuffer(&wgpu.BufferDescriptor{Label: "ticks", Size: uint64(n) * 8, Usage: wgpu.BufferUsageQueryResolve | wgpu.BufferUsageCopySrc})
 	if err != nil {
-		return fmt.Errorf("%s: timestamps: %w", p.Name, err)
+		return 0, fmt.Errorf("%s: timestamps: %w", p.Name, err)
 	}
 	defer ticks.Release()
 	enc, err := d.dev.CreateCommandEncoder(nil)
 	if err != nil {
-		return fmt.Errorf("%s: %w", p.Name, err)
+		return 0, fmt.Errorf("%s: %w", p.Name, err)
 	}
 	defer enc.Release()
 	for i, s := range steps {
 		if err := enc.WriteTimestamp(set, uint32(2*i)); err != nil {
-			return fmt.Errorf("%s: timestamps: %w", p.Name, err)
+			return 0, fmt.Errorf("%s: timestamps: %w", p.Name, err)
 		}
 		if s.kernel == nil {
 			err = p.encodeMove(enc, s)
@@ -497,28 +537,28 @@ func (p *Program) profileBatch(steps []*step, out []Timing) error {
 			err = p.encodePass(enc, []*step{s})
 		}
 		if err != nil {
-			return err
+			return 0, err
 		}
 		if err := enc.WriteTimestamp(set, uint32(2*i+1)); err != nil {
-			return fmt.Errorf("%s: timestamps: %w", p.Name, err)
+			return 0, fmt.Errorf("%s: timestamps: %w", p.Name, err)
 		}
 	}
 	if err := enc.ResolveQuerySet(set, 0, n, ticks, 0); err != nil {
-		return fmt.Errorf("%s: timestamps: %w", p.Name, err)
+		return 0, fmt.Errorf("%s: timestamps: %w", p.Name, err)
 	}
 	if err := p.finish(enc); err != nil {
-		return err
+		return 0, err
 	}
 	words := make([]uint32, 2*n)
 	t := Tensor{name: "ticks", buf: &buffer{raw: ticks, size: uint64(n) * 8}, shape: []int{int(2 * n)}, storage: U32}
 	if err := d.ReadU32(t, words); err != nil {
-		return err
+		return 0, err
 	}
 	at := func(i int) uint64 { return uint64(words[2*i]) | uint64(words[2*i+1])<<32 }
 	for i := range steps {
 		if a, b := at(2*i), at(2*i+1); b > a {
-			out[i].Duration = time.Duration(b - a) // one tick is one nanosecond on the drivers of this binding, but AMD's 10
+			out[i].Duration = time.Duration(b - a)
 		}
 	}
-	return nil
+	return time.Duration(at(2*len(steps)-1) - at(0)), nil
 }
