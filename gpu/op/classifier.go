@@ -74,7 +74,9 @@ func (op Classifier) AddTo(p *gpu.Program) {
 		for _, w := range Windows(p.Device(), op.WTE) {
 			MatmulForward{Out: logits, X: x, W: op.WTE.Rows(w.Lo, w.Hi), Col: w.Lo}.AddTo(p)
 		}
-		crossEntropy{logits, op.Losses.Rows(lo, hi), op.Targets.Rows(lo, hi), v, op.Scale, backward}.addTo(p)
+		CrossEntropy{
+			Losses: op.Losses.Rows(lo, hi), Logits: logits, Targets: op.Targets.Rows(lo, hi), V: v, Scale: op.Scale, Backward: backward,
+		}.AddTo(p)
 		if !backward {
 			continue
 		}
@@ -87,29 +89,45 @@ func (op Classifier) AddTo(p *gpu.Program) {
 	}
 }
 
-// crossEntropy is one dispatch of the kernel: losses, and with backward the gradient over logits.
-type crossEntropy struct {
-	logits, losses, targets gpu.Tensor // (N,Vp) (N) (N)
-	v                       int
-	scale                   float32
-	backward                bool
+// CrossEntropy is the softmax and the loss of rows of logits, and with Backward, in their place, their gradient:
+//
+//	Losses = log(sum(exp(Logits))) - Logits[Targets]
+//	Logits = (softmax(Logits) - onehot(Targets)) * Scale, 0 in columns past V
+type CrossEntropy struct {
+	Losses   gpu.Tensor // (N)
+	Logits   gpu.Tensor // (N,Vp), Vp >= V a multiple of 4
+	Targets  gpu.Tensor // (N) u32, below V
+	V        int
+	Scale    float32
+	Backward bool
 }
 
-func (op crossEntropy) addTo(p *gpu.Program) {
-	n, stride := op.logits.Dim(0), op.logits.Dim(1)
-	moved := float64(op.logits.Bytes()) // once where the row stays in cache for the second pass
-	if op.backward {
+// AddTo checks shapes and appends the dispatch.
+func (op CrossEntropy) AddTo(p *gpu.Program) {
+	const name = "cross_entropy"
+	n, stride := op.Logits.Dim(0), op.Logits.Dim(1)
+	p.Want(name, "losses", op.Losses, n)
+	p.Want(name, "logits", op.Logits, n, stride)
+	p.Want(name, "targets", op.Targets, n)
+	if stride%4 != 0 || stride < op.V {
+		p.Fail("%s: logits of %d columns for %d, want a multiple of 4 that holds them", name, stride, op.V)
+	}
+	if p.Err() != nil {
+		return
+	}
+	moved := float64(op.Logits.Bytes()) // once where the row stays in cache for the second pass
+	if op.Backward {
 		moved *= 2
 	}
 	p.Add(gpu.Dispatch{
-		Source: source(p, "cross_entropy", store(op.logits), shaders.Spec{"BACKWARD": op.backward}),
-		Bind:   map[string]gpu.Tensor{"logits": op.logits, "losses": op.losses, "targets": op.targets},
+		Source: source(p, name, store(op.Logits), shaders.Spec{"BACKWARD": op.Backward}),
+		Bind:   map[string]gpu.Tensor{"logits": op.Logits, "losses": op.Losses, "targets": op.Targets},
 		Params: struct {
 			N, V, STRIDE uint32
 			SCALE        float32
-		}{u32(n), u32(op.v), u32(stride), op.scale},
+		}{u32(n), u32(op.V), u32(stride), op.Scale},
 		Groups: p.Groups1D(n),
-		FLOPs:  10 * float64(n) * float64(op.v), // two exp of about 4, and the rest
+		FLOPs:  10 * float64(n) * float64(op.V), // two exp of about 4, and the rest
 		Bytes:  moved,
 	})
 }
