@@ -22,9 +22,10 @@ var imports = map[string]string{
 	"gpu/op":       "gpu shaders",
 	"model/gpt2":   "",
 	"model":        "gpu gpu/op model/gpt2",
+	"gpu/bench":    "gpu gpu/op shaders",
 	"train":        "data gpu model model/gpt2",
 	"cmd/gpt2wgpu": "data gpu gpu/op model model/gpt2 shaders train",
-	"gpu/gputest":  "gpu shaders",
+	"gpu/gputest":  "gpu gpu/bench",
 }
 
 // testOnly may be imported by tests alone.

@@ -1,0 +1,163 @@
+package bench_test
+
+import (
+	"encoding/json"
+	"errors"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/gpt2wgpu/gpt2wgpu/gpu"
+	"github.com/gpt2wgpu/gpt2wgpu/gpu/bench"
+	"github.com/gpt2wgpu/gpt2wgpu/gpu/gputest"
+	"github.com/gpt2wgpu/gpt2wgpu/shaders"
+)
+
+func TestPeak(t *testing.T) {
+	p := gputest.Peak(t)
+	if !(p.FMA > 0.1 && p.FMA < 1e6) || !(p.Copy > 0.01 && p.Copy < 1e5) {
+		t.Errorf("%v: not a device of this world", p)
+	}
+	t.Log(p)
+}
+
+// TestOfPeak: the rate that bounds a kernel is the one that would take longer.
+func TestOfPeak(t *testing.T) {
+	peak := bench.Peak{FMA: 100, Copy: 10}
+	for _, x := range []struct{ flops, bytes, want float64 }{{50e9, 0, 0.5}, {0, 5e9, 0.5}, {50e9, 9e9, 0.9}, {50e9, 1e9, 0.5}} {
+		if got := peak.OfPeak(bench.Result{Time: time.Second, FLOPs: x.flops, Bytes: x.bytes}); got != x.want {
+			t.Errorf("%v operations and %v bytes in a second: %v, want %v", x.flops, x.bytes, got, x.want)
+		}
+	}
+	if got, want := peak.Max(bench.Peak{FMA: 90, Copy: 11}), (bench.Peak{FMA: 100, Copy: 11}); got != want {
+		t.Errorf("Max: %v, want %v", got, want)
+	}
+}
+
+// TestMeasure: what is repeated to be measured is told of once.
+func TestMeasure(t *testing.T) {
+	d := gputest.Device(t)
+	x, err := d.NewTensor(gpu.Scratch, "x", gpu.F32, 4)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer d.Free(gpu.Scratch, x)
+	calls := 0
+	r, err := bench.Measure(d, "clear", func(p *gpu.Program) { calls++; p.Clear(x) })
+	if err != nil || r.Time <= 0 || r.Time > 20*time.Millisecond || r.Bytes != 16 || calls < 2 {
+		t.Errorf("%+v after %d calls, %v; want 16 bytes, repeated", r, calls, err)
+	}
+	if _, err := bench.Measure(d, "broken", func(p *gpu.Program) { p.Fail("as asked") }); err == nil || err.Error() != "broken: as asked" {
+		t.Errorf("got %v", err)
+	}
+}
+
+// TestKernels runs every row at a small shape; each kernel of shaders/ is in one, so that a new one can't be left out.
+func TestKernels(t *testing.T) {
+	d := gputest.Device(t)
+	before := d.TotalBytes()
+	shape := bench.Shape{B: 2, T: 20, C: 64, NH: 4, V: 300, Params: 1000}
+	var seen []bench.Row
+	rows, err := bench.Kernels(d, shape, "", func(r bench.Row) error { seen = append(seen, r); return nil })
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(rows) != len(seen) || d.TotalBytes() != before {
+		t.Errorf("%d rows, %d told; %d bytes before, %d after", len(rows), len(seen), before, d.TotalBytes())
+	}
+	names := map[string]bool{}
+	for _, r := range rows {
+		if r.MS <= 0 || r.FLOPs+r.Bytes <= 0 || r.DType != "f32" || r.Shape == "" || names[r.Name] {
+			t.Errorf("%+v", r)
+		}
+		names[r.Name] = true
+	}
+	none := func(bench.Row) error { return nil }
+	if some, err := bench.Kernels(d, shape, "layernorm", none); err != nil || len(some) != 2 {
+		t.Errorf("kernels with layernorm in their names: %v, %v; want 2", some, err)
+	}
+	if _, err := bench.Kernels(d, shape, "laiernorm", none); err == nil {
+		t.Error("no error for a filter that nothing matches")
+	}
+	enough := errors.New("enough")
+	if some, err := bench.Kernels(d, shape, "", func(bench.Row) error { return enough }); err != enough || len(some) != 1 {
+		t.Errorf("stopped: %v, %v", some, err)
+	}
+}
+
+// TestEveryKernelIsMeasured walks shaders/.
+func TestEveryKernelIsMeasured(t *testing.T) {
+	text := strings.Join(bench.Labels(gpu.Plan(gpu.AdapterInfo{Limits: gpu.DefaultLimits()}), bench.Shape{B: 1, T: 64, C: 64, NH: 4, V: 300, Params: 1024}), "\n") + "\n" +
+		strings.Join(bench.Labels(gpu.Plan(gpu.AdapterInfo{Type: "cpu", Limits: gpu.DefaultLimits()}), bench.Shape{B: 1, T: 64, C: 64, NH: 4, V: 300, Params: 1024}), "\n")
+	for _, name := range shaders.Names() {
+		if strings.HasPrefix(name, "peak_") {
+			continue
+		}
+		if !regexp.MustCompile(`(?m)^` + name + `(/|$)`).MatchString(text) {
+			t.Errorf("shaders/%s.wgsl: no row of Kernels runs it", name)
+		}
+	}
+}
+
+func TestBreakdown(t *testing.T) {
+	ms := time.Millisecond
+	shares := bench.Breakdown([]gpu.Timing{
+		{Label: "clear wte", Duration: 1 * ms, Bytes: 1e6},
+		{Label: "matmul/store_f32/TM=4", Duration: 2 * ms, FLOPs: 2e6, Bytes: 1e3},
+		{Label: "clear wpe", Duration: 2 * ms, Bytes: 2e6},
+		{Label: "matmul/store_f32/TM=8", Duration: 4 * ms, FLOPs: 8e6, Bytes: 2e3},
+	})
+	var b strings.Builder
+	if err := bench.WriteBreakdown(&b, shares, bench.Peak{FMA: 10, Copy: 2}); err != nil {
+		t.Fatal(err)
+	}
+	want := `kernel            count     ms   share  GFLOP/s   GB/s  of peak
+matmul/store_f32      2  6.000   66.7%    1.667  0.001     0.17
+clear                 2  3.000   33.3%    0.000  1.000     0.50
+all                   4  9.000  100.0%    1.111  0.334     0.28
+`
+	if b.String() != want {
+		t.Errorf("got\n%swant\n%s", b.String(), want)
+	}
+	b.Reset()
+	if err := bench.WriteBreakdown(&b, nil, bench.Peak{}); err != nil || b.String() != "the profile is empty\n" {
+		t.Errorf("nothing: %q, %v", b.String(), err)
+	}
+}
+
+func TestReport(t *testing.T) {
+	row := bench.Row{Name: "add", Shape: "N=2 C=4", DType: "f32", MS: 1000, GFLOPs: 5, GBs: 1, Result: bench.Result{Time: time.Second, FLOPs: 5e9, Bytes: 1e9}}
+	r := bench.Report{Device: "Some GPU (vulkan, discrete)", Kernels: []bench.Row{row}, Step: &bench.Step{
+		Preset: "tiny", MS: 500, TokensPerS: 1000, Breakdown: bench.Breakdown([]gpu.Timing{{Label: "add", Duration: time.Second, FLOPs: 5e9, Bytes: 1e9}}),
+		Describe: "B=1 T=500", FLOPsPerToken: 2e6,
+	}}
+	r.SetPeak(bench.Peak{FMA: 10, Copy: 4})
+	var b strings.Builder
+	if err := r.Write(&b, gpu.AdapterInfo{Driver: "driver 1"}); err != nil {
+		t.Fatal(err)
+	}
+	want := `device: Some GPU (vulkan, discrete), driver 1
+peak:   10 GFLOP/s of multiply-adds (float32), 4 GB/s of copies (read and written)
+
+kernel  shape    dtype    ms  GFLOP/s   GB/s  of peak
+add     N=2 C=4  f32    1000    5.000  1.000     0.50
+
+step: tiny, B=1 T=500
+500.0 ms, 1000 tokens/s, MFU 0.200: 2e+06 FLOPs a token, 6 N + 6 L C T, at 10 GFLOP/s
+
+kernel  count    ms   share  GFLOP/s   GB/s  of peak
+add         1  1000  100.0%    5.000  1.000     0.50
+all         1  1000  100.0%    5.000  1.000     0.50
+`
+	if b.String() != want {
+		t.Errorf("got\n%swant\n%s", b.String(), want)
+	}
+	raw, err := json.Marshal(r)
+	wantJSON := `{"device":"Some GPU (vulkan, discrete)","peak":{"fma_gflops":10,"copy_gb_s":4},` +
+		`"kernels":[{"name":"add","shape":"N=2 C=4","dtype":"f32","ms":1000,"gflops":5,"gb_s":1,"of_peak":0.5}],` +
+		`"step":{"preset":"tiny","ms":500,"tokens_per_s":1000,"mfu":0.2,"breakdown":[{"name":"add","ms":1000}]}}`
+	if err != nil || string(raw) != wantJSON {
+		t.Errorf("%v\ngot  %s\nwant %s", err, raw, wantJSON)
+	}
+}

@@ -1,0 +1,25 @@
+package bench
+
+import (
+	"strings"
+
+	"github.com/gpt2wgpu/gpt2wgpu/gpu"
+)
+
+// Labels returns the labels of all dispatches that Kernels would measure on a plan of a device.
+func Labels(d *gpu.Device, s Shape) (labels []string) {
+	b := &bed{dev: d, tensors: map[string]gpu.Tensor{}}
+	for _, k := range kernels(d, s) {
+		p := d.NewProgram(k.name)
+		for _, o := range k.ops(b) {
+			o.AddTo(p)
+		}
+		if p.Err() != nil || b.err != nil {
+			return []string{"broken"}
+		}
+		for _, line := range strings.Split(strings.TrimSpace(p.String()), "\n") {
+			labels = append(labels, strings.Fields(line)[1])
+		}
+	}
+	return labels
+}

@@ -1,0 +1,279 @@
+package bench
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/gpt2wgpu/gpt2wgpu/gpu"
+	"github.com/gpt2wgpu/gpt2wgpu/gpu/op"
+)
+
+// Shape is the model and the batch whose kernels are measured. Heads have C/NH channels.
+type Shape struct {
+	B, T     int // sequences of a micro-step, tokens of each
+	C, NH, V int // channels, heads, vocabulary
+	Params   int // values of the optimizer's step
+}
+
+// Row is one kernel at one shape.
+type Row struct {
+	Name   string  `json:"name"` // the op, and which use of it if there are several
+	Shape  string  `json:"shape"`
+	DType  string  `json:"dtype"`
+	MS     float64 `json:"ms"`
+	GFLOPs float64 `json:"gflops"`
+	GBs    float64 `json:"gb_s"`
+	OfPeak float64 `json:"of_peak"` // of the rate that bounds it, see Peak.OfPeak; set by Report.SetPeak
+
+	Result `json:"-"`
+}
+
+// An adder is an op with its tensors.
+type adder interface{ AddTo(p *gpu.Program) }
+
+// kernel is a row to measure: ops makes the op's tensors and returns what is timed.
+type kernel struct {
+	name, shape string
+	ops         func(b *bed) []adder
+}
+
+// Kernels measures every op at the shape s, those of a training step first and in its order: the ones whose names contain filter. Each row is
+// passed to each as soon as it is known; an error of each ends it. Tensors are freed at the end.
+func Kernels(d *gpu.Device, s Shape, filter string, each func(Row) error) ([]Row, error) {
+	b := &bed{dev: d, tensors: map[string]gpu.Tensor{}}
+	defer b.free()
+	rows := []Row{}
+	for _, k := range kernels(d, s) {
+		if !strings.Contains(k.name, filter) {
+			continue
+		}
+		ops := k.ops(b)
+		if b.err != nil {
+			return rows, fmt.Errorf("%s: %w", k.name, b.err)
+		}
+		r, err := Measure(d, k.name, func(p *gpu.Program) {
+			for _, o := range ops {
+				o.AddTo(p)
+			}
+		})
+		if err != nil {
+			return rows, err
+		}
+		row := Row{Name: k.name, Shape: k.shape, DType: "f32", MS: r.Time.Seconds() * 1e3, GFLOPs: r.GFLOPs(), GBs: r.GBs(), Result: r}
+		rows = append(rows, row)
+		if err := each(row); err != nil {
+			return rows, err
+		}
+	}
+	if len(rows) == 0 {
+		return rows, fmt.Errorf("no kernel's name contains %q; hint: matmul, attention, layernorm, …", filter)
+	}
+	return rows, nil
+}
+
+// kernels lists every op.
+func kernels(d *gpu.Device, s Shape) []kernel {
+	n, c, hs := s.B*s.T, s.C, s.C/max(s.NH, 1)
+	var list []kernel
+	add := func(name, shape string, ops func(b *bed) []adder) { list = append(list, kernel{name, shape, ops}) }
+	rows := fmt.Sprintf("N=%d C=%d", n, c)
+	heads := fmt.Sprintf("B=%d T=%d NH=%d HS=%d", s.B, s.T, s.NH, hs)
+	flat := min(s.Params, int(d.Limits.MaxBufferSize/4)) / 4 * 4
+
+	add("embedding_forward", fmt.Sprintf("%s V=%d", rows, s.V), func(b *bed) []adder {
+		return []adder{op.EmbeddingForward{Out: b.f32("res", n, c), WTE: b.f32("wte", s.V, c), WPE: b.f32("wpe", s.T, c), Tokens: b.ids("tokens", s.V, n), T: s.T}}
+	})
+	add("layernorm_forward", rows, func(b *bed) []adder {
+		return []adder{op.LayerNormForward{Out: b.f32("x", n, c), Mean: b.f32("mean", n), Rstd: b.f32("rstd", n), X: b.f32("res", n, c), W: b.f32("w", c), B: b.f32("b", c)}}
+	})
+
+	// The four linear layers of a block. Activations of one width share a tensor; inputs and outputs are apart.
+	layers := []struct {
+		name    string
+		in, out int
+	}{{"qkv", c, 3 * c}, {"attproj", c, c}, {"fc", c, 4 * c}, {"fcproj", 4 * c, c}}
+	in := func(b *bed, width int) gpu.Tensor { return b.f32(fmt.Sprint("in", width), n, width) }
+	out := func(b *bed, width int) gpu.Tensor { return b.f32(fmt.Sprint("out", width), n, width) }
+	weight := func(b *bed, in, out int) gpu.Tensor { return b.f32(fmt.Sprintf("w%dx%d", out, in), out, in) }
+	linear := func(in, out int) string { return fmt.Sprintf("N=%d K=%d OC=%d", n, in, out) }
+	forward := func(i int) {
+		l := layers[i]
+		add("matmul_forward/"+l.name, linear(l.in, l.out), func(b *bed) []adder {
+			m := op.MatmulForward{Out: out(b, l.out), X: in(b, l.in), W: weight(b, l.in, l.out), Bias: b.f32(fmt.Sprint("bias", l.out), l.out)}
+			switch l.name {
+			case "attproj", "fcproj":
+				m.Residual = b.f32("res", n, c)
+			case "fc":
+				m.Pre = b.f32("pre", n, l.out)
+			}
+			return []adder{m}
+		})
+	}
+	forward(0)
+	add("attention_forward", heads, func(b *bed) []adder {
+		return []adder{op.AttentionForward{Out: out(b, c), LSE: b.f32("lse", s.B, s.NH, s.T), QKV: in(b, 3*c), NH: s.NH}}
+	})
+	forward(1)
+	forward(2)
+	forward(3)
+
+	// The last layer in the rows of one chunk and in windows of the vocabulary, as op.Classifier takes it.
+	r, vp := op.LogitsShape(d, n, s.V)
+	head := fmt.Sprintf("N=%d K=%d OC=%d", r, c, s.V)
+	add("matmul_forward/classifier", head, func(b *bed) (ops []adder) {
+		wte := b.f32("wte", s.V, c)
+		for _, w := range op.Windows(d, wte) {
+			ops = append(ops, op.MatmulForward{Out: b.f32("logits", r, vp), X: in(b, c).Rows(0, r), W: wte.Rows(w.Lo, w.Hi), Col: w.Lo})
+		}
+		return ops
+	})
+	add("cross_entropy", fmt.Sprintf("N=%d V=%d", r, s.V), func(b *bed) []adder {
+		return []adder{op.CrossEntropy{Losses: b.f32("losses", n).Rows(0, r), Logits: b.f32("logits", r, vp), Targets: b.ids("targets", s.V, n).Rows(0, r), V: s.V, Scale: 1 / float32(n), Backward: true}}
+	})
+	add("mean_loss", fmt.Sprintf("N=%d", n), func(b *bed) []adder {
+		return []adder{op.MeanLoss{Out: b.f32("loss", 1), Losses: b.f32("losses", n), Scale: 1 / float32(n)}}
+	})
+	add("matmul_backward_dx/classifier", head, func(b *bed) (ops []adder) {
+		wte := b.f32("wte", s.V, c)
+		for _, w := range op.Windows(d, wte) {
+			ops = append(ops, op.MatmulBackwardDX{DX: out(b, c).Rows(0, r), DOut: b.f32("logits", r, vp), W: wte.Rows(w.Lo, w.Hi), Col: w.Lo, Add: w.Lo > 0})
+		}
+		return ops
+	})
+	add("matmul_backward_dw/classifier", head, func(b *bed) (ops []adder) {
+		dwte := b.f32("dwte", s.V, c)
+		for _, w := range op.Windows(d, dwte) {
+			ops = append(ops, op.MatmulBackwardDW{DW: dwte.Rows(w.Lo, w.Hi), DOut: b.f32("logits", r, vp), X: in(b, c).Rows(0, r), Col: w.Lo})
+		}
+		return ops
+	})
+
+	add("layernorm_backward", rows, func(b *bed) []adder {
+		return []adder{op.LayerNormBackward{
+			DX: b.f32("res", n, c), DW: b.f32("dw", c), DB: b.f32("db", c), DOut: b.f32("x", n, c), X: in(b, c), W: b.f32("w", c),
+			Mean: b.f32("mean", n), Rstd: b.f32("rstd", n), Partial: b.f32("partial", 2*op.PartialLen(n, c)),
+		}}
+	})
+	backward := func(i int) {
+		l := layers[i]
+		add("matmul_backward_dw/"+l.name, linear(l.in, l.out), func(b *bed) []adder {
+			return []adder{op.MatmulBackwardDW{DW: b.f32(fmt.Sprintf("dw%dx%d", l.out, l.in), l.out, l.in), DOut: out(b, l.out), X: in(b, l.in)}}
+		})
+		add("bias_backward/"+l.name, fmt.Sprintf("N=%d OC=%d", n, l.out), func(b *bed) []adder {
+			return []adder{op.BiasBackward{DB: b.f32(fmt.Sprint("dbias", l.out), l.out), DOut: out(b, l.out), Partial: b.f32(fmt.Sprint("partial", l.out), op.PartialLen(n, l.out))}}
+		})
+		add("matmul_backward_dx/"+l.name, linear(l.in, l.out), func(b *bed) []adder {
+			m := op.MatmulBackwardDX{DX: in(b, l.in), DOut: out(b, l.out), W: weight(b, l.in, l.out)}
+			if l.name == "fcproj" {
+				m.Pre = b.f32("pre", n, l.in)
+			}
+			return []adder{m}
+		})
+	}
+	backward(3)
+	backward(2)
+	backward(1)
+	add("attention_backward", heads, func(b *bed) []adder {
+		lse := b.f32("lse", s.B, s.NH, s.T)
+		return []adder{op.AttentionBackward{DQKV: out(b, 3*c), DOut: in(b, c), QKV: in(b, 3*c), Out: out(b, c), LSE: lse, D: b.f32("d", s.B, s.NH, s.T), NH: s.NH}}
+	})
+	backward(0)
+	add("embedding_backward", fmt.Sprintf("%s V=%d", rows, s.V), func(b *bed) []adder {
+		order, starts := b.buckets("tokens", s.V, n)
+		return []adder{op.EmbeddingBackward{
+			DWTE: b.f32("dwte", s.V, c), DWPE: b.f32("dwpe", s.T, c), DOut: in(b, c), Order: order, Starts: starts, Tokens: b.ids("tokens", s.V, n), T: s.T,
+		}}
+	})
+
+	add("gradient_norm", fmt.Sprintf("n=%d", flat), func(b *bed) []adder {
+		g := []gpu.Tensor{b.zeros("grads", flat)}
+		return []adder{op.GradientNorm{Out: b.zeros("norm", 4), Grads: g, Partials: b.zeros("norm partials", op.GradientNormPartials(d, g)), MaxNorm: 1}}
+	})
+	add("adamw", fmt.Sprintf("n=%d", flat), func(b *bed) []adder {
+		return []adder{op.AdamW{
+			P: b.zeros("params", flat), G: b.zeros("grads", flat), M: b.zeros("m", flat), V: b.zeros("v", flat),
+			Scalars: b.f32("scalars", 8), Norm: b.zeros("norm", 4), Decay: true,
+		}}
+	})
+
+	add("matmul_forward/one_row", fmt.Sprintf("N=1 K=%d OC=%d", c, 4*c), func(b *bed) []adder { // sampling, a token at a time
+		return []adder{op.MatmulForward{Out: out(b, 4*c).Rows(0, 1), X: in(b, c).Rows(0, 1), W: weight(b, c, 4*c)}}
+	})
+	add("fill", rows, func(b *bed) []adder { return []adder{op.Fill{Out: out(b, c), Value: 1}} })
+	add("scale", rows, func(b *bed) []adder { return []adder{op.Scale{Out: out(b, c), X: in(b, c), S: 0.5}} })
+	add("add", rows, func(b *bed) []adder { return []adder{op.Add{Out: out(b, c), A: in(b, c), B: b.f32("x", n, c)}} })
+	add("gather_rows", rows, func(b *bed) []adder {
+		return []adder{op.GatherRows{Out: out(b, c), X: in(b, c), Rows: b.ids("rows", n, n)}}
+	})
+	return list
+}
+
+// bed holds the tensors of the kernels measured so far, by name, and the first error of making one.
+type bed struct {
+	dev     *gpu.Device
+	tensors map[string]gpu.Tensor
+	err     error
+}
+
+func (b *bed) free() {
+	b.dev.Wait()
+	for _, t := range b.tensors {
+		b.dev.Free(gpu.Scratch, t)
+	}
+}
+
+// make returns the tensor of that name, made and filled at its first use.
+func (b *bed) make(name string, storage gpu.Storage, fill func(t gpu.Tensor) error, shape ...int) gpu.Tensor {
+	t, ok := b.tensors[name]
+	if ok || b.err != nil {
+		return t
+	}
+	if t, b.err = b.dev.NewTensor(gpu.Scratch, name, storage, shape...); b.err != nil {
+		return t
+	}
+	b.tensors[name] = t
+	if fill != nil {
+		b.err = fill(t)
+	}
+	return t
+}
+
+// zeros is float32 zeros, as the device makes them.
+func (b *bed) zeros(name string, shape ...int) gpu.Tensor {
+	return b.make(name, gpu.F32, nil, shape...)
+}
+
+// f32 is float32 noise in (-0.1,0.1): some GPUs save power, and so gain speed, where all bits are alike.
+func (b *bed) f32(name string, shape ...int) gpu.Tensor {
+	return b.make(name, gpu.F32, func(t gpu.Tensor) error {
+		values := make([]float32, t.Len())
+		state := uint32(1337)
+		for i := range values {
+			state = state*1664525 + 1013904223 // Knuth's, good enough for noise
+			values[i] = 0.2 * (float32(state>>8)/(1<<24) - 0.5)
+		}
+		return b.dev.Upload(t, values)
+	}, shape...)
+}
+
+// ids is u32 numbers below limit, nearly all distinct where limit is large.
+func (b *bed) ids(name string, limit, n int) gpu.Tensor {
+	return b.make(name, gpu.U32, func(t gpu.Tensor) error { return b.dev.UploadU32(t, tokens(limit, n)) }, n)
+}
+
+func tokens(limit, n int) []uint32 {
+	ids := make([]uint32, n)
+	for i := range ids {
+		ids[i] = uint32(uint64(i) * 2654435761 % uint64(limit))
+	}
+	return ids
+}
+
+// buckets is what op.SortTokens makes of the ids of the same limit and n.
+func (b *bed) buckets(name string, limit, n int) (order, starts gpu.Tensor) {
+	o, s := make([]uint32, n), make([]uint32, n+1)
+	op.SortTokens(tokens(limit, n), o, s)
+	order = b.make(name+" order", gpu.U32, func(t gpu.Tensor) error { return b.dev.UploadU32(t, o) }, n)
+	starts = b.make(name+" starts", gpu.U32, func(t gpu.Tensor) error { return b.dev.UploadU32(t, s) }, n+1)
+	return order, starts
+}

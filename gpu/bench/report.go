@@ -1,0 +1,66 @@
+package bench
+
+import (
+	"fmt"
+	"io"
+
+	"github.com/gpt2wgpu/gpt2wgpu/gpu"
+)
+
+// Report is all that `gpt2wgpu bench` measures.
+type Report struct {
+	Device  string `json:"device"`
+	Peak    Peak   `json:"peak"`
+	Kernels []Row  `json:"kernels"`
+	Step    *Step  `json:"step"` // nil: not measured
+}
+
+// Step is one optimizer step.
+type Step struct {
+	Preset     string  `json:"preset"`
+	MS         float64 `json:"ms"`
+	TokensPerS float64 `json:"tokens_per_s"`
+	MFU        float64 `json:"mfu"` // the model's operations in that time, of the rate of multiply-adds
+	Breakdown  []Share `json:"breakdown"`
+
+	Describe      string  `json:"-"` // batch, and what is left out
+	FLOPsPerToken float64 `json:"-"`
+}
+
+// SetPeak sets the peak rates and the fractions that depend on them.
+func (r *Report) SetPeak(peak Peak) {
+	r.Peak = peak
+	for i := range r.Kernels {
+		r.Kernels[i].OfPeak = peak.OfPeak(r.Kernels[i].Result)
+	}
+	if s := r.Step; s != nil {
+		s.MFU = s.FLOPsPerToken * s.TokensPerS / (1e9 * peak.FMA)
+	}
+}
+
+// Write prints the report as tables.
+func (r Report) Write(w io.Writer, info gpu.AdapterInfo) error {
+	fmt.Fprintf(w, "device: %v, %s\n", r.Device, info.Driver)
+	if _, err := fmt.Fprintf(w, "peak:   %v\n", r.Peak); err != nil {
+		return err
+	}
+	if len(r.Kernels) > 0 {
+		fmt.Fprintln(w)
+		t := newTable(w, "kernel", "shape", "dtype", "ms", "GFLOP/s", "GB/s", "of peak")
+		t.text = 3
+		for _, k := range r.Kernels {
+			t.row(k.Name, k.Shape, k.DType, number(k.MS), number(k.GFLOPs), number(k.GBs), fmt.Sprintf("%.2f", k.OfPeak))
+		}
+		if err := t.flush(); err != nil {
+			return err
+		}
+	}
+	s := r.Step
+	if s == nil {
+		return nil
+	}
+	fmt.Fprintf(w, "\nstep: %s, %s\n", s.Preset, s.Describe)
+	fmt.Fprintf(w, "%s ms, %s tokens/s, MFU %.3f: %.4g FLOPs a token, 6 N + 6 L C T, at %.4g GFLOP/s\n\n",
+		number(s.MS), number(s.TokensPerS), s.MFU, s.FLOPsPerToken, r.Peak.FMA)
+	return WriteBreakdown(w, s.Breakdown, r.Peak)
+}
