@@ -23,7 +23,7 @@ var imports = map[string]string{
 	"model/gpt2":   "",
 	"model":        "gpu gpu/op model/gpt2",
 	"gpu/bench":    "gpu gpu/op shaders",
-	"train":        "data gpu model model/gpt2",
+	"train":        "data gpu gpu/bench model model/gpt2",
 	"cmd/gpt2wgpu": "data gpu gpu/op model model/gpt2 shaders train",
 	"gpu/gputest":  "gpu gpu/bench",
 }

@@ -66,6 +66,7 @@ type Config struct {
 	// How this one invocation goes: not part of what a run is, so not in config.json.
 	Resume    bool `json:"-"` // continue the run in Out
 	StopAfter int  `json:"-"` // end after this many steps, as an interrupt would; 0: go on to Steps
+	Profile   bool `json:"-"` // time every dispatch of one step, and tell at the end
 	Ranks     int  `json:"-"` // processes that share the batch; 0 is 1
 }
 

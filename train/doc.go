@@ -8,5 +8,5 @@
 // run that was stopped and resumed gives those of one that was not.
 //
 // Errors are one line with a hint; nothing that a checkpoint needs is lost by one. ErrInterrupted ends a run that was asked
-// to stop, after its checkpoint is written. Imports data, gpu, model; imported by cmd.
+// to stop, after its checkpoint is written. Imports data, gpu, gpu/bench, model; imported by cmd.
 package train

@@ -55,6 +55,8 @@ type run struct {
 	tokens  int64
 	skipped int
 	saved   int // step of the newest checkpoint, -1 none
+
+	timings []gpu.Timing // of the step that --profile looks at
 }
 
 // Run trains as cfg says. It returns ErrInterrupted, wrapped, when ctx ended or --stop-after was reached before the last
@@ -65,7 +67,14 @@ func Run(ctx context.Context, cfg Config, env Env) error {
 	if err := r.open(); err != nil {
 		return err
 	}
-	return r.loop(ctx)
+	err := r.loop(ctx)
+	if err != nil && !errors.Is(err, ErrInterrupted) {
+		return err
+	}
+	if failed := r.printProfile(); failed != nil {
+		return failed
+	}
+	return err
 }
 
 // open prepares everything: after it nothing is allocated, and nothing compiled but for the first use of kernels.
@@ -376,7 +385,11 @@ func (r *run) loop(ctx context.Context) error {
 				return err
 			}
 		}
-		if err := r.trainStep(progress); err != nil {
+		step := r.trainStep
+		if r.profiled(first) {
+			step = r.profileStep
+		}
+		if err := step(progress); err != nil {
 			return err
 		}
 		if r.cfg.SaveEvery > 0 && r.step%r.cfg.SaveEvery == 0 && r.skipped == 0 { // not what may end in an error

@@ -136,6 +136,7 @@ func newTrainFlags(fs *flagSet) *trainFlags {
 	f.StringVar(&t.preset, "preset", "", "start from the settings of this `name`: "+strings.Join(presetNames(), ", "))
 	f.StringVar(&t.config, "config", "", "start from the settings in this JSON `file`, such as a run's config.json")
 	f.BoolVar(&t.dryRun, "dry-run", false, "print the plan (shapes, parameters, bytes of device memory by role, steps) and allocate nothing")
+	f.BoolVar(&c.Profile, "profile", false, "time every kernel of one step, the fourth, and print the breakdown at the end on standard error")
 	fs.logFlags(f)
 	return t
 }
