@@ -1,0 +1,150 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"strings"
+	"time"
+
+	"github.com/gpt2wgpu/gpt2wgpu/gpu"
+	"github.com/gpt2wgpu/gpt2wgpu/gpu/bench"
+	"github.com/gpt2wgpu/gpt2wgpu/model/gpt2"
+	"github.com/gpt2wgpu/gpt2wgpu/train"
+)
+
+var benchCommand = &command{
+	name:  "bench",
+	short: "Measure kernels and the training step on this GPU",
+	long: `
+Measures the device's rates of multiply-adds and of copies, then every kernel at the shapes of a preset's model, as a
+fraction of the rate that bounds it, then a training step and where its time goes. Times are the shortest of several
+runs. MFU is the model's own operations, 6 N + 6 L C T a token, over what multiply-adds alone would have done in the
+same time. Small tensors stay in caches and can pass the rate of copies.
+
+  gpt2wgpu bench
+  gpt2wgpu bench --kernel matmul --batch-size 4
+  gpt2wgpu bench --kernels=false --preset gpt2-124m --batch-size 8 --json`,
+	setup: func(fs *flagSet) runFunc {
+		b := &benchFlags{fs: fs}
+		f := fs.section("What")
+		f.StringVar(&b.preset, "preset", "gpt2-124m", "measure this preset's model: `name` of "+strings.Join(presetNames(), ", "))
+		f.IntVar(&b.batch, "batch-size", 0, "`sequences` of a micro-step (default: as many as make 1024 tokens)")
+		f.IntVar(&b.seqLen, "seq-len", 0, "`tokens` of a sequence (default: the model's context, at most 1024; for the step of a large model on a software device, 64)")
+		f.BoolVar(&b.kernels, "kernels", true, "measure kernels")
+		f.StringVar(&b.kernel, "kernel", "", "measure only kernels with this `text` in their names, and no step unless --step asks for it")
+		f.BoolVar(&b.step, "step", true, "measure the training step")
+		f = fs.section("Device")
+		f.StringVar(&b.device, "device", "auto", deviceUsage)
+		f = fs.section("Output")
+		asJSON := f.Bool("json", false, "print one JSON object")
+		fs.logFlags(f)
+		return func(ctx context.Context, e *env, _ []string) error {
+			shape, step, err := b.settle()
+			if err != nil {
+				return &usageError{err}
+			}
+			d, err := gpu.Open(b.device)
+			if err != nil {
+				return err
+			}
+			defer d.Close()
+			e.log.Info(fmt.Sprintf("using device: %v", d.Info))
+			r, err := b.measure(ctx, d, e.log, shape, step)
+			if err != nil {
+				return err
+			}
+			if *asJSON {
+				return writeJSON(e.stdout, r)
+			}
+			return r.Write(e.stdout, d.Info)
+		}
+	},
+}
+
+type benchFlags struct {
+	fs             *flagSet
+	preset         string
+	batch, seqLen  int
+	kernels, step  bool
+	kernel, device string
+}
+
+// benchTokens is what a micro-step has by default: enough to fill a device, and little enough for the memory of any.
+const benchTokens = 1024
+
+// Software devices take 40 s for a step of GPT-2 124M with 1024 tokens, 1e12 operations, and AdamW on all its parameters needs 2 GB.
+const (
+	softwareFLOPs  = 1e11
+	softwareTokens = 64
+	softwareParams = 16 << 20
+)
+
+// settle returns the shape of the kernels and the settings of the step. The flags must be parsed.
+func (b *benchFlags) settle() (bench.Shape, train.Config, error) {
+	p, err := train.FindPreset(b.preset)
+	if err != nil {
+		return bench.Shape{}, train.Config{}, err
+	}
+	if b.kernel != "" && !b.fs.Changed("step") {
+		b.step = false
+	}
+	c := p.Config
+	c.DType, c.TotalBatchSize = "f32", 0
+	c.SeqLen, c.BatchSize = b.seqLen, b.batch
+	if c.SeqLen == 0 {
+		c.SeqLen = min(c.BlockSize, benchTokens)
+	}
+	if c.BatchSize == 0 {
+		c.BatchSize = max(1, benchTokens/max(1, c.SeqLen))
+	}
+	s := bench.Shape{B: c.BatchSize, T: c.SeqLen, C: c.NEmbd, NH: c.NHead, V: c.VocabSize, Params: gpt2.ParamCount(c.Model())}
+	return s, c, c.Validate()
+}
+
+func (b *benchFlags) measure(ctx context.Context, d *gpu.Device, log *slog.Logger, shape bench.Shape, step train.Config) (r bench.Report, err error) {
+	r = bench.Report{Device: d.Info.String(), Kernels: []bench.Row{}}
+	peak, err := bench.MeasurePeak(d)
+	if err != nil {
+		return r, err
+	}
+	log.Info("peak: " + peak.String())
+	software := d.Info.Software()
+	if b.kernels {
+		if software {
+			shape.Params = min(shape.Params, softwareParams)
+		}
+		var told time.Time
+		r.Kernels, err = bench.Kernels(d, shape, b.kernel, func(row bench.Row) error {
+			if time.Since(told) > time.Second {
+				told = time.Now()
+				log.Info(fmt.Sprintf("%s, %s: %.4g ms", row.Name, row.Shape, row.MS))
+			}
+			return ctx.Err()
+		})
+		if err != nil {
+			return r, err
+		}
+	}
+	if b.step {
+		why := ""
+		if software && b.seqLen == 0 && b.batch == 0 && float64(step.MicroTokens())*step.Model().FLOPsPerToken(step.SeqLen) > softwareFLOPs {
+			why = fmt.Sprintf(" (a software device; --seq-len %d measures the whole context)", step.SeqLen)
+			step.SeqLen, step.BatchSize = softwareTokens, 1
+		}
+		log.Info(fmt.Sprintf("a training step of %s, B=%d T=%d", b.preset, step.BatchSize, step.SeqLen))
+		m, err := train.MeasureStep(d, step, log)
+		if err != nil {
+			return r, err
+		}
+		seconds := m.Time.Seconds()
+		r.Step = &bench.Step{
+			Preset: b.preset, MS: seconds * 1e3, TokensPerS: float64(m.Tokens) / seconds, FLOPsPerToken: m.FLOPs / float64(m.Tokens),
+			Breakdown: bench.Breakdown(m.Timings),
+			Describe:  fmt.Sprintf("B=%d T=%d%s, one micro-step and the update, float32", step.BatchSize, step.SeqLen, why),
+		}
+	}
+	again, err := bench.MeasurePeak(d) // other work may have slowed the first
+	r.SetPeak(peak.Max(again))
+	return r, err
+}
