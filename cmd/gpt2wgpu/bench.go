@@ -31,6 +31,7 @@ same time. Small tensors stay in caches and can pass the rate of copies.
 		f.StringVar(&b.preset, "preset", "gpt2-124m", "measure this preset's model: `name` of "+strings.Join(presetNames(), ", "))
 		f.IntVar(&b.batch, "batch-size", 0, "`sequences` of a micro-step (default: as many as make 1024 tokens)")
 		f.IntVar(&b.seqLen, "seq-len", 0, "`tokens` of a sequence (default: the model's context, at most 1024; for the step of a large model on a software device, 64)")
+		f.StringVar(&b.dtype, "dtype", "f32", "storage `type` of activations and matrices: f32, bf16")
 		f.BoolVar(&b.kernels, "kernels", true, "measure kernels")
 		f.StringVar(&b.kernel, "kernel", "", "measure only kernels with this `text` in their names, and no step unless --step asks for it")
 		f.BoolVar(&b.step, "step", true, "measure the training step")
@@ -64,7 +65,7 @@ same time. Small tensors stay in caches and can pass the rate of copies.
 
 type benchFlags struct {
 	fs             *flagSet
-	preset         string
+	preset, dtype  string
 	batch, seqLen  int
 	kernels, step  bool
 	kernel, device string
@@ -90,7 +91,7 @@ func (b *benchFlags) settle() (bench.Shape, train.Config, error) {
 		b.step = false
 	}
 	c := p.Config
-	c.DType, c.TotalBatchSize = "f32", 0
+	c.DType, c.TotalBatchSize = b.dtype, 0
 	c.SeqLen, c.BatchSize = b.seqLen, b.batch
 	if c.SeqLen == 0 {
 		c.SeqLen = min(c.BlockSize, benchTokens)
@@ -99,6 +100,12 @@ func (b *benchFlags) settle() (bench.Shape, train.Config, error) {
 		c.BatchSize = max(1, benchTokens/max(1, c.SeqLen))
 	}
 	s := bench.Shape{B: c.BatchSize, T: c.SeqLen, C: c.NEmbd, NH: c.NHead, V: c.VocabSize, Params: gpt2.ParamCount(c.Model())}
+	if b.dtype == "bf16" {
+		s.Data = gpu.BF16
+		if !b.step {
+			c.DType = "f32" // kernels have it, whatever a whole step has
+		}
+	}
 	return s, c, c.Validate()
 }
 
@@ -141,7 +148,7 @@ func (b *benchFlags) measure(ctx context.Context, d *gpu.Device, log *slog.Logge
 		r.Step = &bench.Step{
 			Preset: b.preset, MS: seconds * 1e3, TokensPerS: float64(m.Tokens) / seconds, FLOPsPerToken: m.FLOPs / float64(m.Tokens),
 			Breakdown: bench.Breakdown(m.Timings),
-			Describe:  fmt.Sprintf("B=%d T=%d%s, one micro-step and the update, float32", step.BatchSize, step.SeqLen, why),
+			Describe:  fmt.Sprintf("B=%d T=%d%s, one micro-step and the update, %s", step.BatchSize, step.SeqLen, why, step.DType),
 		}
 	}
 	again, err := bench.MeasurePeak(d) // other work may have slowed the first

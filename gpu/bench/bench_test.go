@@ -53,11 +53,16 @@ func TestMeasure(t *testing.T) {
 	}
 }
 
-// TestKernels runs every row at a small shape; each kernel of shaders/ is in one, so that a new one can't be left out.
+// TestKernels runs every row at a small shape.
 func TestKernels(t *testing.T) {
+	defer bench.Hurry()()
+	gputest.Storages(t, kernelRows)
+}
+
+func kernelRows(t *testing.T, s gpu.Storage) {
 	d := gputest.Device(t)
 	before := d.TotalBytes()
-	shape := bench.Shape{B: 2, T: 20, C: 64, NH: 4, V: 300, Params: 1000}
+	shape := bench.Shape{B: 2, T: 20, C: 64, NH: 4, V: 300, Params: 1000, Data: s}
 	var seen []bench.Row
 	rows, err := bench.Kernels(d, shape, "", func(r bench.Row) error { seen = append(seen, r); return nil })
 	if err != nil {
@@ -68,7 +73,7 @@ func TestKernels(t *testing.T) {
 	}
 	names := map[string]bool{}
 	for _, r := range rows {
-		if r.MS <= 0 || r.FLOPs+r.Bytes <= 0 || r.DType != "f32" || r.Shape == "" || names[r.Name] {
+		if r.MS <= 0 || r.FLOPs+r.Bytes <= 0 || r.DType != s.String() || r.Shape == "" || names[r.Name] {
 			t.Errorf("%+v", r)
 		}
 		names[r.Name] = true
@@ -86,10 +91,13 @@ func TestKernels(t *testing.T) {
 	}
 }
 
-// TestEveryKernelIsMeasured walks shaders/.
+// TestEveryKernelIsMeasured walks shaders/, so that a new kernel can't be left out.
 func TestEveryKernelIsMeasured(t *testing.T) {
-	text := strings.Join(bench.Labels(gpu.Plan(gpu.AdapterInfo{Limits: gpu.DefaultLimits()}), bench.Shape{B: 1, T: 64, C: 64, NH: 4, V: 300, Params: 1024}), "\n") + "\n" +
-		strings.Join(bench.Labels(gpu.Plan(gpu.AdapterInfo{Type: "cpu", Limits: gpu.DefaultLimits()}), bench.Shape{B: 1, T: 64, C: 64, NH: 4, V: 300, Params: 1024}), "\n")
+	text := ""
+	for _, kind := range []string{"discrete", "cpu"} {
+		d := gpu.Plan(gpu.AdapterInfo{Type: kind, Limits: gpu.DefaultLimits()})
+		text += strings.Join(bench.Labels(d, bench.Shape{B: 1, T: 64, C: 64, NH: 4, V: 300, Params: 1024}), "\n") + "\n"
+	}
 	for _, name := range shaders.Names() {
 		if strings.HasPrefix(name, "peak_") {
 			continue

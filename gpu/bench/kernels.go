@@ -2,6 +2,7 @@ package bench
 
 import (
 	"fmt"
+	"math"
 	"strings"
 
 	"github.com/gpt2wgpu/gpt2wgpu/gpu"
@@ -10,9 +11,10 @@ import (
 
 // Shape is the model and the batch whose kernels are measured. Heads have C/NH channels.
 type Shape struct {
-	B, T     int // sequences of a micro-step, tokens of each
-	C, NH, V int // channels, heads, vocabulary
-	Params   int // values of the optimizer's step
+	B, T     int         // sequences of a micro-step, tokens of each
+	C, NH, V int         // channels, heads, vocabulary
+	Params   int         // values of the optimizer's step
+	Data     gpu.Storage // of matrices and activations; the residual stream, statistics, gradients of parameters and moments are float32
 }
 
 // Row is one kernel at one shape.
@@ -37,10 +39,10 @@ type kernel struct {
 	ops         func(b *bed) []adder
 }
 
-// Kernels measures every op at the shape s, those of a training step first and in its order: the ones whose names contain filter. Each row is
-// passed to each as soon as it is known; an error of each ends it. Tensors are freed at the end.
+// Kernels measures every op whose name contains filter at the shape s, those of a training step first and in its order. Each
+// row is passed to each as soon as it is known; an error of each ends it. Tensors are freed at the end.
 func Kernels(d *gpu.Device, s Shape, filter string, each func(Row) error) ([]Row, error) {
-	b := &bed{dev: d, tensors: map[string]gpu.Tensor{}}
+	b := &bed{dev: d, storage: s.Data, tensors: map[string]gpu.Tensor{}}
 	defer b.free()
 	rows := []Row{}
 	for _, k := range kernels(d, s) {
@@ -59,7 +61,7 @@ func Kernels(d *gpu.Device, s Shape, filter string, each func(Row) error) ([]Row
 		if err != nil {
 			return rows, err
 		}
-		row := Row{Name: k.name, Shape: k.shape, DType: "f32", MS: r.Time.Seconds() * 1e3, GFLOPs: r.GFLOPs(), GBs: r.GBs(), Result: r}
+		row := Row{Name: k.name, Shape: k.shape, DType: s.Data.String(), MS: r.Time.Seconds() * 1e3, GFLOPs: r.GFLOPs(), GBs: r.GBs(), Result: r}
 		rows = append(rows, row)
 		if err := each(row); err != nil {
 			return rows, err
@@ -80,21 +82,25 @@ func kernels(d *gpu.Device, s Shape) []kernel {
 	heads := fmt.Sprintf("B=%d T=%d NH=%d HS=%d", s.B, s.T, s.NH, hs)
 	flat := min(s.Params, int(d.Limits.MaxBufferSize/4)) / 4 * 4
 
+	// Activations of one width share a tensor; inputs and outputs are apart, and so is the stream, which is float32.
+	in := func(b *bed, width int) gpu.Tensor { return b.data(fmt.Sprint("in", width), n, width) }
+	out := func(b *bed, width int) gpu.Tensor { return b.data(fmt.Sprint("out", width), n, width) }
+	weight := func(b *bed, in, out int) gpu.Tensor { return b.data(fmt.Sprintf("w%dx%d", out, in), out, in) }
+	res := func(b *bed) gpu.Tensor { return b.f32("res", n, c) }
+	res2 := func(b *bed) gpu.Tensor { return b.f32("res2", n, c) }
+
 	add("embedding_forward", fmt.Sprintf("%s V=%d", rows, s.V), func(b *bed) []adder {
-		return []adder{op.EmbeddingForward{Out: b.f32("res", n, c), WTE: b.f32("wte", s.V, c), WPE: b.f32("wpe", s.T, c), Tokens: b.ids("tokens", s.V, n), T: s.T}}
+		return []adder{op.EmbeddingForward{Out: res(b), WTE: b.f32("wte", s.V, c), WPE: b.f32("wpe", s.T, c), Tokens: b.ids("tokens", s.V, n), T: s.T}}
 	})
 	add("layernorm_forward", rows, func(b *bed) []adder {
-		return []adder{op.LayerNormForward{Out: b.f32("x", n, c), Mean: b.f32("mean", n), Rstd: b.f32("rstd", n), X: b.f32("res", n, c), W: b.f32("w", c), B: b.f32("b", c)}}
+		return []adder{op.LayerNormForward{Out: in(b, c), Mean: b.f32("mean", n), Rstd: b.f32("rstd", n), X: res(b), W: b.f32("w", c), B: b.f32("b", c)}}
 	})
 
-	// The four linear layers of a block. Activations of one width share a tensor; inputs and outputs are apart.
+	// The four linear layers of a block.
 	layers := []struct {
 		name    string
 		in, out int
 	}{{"qkv", c, 3 * c}, {"attproj", c, c}, {"fc", c, 4 * c}, {"fcproj", 4 * c, c}}
-	in := func(b *bed, width int) gpu.Tensor { return b.f32(fmt.Sprint("in", width), n, width) }
-	out := func(b *bed, width int) gpu.Tensor { return b.f32(fmt.Sprint("out", width), n, width) }
-	weight := func(b *bed, in, out int) gpu.Tensor { return b.f32(fmt.Sprintf("w%dx%d", out, in), out, in) }
 	linear := func(in, out int) string { return fmt.Sprintf("N=%d K=%d OC=%d", n, in, out) }
 	forward := func(i int) {
 		l := layers[i]
@@ -102,9 +108,9 @@ func kernels(d *gpu.Device, s Shape) []kernel {
 			m := op.MatmulForward{Out: out(b, l.out), X: in(b, l.in), W: weight(b, l.in, l.out), Bias: b.f32(fmt.Sprint("bias", l.out), l.out)}
 			switch l.name {
 			case "attproj", "fcproj":
-				m.Residual = b.f32("res", n, c)
+				m.Out, m.Residual = res2(b), res(b)
 			case "fc":
-				m.Pre = b.f32("pre", n, l.out)
+				m.Pre = b.data("pre", n, l.out)
 			}
 			return []adder{m}
 		})
@@ -121,36 +127,36 @@ func kernels(d *gpu.Device, s Shape) []kernel {
 	r, vp := op.LogitsShape(d, n, s.V)
 	head := fmt.Sprintf("N=%d K=%d OC=%d", r, c, s.V)
 	add("matmul_forward/classifier", head, func(b *bed) (ops []adder) {
-		wte := b.f32("wte", s.V, c)
+		wte := b.data("wte data", s.V, c)
 		for _, w := range op.Windows(d, wte) {
-			ops = append(ops, op.MatmulForward{Out: b.f32("logits", r, vp), X: in(b, c).Rows(0, r), W: wte.Rows(w.Lo, w.Hi), Col: w.Lo})
+			ops = append(ops, op.MatmulForward{Out: b.data("logits", r, vp), X: in(b, c).Rows(0, r), W: wte.Rows(w.Lo, w.Hi), Col: w.Lo})
 		}
 		return ops
 	})
 	add("cross_entropy", fmt.Sprintf("N=%d V=%d", r, s.V), func(b *bed) []adder {
-		return []adder{op.CrossEntropy{Losses: b.f32("losses", n).Rows(0, r), Logits: b.f32("logits", r, vp), Targets: b.ids("targets", s.V, n).Rows(0, r), V: s.V, Scale: 1 / float32(n), Backward: true}}
+		return []adder{op.CrossEntropy{Losses: b.f32("losses", n).Rows(0, r), Logits: b.data("logits", r, vp), Targets: b.ids("targets", s.V, n).Rows(0, r), V: s.V, Scale: 1 / float32(n), Backward: true}}
 	})
 	add("mean_loss", fmt.Sprintf("N=%d", n), func(b *bed) []adder {
 		return []adder{op.MeanLoss{Out: b.f32("loss", 1), Losses: b.f32("losses", n), Scale: 1 / float32(n)}}
 	})
 	add("matmul_backward_dx/classifier", head, func(b *bed) (ops []adder) {
-		wte := b.f32("wte", s.V, c)
+		wte := b.data("wte data", s.V, c)
 		for _, w := range op.Windows(d, wte) {
-			ops = append(ops, op.MatmulBackwardDX{DX: out(b, c).Rows(0, r), DOut: b.f32("logits", r, vp), W: wte.Rows(w.Lo, w.Hi), Col: w.Lo, Add: w.Lo > 0})
+			ops = append(ops, op.MatmulBackwardDX{DX: res2(b).Rows(0, r), DOut: b.data("logits", r, vp), W: wte.Rows(w.Lo, w.Hi), Col: w.Lo, Add: w.Lo > 0})
 		}
 		return ops
 	})
 	add("matmul_backward_dw/classifier", head, func(b *bed) (ops []adder) {
 		dwte := b.f32("dwte", s.V, c)
 		for _, w := range op.Windows(d, dwte) {
-			ops = append(ops, op.MatmulBackwardDW{DW: dwte.Rows(w.Lo, w.Hi), DOut: b.f32("logits", r, vp), X: in(b, c).Rows(0, r), Col: w.Lo})
+			ops = append(ops, op.MatmulBackwardDW{DW: dwte.Rows(w.Lo, w.Hi), DOut: b.data("logits", r, vp), X: in(b, c).Rows(0, r), Col: w.Lo})
 		}
 		return ops
 	})
 
 	add("layernorm_backward", rows, func(b *bed) []adder {
 		return []adder{op.LayerNormBackward{
-			DX: b.f32("res", n, c), DW: b.f32("dw", c), DB: b.f32("db", c), DOut: b.f32("x", n, c), X: in(b, c), W: b.f32("w", c),
+			DX: res(b), DW: b.f32("dw", c), DB: b.f32("db", c), DOut: in(b, c), X: res2(b), W: b.f32("w", c),
 			Mean: b.f32("mean", n), Rstd: b.f32("rstd", n), Partial: b.f32("partial", 2*op.PartialLen(n, c)),
 		}}
 	})
@@ -165,7 +171,7 @@ func kernels(d *gpu.Device, s Shape) []kernel {
 		add("matmul_backward_dx/"+l.name, linear(l.in, l.out), func(b *bed) []adder {
 			m := op.MatmulBackwardDX{DX: in(b, l.in), DOut: out(b, l.out), W: weight(b, l.in, l.out)}
 			if l.name == "fcproj" {
-				m.Pre = b.f32("pre", n, l.in)
+				m.Pre = b.data("pre", n, l.in)
 			}
 			return []adder{m}
 		})
@@ -181,7 +187,7 @@ func kernels(d *gpu.Device, s Shape) []kernel {
 	add("embedding_backward", fmt.Sprintf("%s V=%d", rows, s.V), func(b *bed) []adder {
 		order, starts := b.buckets("tokens", s.V, n)
 		return []adder{op.EmbeddingBackward{
-			DWTE: b.f32("dwte", s.V, c), DWPE: b.f32("dwpe", s.T, c), DOut: in(b, c), Order: order, Starts: starts, Tokens: b.ids("tokens", s.V, n), T: s.T,
+			DWTE: b.f32("dwte", s.V, c), DWPE: b.f32("dwpe", s.T, c), DOut: res(b), Order: order, Starts: starts, Tokens: b.ids("tokens", s.V, n), T: s.T,
 		}}
 	})
 
@@ -190,10 +196,14 @@ func kernels(d *gpu.Device, s Shape) []kernel {
 		return []adder{op.GradientNorm{Out: b.zeros("norm", 4), Grads: g, Partials: b.zeros("norm partials", op.GradientNormPartials(d, g)), MaxNorm: 1}}
 	})
 	add("adamw", fmt.Sprintf("n=%d", flat), func(b *bed) []adder {
-		return []adder{op.AdamW{
+		a := op.AdamW{
 			P: b.zeros("params", flat), G: b.zeros("grads", flat), M: b.zeros("m", flat), V: b.zeros("v", flat),
 			Scalars: b.f32("scalars", 8), Norm: b.zeros("norm", 4), Decay: true,
-		}}
+		}
+		if s.Data != gpu.F32 {
+			a.Packed = b.make("packed", s.Data, nil, flat)
+		}
+		return []adder{a}
 	})
 
 	add("matmul_forward/one_row", fmt.Sprintf("N=1 K=%d OC=%d", c, 4*c), func(b *bed) []adder { // sampling, a token at a time
@@ -201,7 +211,9 @@ func kernels(d *gpu.Device, s Shape) []kernel {
 	})
 	add("fill", rows, func(b *bed) []adder { return []adder{op.Fill{Out: out(b, c), Value: 1}} })
 	add("scale", rows, func(b *bed) []adder { return []adder{op.Scale{Out: out(b, c), X: in(b, c), S: 0.5}} })
-	add("add", rows, func(b *bed) []adder { return []adder{op.Add{Out: out(b, c), A: in(b, c), B: b.f32("x", n, c)}} })
+	add("add", rows, func(b *bed) []adder { return []adder{op.Add{Out: out(b, c), A: in(b, c), B: b.data("x", n, c)}} })
+	add("pack", rows, func(b *bed) []adder { return []adder{op.Pack{Out: out(b, c), X: res(b)}} })
+	add("gelu_forward", fmt.Sprintf("N=%d C=%d", n, 4*c), func(b *bed) []adder { return []adder{op.GELUForward{Out: out(b, 4*c), X: in(b, 4*c)}} })
 	add("gather_rows", rows, func(b *bed) []adder {
 		return []adder{op.GatherRows{Out: out(b, c), X: in(b, c), Rows: b.ids("rows", n, n)}}
 	})
@@ -211,6 +223,7 @@ func kernels(d *gpu.Device, s Shape) []kernel {
 // bed holds the tensors of the kernels measured so far, by name, and the first error of making one.
 type bed struct {
 	dev     *gpu.Device
+	storage gpu.Storage // of data
 	tensors map[string]gpu.Tensor
 	err     error
 }
@@ -243,17 +256,35 @@ func (b *bed) zeros(name string, shape ...int) gpu.Tensor {
 	return b.make(name, gpu.F32, nil, shape...)
 }
 
-// f32 is float32 noise in (-0.1,0.1): some GPUs save power, and so gain speed, where all bits are alike.
+// f32 is float32 noise: some GPUs save power, and so gain speed, where all bits are alike.
 func (b *bed) f32(name string, shape ...int) gpu.Tensor {
-	return b.make(name, gpu.F32, func(t gpu.Tensor) error {
-		values := make([]float32, t.Len())
-		state := uint32(1337)
-		for i := range values {
-			state = state*1664525 + 1013904223 // Knuth's, good enough for noise
-			values[i] = 0.2 * (float32(state>>8)/(1<<24) - 0.5)
+	return b.make(name, gpu.F32, func(t gpu.Tensor) error { return b.dev.Upload(t, noise(t.Len())) }, shape...)
+}
+
+// data is noise in the storage of matrices and activations.
+func (b *bed) data(name string, shape ...int) gpu.Tensor {
+	if b.storage == gpu.F32 {
+		return b.f32(name, shape...)
+	}
+	return b.make(name, b.storage, func(t gpu.Tensor) error {
+		values := noise(2 * int(t.Bytes()/4))
+		words := make([]uint32, len(values)/2)
+		for i := range words {
+			words[i] = math.Float32bits(values[2*i])>>16 | math.Float32bits(values[2*i+1])&0xffff0000
 		}
-		return b.dev.Upload(t, values)
+		return b.dev.UploadU32(t, words)
 	}, shape...)
+}
+
+// noise returns n values in (-0.1,0.1).
+func noise(n int) []float32 {
+	values := make([]float32, n)
+	state := uint32(1337)
+	for i := range values {
+		state = state*1664525 + 1013904223 // of Numerical Recipes, good enough
+		values[i] = 0.2 * (float32(state>>8)/(1<<24) - 0.5)
+	}
+	return values
 }
 
 // ids is u32 numbers below limit, nearly all distinct where limit is large.

@@ -9,13 +9,16 @@ import (
 	"github.com/gpt2wgpu/gpt2wgpu/shaders"
 )
 
+// How long measuring goes on. Variables for tests, which need no truth.
+var (
+	enough = 300 * time.Millisecond // of runs, after which more change little
+	span   = 20 * time.Millisecond  // of a program, so that submitting and waiting, some 0.1 ms, are a small part
+)
+
 // Fastest runs a built program once to compile and warm up, then at least n times, and returns the shortest time of a run,
 // from its submission to its end.
 func Fastest(p *gpu.Program, n int) (time.Duration, error) {
-	const (
-		enough = 300 * time.Millisecond // of runs, after which n more change little
-		most   = 50
-	)
+	const most = 50
 	var best, total time.Duration
 	for i := 0; i <= n || total < enough && i < most; i++ {
 		start := time.Now()
@@ -49,10 +52,8 @@ func (r Result) GFLOPs() float64 { return r.FLOPs / float64(r.Time.Nanoseconds()
 // GBs returns GB/s.
 func (r Result) GBs() float64 { return r.Bytes / float64(r.Time.Nanoseconds()) }
 
-// Measure times the dispatches that add appends. Short ones are repeated in one program, so that submitting and waiting,
-// some 0.1 ms, are a small part of what is measured.
+// Measure times the dispatches that add appends. Short ones are repeated in one program.
 func Measure(d *gpu.Device, name string, add func(p *gpu.Program)) (Result, error) {
-	const span = 20 * time.Millisecond
 	once, err := measure(d, name, 1, add)
 	if err != nil || once.Time >= span {
 		return once, err
