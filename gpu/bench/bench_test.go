@@ -103,7 +103,7 @@ func TestEveryKernelIsMeasured(t *testing.T) {
 			continue
 		}
 		if !regexp.MustCompile(`(?m)^` + name + `(/|$)`).MatchString(text) {
-			t.Errorf("shaders/%s.wgsl: no row of Kernels runs it", name)
+			t.Errorf("shaders/%s.wgsl: no row of Kernels runs it; hint: add one to kernels()", name)
 		}
 	}
 }

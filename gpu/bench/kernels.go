@@ -209,6 +209,13 @@ func kernels(d *gpu.Device, s Shape) []kernel {
 	add("matmul_forward/one_row", fmt.Sprintf("N=1 K=%d OC=%d", c, 4*c), func(b *bed) []adder { // sampling, a token at a time
 		return []adder{op.MatmulForward{Out: out(b, 4*c).Rows(0, 1), X: in(b, c).Rows(0, 1), W: weight(b, c, 4*c)}}
 	})
+	cache := func(b *bed) gpu.Tensor { return b.data("cache", 1, s.T, 2*c) }
+	add("cache_append", fmt.Sprintf("T=%d C=%d", s.T, c), func(b *bed) []adder {
+		return []adder{op.CacheAppend{Cache: cache(b), QKV: in(b, 3*c).Rows(0, s.T), First: b.u32("first", 0), T: s.T}}
+	})
+	add("attention_decode", fmt.Sprintf("S=%d NH=%d HS=%d", s.T, s.NH, hs), func(b *bed) []adder {
+		return []adder{op.AttentionDecode{Out: out(b, c).Rows(0, 1), QKV: in(b, 3*c).Rows(0, 1), Cache: cache(b), Positions: b.u32("position", uint32(s.T-1)), NH: s.NH}}
+	})
 	add("fill", rows, func(b *bed) []adder { return []adder{op.Fill{Out: out(b, c), Value: 1}} })
 	add("scale", rows, func(b *bed) []adder { return []adder{op.Scale{Out: out(b, c), X: in(b, c), S: 0.5}} })
 	add("add", rows, func(b *bed) []adder { return []adder{op.Add{Out: out(b, c), A: in(b, c), B: b.data("x", n, c)}} })
@@ -288,8 +295,10 @@ func noise(n int) []float32 {
 }
 
 // ids is u32 numbers below limit, nearly all distinct where limit is large.
-func (b *bed) ids(name string, limit, n int) gpu.Tensor {
-	return b.make(name, gpu.U32, func(t gpu.Tensor) error { return b.dev.UploadU32(t, tokens(limit, n)) }, n)
+func (b *bed) ids(name string, limit, n int) gpu.Tensor { return b.u32(name, tokens(limit, n)...) }
+
+func (b *bed) u32(name string, values ...uint32) gpu.Tensor {
+	return b.make(name, gpu.U32, func(t gpu.Tensor) error { return b.dev.UploadU32(t, values) }, len(values))
 }
 
 func tokens(limit, n int) []uint32 {
@@ -304,7 +313,5 @@ func tokens(limit, n int) []uint32 {
 func (b *bed) buckets(name string, limit, n int) (order, starts gpu.Tensor) {
 	o, s := make([]uint32, n), make([]uint32, n+1)
 	op.SortTokens(tokens(limit, n), o, s)
-	order = b.make(name+" order", gpu.U32, func(t gpu.Tensor) error { return b.dev.UploadU32(t, o) }, n)
-	starts = b.make(name+" starts", gpu.U32, func(t gpu.Tensor) error { return b.dev.UploadU32(t, s) }, n+1)
-	return order, starts
+	return b.u32(name+" order", o...), b.u32(name+" starts", s...)
 }
