@@ -1,0 +1,212 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"github.com/spf13/pflag"
+
+	"github.com/gpt2wgpu/gpt2wgpu/data"
+)
+
+var dataCommand = &command{
+	name:  "data",
+	args:  "fetch NAME | tokenize IN... | info FILE...",
+	short: "Fetch, tokenize and inspect datasets",
+	long: `
+fetch brings a dataset into the cache, from where --data takes it by its name, and prints where it lies. A download
+that was cut off goes on where it stopped.
+
+` + datasetList() + `
+tokenize makes shards of tokens of .txt files, .jsonl (field "text"), .parquet (column "text"), and directories of
+these, and prints their names. Before each document stands <|endoftext|>. The first shard is validation. A run that
+was stopped goes on behind its last complete shard.
+
+info says what shards hold and decodes their first tokens.
+
+  gpt2wgpu data fetch shakespeare
+  gpt2wgpu data tokenize corpus/ --out shards --format bin
+  gpt2wgpu data info shards/*.bin`,
+	setup: func(fs *flagSet) runFunc {
+		d := newDataFlags(fs)
+		return d.run
+	},
+}
+
+func datasetList() string {
+	var b strings.Builder
+	names, about := data.Datasets()
+	for i, n := range names {
+		fmt.Fprintf(&b, "  %-12s %s\n", n, about[i])
+	}
+	return b.String()
+}
+
+// dataFlags are the flags of data's three verbs, each in a section of its own.
+type dataFlags struct {
+	fs       *flagSet
+	verbs    map[string]*pflag.FlagSet
+	shards   int
+	tokenize data.TokenizeOptions
+	tok      string
+	asJSON   bool
+}
+
+func newDataFlags(fs *flagSet) *dataFlags {
+	d := &dataFlags{fs: fs, verbs: map[string]*pflag.FlagSet{}}
+	verb := func(name, title string) *pflag.FlagSet {
+		d.verbs[name] = fs.section(title)
+		return d.verbs[name]
+	}
+	f := verb("fetch", "Fetch")
+	f.IntVar(&d.shards, "shards", 0, "`shards` of fineweb-edu to train on, of 100 million tokens each; 0 is all")
+
+	o := &d.tokenize
+	f = verb("tokenize", "Tokenize")
+	f.StringVar(&o.Out, "out", "", "`directory` of the shards")
+	f.StringVar(&o.Format, "format", "npy", "`format` of the shards: npy (NumPy, as build-nanogpt's), bin (llm.c's)")
+	f.Int64Var(&o.ShardTokens, "shard-tokens", 100_000_000, "`tokens` of a shard")
+	f.Int64Var(&o.ValTokens, "val-tokens", 0, "`tokens` of the validation shard: 0 is one whole shard, or a tenth of a text that is shorter, -1 is none")
+	f.StringVar(&d.tok, "tokenizer", "gpt2", "`name` of the tokenizer: gpt2, bytes")
+	f.StringVar(&o.Separator, "separator", "", "`text` that parts the documents inside a .txt file, such as '<|endoftext|>' (default: the file is one document)")
+
+	f = verb("info", "Info")
+	f.BoolVar(&d.asJSON, "json", false, "print a JSON object a file")
+
+	fs.logFlags(fs.section("Other"))
+	return d
+}
+
+func (d *dataFlags) run(ctx context.Context, e *env, args []string) error {
+	if len(args) == 0 {
+		return usagef("what to do is missing; hint: gpt2wgpu data fetch, tokenize or info")
+	}
+	verb, args := args[0], args[1:]
+	verbs := []string{"fetch", "tokenize", "info"}
+	if !slices.Contains(verbs, verb) {
+		hint := "fetch, tokenize, info"
+		if near := nearest(verb, verbs); near != "" {
+			hint = "did you mean " + near + "?"
+		}
+		return usagef("%q, want fetch, tokenize or info; hint: %s", verb, hint)
+	}
+	for _, other := range verbs {
+		if other == verb {
+			continue
+		}
+		var wrong error
+		d.verbs[other].VisitAll(func(f *pflag.Flag) {
+			if wrong == nil && d.fs.Changed(f.Name) {
+				wrong = usagef("--%s is no flag of data %s; hint: it belongs to data %s", f.Name, verb, other)
+			}
+		})
+		if wrong != nil {
+			return wrong
+		}
+	}
+	switch verb {
+	case "fetch":
+		return d.fetch(ctx, e, args)
+	case "tokenize":
+		return d.makeShards(ctx, e, args)
+	}
+	return d.info(e, args)
+}
+
+func (d *dataFlags) fetch(ctx context.Context, e *env, args []string) error {
+	names, _ := data.Datasets()
+	switch {
+	case len(args) != 1:
+		return usagef("fetch takes one name, not %d; hint: %s", len(args), strings.Join(names, ", "))
+	case !slices.Contains(names, args[0]):
+		return usagef("fetch %q: no such dataset; hint: %s", args[0], strings.Join(names, ", "))
+	case d.shards < 0 || d.shards > 0 && args[0] != "fineweb-edu":
+		return usagef("--shards is %d, want 1 or more, and fineweb-edu; hint: leave it out", d.shards)
+	}
+	path, err := fetch(ctx, e, args[0], d.shards)
+	if err != nil {
+		return err
+	}
+	_, err = fmt.Fprintln(e.stdout, path)
+	return err
+}
+
+func (d *dataFlags) makeShards(ctx context.Context, e *env, args []string) error {
+	var errs []error
+	bad := func(format string, args ...any) { errs = append(errs, fmt.Errorf(format, args...)) }
+	o := d.tokenize
+	if len(args) == 0 {
+		bad("tokenize takes texts, got none; hint: gpt2wgpu data tokenize corpus.txt --out DIR")
+	}
+	if o.Out == "" {
+		bad("--out is missing; hint: --out DIR for the shards")
+	}
+	if o.Format != "npy" && o.Format != "bin" {
+		bad("--format is %q, no such format; hint: npy, bin", o.Format)
+	}
+	if o.ShardTokens < 1 {
+		bad("--shard-tokens is %d, want 1 or more; hint: --shard-tokens 100000000", o.ShardTokens)
+	}
+	tok, err := data.NewTokenizer(d.tok)
+	if err != nil {
+		bad("--%w", err)
+	}
+	if err := errors.Join(errs...); err != nil {
+		return &usageError{err}
+	}
+	m := newMeter(e.log)
+	o.Tokenizer, o.Log, o.Progress = tok, e.log, m.tokenizing
+	r, err := data.Tokenize(ctx, args, o)
+	if err != nil {
+		return err
+	}
+	s := time.Since(m.began).Seconds()
+	e.log.Info(fmt.Sprintf("%d tokens, %d of them for validation, of %d documents in %d shards, %d of which were there; %.1f s", r.Tokens, r.ValTokens, r.Documents, len(r.Shards), r.Resumed, s))
+	for _, path := range r.Shards {
+		if _, err := fmt.Fprintln(e.stdout, path); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (d *dataFlags) info(e *env, args []string) error {
+	if len(args) == 0 {
+		return usagef("info takes files, got none; hint: gpt2wgpu data info shard.npy")
+	}
+	for i, path := range args {
+		info, err := data.Info(path)
+		if err != nil {
+			return err
+		}
+		if d.asJSON {
+			err = writeJSON(e.stdout, info)
+		} else {
+			if i > 0 {
+				fmt.Fprintln(e.stdout)
+			}
+			err = printShard(e.stdout, info)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func printShard(w io.Writer, s data.ShardInfo) error {
+	tab := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	documents := "documents"
+	if s.Format == "llm.c eval" {
+		documents = "examples"
+	}
+	fmt.Fprintf(tab, "file\t%s\nformat\t%s, %s\ntokens\t%d, ids %d to %d\n%s\t%d\nfirst ids\t%s\ntext (%s)\t%q\n", s.Path, s.Format, bytesWord(s.Bytes),
+		s.Tokens, s.MinID, s.MaxID, documents, s.Documents, strings.Trim(fmt.Sprint(s.First), "[]"), s.Tokenizer, s.Text)
+	return tab.Flush()
+}
