@@ -114,6 +114,14 @@ func classifierTiles(t *testing.T, s gpu.Storage) {
 	}
 }
 
+// TestClassifierSlices takes the sums of its backward in slices, as software devices take long ones; dx stays float32.
+func TestClassifierSlices(t *testing.T) {
+	gputest.Storages(t, func(t *testing.T, s gpu.Storage) {
+		defer op.SliceMatmul(64)()
+		classifierCase(t, s, 130, 16, 257, 130, true)
+	})
+}
+
 // TestClassifierGPT2Vocabulary walks rows of GPT-2's own length: large logits, so that a single wrong column shows.
 func TestClassifierGPT2Vocabulary(t *testing.T) {
 	gputest.Storages(t, func(t *testing.T, s gpu.Storage) { classifierCase(t, s, 2, 4, 50257, 2, true) })
@@ -224,4 +232,19 @@ func TestMeanLoss(t *testing.T) {
 			c.Check(ml.Out, []float64{want}, gputest.Tolerance{Terms: n/256 + 9, Scale: 3 * math.Sqrt(256) / 64})
 		})
 	}
+}
+
+// BenchmarkClassifier is a chunk of GPT-2's vocabulary, forward and backward; three products are all but a hundredth of its work.
+func BenchmarkClassifier(b *testing.B) {
+	const C, V = 768, 50257
+	d := gputest.Device(b)
+	n, vp := op.LogitsShape(d, 256, V)
+	c := gputest.New(b)
+	p := d.NewProgram(b.Name())
+	op.Classifier{
+		Losses: c.Out("losses", n), DX: c.Out("dx", n, C), DWTE: c.InOut("dwte", make([]float64, V*C), V, C),
+		X: c.In("x", gputest.Rand(1, n*C, 1), n, C), WTE: c.In("wte", gputest.Rand(2, V*C, 0.02), V, C),
+		Targets: c.InU32("targets", gputest.Tokens(3, n, V), n), Logits: c.Out("logits", n, vp), Scale: 1 / float32(n),
+	}.AddTo(p)
+	gputest.Bench(b, 6*float64(n)*C*V, 0, p)
 }

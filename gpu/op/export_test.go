@@ -43,3 +43,9 @@ func (t MatmulTile) Force() (undo func()) {
 	matmulTable = []matmulTile{t.tile}
 	return func() { matmulTable = nil }
 }
+
+// SliceMatmul makes the backward forms take rows addends a dispatch until undo is called.
+func SliceMatmul(rows int) (undo func()) {
+	matmulSlice = rows
+	return func() { matmulSlice = 0 }
+}

@@ -84,6 +84,14 @@ func (op MatmulBackwardDX) AddTo(p *gpu.Program) {
 		m.epilogue = storeSums(op.DX, op.DOut)
 	}
 	m.checkColumns(p, oc, stride, op.Col, false)
+	if step := matmulDepth(p.Device(), oc, 512); step < oc && op.Pre.None() && op.DX.Storage() == gpu.F32 && p.Err() == nil {
+		for lo := 0; lo < oc; lo += step {
+			slice := op
+			slice.W, slice.Col, slice.Add = op.W.Rows(lo, min(lo+step, oc)), op.Col+lo, op.Add || lo > 0
+			slice.AddTo(p)
+		}
+		return
+	}
 	m.addTo(p)
 }
 
@@ -105,8 +113,33 @@ func (op MatmulBackwardDW) AddTo(p *gpu.Program) {
 	m.bind = map[string]gpu.Tensor{"dout": op.DOut, "x": op.X, "out": op.DW}
 	m.epilogue = "epilogue_add"
 	m.checkColumns(p, oc, stride, op.Col, false)
+	if step := matmulDepth(p.Device(), n, 256); step < n && p.Err() == nil {
+		for lo := 0; lo < n; lo += step {
+			slice := op
+			slice.DOut, slice.X = op.DOut.Rows(lo, min(lo+step, n)), op.X.Rows(lo, min(lo+step, n))
+			slice.AddTo(p)
+		}
+		return
+	}
 	m.addTo(p)
 }
+
+// matmulDepth returns how many addends of a sum one dispatch takes, of depth in all. The backward forms walk down columns, each
+// row in another page of memory: beyond 256 to 512 rows a CPU's caches and page tables hold them no longer. Measured on lavapipe,
+// 16x16 sums a thread, GFLOP/s of 90, whole and sliced: dx of 256x768, depth 8192, 23 and 34; of 512x768, depth 2304, 28 and 36;
+// dw of 768x768, depth 4096, 21 and 31. Slices add to the result, so they need it in float32.
+func matmulDepth(d *gpu.Device, depth, slice int) int {
+	if matmulSlice > 0 {
+		return matmulSlice
+	}
+	if d.Info.Software() {
+		return slice
+	}
+	return depth
+}
+
+// matmulSlice replaces the depth of a slice in tests.
+var matmulSlice int
 
 // storeSums returns the epilogue that stores sums alone: in the operands' storage, or in float32.
 func storeSums(out, operand gpu.Tensor) string {
@@ -190,7 +223,9 @@ func (t matmulTile) cols() int {
 }
 
 // matmulSoftware suits CPUs, where only register tiles save loads: of the device's 90 GFLOP/s, measured at 1024x768x3072
-// on lavapipe, 4x4 sums a thread reach 18, 8x8 29, 16x8 32, 16x16 41. The first use compiles for 0.4 s at 16x16.
+// on lavapipe, 4x4 sums a thread reach 18, 8x8 29, 16x8 32, 16x16 41. The first use compiles for 0.45 s at 16x16, for 1 s where
+// the epilogue adds. Larger ones are no faster in any form and compile longer: 24x16 1 to 2 s, 32x16, 16x32 and 24x24 1.3 to 3 s.
+// 16x16 threads wide or two high make no difference, nor do 20x16 and 16x12.
 var matmulSoftware = []matmulTile{
 	{TM: 16, TN4: 4, WX: 8, WY: 1, MinRows: 9, MinCols: 65},
 	{TM: 8, TN4: 2, WX: 8, WY: 1, MinRows: 5, MinCols: 0},

@@ -133,6 +133,16 @@ func matmulTiles(t *testing.T, s gpu.Storage) {
 	}
 }
 
+// TestMatmulSlices takes the sums of the backward forms in slices of 64, as software devices take long ones.
+func TestMatmulSlices(t *testing.T) { gputest.Storages(t, matmulSlices) }
+
+func matmulSlices(t *testing.T, s gpu.Storage) {
+	defer op.SliceMatmul(64)()
+	for _, depth := range []int{64, 68, 128, 200} {
+		t.Run(fmt.Sprintf("depth=%d", depth), func(t *testing.T) { matmulForms(t, s, 17, 68, depth) })
+	}
+}
+
 // TestMatmulTilesAreSmall: every line runs within the limits that WebGPU promises. The driver checks no workgroup memory.
 func TestMatmulTilesAreSmall(t *testing.T) {
 	limits := gpu.DefaultLimits()
