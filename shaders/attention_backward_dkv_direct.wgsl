@@ -19,7 +19,7 @@ const HS4: u32 = HS / 4u;
 const LAST: u32 = HS4 - 1u;
 const QUADS: u32 = TK * HS4;
 
-struct Params { T: u32, C: u32, NH: u32, HS4: u32, SCALE: f32 }
+struct Params { T: u32, C: u32, NH: u32, SCALE: f32 }
 
 @group(0) @binding(0) var<uniform> p: Params;
 @group(0) @binding(1) var<storage, read_write> dqkv: array<Quad>;
@@ -29,17 +29,18 @@ struct Params { T: u32, C: u32, NH: u32, HS4: u32, SCALE: f32 }
 @group(0) @binding(5) var<storage, read> d: array<f32>;
 
 @compute @workgroup_size(WX)
-fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(local_invocation_id) lid: vec3<u32>) {
+fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) nwg: vec3<u32>, @builtin(local_invocation_id) lid: vec3<u32>) {
     let first = wid.x * WX * TK;
     let row = first + lid.x * TK;
     let batch = wid.y / p.NH * p.T;
     let c4 = p.C / 4u;
+    let hs4 = HS4 * nwg.z; // no constant: a loop to its end is not unrolled
     let o0 = batch * c4 + wid.y % p.NH * HS4;
     let q0 = batch * 3u * c4 + wid.y % p.NH * HS4;
     let k0 = q0 + c4;
     var k: array<vec4<f32>, QUADS>;
     var v: array<vec4<f32>, QUADS>;
-    for (var n = 0u; n < p.HS4; n++) {
+    for (var n = 0u; n < hs4; n++) {
         for (var i = 0u; i < TK; i++) { // unroll
             let at = k0 + min(row + i, p.T - 1u) * 3u * c4 + n;
             for (var c = 0u; c < LAST; c++) { // unroll
@@ -78,7 +79,7 @@ fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(local_invocation_id) lid
             }
         }
     }
-    for (var n = 0u; n < p.HS4; n++) {
+    for (var n = 0u; n < hs4; n++) {
         for (var i = 0u; i < TK; i++) { // unroll
             let at = k0 + (row + i) * 3u * c4 + n;
             if row + i < p.T {

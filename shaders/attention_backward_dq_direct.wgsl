@@ -19,7 +19,7 @@ const HS4: u32 = HS / 4u;
 const LAST: u32 = HS4 - 1u;
 const QUADS: u32 = TQ * HS4;
 
-struct Params { T: u32, C: u32, NH: u32, HS4: u32, SCALE: f32 }
+struct Params { T: u32, C: u32, NH: u32, SCALE: f32 }
 
 @group(0) @binding(0) var<uniform> p: Params;
 @group(0) @binding(1) var<storage, read_write> dqkv: array<Quad>;
@@ -36,13 +36,14 @@ fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) nwg: vec
     let row = first + lid.x * TQ;
     let batch = wid.y / p.NH * p.T;
     let c4 = p.C / 4u;
+    let hs4 = HS4 * nwg.z; // no constant: a loop to its end is not unrolled
     let o0 = batch * c4 + wid.y % p.NH * HS4;
     let q0 = batch * 3u * c4 + wid.y % p.NH * HS4;
     let k0 = q0 + c4;
     var q: array<vec4<f32>, QUADS>;
     var g: array<vec4<f32>, QUADS>; // dout
     var sum: array<f32, TQ>; // d
-    for (var n = 0u; n < p.HS4; n++) {
+    for (var n = 0u; n < hs4; n++) {
         for (var i = 0u; i < TQ; i++) { // unroll
             let t = min(row + i, p.T - 1u);
             for (var c = 0u; c < LAST; c++) { // unroll
@@ -82,7 +83,7 @@ fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) nwg: vec
             }
         }
     }
-    for (var n = 0u; n < p.HS4; n++) {
+    for (var n = 0u; n < hs4; n++) {
         for (var i = 0u; i < TQ; i++) { // unroll
             if row + i < p.T { dqkv[q0 + (row + i) * 3u * c4 + n] = pack4(dq[i * HS4] * p.SCALE); }
             for (var c = 0u; c < LAST; c++) { // unroll

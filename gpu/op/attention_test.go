@@ -11,10 +11,11 @@ import (
 	"github.com/gpt2wgpu/gpt2wgpu/gpu/ref"
 )
 
-// attentionShapes sit on the seams: T at 1 and one below, at and above tiles of 16, 32 and 64 rows, odd T, B and NH.
+// attentionShapes sit on the seams: T at 1 and one below, at and above the groups' rows (64, 48, 32, 24, 16), odd B and NH.
 var attentionShapes = []struct{ B, T, NH, HS int }{
-	{1, 1, 1, 4}, {2, 3, 3, 4}, {1, 15, 2, 16}, {2, 16, 1, 20}, {1, 17, 3, 16}, {3, 31, 1, 4}, {1, 32, 2, 64}, {2, 33, 3, 20},
-	{1, 63, 1, 128}, {1, 64, 1, 64}, {2, 65, 3, 64}, {1, 65, 1, 128}, {1, 130, 3, 16}, {2, 130, 1, 64},
+	{1, 1, 1, 4}, {2, 3, 3, 4}, {3, 31, 1, 4}, {1, 47, 3, 16}, {2, 48, 1, 20}, {1, 49, 2, 16}, {1, 63, 1, 20}, {2, 64, 3, 16},
+	{1, 65, 1, 4}, {1, 130, 3, 20}, {1, 1, 3, 64}, {2, 31, 1, 64}, {1, 32, 2, 64}, {1, 33, 1, 64}, {1, 47, 1, 64}, {1, 48, 1, 64},
+	{1, 49, 1, 64}, {2, 65, 3, 64}, {2, 130, 1, 64}, {1, 15, 1, 128}, {1, 16, 2, 128}, {2, 25, 1, 128}, {1, 65, 1, 128},
 }
 
 // attentionTolerance: a score, HS products of deviation 1.5*1.5/sqrt(HS), may be off by 4.5 eps sqrt(HS), and exp by 8 eps
