@@ -34,7 +34,11 @@ func Load(spec string) (*Weights, Source, error) {
 	if !info.IsDir() {
 		if strings.HasSuffix(spec, ".bin") {
 			w, err := ReadLLMC(spec)
-			return w, Source{Path: spec, Tokenizer: "gpt2"}, err
+			src := Source{Path: spec}
+			if err == nil && w.Config.VocabSize > endOfText { // llm.c knows no other; smaller ones are exports of ours
+				src.Tokenizer = "gpt2"
+			}
+			return w, src, err
 		}
 		return nil, Source{}, fmt.Errorf("%s: a file that is no llm.c .bin; hint: name the directory that holds config.json and model.safetensors", spec)
 	}
