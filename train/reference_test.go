@@ -71,6 +71,8 @@ func torchConfig(t *testing.T, args string) Config {
 			*floats[name], err = strconv.ParseFloat(value, 64)
 		case words[name] != nil:
 			*words[name] = value
+		case name == "load-hf": // from the repository's root
+			c.Init = filepath.Join("..", value)
 		case name == "seed":
 			c.Seed, err = strconv.ParseUint(value, 10, 64)
 		default:
@@ -138,7 +140,7 @@ func compare(t *testing.T, got []TrainMetric, want []torchStep, loss func(step i
 func flat(limit float64) func(int) float64 { return func(int) float64 { return limit } }
 
 // TestAgainstTorch runs odd shapes: heads of 4, 12, 64 and 128 channels, T just past a tile, vocabularies that are no multiple
-// of 4 (257, 259, 1001), accumulation of 2 and 3, schedules, both decays.
+// of 4 (257, 259, 1001), accumulation of 2 and 3, schedules, both decays; finetune starts from weights with a fresh optimizer.
 func TestAgainstTorch(t *testing.T) {
 	files, err := filepath.Glob("testdata/*.args")
 	if err != nil || len(files) == 0 {
