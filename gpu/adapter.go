@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -156,13 +157,9 @@ func Choose(list []AdapterInfo, device string) (AdapterInfo, error) {
 			match = func(a AdapterInfo) bool { return strings.Contains(strings.ToLower(a.Name), want) }
 		}
 	}
-	rank := func(a AdapterInfo) int {
-		order := map[string]int{"discrete": 0, "integrated": 1, "other": 2, "cpu": 3}[a.Type] * 10
-		return order + map[string]int{"vulkan": 0, "metal": 0, "dx12": 1}[a.Backend]
-	}
 	best := -1
 	for i, a := range list {
-		if match(a) && (best < 0 || rank(a) < rank(list[best])) {
+		if match(a) && (best < 0 || preference(a) < preference(list[best])) {
 			best = i
 		}
 	}
@@ -174,4 +171,25 @@ func Choose(list []AdapterInfo, device string) (AdapterInfo, error) {
 		return AdapterInfo{}, fmt.Errorf("--device %s: no such GPU here; hint: this machine offers %s", device, strings.Join(names, "; "))
 	}
 	return list[best], nil
+}
+
+// preference orders adapters, the most welcome first.
+func preference(a AdapterInfo) int {
+	order := map[string]int{"discrete": 0, "integrated": 1, "other": 2, "cpu": 3}[a.Type] * 10
+	return order + map[string]int{"vulkan": 0, "metal": 0, "dx12": 1}[a.Backend]
+}
+
+// ChooseLocal picks an adapter for the local-th of the processes that share this machine, from 0. A device that is named
+// is the same for all; with auto (or "") they take the hardware GPUs in the order of Choose, and software ones only where
+// there is no other; beyond their number it starts over.
+func ChooseLocal(list []AdapterInfo, device string, local int) (AdapterInfo, error) {
+	if want := strings.ToLower(strings.TrimSpace(device)); want != "" && want != "auto" || len(list) == 0 {
+		return Choose(list, device)
+	}
+	order := slices.Clone(list)
+	slices.SortStableFunc(order, func(a, b AdapterInfo) int { return preference(a) - preference(b) })
+	best := order[0]
+	// One GPU may be listed under two backends.
+	order = slices.DeleteFunc(order, func(a AdapterInfo) bool { return a.Software() != best.Software() || a.Backend != best.Backend })
+	return order[local%len(order)], nil
 }

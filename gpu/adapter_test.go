@@ -45,6 +45,33 @@ func TestChoose(t *testing.T) {
 	}
 }
 
+// TestChooseLocal: processes that share a machine spread over its hardware, and over software devices only without any.
+func TestChooseLocal(t *testing.T) {
+	var node []gpu.AdapterInfo
+	for i, typ := range []string{"cpu", "integrated", "discrete", "discrete"} {
+		node = append(node, gpu.AdapterForTest(i, typ, "vulkan", typ, false))
+	}
+	node = append(node, gpu.AdapterForTest(4, "discrete", "dx12", "discrete", false)) // one of them again
+	software := []gpu.AdapterInfo{node[0], gpu.AdapterForTest(1, "SwiftShader", "vulkan", "cpu", false)}
+	for _, c := range []struct {
+		list   []gpu.AdapterInfo
+		device string
+		want   []int // by local rank
+	}{
+		{node, "auto", []int{2, 3, 1, 2}}, {node, "", []int{2, 3}}, {node, "cpu", []int{0, 0}}, {node, "3", []int{3, 3}},
+		{software, "auto", []int{0, 1, 0}}, {node[:1], "auto", []int{0, 0}},
+	} {
+		for local, want := range c.want {
+			if got, err := gpu.ChooseLocal(c.list, c.device, local); err != nil || got.Index != want {
+				t.Errorf("--device %q, local rank %d: got %v, %v, want index %d", c.device, local, got, err, want)
+			}
+		}
+	}
+	if _, err := gpu.ChooseLocal(nil, "auto", 0); err == nil {
+		t.Error("no adapters: no error")
+	}
+}
+
 func TestAdaptersAreDescribed(t *testing.T) {
 	list, err := gpu.Adapters()
 	if err != nil {

@@ -41,12 +41,15 @@ type Device struct {
 }
 
 // Open opens the adapter that device names (see Choose).
-func Open(device string) (*Device, error) {
+func Open(device string) (*Device, error) { return OpenLocal(device, 0) }
+
+// OpenLocal opens the adapter for the local-th process of this machine (see ChooseLocal).
+func OpenLocal(device string, local int) (*Device, error) {
 	list, refs, err := adapters()
 	if err != nil {
 		return nil, err
 	}
-	info, err := Choose(list, device)
+	info, err := ChooseLocal(list, device, local)
 	for i, r := range refs {
 		if err != nil || i != info.Index {
 			r.Release()
