@@ -61,8 +61,11 @@ type Config struct {
 	HellaswagEvery int    `json:"hellaswag_every"`
 	Hellaswag      string `json:"hellaswag"` // file; empty: never measured
 	SampleEvery    int    `json:"sample_every"`
-	Device         string `json:"device"` // what gpu.Choose takes
+	Device         string `json:"device"` // what gpu.ChooseLocal takes
 
+	// Data parallel: what holds with more than one rank alone.
+	CheckEvery int    `json:"check_every"` // steps between comparisons of the ranks' parameters; 0: at the start alone
+	GradDType  string `json:"grad_dtype"`  // f32 | bf16: how gradients travel
 	// How this one invocation goes: not part of what a run is, so not in config.json.
 	Resume    bool `json:"-"` // continue the run in Out
 	StopAfter int  `json:"-"` // end after this many steps, as an interrupt would; 0: go on to Steps
@@ -120,6 +123,7 @@ func tiny() Config {
 		WeightDecay: 0.1, Decay: "matrices", Beta1: 0.9, Beta2: 0.95, Eps: 1e-8, GradClip: 1,
 		DType: "f32", Seed: 1337, Recompute: "none",
 		Keep: 3, ValSteps: 20, SampleEvery: 100, Device: "auto",
+		CheckEvery: 100, GradDType: "f32",
 	}
 }
 
@@ -133,6 +137,7 @@ func firstSteps() Config {
 		WeightDecay: 0.01, Decay: "all", Beta1: 0.9, Beta2: 0.999, Eps: 1e-8,
 		DType: "f32", Seed: 1337, Recompute: "none",
 		Keep: 3, ValSteps: 20, Device: "auto",
+		CheckEvery: 100, GradDType: "f32",
 	}
 }
 
@@ -147,6 +152,7 @@ func recipe(layers, heads, channels, B int, lr, minLR float64) Config {
 		WeightDecay: 0.1, Decay: "matrices", Beta1: 0.9, Beta2: 0.95, Eps: 1e-8, GradClip: 1,
 		DType: "bf16", Seed: 1337, Recompute: "none",
 		SaveEvery: 250, Keep: 3, ValEvery: 250, ValSteps: 20, HellaswagEvery: 250, SampleEvery: 250, Device: "auto",
+		CheckEvery: 100, GradDType: "f32",
 	}
 }
 
@@ -192,6 +198,7 @@ var (
 	decays     = words{flag: "--decay", built: []string{"all", "matrices"}}
 	tokenizers = words{flag: "--tokenizer", built: []string{"gpt2", "bytes"}}
 	dtypes     = words{flag: "--dtype", built: []string{"f32"}, planned: []string{"bf16"}, instead: "float32 only in this version"}
+	gradDTypes = words{flag: "--grad-dtype", built: []string{"f32", "bf16"}}
 	recomputes = words{flag: "--recompute", built: []string{"none"}, planned: []string{"gelu", "block"}, instead: "every activation is kept in this version"}
 
 	vocabularies = map[string]int{"gpt2": 50257, "bytes": 256} // smallest --vocab-size of a tokenizer
@@ -264,6 +271,7 @@ func (c Config) Validate() error {
 		{"--val-steps", c.ValSteps, 0, "batches of a validation"},
 		{"--hellaswag-every", c.HellaswagEvery, 0, "0 is never"},
 		{"--sample-every", c.SampleEvery, 0, "0 is never"},
+		{"--check-every", c.CheckEvery, 0, "0 compares the ranks at the start alone"},
 		{"ranks", c.Ranks, 0, "processes that share the batch"},
 	} {
 		if f.got < f.min || f.got > maxCount {
@@ -282,6 +290,7 @@ func (c Config) Validate() error {
 	add(decays.check(c.Decay))
 	add(dtypes.check(c.DType))
 	add(recomputes.check(c.Recompute))
+	add(gradDTypes.check(c.GradDType))
 	for _, f := range []struct {
 		flag string
 		got  float64

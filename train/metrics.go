@@ -52,6 +52,16 @@ type TrainMetric struct {
 	Tokens     int64 `json:"tokens"`    // seen up to and including this step
 	MS         Float `json:"ms"`        // wall time of the step, in milliseconds
 	TokensPerS Float `json:"tokens_per_s"`
+
+	*RanksMetric // nil with one rank
+}
+
+// RanksMetric is where rank 0's time went, in milliseconds. What communication hid behind the computing is in both.
+type RanksMetric struct {
+	ComputeMS Float `json:"compute_ms"` // on the device, or on the way to it
+	CopyMS    Float `json:"copy_ms"`    // between device and host
+	CommMS    Float `json:"comm_ms"`    // sums over the ranks, from when all had come
+	WaitMS    Float `json:"wait_ms"`    // for the last rank to come to them
 }
 
 // ValMetric is the loss on validation data.
@@ -260,6 +270,7 @@ type Metric struct {
 	Acc        Float  `json:"acc"`
 	AccNorm    Float  `json:"acc_norm"`
 	Text       string `json:"text"`
+	RanksMetric
 }
 
 // ReadMetrics reads metrics.jsonl, also while a run is writing it: a last line without its newline is left out. Fields

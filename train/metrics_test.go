@@ -43,11 +43,11 @@ func TestMetricsLines(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "metrics.jsonl")
 	m := openMetrics(t, path)
 	must(t,
-		m.Train(TrainMetric{0, Float(float32(10.960028648376465)), 3e-4, 47.78, 128, 12.3, 10406}),
+		m.Train(TrainMetric{0, Float(float32(10.960028648376465)), 3e-4, 47.78, 128, 12.3, 10406, nil}),
 		m.Val(ValMetric{250, 6.17}),
 		m.Hellaswag(HellaswagMetric{250, 10042, 0.25, 0.25}),
 		m.Sample(SampleMetric{250, "<|endoftext|>a\n\"b\" \xff"}),
-		m.Train(TrainMetric{1, Float(math.NaN()), 1e-7, Float(math.Inf(1)), 1 << 60, 1, 2}))
+		m.Train(TrainMetric{1, Float(math.NaN()), 1e-7, Float(math.Inf(1)), 1 << 60, 1, 2, nil}))
 	want := `{"kind":"train","step":0,"loss":10.960028648376465,"lr":0.0003,"grad_norm":47.78,"tokens":128,"ms":12.3,"tokens_per_s":10406}
 {"kind":"val","step":250,"loss":6.17}
 {"kind":"hellaswag","step":250,"n":10042,"acc":0.25,"acc_norm":0.25}

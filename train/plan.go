@@ -12,8 +12,8 @@ import (
 // same programs on a plan of the device, so nothing is allocated; without any GPU the plan is that of WebGPU's own limits.
 // Data is not opened.
 func DryRun(cfg Config, env Env) error {
-	r := &run{cfg: cfg, env: env, saved: -1}
-	if err := cfg.Validate(); err != nil {
+	r := newRun(cfg, env)
+	if err := r.cfg.Validate(); err != nil {
 		return err
 	}
 	if shape, _ := gpt2.Named(cfg.Init); r.published() { // nothing is fetched for a plan
@@ -23,7 +23,7 @@ func DryRun(cfg Config, env Env) error {
 		if err := r.cfg.Validate(); err != nil {
 			return err
 		}
-	} else if _, err := r.startWeights(""); err != nil {
+	} else if _, err := r.startWeights(); err != nil {
 		return err
 	}
 	info := gpu.AdapterInfo{Name: "no GPU here: planned for WebGPU's default limits", Backend: "none", Type: "other", Limits: gpu.DefaultLimits()}

@@ -33,7 +33,7 @@ func TestPlanIsTrue(t *testing.T) {
 			if err := DryRun(c, env); err != nil {
 				t.Fatal(err)
 			}
-			r := &run{cfg: c, env: quiet(), saved: -1}
+			r := newRun(c, quiet())
 			defer r.close()
 			if err := r.open(); err != nil {
 				t.Fatal(err)

@@ -1,6 +1,7 @@
 package train
 
 import (
+	"context"
 	"fmt"
 	"log/slog"
 	"time"
@@ -29,12 +30,12 @@ func (r *run) programs() []*gpu.Program {
 }
 
 // profileStep does one optimizer step and keeps the times of its dispatches.
-func (r *run) profileStep(progress *progress) error {
+func (r *run) profileStep(ctx context.Context, progress *progress) error {
 	for _, p := range r.programs() {
 		p.Record(&r.timings)
 		defer p.Record(nil)
 	}
-	return r.trainStep(progress)
+	return r.trainStep(ctx, progress)
 }
 
 // printProfile tells on env.Stderr where the time of the profiled step went.
@@ -70,7 +71,8 @@ func MeasureStep(d *gpu.Device, cfg Config, log *slog.Logger) (StepTime, error) 
 	if err := cfg.Validate(); err != nil {
 		return StepTime{}, err
 	}
-	r := &run{cfg: cfg, env: Env{Log: log}, dev: d}
+	r := newRun(cfg, Env{Log: log})
+	r.dev = d
 	if err := r.build(); err != nil {
 		return StepTime{}, err
 	}

@@ -271,7 +271,7 @@ func TestFirstSteps(t *testing.T) {
 		env.Log = slog.New(slog.NewTextHandler(os.Stderr, nil))
 	}
 	c.Device = os.Getenv("GPT2WGPU_DEVICE")
-	r := &run{cfg: c, env: env, saved: -1}
+	r := newRun(c, env)
 	defer r.close()
 	if err := r.open(); err != nil {
 		t.Fatal(err)

@@ -25,6 +25,7 @@ type Env struct {
 	Stderr   io.Writer
 	Version  string // of the program, for config.json
 	Terminal bool   // Stdout is a terminal
+	Group    Group  // nil: this process alone
 }
 
 // ErrInterrupted ends a run that was asked to stop; its checkpoint is written.
@@ -35,8 +36,10 @@ const maxSkipped = 3
 
 // run is a training in progress.
 type run struct {
-	cfg Config
-	env Env
+	cfg   Config
+	env   Env
+	group Group
+	mixed bool // the ranks' devices are of more than one kind
 
 	tok      data.Tokenizer
 	corpora  []*data.Corpus
@@ -49,8 +52,11 @@ type run struct {
 	sampler  *model.Sampler // nil: no samples
 	eval     *model.Evaluator
 	hella    *HellaSwag // nil: not measured
-	metrics  *Metrics   // nil: no --out
+	metrics  *Metrics   // nil: no --out, or not rank 0
+	exchange *exchange
 
+	stop    bool // all ranks know that this invocation ends before the next step
+	first   int  // step of this invocation
 	step    int
 	tokens  int64
 	skipped int
@@ -61,82 +67,56 @@ type run struct {
 
 // Run trains as cfg says. It returns ErrInterrupted, wrapped, when ctx ended or --stop-after was reached before the last
 // step, with the checkpoint written if there is an --out.
+//
+// With a Group of more than one rank, rank 0's cfg counts on all of them but for the device. Rank 0 alone reads and writes
+// the run's directory and logs what is no warning. An error that is not [Agreed] leaves the other ranks waiting.
 func Run(ctx context.Context, cfg Config, env Env) error {
-	r := &run{cfg: cfg, env: env, saved: -1}
+	r := newRun(cfg, env)
 	defer r.close()
-	if err := r.open(); err != nil {
-		return err
+	err := r.open()
+	if err == nil {
+		err = r.loop(ctx)
 	}
-	err := r.loop(ctx)
 	if err != nil && !errors.Is(err, ErrInterrupted) {
-		return err
+		return inRank(r.group, err)
 	}
 	if failed := r.printProfile(); failed != nil {
-		return failed
+		return inRank(r.group, failed)
 	}
 	return err
 }
 
+func newRun(cfg Config, env Env) *run {
+	r := &run{cfg: cfg, env: env, group: env.Group, saved: -1}
+	if r.group == nil {
+		r.group = Alone()
+	}
+	r.cfg.Ranks = r.group.Size()
+	if r.group.Rank() > 0 {
+		r.env.Log = slog.New(warnings{env.Log.Handler()}).With("rank", r.group.Rank())
+		r.env.Stdout = io.Discard
+		r.cfg.Profile = false
+	}
+	return r
+}
+
 // open prepares everything: after it nothing is allocated, and nothing compiled but for the first use of kernels.
 func (r *run) open() error {
-	if err := r.cfg.Validate(); err != nil {
-		return err
-	}
-	list, err := gpu.Adapters() // before anything that takes long
+	from, err := r.openRun()
 	if err != nil {
 		return err
 	}
-	if _, err := gpu.Choose(list, r.cfg.Device); err != nil {
+	if err = Together(r.group, r.openParts(&from)); err != nil {
 		return err
 	}
-	var state *State
-	var checkpoint string
-	if r.cfg.Resume {
-		var err error
-		if checkpoint, err = gpt2.LatestCheckpoint(r.cfg.Out); err != nil {
-			return err
-		}
-		s, err := readState(checkpoint)
-		if err != nil {
-			return err
-		}
-		if err := r.cfg.sameModel(s.Config); err != nil {
-			return fmt.Errorf("--resume: %s: %w", checkpoint, err)
-		}
-		state = &s
-	} else if err := r.refuseUsedOut(); err != nil {
+	if err := r.fill(from); err != nil {
 		return err
 	}
-	weights, err := r.startWeights(checkpoint)
-	if err != nil {
+	from = origin{} // one and a half gigabytes at 124M
+	if err = Together(r.group, r.openOut()); err != nil {
 		return err
 	}
-	if err := r.openData(); err != nil {
-		return err
-	}
-	if weights == nil {
-		weights = gpt2.Init(r.cfg.Model(), r.cfg.Seed)
-	}
-	if r.dev, err = gpu.Open(r.cfg.Device); err != nil {
-		return err
-	}
-	r.env.Log.Info(fmt.Sprintf("using device: %v", r.dev.Info))
-	if err := r.build(); err != nil {
-		return err
-	}
-	if err := r.model.Load(weights); err != nil {
-		return err
-	}
-	weights = nil // half a gigabyte at 124M
-	if err := r.openHellaSwag(); err != nil {
-		return err
-	}
-	if state != nil {
-		if err := r.restore(checkpoint, *state); err != nil {
-			return err
-		}
-	}
-	return r.openOut()
+	return r.checkInStep()
 }
 
 func (r *run) openData() error {
@@ -164,9 +144,16 @@ func (r *run) openHellaSwag() error {
 	if !r.cfg.measuresHellaSwag() {
 		return nil
 	}
-	questions, err := data.ReadHellaSwag(r.cfg.Hellaswag, r.tok)
+	all, err := data.ReadHellaSwag(r.cfg.Hellaswag, r.tok)
 	if err != nil {
 		return fmt.Errorf("--hellaswag: %w", err)
+	}
+	if len(all) < r.group.Size() {
+		return fmt.Errorf("--hellaswag: %d questions for %d ranks; hint: fewer ranks, or no --hellaswag", len(all), r.group.Size())
+	}
+	var questions []data.Example
+	for q := r.group.Rank(); q < len(all); q += r.group.Size() {
+		questions = append(questions, all[q])
 	}
 	if r.hella, err = NewHellaSwag(r.eval, questions, r.cfg.BlockSize, r.cfg.VocabSize); err != nil {
 		return err
@@ -190,7 +177,7 @@ func (r *run) openLoader(spec string, split data.Split) (*data.Loader, error) {
 		return nil, err
 	}
 	r.corpora = append(r.corpora, c)
-	return data.NewLoader(c, r.cfg.BatchSize, r.cfg.SeqLen, 0, 1)
+	return data.NewLoader(c, r.cfg.BatchSize, r.cfg.SeqLen, r.group.Rank(), r.group.Size())
 }
 
 // refuseUsedOut keeps a new run from mixing with an older one in its directory.
@@ -206,13 +193,9 @@ func (r *run) refuseUsedOut() error {
 	return nil
 }
 
-// startWeights returns the weights of a checkpoint or of --init, and completes the settings from them: shape and tokenizer.
-// From scratch it returns none.
-func (r *run) startWeights(checkpoint string) (*gpt2.Weights, error) {
-	if checkpoint != "" {
-		r.cfg = r.cfg.Resolved()
-		return gpt2.ReadDir(checkpoint)
-	}
+// startWeights returns the weights of --init, and completes the settings from them: shape and tokenizer. From scratch it
+// returns none.
+func (r *run) startWeights() (*gpt2.Weights, error) {
 	if !r.cfg.FromWeights() {
 		r.cfg = r.cfg.Resolved()
 		return nil, r.cfg.Model().Validate()
@@ -285,7 +268,7 @@ func (r *run) build() error {
 	if r.model, err = model.New(r.dev, r.cfg.Model()); err != nil {
 		return err
 	}
-	if r.training, err = model.NewTraining(r.model, r.cfg.BatchSize, r.cfg.SeqLen, r.cfg.AccumSteps()); err != nil {
+	if r.training, err = model.NewTraining(r.model, r.cfg.BatchSize, r.cfg.SeqLen, r.cfg.AccumSteps()*r.group.Size()); err != nil {
 		return err
 	}
 	if r.optim, err = model.NewOptimizer(r.training, model.AdamW{
@@ -294,12 +277,13 @@ func (r *run) build() error {
 	}); err != nil {
 		return err
 	}
+	r.exchange = &exchange{group: r.group, dev: r.dev, wire: Wire(r.cfg.GradDType)}
 	if r.cfg.measuresHellaSwag() {
 		if r.eval, err = r.training.Evaluator(r.cfg.BlockSize); err != nil {
 			return err
 		}
 	}
-	if r.cfg.SampleEvery > 0 {
+	if r.cfg.SampleEvery > 0 && r.group.Rank() == 0 {
 		if r.sampler, err = r.model.NewSampler(1); err != nil {
 			return err
 		}
@@ -312,26 +296,9 @@ func (r *run) build() error {
 	return nil
 }
 
-// restore continues from a checkpoint.
-func (r *run) restore(dir string, s State) error {
-	m, v, err := readMoments(dir, r.cfg.Model())
-	if err != nil {
-		return err
-	}
-	if err := r.optim.LoadMoments(m, v); err != nil {
-		return err
-	}
-	if err := r.loader.Seek(s.Data); err != nil {
-		return err
-	}
-	r.step, r.tokens, r.skipped, r.saved = s.Step, s.Tokens, s.Skipped, s.Step
-	r.env.Log.Info(fmt.Sprintf("resuming after %d steps from %s", s.Step, dir))
-	return nil
-}
-
 // openOut writes config.json and opens the metrics, cut back to the step that comes next.
 func (r *run) openOut() error {
-	if r.cfg.Out == "" {
+	if r.cfg.Out == "" || r.group.Rank() > 0 {
 		return nil
 	}
 	if err := os.MkdirAll(r.cfg.Out, 0o755); err != nil {
@@ -363,11 +330,19 @@ func (r *run) close() {
 }
 
 func (r *run) loop(ctx context.Context) error {
-	first := r.step
+	r.first = r.step
 	progress := newProgress(r.env.Log, r.cfg.Steps, r.step)
+	if err := r.meet(ctx, nil); err != nil {
+		return err
+	}
 	for r.step < r.cfg.Steps {
-		if ctx.Err() != nil || r.cfg.StopAfter > 0 && r.step-first >= r.cfg.StopAfter {
+		if r.stop {
 			return r.interrupt()
+		}
+		if r.cfg.CheckEvery > 0 && r.step > r.first && r.step%r.cfg.CheckEvery == 0 {
+			if err := r.checkInStep(); err != nil {
+				return err
+			}
 		}
 		// Looked at before the step and not after the one before, so that a run that resumes here does it again.
 		if r.cfg.ValEvery > 0 && r.step%r.cfg.ValEvery == 0 {
@@ -386,10 +361,10 @@ func (r *run) loop(ctx context.Context) error {
 			}
 		}
 		step := r.trainStep
-		if r.profiled(first) {
+		if r.profiled(r.first) {
 			step = r.profileStep
 		}
-		if err := step(progress); err != nil {
+		if err := step(ctx, progress); err != nil {
 			return err
 		}
 		if r.cfg.SaveEvery > 0 && r.step%r.cfg.SaveEvery == 0 && r.skipped == 0 { // not what may end in an error
@@ -418,8 +393,9 @@ func (r *run) loop(ctx context.Context) error {
 }
 
 // trainStep does one optimizer step.
-func (r *run) trainStep(progress *progress) error {
+func (r *run) trainStep(ctx context.Context, progress *progress) error {
 	start := time.Now()
+	copied, traffic := r.exchange.copy, r.group.Traffic()
 	n := r.cfg.BatchSize * r.cfg.SeqLen
 	x, y := make([]uint32, n), make([]uint32, n)
 	if err := r.training.Begin(); err != nil {
@@ -433,6 +409,9 @@ func (r *run) trainStep(progress *progress) error {
 			return err
 		}
 	}
+	if err := r.exchange.sum(r.training.GradientWindows()); err != nil {
+		return err
+	}
 	lr := LearningRate(r.cfg, r.step)
 	if err := r.optim.Update(r.step, lr); err != nil {
 		return err
@@ -441,17 +420,54 @@ func (r *run) trainStep(progress *progress) error {
 	if err != nil {
 		return err
 	}
+	if err := r.meet(ctx, &s); err != nil {
+		return err
+	}
 	took := time.Since(start)
 	tokens := r.cfg.TokensPerStep()
 	r.tokens += int64(tokens)
 	rec := TrainMetric{Step: r.step, Loss: Float(s.Loss), LR: Float(lr), GradNorm: Float(s.GradNorm), Tokens: r.tokens,
 		MS: Float(took.Seconds() * 1e3), TokensPerS: Float(float64(tokens) / took.Seconds())}
+	if r.group.Size() > 1 {
+		rec.RanksMetric = r.ranksMetric(took, r.exchange.copy-copied, r.group.Traffic().minus(traffic))
+	}
 	if err := r.metrics.Train(rec); err != nil {
 		return err
 	}
 	progress.step(rec)
 	r.step++
 	return r.watch(s)
+}
+
+// meet brings the ranks' numbers of a step together, if there was one, and decides for all whether to stop before the next.
+func (r *run) meet(ctx context.Context, s *model.Stats) error {
+	done := r.step - r.first
+	mine := []float64{0, 0}
+	if s != nil {
+		done++ // r.step still counts the one before
+		mine[0] = s.Loss
+	}
+	if ctx.Err() != nil || r.cfg.StopAfter > 0 && done >= r.cfg.StopAfter {
+		mine[1] = 1
+	}
+	all, err := gatherFloats(r.group, mine...)
+	if err != nil {
+		return err
+	}
+	loss := 0.0
+	for _, of := range all {
+		loss += of[0]
+		r.stop = r.stop || of[1] != 0
+	}
+	if s != nil {
+		s.Loss = loss
+	}
+	return nil
+}
+
+func (r *run) ranksMetric(took, copied time.Duration, t Traffic) *RanksMetric {
+	ms := func(d time.Duration) Float { return Float(d.Seconds() * 1e3) }
+	return &RanksMetric{ComputeMS: ms(took - copied - t.Comm - t.Wait), CopyMS: ms(copied), CommMS: ms(t.Comm), WaitMS: ms(t.Wait)}
 }
 
 // watch counts steps that were skipped because a number was not finite.
@@ -468,7 +484,7 @@ func (r *run) watch(s model.Stats) error {
 	}
 	r.env.Log.Warn("step skipped: a number is not finite", "step", r.step-1, "loss", s.Loss, "grad_norm", s.GradNorm, "tensor", culprit)
 	if r.skipped >= maxSkipped {
-		return fmt.Errorf("step %d: %d steps in a row were not finite (%s); hint: resume from the last checkpoint with a lower --lr, or with --grad-clip 1", r.step-1, r.skipped, culprit)
+		return agreed{fmt.Errorf("step %d: %d steps in a row were not finite (%s); hint: resume from the last checkpoint with a lower --lr, or with --grad-clip 1", r.step-1, r.skipped, culprit)}
 	}
 	return nil
 }
@@ -479,21 +495,45 @@ func (r *run) validate() error {
 	if err != nil {
 		return err
 	}
+	all, err := gatherFloats(r.group, loss)
+	if err != nil {
+		return err
+	}
+	loss = 0
+	for _, of := range all {
+		loss += of[0] / float64(len(all))
+	}
 	r.env.Log.Info(fmt.Sprintf("step %d: validation loss %.6f", r.step, loss))
 	return r.metrics.Val(ValMetric{Step: r.step, Loss: Float(loss)})
 }
 
-// scoreHellaSwag measures all questions. One that is interrupted ends the run before its step; the resumed run measures again.
+// scoreHellaSwag measures all questions, each rank its share. One that is interrupted ends the run before its step; the
+// resumed run measures again.
 func (r *run) scoreHellaSwag(ctx context.Context) error {
 	score, err := r.hella.Score(ctx, nil)
+	stopped := 0.0
 	if ctx.Err() != nil {
-		return r.interrupt()
+		stopped = 1
+	} else if err != nil {
+		return err
 	}
+	n := float64(score.N)
+	all, err := gatherFloats(r.group, stopped, n, n*float64(score.Acc), n*float64(score.AccNorm))
 	if err != nil {
 		return err
 	}
-	r.env.Log.Info(fmt.Sprintf("step %d: HellaSwag: %d questions, acc %.4f, acc_norm %.4f", r.step, score.N, float64(score.Acc), float64(score.AccNorm)))
-	return r.metrics.Hellaswag(HellaswagMetric{Step: r.step, N: score.N, Acc: score.Acc, AccNorm: score.AccNorm})
+	var sum [4]float64
+	for _, of := range all {
+		for i := range sum {
+			sum[i] += of[i]
+		}
+	}
+	if sum[0] > 0 {
+		return r.interrupt()
+	}
+	total := HellaswagMetric{Step: r.step, N: int(sum[1]), Acc: Float(math.Round(sum[2]) / sum[1]), AccNorm: Float(math.Round(sum[3]) / sum[1])}
+	r.env.Log.Info(fmt.Sprintf("step %d: HellaSwag: %d questions, acc %.4f, acc_norm %.4f", r.step, total.N, float64(total.Acc), float64(total.AccNorm)))
+	return r.metrics.Hellaswag(total)
 }
 
 // sampleTokens is the length of a sample on the way.
@@ -523,7 +563,7 @@ func (r *run) sample(ctx context.Context) error {
 
 // save writes a checkpoint of the present step, unless there is one or no --out.
 func (r *run) save() error {
-	if r.cfg.Out == "" || r.saved == r.step {
+	if r.cfg.Out == "" || r.saved == r.step || r.group.Rank() > 0 {
 		return nil
 	}
 	dir, err := saveCheckpoint(r.cfg.Out, State{
@@ -542,8 +582,11 @@ func (r *run) interrupt() error {
 	if err := r.save(); err != nil {
 		return err
 	}
-	if r.cfg.Out == "" {
-		return fmt.Errorf("%w after %d of %d steps; nothing was saved, since there is no --out", ErrInterrupted, r.step, r.cfg.Steps)
+	if r.group.Rank() > 0 {
+		return agreed{fmt.Errorf("%w (%w)", ErrInterrupted, ErrElsewhere)}
 	}
-	return fmt.Errorf("%w after %d of %d steps; continue with --out %s --resume", ErrInterrupted, r.step, r.cfg.Steps, r.cfg.Out)
+	if r.cfg.Out == "" {
+		return agreed{fmt.Errorf("%w after %d of %d steps; nothing was saved, since there is no --out", ErrInterrupted, r.step, r.cfg.Steps)}
+	}
+	return agreed{fmt.Errorf("%w after %d of %d steps; continue with --out %s --resume", ErrInterrupted, r.step, r.cfg.Steps, r.cfg.Out)}
 }

@@ -1,0 +1,148 @@
+package train
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"math"
+	"time"
+)
+
+// Group is the processes that train one model together, the ranks 0 to Size-1, and what they tell each other. Methods
+// that return an error are collective: every rank calls them, in the same order, with arguments of the same length, from
+// any goroutine but one at a time. An error means that the group is lost: the caller says so and calls Abort.
+type Group interface {
+	Rank() int
+	Size() int
+	Local() int // the rank among this machine's processes, which picks the GPU
+
+	// AllreduceSum replaces v by its sum over the ranks, the same bits on all of them.
+	AllreduceSum(v []float32, wire Wire) error
+	// Allgather returns every rank's bytes, in order of rank.
+	Allgather(mine []byte) ([][]byte, error)
+	// Bcast replaces b by root's.
+	Bcast(b []byte, root int) error
+
+	Traffic() Traffic // so far
+	Abort(code int)   // ends this process and all others at once
+	Close() error     // leaves in peace; the others do too
+}
+
+// Wire is how values travel between ranks; sums are float32 either way.
+type Wire string
+
+// The wires. BF16 halves the bytes and rounds each value twice, before and after the sum, by up to 2^-9 of it.
+const (
+	WireF32  Wire = "f32"
+	WireBF16 Wire = "bf16"
+)
+
+// Traffic is what AllreduceSum cost one rank.
+type Traffic struct {
+	Bytes int64         // that this rank sent, about: 2 (n-1)/n of the values' for n ranks
+	Comm  time.Duration // from when all ranks had come
+	Wait  time.Duration // for the last rank to come
+}
+
+func (t Traffic) minus(o Traffic) Traffic {
+	return Traffic{Bytes: t.Bytes - o.Bytes, Comm: t.Comm - o.Comm, Wait: t.Wait - o.Wait}
+}
+
+// Alone returns the group of one process.
+func Alone() Group { return alone{} }
+
+type alone struct{}
+
+func (alone) Rank() int                               { return 0 }
+func (alone) Size() int                               { return 1 }
+func (alone) Local() int                              { return 0 }
+func (alone) AllreduceSum([]float32, Wire) error      { return nil }
+func (alone) Allgather(mine []byte) ([][]byte, error) { return [][]byte{mine}, nil }
+func (alone) Bcast([]byte, int) error                 { return nil }
+func (alone) Traffic() Traffic                        { return Traffic{} }
+func (alone) Abort(int)                               {}
+func (alone) Close() error                            { return nil }
+
+// ErrElsewhere is returned by the ranks that have nothing to say about a failure: another one tells it.
+var ErrElsewhere = errors.New("another rank tells the reason")
+
+// agreed is an error that every rank knows of, so that all can leave in peace.
+type agreed struct{ err error }
+
+func (a agreed) Error() string { return a.err.Error() }
+func (a agreed) Unwrap() error { return a.err }
+
+// Agreed reports whether all ranks return at this point for the reason of err, so that Group.Close won't wait for ever.
+func Agreed(err error) bool {
+	var a agreed
+	return err == nil || errors.As(err, &a)
+}
+
+// Together exchanges whether the ranks have failed: if none has, nil. Else the first that has returns its error and all
+// others [ErrElsewhere]. It is collective, and what it returns is Agreed.
+func Together(g Group, mine error) error {
+	if g.Size() == 1 {
+		return mine
+	}
+	flag := []byte{0}
+	if mine != nil {
+		flag[0] = 1
+	}
+	all, err := g.Allgather(flag)
+	if err != nil {
+		return err
+	}
+	for rank, f := range all {
+		switch {
+		case f[0] == 0:
+		case rank == g.Rank():
+			return agreed{mine}
+		default:
+			return agreed{ErrElsewhere}
+		}
+	}
+	return nil
+}
+
+// inRank puts the rank before an error, where there is more than one.
+func inRank(g Group, err error) error {
+	if err == nil || g.Size() == 1 || errors.Is(err, ErrElsewhere) || errors.Is(err, ErrInterrupted) {
+		return err
+	}
+	return fmt.Errorf("rank %d of %d: %w", g.Rank(), g.Size(), err)
+}
+
+// gatherFloats returns the ranks' numbers, in order of rank. All give as many.
+func gatherFloats(g Group, mine ...float64) ([][]float64, error) {
+	if g.Size() == 1 {
+		return [][]float64{mine}, nil
+	}
+	raw := make([]byte, 8*len(mine))
+	for i, v := range mine {
+		binary.LittleEndian.PutUint64(raw[8*i:], math.Float64bits(v))
+	}
+	all, err := g.Allgather(raw)
+	if err != nil {
+		return nil, err
+	}
+	out := make([][]float64, len(all))
+	for rank, b := range all {
+		out[rank] = make([]float64, len(mine))
+		for i := range mine {
+			out[rank][i] = math.Float64frombits(binary.LittleEndian.Uint64(b[8*i:]))
+		}
+	}
+	return out, nil
+}
+
+// bcastBytes sends root's bytes, of whatever length, to all.
+func bcastBytes(g Group, b []byte, root int) ([]byte, error) {
+	lengths, err := gatherFloats(g, float64(len(b)))
+	if err != nil || g.Size() == 1 {
+		return b, err
+	}
+	if g.Rank() != root {
+		b = make([]byte, int(lengths[root][0]))
+	}
+	return b, g.Bcast(b, root)
+}

@@ -1,0 +1,180 @@
+package train
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"log/slog"
+	"os"
+	"strings"
+
+	"github.com/gpt2wgpu/gpt2wgpu/gpu"
+	"github.com/gpt2wgpu/gpt2wgpu/model/gpt2"
+)
+
+// How a run begins, on one rank or several.
+
+// warnings passes on records from the level of warnings up.
+type warnings struct{ slog.Handler }
+
+func (w warnings) Enabled(ctx context.Context, l slog.Level) bool {
+	return l >= slog.LevelWarn && w.Handler.Enabled(ctx, l)
+}
+func (w warnings) WithAttrs(a []slog.Attr) slog.Handler { return warnings{w.Handler.WithAttrs(a)} }
+func (w warnings) WithGroup(g string) slog.Handler      { return warnings{w.Handler.WithGroup(g)} }
+
+// origin is where a run begins: at a checkpoint, whose weights and moments rank 0 alone has read, or at step 0 with weights
+// that every rank has.
+type origin struct {
+	checkpoint string
+	state      State
+	weights    *gpt2.Weights
+	m, v       [][]float32
+}
+
+// openRun looks at the run's directory, which rank 0 alone needs to see, and makes the ranks agree on the settings.
+func (r *run) openRun() (origin, error) {
+	var s origin
+	err := r.cfg.Validate()
+	if err == nil && r.group.Rank() == 0 {
+		s, err = r.readStart()
+	}
+	if err := Together(r.group, err); err != nil || r.group.Size() == 1 {
+		return s, err
+	}
+	type told struct {
+		Config     Config
+		Checkpoint string
+		State      State
+		Resume     bool
+		StopAfter  int
+	}
+	raw, err := json.Marshal(told{r.cfg, s.checkpoint, s.state, r.cfg.Resume, r.cfg.StopAfter})
+	if err != nil {
+		return s, err
+	}
+	if raw, err = bcastBytes(r.group, raw, 0); err != nil {
+		return s, err
+	}
+	var t told
+	if err := json.Unmarshal(raw, &t); err != nil {
+		return s, err
+	}
+	device, ranks := r.cfg.Device, r.cfg.Ranks
+	r.cfg, s.checkpoint, s.state = t.Config, t.Checkpoint, t.State
+	r.cfg.Device, r.cfg.Ranks, r.cfg.Resume, r.cfg.StopAfter = device, ranks, t.Resume, t.StopAfter
+	return s, nil
+}
+
+// readStart reads the checkpoint of --resume.
+func (r *run) readStart() (s origin, err error) {
+	if !r.cfg.Resume {
+		return s, r.refuseUsedOut()
+	}
+	if s.checkpoint, err = gpt2.LatestCheckpoint(r.cfg.Out); err != nil {
+		return s, err
+	}
+	if s.state, err = readState(s.checkpoint); err != nil {
+		return s, err
+	}
+	if err := r.cfg.sameModel(s.state.Config); err != nil {
+		return s, fmt.Errorf("--resume: %s: %w", s.checkpoint, err)
+	}
+	if s.weights, err = gpt2.ReadDir(s.checkpoint); err != nil {
+		return s, err
+	}
+	s.m, s.v, err = readMoments(s.checkpoint, r.cfg.Model())
+	return s, err
+}
+
+// openParts opens all that a rank opens by itself, and completes s with the weights that a new run starts from.
+func (r *run) openParts(s *origin) error {
+	list, err := gpu.Adapters() // before anything that takes long
+	if err != nil {
+		return err
+	}
+	if _, err := gpu.ChooseLocal(list, r.cfg.Device, r.group.Local()); err != nil {
+		return err
+	}
+	if s.checkpoint != "" {
+		r.cfg = r.cfg.Resolved()
+	} else if s.weights, err = r.startWeights(); err != nil {
+		return err
+	}
+	if err := r.openData(); err != nil {
+		return err
+	}
+	if s.weights == nil && s.checkpoint == "" {
+		s.weights = gpt2.Init(r.cfg.Model(), r.cfg.Seed)
+	}
+	if r.dev, err = gpu.OpenLocal(r.cfg.Device, r.group.Local()); err != nil {
+		return err
+	}
+	if err := r.build(); err != nil {
+		return err
+	}
+	return r.openHellaSwag()
+}
+
+// fill brings weights, moments and the position to the devices and tells what they are.
+func (r *run) fill(s origin) error {
+	if err := r.tellDevices(); err != nil {
+		return err
+	}
+	if s.checkpoint == "" {
+		return r.model.Load(s.weights)
+	}
+	r.env.Log.Info(fmt.Sprintf("resuming after %d steps from %s", s.state.Step, s.checkpoint))
+	if s.weights == nil {
+		s.weights = &gpt2.Weights{Config: r.cfg.Model(), Tensors: r.emptyTensors()}
+		s.m, s.v = r.emptyTensors(), r.emptyTensors()
+	}
+	for _, tensors := range [][][]float32{s.weights.Tensors, s.m, s.v} {
+		for _, t := range tensors {
+			if err := r.group.Bcast(bytesOf(t), 0); err != nil {
+				return err
+			}
+		}
+	}
+	if err := r.model.Load(s.weights); err != nil {
+		return err
+	}
+	if err := r.optim.LoadMoments(s.m, s.v); err != nil {
+		return err
+	}
+	r.step, r.tokens, r.skipped, r.saved = s.state.Step, s.state.Tokens, s.state.Skipped, s.state.Step
+	return r.loader.Seek(s.state.Data)
+}
+
+func (r *run) emptyTensors() (out [][]float32) {
+	for _, p := range gpt2.Table(r.cfg.Model()) {
+		out = append(out, make([]float32, p.Size()))
+	}
+	return out
+}
+
+// tellDevices logs every rank's device and notes whether they are of one kind.
+func (r *run) tellDevices() error {
+	host, _ := os.Hostname()
+	mine := make([]byte, 512)
+	kind := fmt.Sprintf("%v\x00%s", r.dev.Info, r.dev.Info.Driver)
+	copy(mine, kind+"\x00"+host)
+	all, err := r.group.Allgather(mine)
+	if err != nil {
+		return err
+	}
+	for rank, b := range all {
+		f := strings.Split(string(b), "\x00")
+		if r.group.Size() == 1 {
+			r.env.Log.Info("using device: " + f[0])
+			continue
+		}
+		r.env.Log.Info(fmt.Sprintf("using device: %s (rank %d of %d, on %s)", f[0], rank, r.group.Size(), f[2]))
+		first := strings.Split(string(all[0]), "\x00")
+		r.mixed = r.mixed || f[0] != first[0] || f[1] != first[1]
+	}
+	if r.mixed {
+		r.env.Log.Info(fmt.Sprintf("devices of several kinds: they follow rank 0's parameters every %d steps (--check-every)", r.cfg.CheckEvery))
+	}
+	return nil
+}
