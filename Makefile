@@ -3,10 +3,15 @@
 # lavapipe compiles shaders at their first dispatch; its cache makes that a matter of milliseconds the next time.
 export MESA_SHADER_CACHE_DIR ?= $(CURDIR)/.cache/mesa
 
-.PHONY: build train test lint reproduce setup clean
+.PHONY: build mpi train test test-mpi lint reproduce setup clean
 
 build: setup
 	go build -o gpt2wgpu ./cmd/gpt2wgpu
+
+# The same program for several processes, started by mpirun. MPICC is the compiler of the MPI to use: its own flags find it.
+MPICC ?= mpicc
+mpi: setup
+	CC=$(MPICC) go build -tags mpi -o gpt2wgpu ./cmd/gpt2wgpu
 
 setup:
 	@bash .ci/setup
@@ -20,6 +25,12 @@ train: build
 # GPT2WGPU_GPU=require makes that a failure.
 test: setup
 	go test -timeout 60m ./...
+
+# Several ranks on this machine: equality with one rank, resuming with another number, a rank that dies. Installs Open MPI
+# with apt-get where it is missing.
+test-mpi: setup
+	@bash .ci/setup mpi
+	CC=$(MPICC) go test -tags mpi -timeout 20m -count 1 ./train/mpi
 
 lint: setup
 	@test -z "$$(gofmt -l .)" || { gofmt -l .; echo "gofmt would change these files"; exit 1; }

@@ -24,7 +24,8 @@ var imports = map[string]string{
 	"model":        "gpu gpu/op model/gpt2",
 	"gpu/bench":    "gpu gpu/op shaders",
 	"train":        "data gpu gpu/bench model model/gpt2",
-	"cmd/gpt2wgpu": "data gpu gpu/bench gpu/op model model/gpt2 shaders train",
+	"train/mpi":    "train",
+	"cmd/gpt2wgpu": "data gpu gpu/bench gpu/op model model/gpt2 shaders train train/mpi",
 	"gpu/gputest":  "gpu gpu/bench",
 }
 

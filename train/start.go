@@ -60,8 +60,11 @@ func (r *run) openRun() (origin, error) {
 	if err := json.Unmarshal(raw, &t); err != nil {
 		return s, err
 	}
-	device, ranks := r.cfg.Device, r.cfg.Ranks
+	device, ranks, hellaswag := r.cfg.Device, r.cfg.Ranks, r.cfg.Hellaswag
 	r.cfg, s.checkpoint, s.state = t.Config, t.Checkpoint, t.State
+	if hellaswag != "" && r.cfg.Hellaswag != "" {
+		r.cfg.Hellaswag = hellaswag // a path of this machine's cache
+	}
 	r.cfg.Device, r.cfg.Ranks, r.cfg.Resume, r.cfg.StopAfter = device, ranks, t.Resume, t.StopAfter
 	return s, nil
 }

@@ -74,6 +74,22 @@ type env struct {
 	stdin          io.Reader
 	stdout, stderr io.Writer
 	log            *slog.Logger
+	group          train.Group // nil: none was joined
+}
+
+// leave ends this process's part in a group of several: in peace where all do, else all at once.
+func (e *env) leave(err error, code int) {
+	if e.group == nil || e.group.Size() == 1 {
+		return
+	}
+	// The launcher ends the others with SIGTERM once one has failed: too late for "stopping once this step is done".
+	signal.Reset(os.Interrupt, syscall.SIGTERM)
+	switch {
+	case train.Agreed(err):
+		e.group.Close()
+	default:
+		e.group.Abort(code)
+	}
 }
 
 // run is the program without its process: it returns the exit code.
@@ -83,10 +99,12 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 	var opts logOptions
 	defer func() {
 		if r := recover(); r != nil {
-			code = report(e, name, opts, fmt.Errorf("internal error: %v; hint: please report this with the output of -v", r))
+			err := fmt.Errorf("internal error: %v; hint: please report this with the output of -v", r)
+			code = report(e, name, opts, err)
 			if opts.verbose {
 				fmt.Fprintf(stderr, "%s", debug.Stack())
 			}
+			e.leave(err, code)
 		}
 	}()
 
@@ -125,7 +143,10 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 	if c.args == "" && fs.NArg() > 0 {
 		return report(e, name, opts, usagef("%q follows no flag, and %s takes nothing else; hint: %s --help", fs.Arg(0), c.name, name))
 	}
-	return report(e, name, opts, action(ctx, e, fs.Args()))
+	err = action(ctx, e, fs.Args())
+	code = report(e, name, opts, err)
+	e.leave(err, code)
+	return code
 }
 
 // run runs a command that needs no flags.
@@ -152,6 +173,9 @@ func findCommand(name string) (*command, error) {
 func report(e *env, name string, opts logOptions, err error) int {
 	if err == nil {
 		return exitDone
+	}
+	if errors.Is(err, train.ErrElsewhere) {
+		return exitDone // the code is that of the rank that tells the reason
 	}
 	for _, line := range errorLines(err) {
 		if opts.format == "json" {

@@ -14,6 +14,7 @@ import (
 
 	"github.com/gpt2wgpu/gpt2wgpu/data"
 	"github.com/gpt2wgpu/gpt2wgpu/train"
+	"github.com/gpt2wgpu/gpt2wgpu/train/mpi"
 )
 
 var trainCommand = &command{
@@ -26,37 +27,61 @@ tiny's. With --resume the run's own config.json is the --config. Presets:
 ` + presetList() + `
   gpt2wgpu train --out runs/first
   gpt2wgpu train --preset first-steps --data input.txt --out runs/shakespeare
-  gpt2wgpu train --preset gpt2-124m --batch-size 4 --dry-run`,
+  gpt2wgpu train --preset gpt2-124m --batch-size 4 --dry-run
+  mpirun -np 4 gpt2wgpu train --preset gpt2-124m --out runs/four`,
 	setup: func(fs *flagSet) runFunc {
 		t := newTrainFlags(fs)
 		return func(ctx context.Context, e *env, _ []string) error {
+			group, err := mpi.Join()
+			if err != nil {
+				return err
+			}
+			e.group = group
 			c, err := t.settle()
+			c.Ranks = group.Size()
 			if err == nil {
 				err = c.Validate()
 			}
 			if err != nil {
-				return &usageError{err}
+				err = &usageError{err}
 			}
-			en := train.Env{Log: e.log, Stdout: e.stdout, Stderr: e.stderr, Version: programVersion(), Terminal: isTerminal(e.stdout)}
+			if err := train.Together(group, err); err != nil {
+				return err
+			}
+			en := train.Env{Log: e.log, Stdout: e.stdout, Stderr: e.stderr, Version: programVersion(), Terminal: isTerminal(e.stdout), Group: group}
 			if t.dryRun {
 				return train.DryRun(c, en)
 			}
-			if ofHub(c.Init) && !c.Resume {
-				if _, err := fetch(ctx, e, c.Init, 0); err != nil {
-					return fmt.Errorf("--init %w", err)
+			// One process of a machine downloads, the others find it in the cache.
+			for turn := range min(group.Size(), 2) {
+				if (group.Local() == 0) == (turn == 0) {
+					err = fetchForTrain(ctx, e, &c)
+				}
+				if err := train.Together(group, err); err != nil {
+					return err
 				}
 			}
-			if c.Hellaswag != "" && c.HellaswagEvery == 0 {
-				e.log.Warn("HellaSwag won't be measured: --hellaswag-every is 0; hint: --hellaswag-every 250")
-			} else if c.Hellaswag, err = hellaswagSpec(ctx, e, c.Hellaswag); err != nil {
-				return err
-			}
-			if c.Out == "" {
+			if c.Out == "" && group.Rank() == 0 {
 				e.log.Warn("nothing will be saved; hint: --out DIR keeps the weights and the metrics")
 			}
 			return train.Run(ctx, c, en)
 		}
 	},
+}
+
+// fetchForTrain brings what the settings name into the cache.
+func fetchForTrain(ctx context.Context, e *env, c *train.Config) (err error) {
+	if ofHub(c.Init) && !c.Resume {
+		if _, err := fetch(ctx, e, c.Init, 0); err != nil {
+			return fmt.Errorf("--init %w", err)
+		}
+	}
+	if c.Hellaswag != "" && c.HellaswagEvery == 0 {
+		e.log.Warn("HellaSwag won't be measured: --hellaswag-every is 0; hint: --hellaswag-every 250")
+	} else if c.Hellaswag, err = hellaswagSpec(ctx, e, c.Hellaswag); err != nil {
+		return err
+	}
+	return nil
 }
 
 func presetList() string {
@@ -131,6 +156,10 @@ func newTrainFlags(fs *flagSet) *trainFlags {
 
 	f = fs.section("Device")
 	f.StringVar(&c.Device, "device", c.Device, deviceUsage)
+
+	f = fs.section("Data parallel")
+	f.IntVar(&c.CheckEvery, "check-every", c.CheckEvery, "`steps` between comparisons of the ranks' parameters, 0 is at the start alone")
+	f.StringVar(&c.GradDType, "grad-dtype", c.GradDType, "`type` that gradients travel in: f32, bf16")
 
 	f = fs.section("Other")
 	f.StringVar(&t.preset, "preset", "", "start from the settings of this `name`: "+strings.Join(presetNames(), ", "))

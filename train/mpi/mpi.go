@@ -1,0 +1,261 @@
+//go:build mpi
+
+package mpi
+
+/*
+#cgo CFLAGS: -O3
+#include <mpi.h>
+#include <sched.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+// MPI's constants are macros that cgo can't see through, so every call has a function here. All return MPI's error code.
+
+static int start(int *rank, int *size, int *local) {
+	int level, e;
+	if ((e = MPI_Init_thread(NULL, NULL, MPI_THREAD_FUNNELED, &level))) return e;
+	MPI_Comm_set_errhandler(MPI_COMM_WORLD, MPI_ERRORS_RETURN);
+	if ((e = MPI_Comm_rank(MPI_COMM_WORLD, rank))) return e;
+	if ((e = MPI_Comm_size(MPI_COMM_WORLD, size))) return e;
+	MPI_Comm here;
+	if ((e = MPI_Comm_split_type(MPI_COMM_WORLD, MPI_COMM_TYPE_SHARED, *rank, MPI_INFO_NULL, &here))) return e;
+	if ((e = MPI_Comm_rank(here, local))) return e;
+	return MPI_Comm_free(&here);
+}
+
+// meet returns when all ranks have come. MPI's own waits spin, and a rank that waits for the slowest would take the cores
+// that software Vulkan computes on: so spin for about 100 microseconds, then sleep between looks.
+static int meet(void) {
+	MPI_Request r;
+	int e, done = 0;
+	if ((e = MPI_Ibarrier(MPI_COMM_WORLD, &r))) return e;
+	struct timespec nap = {0, 50000}, begin, now;
+	clock_gettime(CLOCK_MONOTONIC, &begin);
+	for (;;) {
+		if ((e = MPI_Test(&r, &done, MPI_STATUS_IGNORE)) || done) return e;
+		clock_gettime(CLOCK_MONOTONIC, &now);
+		long ns = (now.tv_sec - begin.tv_sec) * 1000000000L + (now.tv_nsec - begin.tv_nsec);
+		if (ns < 100000) sched_yield(); else nanosleep(&nap, NULL);
+	}
+}
+
+static int sum_f32(float *v, int n) { return MPI_Allreduce(MPI_IN_PLACE, v, n, MPI_FLOAT, MPI_SUM, MPI_COMM_WORLD); }
+
+// Round to nearest, ties to even; a NaN stays one.
+static inline uint16_t to_bf16(float f) {
+	uint32_t u;
+	memcpy(&u, &f, 4);
+	if ((u & 0x7fffffff) > 0x7f800000) return (uint16_t)(u >> 16) | 0x40;
+	return (uint16_t)((u + 0x7fff + ((u >> 16) & 1)) >> 16);
+}
+static inline float from_bf16(uint16_t h) {
+	uint32_t u = (uint32_t)h << 16;
+	float f;
+	memcpy(&f, &u, 4);
+	return f;
+}
+
+// sum_bf16 sends bfloat16 and adds float32: rank r receives everybody's part r, adds it up in order of rank, rounds the
+// sum once, and all gather the sums. So every rank has the same bits whatever the number of ranks. scratch holds
+// (2 size + 1) part values.
+static int sum_bf16(float *v, size_t n, int size, size_t part, uint16_t *scratch) {
+	uint16_t *out = scratch, *in = out + part * size, *sum = in + part * size;
+	int e;
+	for (size_t i = 0; i < n; i++) out[i] = to_bf16(v[i]);
+	for (size_t i = n; i < part * size; i++) out[i] = 0;
+	if ((e = MPI_Alltoall(out, (int)part, MPI_UINT16_T, in, (int)part, MPI_UINT16_T, MPI_COMM_WORLD))) return e;
+	for (size_t i = 0; i < part; i++) {
+		float s = 0;
+		for (int r = 0; r < size; r++) s += from_bf16(in[r * part + i]);
+		sum[i] = to_bf16(s);
+	}
+	if ((e = MPI_Allgather(sum, (int)part, MPI_UINT16_T, out, (int)part, MPI_UINT16_T, MPI_COMM_WORLD))) return e;
+	for (size_t i = 0; i < n; i++) v[i] = from_bf16(out[i]);
+	return 0;
+}
+
+static int gather(void *mine, void *all, int n) { return MPI_Allgather(mine, n, MPI_BYTE, all, n, MPI_BYTE, MPI_COMM_WORLD); }
+static int bcast(void *b, int n, int root) { return MPI_Bcast(b, n, MPI_BYTE, root, MPI_COMM_WORLD); }
+static int leave(void) { return MPI_Finalize(); }
+static void stop(int code) { MPI_Abort(MPI_COMM_WORLD, code); }
+
+static char *text(int code) {
+	char *s = malloc(MPI_MAX_ERROR_STRING + 1);
+	int n = 0;
+	if (MPI_Error_string(code, s, &n)) n = 0;
+	s[n] = 0;
+	return s;
+}
+*/
+import "C"
+
+import (
+	"fmt"
+	"os"
+	"runtime"
+	"strings"
+	"sync"
+	"time"
+	"unsafe"
+
+	"github.com/gpt2wgpu/gpt2wgpu/train"
+)
+
+// group speaks from one goroutine on one thread, as MPI_THREAD_FUNNELED asks; the methods hand it their work.
+type group struct {
+	rank, size, local int
+
+	jobs    chan func()
+	scratch []uint16 // of sum_bf16
+
+	mu      sync.Mutex
+	traffic train.Traffic
+}
+
+func open(l train.Launch) (train.Group, error) {
+	// Open MPI would install signal handlers without the alternate stack that Go's runtime insists on.
+	os.Setenv("OMPI_MCA_opal_signal", "")
+	g := &group{rank: l.Rank, size: l.Size, jobs: make(chan func())}
+	go func() {
+		runtime.LockOSThread()
+		for job := range g.jobs {
+			job()
+		}
+	}()
+	var rank, size, local C.int
+	if err := g.call("MPI_Init_thread", func() C.int { return C.start(&rank, &size, &local) }); err != nil {
+		return nil, err
+	}
+	if int(size) != l.Size || int(rank) != l.Rank {
+		return nil, fmt.Errorf("rank %d of %d, as %s says, is rank %d of %d to MPI; hint: start the ranks with the mpirun of the MPI that this program was built with", l.Rank, l.Size, l.By, rank, size)
+	}
+	if g.local = int(local); os.Getenv("LOCAL_RANK") != "" {
+		g.local = l.Local
+	}
+	return g, nil
+}
+
+// call runs f on MPI's thread.
+func (g *group) call(what string, f func() C.int) error {
+	var err error
+	done := make(chan struct{})
+	g.jobs <- func() {
+		defer close(done)
+		if code := f(); code != 0 {
+			s := C.text(code)
+			defer C.free(unsafe.Pointer(s))
+			err = fmt.Errorf("rank %d of %d: %s: %s; hint: look for the first message, another rank may have failed before", g.rank, g.size, what, strings.TrimSpace(C.GoString(s)))
+		}
+	}
+	<-done
+	return err
+}
+
+func (g *group) Rank() int  { return g.rank }
+func (g *group) Size() int  { return g.size }
+func (g *group) Local() int { return g.local }
+
+// mostValues bounds one call: MPI counts in int, and bfloat16's scratch should stay small.
+const mostValues = 8 << 20
+
+func (g *group) AllreduceSum(v []float32, wire train.Wire) error {
+	for len(v) > 0 {
+		n := min(len(v), mostValues)
+		if err := g.sum(v[:n], wire); err != nil {
+			return err
+		}
+		v = v[n:]
+	}
+	return nil
+}
+
+func (g *group) sum(v []float32, wire train.Wire) error {
+	start := time.Now()
+	if err := g.call("waiting for the other ranks", func() C.int { return C.meet() }); err != nil {
+		return err
+	}
+	met := time.Now()
+	bytes := 4
+	what, f := "MPI_Allreduce", func() C.int { return C.sum_f32((*C.float)(&v[0]), C.int(len(v))) }
+	if wire == train.WireBF16 {
+		bytes = 2
+		part := (len(v) + g.size - 1) / g.size
+		if need := (2*g.size + 1) * part; len(g.scratch) < need {
+			g.scratch = make([]uint16, need)
+		}
+		what, f = "MPI_Alltoall of bf16", func() C.int {
+			return C.sum_bf16((*C.float)(&v[0]), C.size_t(len(v)), C.int(g.size), C.size_t(part), (*C.uint16_t)(&g.scratch[0]))
+		}
+	}
+	err := g.call(what, f)
+	g.mu.Lock()
+	g.traffic.Bytes += int64(bytes*len(v)) * 2 * int64(g.size-1) / int64(g.size)
+	g.traffic.Wait += met.Sub(start)
+	g.traffic.Comm += time.Since(met)
+	g.mu.Unlock()
+	return err
+}
+
+func (g *group) Allgather(mine []byte) ([][]byte, error) {
+	if len(mine) == 0 {
+		return make([][]byte, g.size), nil
+	}
+	all := make([]byte, len(mine)*g.size)
+	err := g.call("MPI_Allgather", func() C.int {
+		if e := C.meet(); e != 0 {
+			return e
+		}
+		return C.gather(unsafe.Pointer(&mine[0]), unsafe.Pointer(&all[0]), C.int(len(mine)))
+	})
+	out := make([][]byte, g.size)
+	for r := range out {
+		out[r] = all[r*len(mine) : (r+1)*len(mine)]
+	}
+	return out, err
+}
+
+func (g *group) Bcast(b []byte, root int) error {
+	const most = 64 << 20
+	for len(b) > 0 {
+		n := min(len(b), most)
+		err := g.call("MPI_Bcast", func() C.int {
+			if e := C.meet(); e != 0 {
+				return e
+			}
+			return C.bcast(unsafe.Pointer(&b[0]), C.int(n), C.int(root))
+		})
+		if err != nil {
+			return err
+		}
+		b = b[n:]
+	}
+	return nil
+}
+
+func (g *group) Traffic() train.Traffic {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.traffic
+}
+
+// Abort may be called while MPI's thread waits for ranks that never come: then leaving without a farewell is what tells
+// the launcher to end the others.
+func (g *group) Abort(code int) {
+	select {
+	case g.jobs <- func() { C.stop(C.int(code)) }:
+		time.Sleep(2 * time.Second) // MPI_Abort ends the process
+	case <-time.After(200 * time.Millisecond):
+	}
+	os.Exit(code)
+}
+
+func (g *group) Close() error {
+	return g.call("MPI_Finalize", func() C.int {
+		if e := C.meet(); e != 0 {
+			return e
+		}
+		return C.leave()
+	})
+}

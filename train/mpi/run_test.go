@@ -1,0 +1,247 @@
+//go:build mpi
+
+package mpi_test
+
+import (
+	"bytes"
+	"fmt"
+	"math"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/gpt2wgpu/gpt2wgpu/gpu/gputest"
+	"github.com/gpt2wgpu/gpt2wgpu/train"
+)
+
+// The tests of this file start the program by mpirun, as users do.
+
+var program, without string // built with and without MPI
+
+func TestMain(m *testing.M) {
+	dir, err := os.MkdirTemp("", "gpt2wgpu-mpi")
+	if err == nil {
+		program, without = filepath.Join(dir, "gpt2wgpu"), filepath.Join(dir, "gpt2wgpu-without")
+		for _, args := range [][]string{{"build", "-tags", "mpi", "-o", program}, {"build", "-o", without}} {
+			var out []byte
+			if out, err = exec.Command("go", append(args, "github.com/gpt2wgpu/gpt2wgpu/cmd/gpt2wgpu")...).CombinedOutput(); err != nil {
+				err = fmt.Errorf("go %v: %w\n%s", args, err, out)
+				break
+			}
+		}
+	}
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+	code := m.Run()
+	os.RemoveAll(dir)
+	os.Exit(code)
+}
+
+// tiny is a run of milliseconds a step, B=2 T=16.
+func tiny(out string, more ...string) []string {
+	args := strings.Fields("train --n-layer 2 --n-head 2 --n-embd 16 --block-size 16 --batch-size 2 --steps 20 --warmup-steps 3 --sample-every 0")
+	if d := os.Getenv("GPT2WGPU_DEVICE"); d != "" {
+		args = append(args, "--device", d)
+	}
+	return append(append(args, "--out", out), more...)
+}
+
+const stepTokens = 2 * 16 // of a micro-step of one rank
+
+// ranks returns the command that runs the program on n ranks.
+func ranks(n int, args ...string) *exec.Cmd {
+	if n == 1 {
+		return exec.Command(program, args...)
+	}
+	mpirun := []string{"--oversubscribe", "-np", strconv.Itoa(n)}
+	if os.Geteuid() == 0 {
+		mpirun = append(mpirun, "--allow-run-as-root")
+	}
+	return exec.Command("mpirun", append(append(mpirun, program), args...)...)
+}
+
+// must runs a command that should end with that code and returns what it said.
+func must(t *testing.T, code int, cmd *exec.Cmd) string {
+	t.Helper()
+	out, err := cmd.CombinedOutput()
+	if got := cmd.ProcessState.ExitCode(); got != code {
+		t.Fatalf("%v: code %d, want %d: %v\n%s", cmd.Args, got, code, err, out)
+	}
+	return string(out)
+}
+
+func losses(t *testing.T, out string) (all []float64) {
+	t.Helper()
+	lines, err := train.ReadMetrics(filepath.Join(out, "metrics.jsonl"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, m := range lines {
+		if m.Kind == train.KindTrain {
+			if m.Step != len(all) {
+				t.Fatalf("%s: step %d stands where step %d should", out, m.Step, len(all))
+			}
+			all = append(all, float64(m.Loss))
+		}
+	}
+	return all
+}
+
+// near fails where two loss curves are further apart than limit.
+func near(t *testing.T, what string, got, want []float64, limit float64) {
+	t.Helper()
+	if len(got) != len(want) {
+		t.Fatalf("%s: %d steps, want %d", what, len(got), len(want))
+	}
+	apart := 0.0
+	for i := range got {
+		if d := math.Abs(got[i] - want[i]); !(d <= limit) {
+			t.Fatalf("%s: step %d: loss %.7f, want %.7f within %g", what, i, got[i], want[i], limit)
+		} else {
+			apart = max(apart, d)
+		}
+	}
+	t.Logf("%s: losses at most %.2g apart over %d steps", what, apart, len(got))
+}
+
+// TestRanksEqualMicroSteps: n ranks with a micro-step each equal one rank with n micro-steps, and so do products of the two.
+func TestRanksEqualMicroSteps(t *testing.T) {
+	gputest.Available(t)
+	run := func(n, micro int, more ...string) []float64 {
+		out := filepath.Join(t.TempDir(), "run")
+		must(t, 0, ranks(n, tiny(out, append(more, "--check-every", "5", "--total-batch-size", strconv.Itoa(micro*stepTokens))...)...))
+		return losses(t, out)
+	}
+	two, three, six := run(1, 2), run(1, 3), run(1, 6)
+	near(t, "2 ranks", run(2, 2), two, 1e-5)
+	near(t, "3 ranks", run(3, 3), three, 1e-5)
+	near(t, "2 ranks with 3 micro-steps", run(2, 6), six, 1e-5)
+	near(t, "3 ranks with 2 micro-steps", run(3, 6), six, 1e-5)
+	// A gradient in bfloat16 has 8 bits: AdamW's first steps divide small differences by small moments.
+	near(t, "2 ranks, gradients in bf16", run(2, 2, "--grad-dtype", "bf16"), two, 1e-2)
+	near(t, "3 ranks, gradients in bf16", run(3, 3, "--grad-dtype", "bf16"), three, 1e-2)
+}
+
+// TestResume: a run goes on with another number of ranks as if nothing had happened.
+func TestResume(t *testing.T) {
+	gputest.Available(t)
+	whole, parts := filepath.Join(t.TempDir(), "run"), filepath.Join(t.TempDir(), "run")
+	batch := []string{"--total-batch-size", strconv.Itoa(2 * stepTokens)}
+	must(t, 0, ranks(2, tiny(whole, batch...)...))
+	must(t, 130, ranks(2, tiny(parts, append(batch, "--stop-after", "6")...)...))
+	must(t, 130, ranks(1, "train", "--out", parts, "--resume", "--stop-after", "7"))
+	must(t, 0, ranks(2, "train", "--out", parts, "--resume"))
+	near(t, "2 ranks, then 1, then 2", losses(t, parts), losses(t, whole), 1e-5)
+}
+
+// pidOf returns the process of a rank of the run in out.
+func pidOf(t *testing.T, rank int, out string) int {
+	t.Helper()
+	procs, _ := filepath.Glob("/proc/[0-9]*/environ")
+	for _, path := range procs {
+		env, _ := os.ReadFile(path)
+		args, _ := os.ReadFile(filepath.Join(filepath.Dir(path), "cmdline"))
+		if bytes.Contains(env, fmt.Appendf(nil, "OMPI_COMM_WORLD_RANK=%d\x00", rank)) && bytes.HasPrefix(args, []byte(program)) && bytes.Contains(args, []byte(out)) {
+			pid, _ := strconv.Atoi(filepath.Base(filepath.Dir(path)))
+			return pid
+		}
+	}
+	t.Fatalf("no process of rank %d", rank)
+	return 0
+}
+
+// endless starts a run of three ranks that never ends by itself and waits for its first checkpoint.
+func endless(t *testing.T, out string) (*exec.Cmd, *bytes.Buffer) {
+	t.Helper()
+	cmd := ranks(3, tiny(out, "--steps", "1000000", "--save-every", "5")...)
+	var said bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &said, &said
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { cmd.Process.Kill() })
+	for start := time.Now(); ; time.Sleep(50 * time.Millisecond) {
+		if _, err := os.Stat(filepath.Join(out, "checkpoints", "latest")); err == nil {
+			return cmd, &said
+		}
+		if time.Since(start) > 2*time.Minute {
+			t.Fatalf("no checkpoint after two minutes:\n%s", &said)
+		}
+	}
+}
+
+// TestKilledRank: kill -9 of a rank ends the run within ten seconds, names it, and the run resumes.
+func TestKilledRank(t *testing.T) {
+	gputest.Available(t)
+	out := filepath.Join(t.TempDir(), "run")
+	cmd, said := endless(t, out)
+	syscall.Kill(pidOf(t, 1, out), syscall.SIGKILL)
+	start := time.Now()
+	cmd.Wait()
+	took := time.Since(start)
+	if took > 10*time.Second || cmd.ProcessState.ExitCode() == 0 || !strings.Contains(said.String(), "rank 1") {
+		t.Fatalf("ended after %v with code %d:\n%s", took, cmd.ProcessState.ExitCode(), said)
+	}
+	t.Logf("ended %v after the kill", took.Round(10*time.Millisecond))
+	must(t, 130, ranks(3, "train", "--out", out, "--resume", "--stop-after", "2"))
+}
+
+// TestInterruptedRank: an interrupt of any rank stops all at the same step, with a checkpoint.
+func TestInterruptedRank(t *testing.T) {
+	gputest.Available(t)
+	out := filepath.Join(t.TempDir(), "run")
+	cmd, said := endless(t, out)
+	syscall.Kill(pidOf(t, 2, out), syscall.SIGINT)
+	cmd.Wait()
+	if code := cmd.ProcessState.ExitCode(); code != 130 || strings.Count(said.String(), "interrupted after") != 1 {
+		t.Fatalf("code %d:\n%s", code, said)
+	}
+	before := len(losses(t, out))
+	must(t, 130, ranks(2, "train", "--out", out, "--resume", "--stop-after", "3", "--total-batch-size", strconv.Itoa(2*stepTokens)))
+	if after := len(losses(t, out)); after != before+3 {
+		t.Errorf("%d steps, then 3 more made %d", before, after)
+	}
+}
+
+// TestOneLine: what goes wrong in one rank, or in all alike, is told in one line.
+func TestOneLine(t *testing.T) {
+	gputest.Available(t)
+	one := func(cmd *exec.Cmd, words ...string) {
+		t.Helper()
+		out, _ := cmd.CombinedOutput()
+		var lines []string
+		for _, l := range strings.Split(string(out), "\n") {
+			if strings.HasPrefix(l, "gpt2wgpu") {
+				lines = append(lines, l)
+			}
+		}
+		if cmd.ProcessState.ExitCode() == 0 || len(lines) != 1 {
+			t.Fatalf("%v: code %d, %d lines:\n%s", cmd.Args, cmd.ProcessState.ExitCode(), len(lines), out)
+		}
+		for _, w := range append(words, "hint:") {
+			if !strings.Contains(lines[0], w) {
+				t.Errorf("%s\nlacks %q", lines[0], w)
+			}
+		}
+	}
+	out := filepath.Join(t.TempDir(), "run")
+	one(ranks(2, tiny(out, "--n-embd", "18")...), "--n-embd is 18")
+	one(ranks(2, tiny(out, "--total-batch-size", strconv.Itoa(3*stepTokens))...), "--total-batch-size is 96", "2 ranks")
+	one(ranks(2, tiny(out, "--device", "nosuch")...), "rank 0 of 2", "--device nosuch")
+	other := ranks(1, append([]string{":", "-np", "1", program}, tiny(out, "--device", "nosuch")...)...).Args[1:]
+	mpmd := ranks(2, tiny(out)...)
+	mpmd.Args[3] = "1" // of -np
+	mpmd.Args = append(mpmd.Args, other...)
+	one(mpmd, "rank 1 of 2", "--device nosuch")
+
+	program, without = without, program
+	defer func() { program, without = without, program }()
+	one(ranks(2, tiny(out)...), "2 ranks", "built without MPI", "make mpi")
+}
