@@ -9,7 +9,7 @@
 //
 // [Tokenize] makes such shards of texts, JSON lines and Parquet files, [Info] says what a shard holds, [Fetch] brings
 // the public datasets into a cache from which [Open] takes them by name, and [ReadHellaSwag] reads the questions of that
-// benchmark.
+// benchmark. [FetchModel] does the same for published weights, and [WriteTokenizerFiles] goes with exported ones.
 //
 // Tokens are uint16 on disk and in memory, two bytes each, little endian: every vocabulary here has fewer than 65,536
 // ids.

@@ -207,6 +207,10 @@ func (r *run) startWeights() (*gpt2.Weights, error) {
 	if err := r.takeShape(w.Config, src.Path, src.Tokenizer); err != nil {
 		return nil, err
 	}
+	if more := r.cfg.VocabSize - w.Config.VocabSize; more > 0 {
+		// A row of zeros has the logit 0, and GPT-2's own are far below: such a row is the likeliest token at first.
+		r.env.Log.Warn("the vocabulary is padded with rows of zeros, which compete with the weights' own until they are trained; hint: leave --vocab-size out", "rows", more)
+	}
 	return w.Pad(r.cfg.VocabSize), r.cfg.Validate()
 }
 
@@ -250,12 +254,12 @@ func (r *run) published() bool {
 	return err != nil
 }
 
-// initWeights reads the weights of --init; published ones are in the cache (see data.Fetch).
+// initWeights reads the weights of --init; published ones are in the cache (see data.FetchModel).
 func (r *run) initWeights() (*gpt2.Weights, gpt2.Source, error) {
 	path := r.cfg.Init
 	if r.published() {
 		var err error
-		if path, err = data.Cached(path, ""); err != nil {
+		if path, err = data.CachedModel(path); err != nil {
 			return nil, gpt2.Source{}, err
 		}
 	}

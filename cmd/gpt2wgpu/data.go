@@ -13,6 +13,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/gpt2wgpu/gpt2wgpu/data"
+	"github.com/gpt2wgpu/gpt2wgpu/model/gpt2"
 )
 
 var dataCommand = &command{
@@ -129,7 +130,13 @@ func (d *dataFlags) fetch(ctx context.Context, e *env, args []string) error {
 	case d.shards < 0 || d.shards > 0 && args[0] != "fineweb-edu":
 		return usagef("--shards is %d, want 1 or more, and fineweb-edu; hint: leave it out", d.shards)
 	}
-	path, err := fetch(ctx, e, args[0], d.shards)
+	var path string
+	var err error
+	if _, weights := gpt2.Named(args[0]); weights {
+		path, err = fetchModel(ctx, e, args[0])
+	} else {
+		path, err = fetch(ctx, e, args[0], d.shards)
+	}
 	if err != nil {
 		return err
 	}

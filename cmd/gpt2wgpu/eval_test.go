@@ -2,6 +2,7 @@ package main
 
 import (
 	"encoding/json"
+	"fmt"
 	"io"
 	"log/slog"
 	"math"
@@ -9,12 +10,15 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
 	"github.com/adrg/xdg"
 
+	"github.com/gpt2wgpu/gpt2wgpu/data"
 	"github.com/gpt2wgpu/gpt2wgpu/gpu/gputest"
+	"github.com/gpt2wgpu/gpt2wgpu/train"
 )
 
 const (
@@ -121,7 +125,9 @@ func hub(t *testing.T) (asked *int) {
 	}))
 	t.Cleanup(s.Close)
 	t.Setenv("HF_ENDPOINT", s.URL)
-	t.Setenv("HF_HUB_OFFLINE", "")
+	for _, v := range []string{"HF_HUB_OFFLINE", "HF_HUB_CACHE", "HF_HOME"} {
+		t.Setenv(v, "")
+	}
 	t.Cleanup(xdg.Reload) // after the variable is back: cleanups run last in, first out
 	t.Setenv("XDG_CACHE_HOME", t.TempDir())
 	xdg.Reload()
@@ -150,5 +156,40 @@ func TestHub(t *testing.T) {
 	args := append(strings.Fields("train --init gpt2 --data sample --seq-len 8 --batch-size 1 --steps 1 --sample-every 0 -q"), device()...)
 	if code, _, stderr := cli(t, args...); code != 0 {
 		t.Errorf("train --init gpt2: code %d: %s", code, stderr)
+	}
+}
+
+// TestHellaswagFetch takes the questions from the cache, as "fetch" has left them there.
+func TestHellaswagFetch(t *testing.T) {
+	gputest.Available(t)
+	hub(t)
+	text, err := os.ReadFile(questions)
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := filepath.Join(data.CacheDir(), "hellaswag")
+	writeFile(t, filepath.Join(dir, "hellaswag_val.jsonl"), string(text))
+	writeFile(t, filepath.Join(dir, "complete.json"), fmt.Sprintf(`{"files":[{"name":"hellaswag_val.jsonl","bytes":%d}]}`, len(text)))
+	args := append([]string{"eval", "--model", greedyModel, "--hellaswag", "fetch", "--json", "-q"}, device()...)
+	if code, stdout, stderr := cli(t, args...); code != 0 || !strings.HasPrefix(stdout, `{"n":9,`) {
+		t.Errorf("eval: code %d, %q, %s", code, stdout, stderr)
+	}
+	out := filepath.Join(t.TempDir(), "run")
+	args = append(strings.Fields("train --init "+greedyModel+" --data sample --seq-len 24 --batch-size 1 --steps 2 --sample-every 0 --hellaswag fetch --hellaswag-every 1 -q --out "+out), device()...)
+	if code, _, stderr := cli(t, args...); code != 0 {
+		t.Fatalf("train: code %d: %s", code, stderr)
+	}
+	lines, err := train.ReadMetrics(filepath.Join(out, "metrics.jsonl"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var at []int
+	for _, l := range lines {
+		if l.Kind == train.KindHellaswag && l.N == 9 {
+			at = append(at, l.Step)
+		}
+	}
+	if !slices.Equal(at, []int{0, 1, 2}) {
+		t.Errorf("HellaSwag was measured at steps %v, want 0, 1 and at the end", at)
 	}
 }

@@ -12,11 +12,22 @@ import (
 	"github.com/gpt2wgpu/gpt2wgpu/model/gpt2"
 )
 
-// fetch brings a dataset or weights into the cache, tells how far it is, and returns where they lie.
+// fetch brings a dataset into the cache, tells how far it is, and returns where it lies.
 func fetch(ctx context.Context, e *env, name string, shards int) (string, error) {
+	o := fetchOptions(e)
+	o.Shards = shards
+	return data.Fetch(ctx, name, o)
+}
+
+// fetchModel is fetch for published weights, which may be in the Hugging Face libraries' cache already.
+func fetchModel(ctx context.Context, e *env, name string) (string, error) {
+	return data.FetchModel(ctx, name, fetchOptions(e))
+}
+
+func fetchOptions(e *env) data.FetchOptions {
 	m := newMeter(e.log)
-	return data.Fetch(ctx, name, data.FetchOptions{
-		Shards: shards, Log: e.log, Tokenize: m.tokenizing,
+	return data.FetchOptions{
+		Log: e.log, Tokenize: m.tokenizing,
 		Progress: func(p data.FetchProgress) {
 			m.tell(p.Bytes == p.Total, func() string {
 				file := p.File
@@ -26,7 +37,7 @@ func fetch(ctx context.Context, e *env, name string, shards int) (string, error)
 				return fmt.Sprintf("fetching %s: %s | %s/s%s", file, share(p.Bytes, p.Total, bytesWord), bytesWord(int64(p.BytesPerSecond)), left(p.ETA))
 			})
 		},
-	})
+	}
 }
 
 // ofHub reports whether spec is the name of published weights and not of something here.
@@ -41,7 +52,7 @@ func ofHub(spec string) bool {
 // loadModel reads the weights of --model; published ones are fetched first.
 func loadModel(ctx context.Context, e *env, spec string) (*gpt2.Weights, gpt2.Source, error) {
 	if ofHub(spec) {
-		dir, err := fetch(ctx, e, spec, 0)
+		dir, err := fetchModel(ctx, e, spec)
 		if err != nil {
 			return nil, gpt2.Source{}, fmt.Errorf("--model %w", err)
 		}

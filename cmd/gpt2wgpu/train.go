@@ -72,7 +72,7 @@ tiny's. With --resume the run's own config.json is the --config. Presets:
 // fetchForTrain brings what the settings name into the cache.
 func fetchForTrain(ctx context.Context, e *env, c *train.Config) (err error) {
 	if ofHub(c.Init) && !c.Resume {
-		if _, err := fetch(ctx, e, c.Init, 0); err != nil {
+		if _, err := fetchModel(ctx, e, c.Init); err != nil {
 			return fmt.Errorf("--init %w", err)
 		}
 	}

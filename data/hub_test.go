@@ -1,0 +1,67 @@
+package data
+
+import (
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/adrg/xdg"
+)
+
+// TestHubCache lays out the cache of the Hugging Face libraries: a whole model is used as it stands, without network, from
+// each of the places that their variables name; half a model isn't.
+func TestHubCache(t *testing.T) {
+	clear := func() {
+		for _, v := range []string{"HF_HUB_CACHE", "HF_HOME", "XDG_CACHE_HOME"} {
+			t.Setenv(v, "")
+		}
+	}
+	t.Cleanup(xdg.Reload)
+	for variable, below := range map[string]string{"HF_HUB_CACHE": "", "HF_HOME": "hub", "XDG_CACHE_HOME": "huggingface/hub"} {
+		clear()
+		base := t.TempDir()
+		t.Setenv(variable, base)
+		t.Setenv("HF_HUB_OFFLINE", "1")
+		xdg.Reload()
+		root := filepath.Join(base, filepath.FromSlash(below), "models--openai-community--gpt2")
+		snapshot := filepath.Join(root, "snapshots", "0123abcd")
+		write := func(path, text string) {
+			t.Helper()
+			if err := os.MkdirAll(filepath.Dir(path), 0o777); err != nil {
+				t.Fatal(err)
+			}
+			if err := os.WriteFile(path, []byte(text), 0o666); err != nil {
+				t.Fatal(err)
+			}
+		}
+		write(filepath.Join(root, "refs", "main"), "0123abcd")
+		write(filepath.Join(snapshot, "config.json"), "{}")
+		blob := filepath.Join(root, "blobs", "77")
+		if err := os.MkdirAll(filepath.Dir(blob), 0o777); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Symlink("../../blobs/77", filepath.Join(snapshot, "model.safetensors")); err != nil {
+			t.Skip("no symbolic links here:", err)
+		}
+		o := FetchOptions{CacheDir: t.TempDir()}
+		if dir, err := FetchModel(t.Context(), "gpt2", o); err == nil {
+			t.Errorf("%s: half a model was taken: %s", variable, dir)
+		}
+		write(blob, "weights")
+		for what, get := range map[string]func() (string, error){
+			"FetchModel":  func() (string, error) { return FetchModel(t.Context(), "gpt2", o) },
+			"CachedModel": func() (string, error) { return CachedModel("gpt2") },
+		} {
+			if dir, err := get(); err != nil || dir != snapshot {
+				t.Errorf("%s: %s gives %s, %v, want %s", variable, what, dir, err, snapshot)
+			}
+		}
+		write(filepath.Join(root, "refs", "main"), "../../elsewhere")
+		if dir, err := FetchModel(t.Context(), "gpt2", o); err == nil {
+			t.Errorf("%s: a reference outside the cache was followed: %s", variable, dir)
+		}
+	}
+	if _, err := FetchModel(t.Context(), "gpt3", FetchOptions{}); err == nil {
+		t.Error("an unknown name was taken")
+	}
+}
