@@ -45,40 +45,46 @@ func newAttentionCase(s gpu.Storage, B, T, NH, HS int) attentionCase {
 	return a
 }
 
-func TestAttentionForward(t *testing.T) { gputest.Storages(t, attentionForward) }
-
-func attentionForward(t *testing.T, s gpu.Storage) {
-	for _, d := range attentionShapes {
-		t.Run(fmt.Sprintf("B=%d,T=%d,NH=%d,HS=%d", d.B, d.T, d.NH, d.HS), func(t *testing.T) {
-			C, N := d.NH*d.HS, d.B*d.T
-			a := newAttentionCase(s, d.B, d.T, d.NH, d.HS)
-			c := gputest.New(t)
-			at := op.AttentionForward{Out: c.OutAs(s, "out", N, C), LSE: c.Out("lse", d.B, d.NH, d.T), QKV: c.InAs(s, "qkv", a.qkv, N, 3*C), NH: d.NH}
-			c.Run(func(p *gpu.Program) { at.AddTo(p) })
-			c.Check(at.LSE, a.lse, attentionTolerance(d.T, d.HS, 1))
-			c.Check(at.Out, a.out, attentionTolerance(d.T, d.HS, 1.5))
+// eachAttention runs test at every shape, in both storages, with the kernels for CPUs and with those for GPUs.
+func eachAttention(t *testing.T, test func(t *testing.T, s gpu.Storage, B, T, NH, HS int)) {
+	for _, kernels := range []string{"direct", "tiled"} {
+		t.Run(kernels, func(t *testing.T) {
+			defer op.ForceAttention(kernels)()
+			gputest.Storages(t, func(t *testing.T, s gpu.Storage) {
+				for _, d := range attentionShapes {
+					t.Run(fmt.Sprintf("B=%d,T=%d,NH=%d,HS=%d", d.B, d.T, d.NH, d.HS), func(t *testing.T) { test(t, s, d.B, d.T, d.NH, d.HS) })
+				}
+			})
 		})
 	}
 }
 
-func TestAttentionBackward(t *testing.T) { gputest.Storages(t, attentionBackward) }
+func TestAttentionForward(t *testing.T) {
+	eachAttention(t, func(t *testing.T, s gpu.Storage, B, T, NH, HS int) {
+		C, N := NH*HS, B*T
+		a := newAttentionCase(s, B, T, NH, HS)
+		c := gputest.New(t)
+		at := op.AttentionForward{Out: c.OutAs(s, "out", N, C), LSE: c.Out("lse", B, NH, T), QKV: c.InAs(s, "qkv", a.qkv, N, 3*C), NH: NH}
+		c.Run(func(p *gpu.Program) { at.AddTo(p) })
+		c.Check(at.LSE, a.lse, attentionTolerance(T, HS, 1))
+		c.Check(at.Out, a.out, attentionTolerance(T, HS, 1.5))
+	})
+}
 
-func attentionBackward(t *testing.T, s gpu.Storage) {
-	for _, d := range attentionShapes {
-		t.Run(fmt.Sprintf("B=%d,T=%d,NH=%d,HS=%d", d.B, d.T, d.NH, d.HS), func(t *testing.T) {
-			C, N := d.NH*d.HS, d.B*d.T
-			a := newAttentionCase(s, d.B, d.T, d.NH, d.HS)
-			c := gputest.New(t)
-			at := op.AttentionBackward{
-				DQKV: c.OutAs(s, "dqkv", N, 3*C), DOut: c.InAs(s, "dout", a.dout, N, C), QKV: c.InAs(s, "qkv", a.qkv, N, 3*C),
-				Out: c.InAs(s, "out", a.stored, N, C), LSE: c.In("lse", a.lse, d.B, d.NH, d.T), D: c.Out("d", d.B, d.NH, d.T), NH: d.NH,
-			}
-			c.Run(func(p *gpu.Program) { at.AddTo(p) })
-			// dp - d has deviation 1.5 sqrt(2 HS); times a query or key of 1.5, over sqrt(HS): 3.2
-			c.Check(at.DQKV, a.dqkv, attentionTolerance(d.T, d.HS, 4))
-			c.Check(at.D, a.d, gputest.Tolerance{Terms: d.HS, Scale: 1.5})
-		})
-	}
+func TestAttentionBackward(t *testing.T) {
+	eachAttention(t, func(t *testing.T, s gpu.Storage, B, T, NH, HS int) {
+		C, N := NH*HS, B*T
+		a := newAttentionCase(s, B, T, NH, HS)
+		c := gputest.New(t)
+		at := op.AttentionBackward{
+			DQKV: c.OutAs(s, "dqkv", N, 3*C), DOut: c.InAs(s, "dout", a.dout, N, C), QKV: c.InAs(s, "qkv", a.qkv, N, 3*C),
+			Out: c.InAs(s, "out", a.stored, N, C), LSE: c.In("lse", a.lse, B, NH, T), D: c.Out("d", B, NH, T), NH: NH,
+		}
+		c.Run(func(p *gpu.Program) { at.AddTo(p) })
+		// dp - d has deviation 1.5 sqrt(2 HS); times a query or key of 1.5, over sqrt(HS): 3.2
+		c.Check(at.DQKV, a.dqkv, attentionTolerance(T, HS, 4))
+		c.Check(at.D, a.d, gputest.Tolerance{Terms: HS, Scale: 1.5})
+	})
 }
 
 // attentionBench is GPT-2 124M's shape.

@@ -49,3 +49,9 @@ func SliceMatmul(rows int) (undo func()) {
 	matmulSlice = rows
 	return func() { matmulSlice = 0 }
 }
+
+// ForceAttention makes attention use its kernels for CPUs ("direct") or for GPUs ("tiled") until undo is called.
+func ForceAttention(kernels string) (undo func()) {
+	attentionTable = map[string][]attentionTile{"direct": attentionSoftware, "tiled": attentionGPU}[kernels]
+	return func() { attentionTable = nil }
+}
