@@ -33,6 +33,7 @@ type Device struct {
 	queue   *wgpu.Queue
 	kernels map[string]*kernel // by WGSL text
 	staging *wgpu.Buffer       // for Read
+	spare   []*wgpu.Buffer     // for StartRead
 	buffers []*wgpu.Buffer
 	bytes   map[Role]uint64
 
@@ -104,13 +105,19 @@ func (d *Device) request() error {
 var errStuck = errors.New("the GPU did not finish in time")
 
 // wait polls until the queue is empty. Poll(true) is never used: it reports success after 5 s of unfinished work.
-func (d *Device) wait() error {
+func (d *Device) wait() error { return d.pollUntil(nil) }
+
+// pollUntil polls until done says so; nil: until the queue is empty.
+func (d *Device) pollUntil(done func() bool) error {
 	limit := 2 * time.Minute
 	if d.Info.Software() {
 		limit = time.Hour // software devices are slow and share their cores
 	}
 	start := time.Now()
-	for n := 0; !d.dev.Poll(false, nil); n++ {
+	for n := 0; ; n++ {
+		if empty := d.dev.Poll(false, nil); done == nil && empty || done != nil && done() {
+			return nil
+		}
 		if time.Since(start) > limit {
 			return fmt.Errorf("%v: %w (%v); hint: resume from the last checkpoint", d.Info, errStuck, limit)
 		}
@@ -118,7 +125,6 @@ func (d *Device) wait() error {
 			time.Sleep(50 * time.Microsecond)
 		}
 	}
-	return nil
 }
 
 // Wait returns when everything submitted so far has ended.
@@ -140,6 +146,9 @@ func (d *Device) Close() error {
 	}
 	if d.staging != nil {
 		d.staging.Release()
+	}
+	for _, b := range d.spare {
+		b.Release()
 	}
 	for _, b := range d.buffers {
 		if b != nil {

@@ -71,11 +71,10 @@ func (d *Device) read(t Tensor, want, got int, out []byte) error {
 		return fmt.Errorf("read %v: the device is a plan", t)
 	}
 	if d.staging == nil {
-		b, err := d.dev.CreateBuffer(&wgpu.BufferDescriptor{Label: "readback", Size: transferChunk, Usage: wgpu.BufferUsageMapRead | wgpu.BufferUsageCopyDst})
-		if err != nil {
-			return fmt.Errorf("readback buffer: %w", err)
+		var err error
+		if d.staging, err = d.newStaging(transferChunk); err != nil {
+			return err
 		}
-		d.staging = b
 	}
 	for at := 0; at < len(out); at += transferChunk {
 		end := min(at+transferChunk, len(out))
@@ -87,13 +86,36 @@ func (d *Device) read(t Tensor, want, got int, out []byte) error {
 }
 
 func (d *Device) readChunk(src *wgpu.Buffer, offset uint64, out []byte) error {
+	size := uint64(len(out))
+	if err := d.stage(src, offset, d.staging, size); err != nil {
+		return err
+	}
+	if err := d.wait(); err != nil {
+		return err
+	}
+	if err := d.mapStaging(d.staging, size); err != nil {
+		return err
+	}
+	copy(out, d.staging.GetMappedRange(0, uint(size)))
+	return d.staging.Unmap()
+}
+
+func (d *Device) newStaging(size uint64) (*wgpu.Buffer, error) {
+	b, err := d.dev.CreateBuffer(&wgpu.BufferDescriptor{Label: "readback", Size: size, Usage: wgpu.BufferUsageMapRead | wgpu.BufferUsageCopyDst})
+	if err != nil {
+		return nil, fmt.Errorf("readback buffer: %w", err)
+	}
+	return b, nil
+}
+
+// stage submits a copy to a staging buffer.
+func (d *Device) stage(src *wgpu.Buffer, offset uint64, staging *wgpu.Buffer, size uint64) error {
 	enc, err := d.dev.CreateCommandEncoder(nil)
 	if err != nil {
 		return err
 	}
 	defer enc.Release()
-	size := uint64(len(out))
-	if err := enc.CopyBufferToBuffer(src, offset, d.staging, 0, size); err != nil {
+	if err := enc.CopyBufferToBuffer(src, offset, staging, 0, size); err != nil {
 		return err
 	}
 	cmd, err := enc.Finish(nil)
@@ -102,18 +124,18 @@ func (d *Device) readChunk(src *wgpu.Buffer, offset uint64, out []byte) error {
 	}
 	d.queue.Submit(cmd)
 	cmd.Release()
-	if err := d.wait(); err != nil {
-		return err
-	}
+	return nil
+}
+
+// mapStaging waits for the copy to a staging buffer, not for what was submitted behind it, and maps it.
+func (d *Device) mapStaging(b *wgpu.Buffer, size uint64) error {
 	status, called := wgpu.BufferMapAsyncStatusUnknown, false
-	// MapAsync keeps a pointer that only the collector's rest protects: drained first, then stop it, map, poll, restore.
+	// MapAsync keeps a pointer that only the collector's rest protects: stop it, map, poll, restore.
 	old := debug.SetGCPercent(-1)
 	memory := debug.SetMemoryLimit(math.MaxInt64)
-	err = d.staging.MapAsync(wgpu.MapModeRead, 0, size, func(s wgpu.BufferMapAsyncStatus) { status, called = s, true })
+	err := b.MapAsync(wgpu.MapModeRead, 0, size, func(s wgpu.BufferMapAsyncStatus) { status, called = s, true })
 	if err == nil {
-		for i := 0; !called && i < 1_000_000; i++ {
-			d.dev.Poll(false, nil)
-		}
+		err = d.pollUntil(func() bool { return called })
 	}
 	debug.SetMemoryLimit(memory)
 	debug.SetGCPercent(old)
@@ -123,8 +145,70 @@ func (d *Device) readChunk(src *wgpu.Buffer, offset uint64, out []byte) error {
 	if !called || status != wgpu.BufferMapAsyncStatusSuccess {
 		return fmt.Errorf("mapping failed: %v", status)
 	}
-	copy(out, d.staging.GetMappedRange(0, uint(size)))
-	return d.staging.Unmap()
+	return nil
+}
+
+// Pending is a read under way, see StartRead.
+type Pending struct {
+	dev     *Device
+	t       Tensor
+	staging *wgpu.Buffer
+}
+
+// StartRead submits the read of t, float32 and at most 32 MiB, behind everything submitted so far, and returns at once.
+// Each Pending holds a staging buffer until its Take.
+func (d *Device) StartRead(t Tensor) (*Pending, error) {
+	if t.storage != F32 || t.Bytes() > transferChunk || d.Planned() {
+		return nil, fmt.Errorf("read %v: want float32, at most %s, on a device that is no plan", t, HumanBytes(transferChunk))
+	}
+	size := t.Bytes()
+	p := &Pending{dev: d, t: t}
+	for i, b := range d.spare {
+		if b.GetSize() >= size {
+			p.staging = b
+			d.spare = append(d.spare[:i], d.spare[i+1:]...)
+			break
+		}
+	}
+	if p.staging == nil {
+		var err error
+		if p.staging, err = d.newStaging(size); err != nil {
+			return nil, fmt.Errorf("read %v: %w", t, err)
+		}
+	}
+	if err := d.stage(t.buf.raw, t.offset, p.staging, size); err != nil {
+		return nil, fmt.Errorf("read %v: %w", t, err)
+	}
+	return p, nil
+}
+
+// Wait returns when the values have come; work submitted after StartRead may still run.
+func (p *Pending) Wait() error {
+	if err := p.dev.mapStaging(p.staging, p.t.Bytes()); err != nil {
+		return fmt.Errorf("read %v: %w", p.t, err)
+	}
+	return nil
+}
+
+// Take copies the values to out, after Wait, and ends the read.
+func (p *Pending) Take(out []float32) error {
+	if len(out) != p.t.Len() {
+		return fmt.Errorf("read %v: room for %d values, want %d", p.t, len(out), p.t.Len())
+	}
+	copy(bytesOf(out), p.staging.GetMappedRange(0, uint(p.t.Bytes())))
+	if err := p.staging.Unmap(); err != nil {
+		return fmt.Errorf("read %v: %w", p.t, err)
+	}
+	p.dev.spare = append(p.dev.spare, p.staging)
+	p.staging = nil
+	return nil
+}
+
+// Flush submits uploads that wait for the next submission, so that their staging memory is freed once they are done.
+func (d *Device) Flush() {
+	if !d.Planned() {
+		d.queue.Submit()
+	}
 }
 
 func bytesOf[E float32 | uint32](s []E) []byte {
