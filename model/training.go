@@ -20,8 +20,10 @@ type Training struct {
 	norm          gpu.Tensor // (4) gradient norm, clip scale, skip
 	stats         gpu.Tensor // flat: loss and norm in one buffer, read in one go
 	begin         *gpu.Program
-	micro         *gpu.Program
-	eval          *Evaluator // in acts
+	micro         []*gpu.Program // one, or the segments of Buckets
+	buckets       [][]gpu.Tensor // the gradients that are complete after each of them
+	bucketBytes   int            // see Buckets
+	eval          *Evaluator     // in acts
 	orderHost     []uint32
 	startsHost    []uint32
 }
@@ -38,11 +40,14 @@ type backward struct {
 
 // NewTraining allocates gradients and activations and builds the programs. Gradients are those of the mean loss over
 // accum micro-batches, summed over the calls of Micro since Begin.
-func NewTraining(m *Model, b, t, accum int) (*Training, error) {
+func NewTraining(m *Model, b, t, accum int, opts ...TrainingOption) (*Training, error) {
 	if t > m.Config.BlockSize {
 		return nil, fmt.Errorf("--seq-len %d exceeds --block-size %d", t, m.Config.BlockSize)
 	}
 	tr := &Training{Model: m, B: b, T: t, orderHost: make([]uint32, b*t), startsHost: make([]uint32, b*t+1)}
+	for _, f := range opts {
+		f(tr)
+	}
 	d, c := m.Device, m.Config
 	var err error
 	if tr.grads, err = allocate(d, gpu.Gradients, "d", m.table); err != nil {
@@ -81,10 +86,9 @@ func NewTraining(m *Model, b, t, accum int) (*Training, error) {
 		tr.begin.Clear(g)
 	}
 	tr.begin.Clear(tr.loss)
-	tr.micro = d.NewProgram("micro")
-	tr.addMicro(tr.micro, w, accum)
+	tr.addMicro(w, accum)
 	tr.eval = m.evaluatorOn(tr.acts)
-	for _, p := range []*gpu.Program{tr.begin, tr.micro} {
+	for _, p := range tr.Programs() {
 		if err := p.Build(); err != nil {
 			return nil, err
 		}
@@ -92,9 +96,10 @@ func NewTraining(m *Model, b, t, accum int) (*Training, error) {
 	return tr, tr.eval.Prepare(b, t)
 }
 
-// addMicro appends the forward and backward of one micro-batch.
-func (tr *Training) addMicro(p *gpu.Program, w backward, accum int) {
+// addMicro makes the programs of the forward and backward of one micro-batch.
+func (tr *Training) addMicro(w backward, accum int) {
 	m, a := tr.Model, tr.acts
+	p := tr.nextMicro()
 	scale := 1 / (float32(tr.B*tr.T) * float32(accum))
 	m.addForward(p, a)
 	op.Classifier{
@@ -110,11 +115,15 @@ func (tr *Training) addMicro(p *gpu.Program, w backward, accum int) {
 	}.AddTo(p)
 	for l := m.Config.NLayer - 1; l >= 0; l-- {
 		tr.addBlockBackward(p, w, l)
+		if tr.cutAfter(l) {
+			p = tr.nextMicro()
+		}
 	}
 	op.EmbeddingBackward{
 		DWTE: m.named(tr.grads, "wte"), DWPE: m.named(tr.grads, "wpe"), DOut: w.dres,
 		Order: tr.order, Starts: tr.starts, Tokens: a.tokens, T: tr.T,
 	}.AddTo(p)
+	tr.lastBucket()
 }
 
 // addBlockBackward turns the gradient of block l's output in w.dres into that of its input.
@@ -146,7 +155,11 @@ func (tr *Training) addBlockBackward(p *gpu.Program, w backward, l int) {
 func (tr *Training) Begin() error { return tr.begin.Run() }
 
 // Micro adds the loss and gradients of one micro-batch: x and y hold B*T ids each.
-func (tr *Training) Micro(x, y []uint32) error {
+func (tr *Training) Micro(x, y []uint32) error { return tr.MicroInBuckets(x, y, nil) }
+
+// MicroInBuckets is Micro that calls done, if not nil, behind each segment's submission with the windows of the gradients
+// that are complete once it has run (see Buckets). Over all calls these are all gradients.
+func (tr *Training) MicroInBuckets(x, y []uint32, done func(windows []gpu.Tensor) error) error {
 	if err := tr.Model.setTokens(tr.acts, x, y); err != nil {
 		return err
 	}
@@ -158,7 +171,17 @@ func (tr *Training) Micro(x, y []uint32) error {
 	if err := d.UploadU32(tr.starts, tr.startsHost); err != nil {
 		return err
 	}
-	return tr.micro.Run()
+	for i, p := range tr.micro {
+		if err := p.Run(); err != nil {
+			return err
+		}
+		if done != nil {
+			if err := done(tr.buckets[i]); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
 }
 
 // Stats is what a step leaves on the device.
@@ -205,4 +228,6 @@ func (tr *Training) NotFinite() (string, error) {
 }
 
 // Programs returns the step's programs, for listings and profiles.
-func (tr *Training) Programs() []*gpu.Program { return []*gpu.Program{tr.begin, tr.micro} }
+func (tr *Training) Programs() []*gpu.Program {
+	return append([]*gpu.Program{tr.begin}, tr.micro...)
+}
