@@ -56,12 +56,19 @@ type TrainMetric struct {
 	*RanksMetric // nil with one rank
 }
 
-// RanksMetric is where rank 0's time went, in milliseconds. What communication hid behind the computing is in both.
+// RanksMetric is where rank 0's time went, in milliseconds: the step's is ComputeMS + CopyMS + ExposedMS, and the computing
+// hid the rest of CommMS + WaitMS.
 type RanksMetric struct {
 	ComputeMS Float `json:"compute_ms"` // on the device, or on the way to it
 	CopyMS    Float `json:"copy_ms"`    // between device and host
 	CommMS    Float `json:"comm_ms"`    // sums over the ranks, from when all had come
 	WaitMS    Float `json:"wait_ms"`    // for the last rank to come to them
+	ExposedMS Float `json:"exposed_ms"` // waiting for sums with nothing else to do
+}
+
+func (m *RanksMetric) add(o RanksMetric) {
+	m.ComputeMS, m.CopyMS, m.CommMS = m.ComputeMS+o.ComputeMS, m.CopyMS+o.CopyMS, m.CommMS+o.CommMS
+	m.WaitMS, m.ExposedMS = m.WaitMS+o.WaitMS, m.ExposedMS+o.ExposedMS
 }
 
 // ValMetric is the loss on validation data.

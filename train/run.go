@@ -55,8 +55,9 @@ type run struct {
 	metrics  *Metrics   // nil: no --out, or not rank 0
 	exchange *exchange
 
-	stop    bool // all ranks know that this invocation ends before the next step
-	first   int  // step of this invocation
+	spent   RanksMetric // in all steps of this invocation
+	stop    bool        // all ranks know that this invocation ends before the next step
+	first   int         // step of this invocation
 	step    int
 	tokens  int64
 	skipped int
@@ -76,6 +77,7 @@ func Run(ctx context.Context, cfg Config, env Env) error {
 	err := r.open()
 	if err == nil {
 		err = r.loop(ctx)
+		r.tellSpent()
 	}
 	if err != nil && !errors.Is(err, ErrInterrupted) {
 		return inRank(r.group, err)
@@ -272,7 +274,11 @@ func (r *run) build() error {
 	if r.model, err = model.New(r.dev, r.cfg.Model()); err != nil {
 		return err
 	}
-	if r.training, err = model.NewTraining(r.model, r.cfg.BatchSize, r.cfg.SeqLen, r.cfg.AccumSteps()*r.group.Size()); err != nil {
+	buckets := model.Buckets(0)
+	if r.group.Size() > 1 {
+		buckets = model.Buckets(model.BucketBytes(r.cfg.Model()))
+	}
+	if r.training, err = model.NewTraining(r.model, r.cfg.BatchSize, r.cfg.SeqLen, r.cfg.AccumSteps()*r.group.Size(), buckets); err != nil {
 		return err
 	}
 	if r.optim, err = model.NewOptimizer(r.training, model.AdamW{
@@ -281,7 +287,7 @@ func (r *run) build() error {
 	}); err != nil {
 		return err
 	}
-	r.exchange = &exchange{group: r.group, dev: r.dev, wire: Wire(r.cfg.GradDType)}
+	r.exchange = newExchange(r.group, r.dev, Wire(r.cfg.GradDType))
 	if r.cfg.measuresHellaSwag() {
 		if r.eval, err = r.training.Evaluator(r.cfg.BlockSize); err != nil {
 			return err
@@ -324,6 +330,7 @@ func (r *run) openOut() error {
 }
 
 func (r *run) close() {
+	r.exchange.close()
 	r.metrics.Close()
 	if r.dev != nil {
 		r.dev.Close()
@@ -399,7 +406,7 @@ func (r *run) loop(ctx context.Context) error {
 // trainStep does one optimizer step.
 func (r *run) trainStep(ctx context.Context, progress *progress) error {
 	start := time.Now()
-	copied, traffic := r.exchange.copy, r.group.Traffic()
+	copied, exposed, traffic := r.exchange.copied, r.exchange.exposed, r.group.Traffic()
 	n := r.cfg.BatchSize * r.cfg.SeqLen
 	x, y := make([]uint32, n), make([]uint32, n)
 	if err := r.training.Begin(); err != nil {
@@ -409,11 +416,15 @@ func (r *run) trainStep(ctx context.Context, progress *progress) error {
 		if err := r.loader.Next(x, y); err != nil {
 			return err
 		}
-		if err := r.training.Micro(x, y); err != nil {
+		var done func([]gpu.Tensor) error
+		if i == r.cfg.AccumSteps()-1 {
+			done = r.exchange.add
+		}
+		if err := r.training.MicroInBuckets(x, y, done); err != nil {
 			return err
 		}
 	}
-	if err := r.exchange.sum(r.training.GradientWindows()); err != nil {
+	if err := r.exchange.finish(); err != nil {
 		return err
 	}
 	lr := LearningRate(r.cfg, r.step)
@@ -433,7 +444,8 @@ func (r *run) trainStep(ctx context.Context, progress *progress) error {
 	rec := TrainMetric{Step: r.step, Loss: Float(s.Loss), LR: Float(lr), GradNorm: Float(s.GradNorm), Tokens: r.tokens,
 		MS: Float(took.Seconds() * 1e3), TokensPerS: Float(float64(tokens) / took.Seconds())}
 	if r.group.Size() > 1 {
-		rec.RanksMetric = r.ranksMetric(took, r.exchange.copy-copied, r.group.Traffic().minus(traffic))
+		rec.RanksMetric = ranksMetric(took, r.exchange.copied-copied, r.exchange.exposed-exposed, r.group.Traffic().minus(traffic))
+		r.spent.add(*rec.RanksMetric)
 	}
 	if err := r.metrics.Train(rec); err != nil {
 		return err
@@ -469,9 +481,18 @@ func (r *run) meet(ctx context.Context, s *model.Stats) error {
 	return nil
 }
 
-func (r *run) ranksMetric(took, copied time.Duration, t Traffic) *RanksMetric {
+func ranksMetric(took, copied, exposed time.Duration, t Traffic) *RanksMetric {
 	ms := func(d time.Duration) Float { return Float(d.Seconds() * 1e3) }
-	return &RanksMetric{ComputeMS: ms(took - copied - t.Comm - t.Wait), CopyMS: ms(copied), CommMS: ms(t.Comm), WaitMS: ms(t.Wait)}
+	return &RanksMetric{ComputeMS: ms(took - copied - exposed), CopyMS: ms(copied), CommMS: ms(t.Comm), WaitMS: ms(t.Wait), ExposedMS: ms(exposed)}
+}
+
+// tellSpent logs where the time of this invocation's steps went.
+func (r *run) tellSpent() {
+	if steps := Float(r.step - r.first); r.group.Size() > 1 && steps > 0 {
+		s := r.spent
+		r.env.Log.Info(fmt.Sprintf("a step on %d ranks, on average: %.1f ms computing, %.1f copying, %.1f waiting for sums; those took %.1f ms and %.1f for the last rank to come; sent %s a rank",
+			r.group.Size(), s.ComputeMS/steps, s.CopyMS/steps, s.ExposedMS/steps, s.CommMS/steps, s.WaitMS/steps, gpu.HumanBytes(uint64(r.group.Traffic().Bytes)/uint64(steps))))
+	}
 }
 
 // watch counts steps that were skipped because a number was not finite.
