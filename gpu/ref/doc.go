@@ -23,5 +23,5 @@
 // an error of the caller that passes unseen. Outputs must not overlap inputs, except in elementwise ops (gelu.go,
 // elementwise.go), where an output may be one of the inputs.
 //
-// The package imports only the standard library, has no state and touches no device; tests alone import it.
+// The package imports only the standard library, has no state and touches no device; gpu/selftest and tests import it.
 package ref
