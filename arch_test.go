@@ -23,15 +23,15 @@ var imports = map[string]string{
 	"model/gpt2":   "",
 	"model":        "gpu gpu/op model/gpt2",
 	"gpu/bench":    "gpu gpu/op shaders",
+	"gpu/selftest": "gpu gpu/op gpu/ref",
 	"train":        "data gpu gpu/bench model model/gpt2",
 	"train/mpi":    "train",
 	"cmd/gpt2wgpu": "data gpu gpu/bench gpu/op model model/gpt2 shaders train train/mpi",
-	"gpu/gputest":  "gpu gpu/bench",
+	"gpu/gputest":  "gpu gpu/bench gpu/selftest",
 }
 
 // testOnly may be imported by tests alone.
 var testOnly = map[string]string{
-	"gpu/ref":     "float64 references are for comparison, not for use",
 	"gpu/gputest": "it needs testing.TB",
 }
 
@@ -78,12 +78,15 @@ func TestImports(t *testing.T) {
 					t.Errorf("%s imports %s, which only %s may: %s", path, name, rule[0], rule[1])
 				}
 			}
+			if _, bound := testOnly[dir]; name == "testing" && !isTest && !bound {
+				t.Errorf("%s imports testing: the program carries no test framework", path)
+			}
 			ours, ok := strings.CutPrefix(name, module)
 			if !ok || ours == dir {
 				continue
 			}
 			if why, bound := testOnly[ours]; bound {
-				if !isTest && dir != "gpu/gputest" {
+				if !isTest {
 					t.Errorf("%s imports %s outside a test: %s", path, ours, why)
 				}
 				continue

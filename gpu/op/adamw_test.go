@@ -2,29 +2,19 @@ package op_test
 
 import (
 	"fmt"
-	"math"
 	"testing"
 
 	"github.com/gpt2wgpu/gpt2wgpu/gpu"
 	"github.com/gpt2wgpu/gpt2wgpu/gpu/gputest"
 	"github.com/gpt2wgpu/gpt2wgpu/gpu/op"
 	"github.com/gpt2wgpu/gpt2wgpu/gpu/ref"
+	"github.com/gpt2wgpu/gpt2wgpu/gpu/selftest"
 )
-
-// adamwCase is a state some steps into a run: second moments are squares.
-func adamwCase(n int) (p, g, m, v []float64) {
-	p, g, m, v = gputest.Rand(1, n, 1), gputest.Rand(2, n, 1), gputest.Rand(3, n, 1), gputest.Rand(4, n, 1)
-	for i := range v {
-		v[i] = float64(float32(v[i] * v[i]))
-	}
-	return
-}
 
 // TestAdamW runs with and without the bf16 copy.
 func TestAdamW(t *testing.T) { gputest.Storages(t, adamw) }
 
 func adamw(t *testing.T, storage gpu.Storage) {
-	const lr, beta1, beta2, decay = 0.01, 0.9, 0.999, 0.1
 	for _, d := range []struct {
 		n, step, limit int
 		decay          bool
@@ -34,82 +24,19 @@ func adamw(t *testing.T, storage gpu.Storage) {
 		{2044, 1, 0, true, 1}, {2048, 1, 0, true, 1}, {2052, 1, 0, true, 1}, {4100, 1000, 0, true, 1}, {644, 7, 1024 + 256, true, 1}, {380, 2, 1024 + 256, true, 1}, // windows of 256 values, and of 192 without the copy
 	} {
 		t.Run(fmt.Sprintf("n=%d,step=%d,limit=%d,decay=%v,clip=%g", d.n, d.step, d.limit, d.decay, d.clip), func(t *testing.T) {
-			p, g, m, v := adamwCase(d.n)
-			if d.step == 1 {
-				clear(m)
-				clear(v)
-			}
-			// a large eps shows where it stands
-			wd, eps := 0.0, []float64{1e-8, 0.5}[d.step%2]
-			if d.decay {
-				wd = decay
-			}
-			c := gputest.New(t)
-			s := op.AdamWScalars(lr, beta1, beta2, eps, decay, d.step)
-			scalars := make([]float64, 8)
-			for i := range s {
-				scalars[i] = float64(s[i])
-			}
-			a := op.AdamW{
-				P: c.InOut("p", p, d.n), G: c.In("g", g, d.n), M: c.InOut("m", m, d.n), V: c.InOut("v", v, d.n),
-				Scalars: c.In("scalars", scalars, 8), Norm: c.In("norm", []float64{3, float64(d.clip), 0, 0}, 4), Decay: d.decay,
-			}
-			if storage == gpu.BF16 {
-				a.Packed = c.OutAs(gpu.BF16, "packed", d.n)
-			}
-			if d.limit > 0 {
-				bindAtMost(t, d.limit)
-			}
-			c.Run(func(p *gpu.Program) { a.AddTo(p) })
-			ref.AdamW(p, g, m, v, lr, beta1, beta2, eps, wd, float64(d.clip), d.step)
-			// m is a sum of two addends of at most 4, v is all positive; the step is lr times a quotient of at most 30 whose
-			// parts are off by some eps
-			c.Check(a.M, m, gputest.Tolerance{Terms: 2, Scale: 1})
-			c.Check(a.V, v, gputest.Tolerance{Terms: 1, Scale: 0.01})
-			c.Check(a.P, p, gputest.Tolerance{Terms: 4, Scale: 30 * lr})
-			if storage == gpu.BF16 {
-				got := c.Got(a.Packed)
-				for i, want := range gputest.Round(gpu.BF16, append([]float64(nil), c.Got(a.P)...)) {
-					if got[i] != want {
-						t.Fatalf("packed %v at %d, want %v, the parameter rounded", got[i], i, want)
-					}
-				}
-			}
+			selftest.AdamW(gputest.New(t), storage, d.n, d.step, d.limit, d.decay, d.clip)
 		})
 	}
 }
 
-// A step whose norm is not finite changes nothing, though gradients are NaN.
-func TestAdamWSkip(t *testing.T) {
-	const n = 1028
-	p, g, m, v := adamwCase(n)
-	g[5] = math.NaN()
-	c := gputest.New(t)
-	a := op.AdamW{
-		P: c.InOut("p", p, n), G: c.In("g", g, n), M: c.InOut("m", m, n), V: c.InOut("v", v, n),
-		Scalars: c.In("scalars", []float64{0.999, 0.1, 0.999, 0.001, 0.1, 30, 1e-8, 0}, 8), Norm: c.In("norm", []float64{math.NaN(), 0, 1, 0}, 4),
-		Packed: c.InOutAs(gpu.BF16, "packed", gputest.Round(gpu.BF16, append([]float64(nil), p...)), n), Decay: true,
-	}
-	packed := gputest.Round(gpu.BF16, append([]float64(nil), p...))
-	c.Run(func(p *gpu.Program) { a.AddTo(p) })
-	for _, x := range []struct {
-		t    gpu.Tensor
-		want []float64
-	}{{a.P, p}, {a.M, m}, {a.V, v}, {a.Packed, packed}} {
-		for i, got := range c.Got(x.t) {
-			if got != x.want[i] {
-				t.Fatalf("%v: %v at %d, want %v as before", x.t, got, i, x.want[i])
-			}
-		}
-	}
-}
+func TestAdamWSkip(t *testing.T) { selftest.AdamWSkip(gputest.New(t)) }
 
 // 20 steps of a quadratic bowl, through GradientNorm's scale, follow the reference's path. (Many more would not: near its minimum
 // AdamW oscillates and doubles any difference.)
 func TestAdamWPath(t *testing.T) {
 	const n, steps, maxNorm, lr = 512, 20, 1.0, 0.01
 	dev := gputest.Device(t)
-	p, _, _, _ := adamwCase(n)
+	p, _, _, _ := selftest.AdamWState(n)
 	g, m, v := make([]float64, n), make([]float64, n), make([]float64, n)
 	var P, G, M, V, scalars, norm, partials gpu.Tensor
 	for _, x := range []struct {

@@ -7,7 +7,7 @@ import (
 	"github.com/gpt2wgpu/gpt2wgpu/gpu"
 	"github.com/gpt2wgpu/gpt2wgpu/gpu/gputest"
 	"github.com/gpt2wgpu/gpt2wgpu/gpu/op"
-	"github.com/gpt2wgpu/gpt2wgpu/gpu/ref"
+	"github.com/gpt2wgpu/gpt2wgpu/gpu/selftest"
 )
 
 func TestBiasBackward(t *testing.T) { gputest.Storages(t, biasBackward) }
@@ -18,12 +18,7 @@ func biasBackward(t *testing.T, s gpu.Storage) {
 		{1, 4}, {7, 20}, {8, 28}, {9, 32}, {63, 36}, {64, 252}, {65, 260}, {33, 2304}, {4095, 4}, {4096, 4}, {4097, 4}, {4105, 36},
 	} {
 		t.Run(fmt.Sprintf("N=%d,OC=%d", d.N, d.OC), func(t *testing.T) {
-			dout, db := gputest.Round(s, gputest.Rand(1, d.N*d.OC, 1)), gputest.Rand(2, d.OC, 1)
-			c := gputest.New(t)
-			b := op.BiasBackward{DB: c.InOut("db", db, d.OC), DOut: c.InAs(s, "dout", dout, d.N, d.OC), Partial: c.Out("partial", op.PartialLen(d.N, d.OC))}
-			c.Run(func(p *gpu.Program) { b.AddTo(p) })
-			ref.BiasBackward(db, dout, d.N, d.OC)
-			c.Check(b.DB, db, gputest.Tolerance{Terms: d.N + 1, Scale: 1})
+			selftest.BiasBackward(gputest.New(t), s, d.N, d.OC)
 		})
 	}
 }

@@ -2,13 +2,12 @@ package op_test
 
 import (
 	"fmt"
-	"math"
 	"testing"
 
 	"github.com/gpt2wgpu/gpt2wgpu/gpu"
 	"github.com/gpt2wgpu/gpt2wgpu/gpu/gputest"
 	"github.com/gpt2wgpu/gpt2wgpu/gpu/op"
-	"github.com/gpt2wgpu/gpt2wgpu/gpu/ref"
+	"github.com/gpt2wgpu/gpt2wgpu/gpu/selftest"
 )
 
 func TestCacheAppend(t *testing.T) { gputest.Storages(t, cacheAppend) }
@@ -27,19 +26,7 @@ func cacheAppend(t *testing.T, s gpu.Storage) {
 		{3, 5, 3, 768, []uint32{0, 2, 1}, true},
 	} {
 		t.Run(fmt.Sprintf("B=%d,S=%d,T=%d,C=%d,shared=%t", d.B, d.S, d.T, d.C, d.shared), func(t *testing.T) {
-			rows := d.B * d.T
-			if d.shared {
-				rows = d.T
-			}
-			qkv, cache := gputest.Round(s, gputest.Rand(1, rows*3*d.C, 1)), gputest.Round(s, gputest.Rand(2, d.B*d.S*2*d.C, 1))
-			c := gputest.New(t)
-			a := op.CacheAppend{
-				Cache: c.InOutAs(s, "cache", cache, d.B, d.S, 2*d.C), QKV: c.InAs(s, "qkv", qkv, rows, 3*d.C),
-				First: c.InU32("first", d.first, d.B), T: d.T,
-			}
-			c.Run(func(p *gpu.Program) { a.AddTo(p) })
-			ref.CacheAppend(cache, qkv, d.first, d.S, d.T, d.C)
-			c.Check(a.Cache, cache, gputest.Tolerance{})
+			selftest.CacheAppend(gputest.New(t), s, d.S, d.T, d.C, d.first, d.shared)
 		})
 	}
 }
@@ -63,25 +50,7 @@ func attentionDecode(t *testing.T, s gpu.Storage) {
 		{65, 2, 64, 8, []uint32{64, 33}}, // scores of deviation 64: exp must see differences alone
 	} {
 		t.Run(fmt.Sprintf("S=%d,NH=%d,HS=%d,scale=%v", d.S, d.NH, d.HS, d.scale), func(t *testing.T) {
-			B, C := len(d.positions), d.NH*d.HS
-			qkv, cache := gputest.Round(s, gputest.Rand(1, B*3*C, d.scale)), gputest.Round(s, gputest.Rand(2, B*d.S*2*C, d.scale))
-			want := make([]float64, B*C)
-			ref.AttentionDecode(want, qkv, cache, d.positions, d.S, C, d.NH)
-			for b, at := range d.positions {
-				for i := (b*d.S + int(at) + 1) * 2 * C; i < (b+1)*d.S*2*C; i++ {
-					cache[i] = math.NaN()
-				}
-			}
-			c := gputest.New(t)
-			a := op.AttentionDecode{
-				Out: c.OutAs(s, "out", B, C), QKV: c.InAs(s, "qkv", qkv, B, 3*C), Cache: c.InAs(s, "cache", cache, B, d.S, 2*C),
-				Positions: c.InU32("positions", d.positions, B), NH: d.NH,
-			}
-			c.Run(func(p *gpu.Program) { a.AddTo(p) })
-			// The scores' errors, and so the weights', grow with their size, scale^2.
-			tol := attentionTolerance(d.S, d.HS, d.scale)
-			tol.Terms += int(d.scale * d.scale * math.Sqrt(float64(d.HS)))
-			c.Check(a.Out, want, tol)
+			selftest.AttentionDecode(gputest.New(t), s, d.S, d.NH, d.HS, d.scale, d.positions)
 		})
 	}
 }

@@ -2,7 +2,6 @@ package op_test
 
 import (
 	"fmt"
-	"math"
 	"strings"
 	"testing"
 
@@ -10,67 +9,12 @@ import (
 	"github.com/gpt2wgpu/gpt2wgpu/gpu/gputest"
 	"github.com/gpt2wgpu/gpt2wgpu/gpu/op"
 	"github.com/gpt2wgpu/gpt2wgpu/gpu/ref"
+	"github.com/gpt2wgpu/gpt2wgpu/gpu/selftest"
 )
 
 // classifierCase runs one shape with R rows of logits a chunk, backward or evaluation, and compares with the reference.
 func classifierCase(t *testing.T, s gpu.Storage, N, C, V, R int, backward bool) {
-	const sx, sw = 1, 0.25 // logits of deviation sw sqrt(C)
-	Vp := (V + 63) / 64 * 64
-	scale := float32(1) / float32(3*N)
-	x, wte, dwte := gputest.Round(s, gputest.Rand(1, N*C, sx)), gputest.Round(s, gputest.Rand(2, V*C, sw)), gputest.Rand(3, V*C, 0.01)
-	targets := gputest.Tokens(4, N, V)
-	targets[N-1] = uint32(V - 1)
-	losses, dx, dw := make([]float64, N), make([]float64, N*C), append([]float64(nil), dwte...)
-	ref.Classifier(losses, dx, dw, x, wte, targets, float64(scale), N, C, V)
-
-	c := gputest.New(t)
-	garbage := gputest.Round(s, gputest.Rand(5, R*Vp, 100)) // what the scratch held before; finite
-	cl := op.Classifier{
-		Losses: c.Out("losses", N), X: c.InAs(s, "x", x, N, C), WTE: c.InAs(s, "wte", wte, V, C), Targets: c.InU32("targets", targets, N),
-		Logits: c.InOutAs(s, "logits", garbage, R, Vp), Scale: scale,
-	}
-	if backward {
-		cl.DX, cl.DWTE = c.Out("dx", N, C), c.InOut("dwte", dwte, V, C)
-	}
-	c.Run(func(p *gpu.Program) { cl.AddTo(p) })
-	// A logit is off by C terms of size sx sw, exp by 8 eps more; a loss is a difference of two, after a sum of V exps by
-	// threads and tree.
-	logit := 2*float64(C)*sx*sw + 8
-	rounding, relative := classifierRounding(s, x, wte, N, C, V)
-	c.Check(cl.Losses, losses, gputest.Tolerance{Terms: 1, Scale: logit + float64(V)/256 + 8, Bound: rounding})
-	if !backward {
-		return
-	}
-	// A row of dlogits sums to at most 2 scale in absolute value, with logit's relative error, and meets |wte| <= 4 sw.
-	rows := 2 * float64(scale) * 4 * sw
-	c.Check(cl.DX, dx, gputest.Tolerance{Terms: 1, Scale: rows * (logit + 8), Bound: rows * relative})
-	// A column's dlogits sum to about scale N/V, or scale in one row that is sure of it, and meet |x| <= 4 sx.
-	columns := max(1, float64(N)/float64(V)) * float64(scale) * 4 * sx
-	c.Check(cl.DWTE, dw, gputest.Tolerance{Terms: 1, Scale: columns * (logit + 8), Bound: columns * relative})
-	got := c.Got(cl.Logits)
-	last := (N-1)%R + 1
-	for n := range last {
-		for v := V; v < Vp; v++ {
-			if got[n*Vp+v] != 0 {
-				t.Fatalf("dlogits row %d: padding column %d is %v, want 0", n, v, got[n*Vp+v])
-			}
-		}
-	}
-}
-
-// classifierRounding is what storing logits and their gradient in s may do: a loss is a difference of two logits, each off by r =
-// 2^-8 of the largest in bf16; a probability is off by a factor exp(2r), and its gradient is rounded again.
-func classifierRounding(s gpu.Storage, x, wte []float64, N, C, V int) (loss, relative float64) {
-	if s != gpu.BF16 {
-		return 0, 0
-	}
-	logits, largest := make([]float64, N*V), 0.0
-	ref.MatmulForward(logits, x, wte, nil, N, C, V)
-	for _, l := range logits {
-		largest = max(largest, math.Abs(l))
-	}
-	loss = 2 * largest / 256
-	return loss, math.Expm1(loss) + 1.0/256
+	selftest.Classifier(gputest.New(t), s, N, C, V, R, 0, backward)
 }
 
 func TestClassifier(t *testing.T) { gputest.Storages(t, classifier) }
@@ -169,30 +113,7 @@ func TestClassifierWantsFloat32(t *testing.T) {
 	}
 }
 
-// TestClassifierLargeLogits: exp of the raw logits would overflow.
-func TestClassifierLargeLogits(t *testing.T) {
-	const N, C, V = 2, 4, 300
-	x, wte := make([]float64, N*C), make([]float64, V*C)
-	for i := range x {
-		x[i] = 100
-	}
-	for v := range V {
-		wte[v*C] = float64(v - 150) // logits 100 (v-150)
-	}
-	targets := []uint32{299, 0}
-	losses, dx, dw := make([]float64, N), make([]float64, N*C), make([]float64, V*C)
-	ref.Classifier(losses, dx, dw, x, wte, targets, 0.5, N, C, V)
-	c := gputest.New(t)
-	cl := op.Classifier{
-		Losses: c.Out("losses", N), DX: c.Out("dx", N, C), DWTE: c.InOut("dwte", make([]float64, V*C), V, C),
-		X: c.In("x", x, N, C), WTE: c.In("wte", wte, V, C), Targets: c.InU32("targets", targets, N),
-		Logits: c.Out("logits", N, 320), Scale: 0.5,
-	}
-	c.Run(func(p *gpu.Program) { cl.AddTo(p) })
-	c.Check(cl.Losses, losses, gputest.Tolerance{Terms: 1, Scale: 1})
-	c.Check(cl.DX, dx, gputest.Tolerance{Terms: 1, Scale: 150})
-	c.Check(cl.DWTE, dw, gputest.Tolerance{Terms: 1, Scale: 100})
-}
+func TestClassifierLargeLogits(t *testing.T) { selftest.ClassifierLargeLogits(gputest.New(t)) }
 
 func TestLogitsShape(t *testing.T) {
 	small, large := gpu.DefaultLimits(), gpu.DefaultLimits()
@@ -220,16 +141,7 @@ func TestLogitsShape(t *testing.T) {
 func TestMeanLoss(t *testing.T) {
 	for _, n := range []int{1, 255, 256, 257, 1000, 65537} {
 		t.Run(fmt.Sprintf("N=%d", n), func(t *testing.T) {
-			losses, start := gputest.Rand(1, n, 3), 0.5
-			want := start
-			for _, l := range losses {
-				want += l / 64
-			}
-			c := gputest.New(t)
-			ml := op.MeanLoss{Out: c.InOut("out", []float64{start}, 1), Losses: c.In("losses", losses, n), Scale: 1.0 / 64}
-			c.Run(func(p *gpu.Program) { ml.AddTo(p) })
-			// n/256 + 8 roundings of sums no larger than their own deviation
-			c.Check(ml.Out, []float64{want}, gputest.Tolerance{Terms: n/256 + 9, Scale: 3 * math.Sqrt(256) / 64})
+			selftest.MeanLoss(gputest.New(t), n)
 		})
 	}
 }

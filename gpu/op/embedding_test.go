@@ -5,30 +5,15 @@ import (
 	"reflect"
 	"testing"
 
-	"github.com/gpt2wgpu/gpt2wgpu/gpu"
 	"github.com/gpt2wgpu/gpt2wgpu/gpu/gputest"
 	"github.com/gpt2wgpu/gpt2wgpu/gpu/op"
-	"github.com/gpt2wgpu/gpt2wgpu/gpu/ref"
+	"github.com/gpt2wgpu/gpt2wgpu/gpu/selftest"
 )
 
 // embeddingShapes: odd row counts; one quad a row; one below, at and above the 8, 64 and 192 quads that a group covers.
 var embeddingShapes = []struct{ B, T, C, V int }{
 	{1, 1, 4, 1}, {1, 5, 4, 257}, {3, 5, 20, 257}, {1, 63, 28, 7}, {1, 64, 32, 7}, {13, 5, 36, 7}, {2, 8, 252, 100}, {2, 8, 256, 100},
 	{2, 8, 260, 100}, {7, 11, 768, 257}, {1, 3, 772, 65},
-}
-
-// embeddingTokens covers the edges of the vocabulary and of windows of 64 and 128 rows, and repeats one token often.
-func embeddingTokens(n, v int) []uint32 {
-	tokens := gputest.Tokens(1, n, v)
-	for i, e := range []int{v - 1, 0, 63, 64, 127, 128, 255, 256} {
-		if i < n && e < v {
-			tokens[i] = uint32(e)
-		}
-	}
-	for i := 9; i < n; i += 3 {
-		tokens[i] = uint32(v / 2)
-	}
-	return tokens
 }
 
 // embeddingWindows runs test with wte in one piece, then in windows of 64 and of 128 rows.
@@ -48,37 +33,11 @@ func embeddingWindows(t *testing.T, test func(t *testing.T, B, T, C, V int)) {
 }
 
 func TestEmbeddingForward(t *testing.T) {
-	embeddingWindows(t, func(t *testing.T, B, T, C, V int) {
-		N, block := B*T, T+2
-		wte, wpe, tokens := gputest.Rand(1, V*C, 1), gputest.Rand(2, block*C, 1), embeddingTokens(N, V)
-		want := make([]float64, N*C)
-		ref.EmbeddingForward(want, wte, wpe, tokens, B, T, C)
-		c := gputest.New(t)
-		e := op.EmbeddingForward{
-			Out: c.Out("out", N, C), WTE: c.In("wte", wte, V, C), WPE: c.In("wpe", wpe, block, C), Tokens: c.InU32("tokens", tokens, N), T: T,
-		}
-		c.Run(func(p *gpu.Program) { e.AddTo(p) })
-		c.Check(e.Out, want, gputest.Tolerance{}) // one rounding
-	})
+	embeddingWindows(t, func(t *testing.T, B, T, C, V int) { selftest.EmbeddingForward(gputest.New(t), B, T, C, V) })
 }
 
 func TestEmbeddingBackward(t *testing.T) {
-	embeddingWindows(t, func(t *testing.T, B, T, C, V int) {
-		N, block := B*T, T+2
-		dwte, dwpe, dout, tokens := gputest.Rand(1, V*C, 1), gputest.Rand(2, block*C, 1), gputest.Rand(3, N*C, 1), embeddingTokens(N, V)
-		order, starts := make([]uint32, N), make([]uint32, N+1)
-		op.SortTokens(tokens, order, starts)
-		c := gputest.New(t)
-		e := op.EmbeddingBackward{
-			DWTE: c.InOut("dwte", dwte, V, C), DWPE: c.InOut("dwpe", dwpe, block, C), DOut: c.In("dout", dout, N, C),
-			Order: c.InU32("order", order, N), Starts: c.InU32("starts", starts, N+1), Tokens: c.InU32("tokens", tokens, N), T: T,
-		}
-		c.Run(func(p *gpu.Program) { e.AddTo(p) })
-		wantWTE, wantWPE := append([]float64(nil), dwte...), append([]float64(nil), dwpe...)
-		ref.EmbeddingBackward(wantWTE, wantWPE, dout, tokens, B, T, C)
-		c.Check(e.DWTE, wantWTE, gputest.Tolerance{Terms: N, Scale: 1})
-		c.Check(e.DWPE, wantWPE, gputest.Tolerance{Terms: B, Scale: 1})
-	})
+	embeddingWindows(t, func(t *testing.T, B, T, C, V int) { selftest.EmbeddingBackward(gputest.New(t), B, T, C, V) })
 }
 
 func TestSortTokens(t *testing.T) {

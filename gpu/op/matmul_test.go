@@ -2,13 +2,12 @@ package op_test
 
 import (
 	"fmt"
-	"strings"
 	"testing"
 
 	"github.com/gpt2wgpu/gpt2wgpu/gpu"
 	"github.com/gpt2wgpu/gpt2wgpu/gpu/gputest"
 	"github.com/gpt2wgpu/gpt2wgpu/gpu/op"
-	"github.com/gpt2wgpu/gpt2wgpu/gpu/ref"
+	"github.com/gpt2wgpu/gpt2wgpu/gpu/selftest"
 )
 
 // matmulShapes sit on the seams of the tile tables: one below, at and above each tile, and odd sizes.
@@ -21,39 +20,9 @@ func TestMatmulForward(t *testing.T) { gputest.Storages(t, matmulForward) }
 
 func matmulForward(t *testing.T, s gpu.Storage) {
 	for _, d := range matmulShapes {
-		x, w, b := gputest.Round(s, gputest.Rand(1, d.N*d.K, 1)), gputest.Round(s, gputest.Rand(2, d.OC*d.K, 1)), gputest.Rand(3, d.OC, 1)
-		res := gputest.Rand(4, d.N*d.OC, 1)
-		plain, biased := make([]float64, d.N*d.OC), make([]float64, d.N*d.OC)
-		ref.MatmulForward(plain, x, w, nil, d.N, d.K, d.OC)
-		ref.MatmulForward(biased, x, w, b, d.N, d.K, d.OC)
-		sum := make([]float64, d.N*d.OC)
-		ref.Add(sum, biased, res)
-		tol := gputest.Tolerance{Terms: d.K + 2, Scale: 1}
-		for _, epilogue := range []string{"store", "store_f32", "bias", "bias_gelu", "bias_residual"} {
+		for _, epilogue := range selftest.ForwardEpilogues {
 			t.Run(fmt.Sprintf("%s/N=%d,K=%d,OC=%d", epilogue, d.N, d.K, d.OC), func(t *testing.T) {
-				c := gputest.New(t)
-				out := s // of the result
-				if epilogue == "store_f32" || epilogue == "bias_residual" {
-					out = gpu.F32
-				}
-				mm := op.MatmulForward{Out: c.OutAs(out, "out", d.N, d.OC), X: c.InAs(s, "x", x, d.N, d.K), W: c.InAs(s, "w", w, d.OC, d.K)}
-				want := plain
-				if strings.HasPrefix(epilogue, "bias") {
-					mm.Bias, want = c.In("bias", b, d.OC), biased
-				}
-				switch epilogue {
-				case "bias_gelu":
-					mm.Pre = c.OutAs(s, "pre", d.N, d.OC)
-				case "bias_residual":
-					mm.Residual, want = c.In("residual", res, d.N, d.OC), sum
-				}
-				c.Run(func(p *gpu.Program) { mm.AddTo(p) })
-				if epilogue == "bias_gelu" {
-					c.Check(mm.Pre, biased, tol)
-					want = make([]float64, d.N*d.OC)
-					ref.GELUForward(want, c.Got(mm.Pre)) // of Pre as stored
-				}
-				c.Check(mm.Out, want, tol)
+				selftest.MatmulForward(gputest.New(t), s, epilogue, d.N, d.K, d.OC)
 			})
 		}
 	}
@@ -63,35 +32,9 @@ func TestMatmulBackwardDX(t *testing.T) { gputest.Storages(t, matmulBackwardDX) 
 
 func matmulBackwardDX(t *testing.T, s gpu.Storage) {
 	for _, d := range matmulShapes {
-		dout, w := gputest.Round(s, gputest.Rand(1, d.N*d.OC, 1)), gputest.Round(s, gputest.Rand(2, d.OC*d.K, 1))
-		pre := gputest.Round(s, gputest.Rand(3, d.N*d.K, 2))
-		base := gputest.Rand(4, d.N*d.K, 1)
-		plain, gelu, sum := make([]float64, d.N*d.K), make([]float64, d.N*d.K), make([]float64, d.N*d.K)
-		ref.MatmulBackwardDX(plain, dout, w, d.N, d.K, d.OC)
-		ref.GELUBackward(gelu, plain, pre)
-		ref.Add(sum, plain, base)
-		for _, epilogue := range []string{"store", "store_f32", "dgelu", "add"} {
+		for _, epilogue := range selftest.BackwardDXEpilogues {
 			t.Run(fmt.Sprintf("%s/N=%d,K=%d,OC=%d", epilogue, d.N, d.K, d.OC), func(t *testing.T) {
-				c := gputest.New(t)
-				mm := op.MatmulBackwardDX{DOut: c.InAs(s, "dout", dout, d.N, d.OC), W: c.InAs(s, "w", w, d.OC, d.K)}
-				want := plain
-				switch epilogue {
-				case "store":
-					mm.DX = c.OutAs(s, "dx", d.N, d.K)
-				case "store_f32":
-					mm.DX = c.Out("dx", d.N, d.K)
-				case "dgelu":
-					mm.DX, mm.Pre, want = c.OutAs(s, "dx", d.N, d.K), c.InAs(s, "pre", pre, d.N, d.K), gelu
-				case "add":
-					mm.DX, mm.Add, want = c.InOut("dx", base, d.N, d.K), true, sum
-				}
-				c.Run(func(p *gpu.Program) { mm.AddTo(p) })
-				tol := gputest.Tolerance{Terms: d.OC + 2, Scale: 1}
-				if epilogue == "dgelu" {
-					// GELU' near its zeros is a difference of terms of size |x| <= 8, and tanh may be off by 4 eps there.
-					tol.Scale *= 4
-				}
-				c.Check(mm.DX, want, tol)
+				selftest.MatmulBackwardDX(gputest.New(t), s, epilogue, d.N, d.K, d.OC)
 			})
 		}
 	}
@@ -101,15 +44,8 @@ func TestMatmulBackwardDW(t *testing.T) { gputest.Storages(t, matmulBackwardDW) 
 
 func matmulBackwardDW(t *testing.T, s gpu.Storage) {
 	for _, d := range matmulShapes {
-		dout, x := gputest.Round(s, gputest.Rand(1, d.N*d.OC, 1)), gputest.Round(s, gputest.Rand(2, d.N*d.K, 1))
-		dw := gputest.Rand(3, d.OC*d.K, 1)
-		want := append([]float64(nil), dw...)
-		ref.MatmulBackwardDW(want, dout, x, d.N, d.K, d.OC)
 		t.Run(fmt.Sprintf("N=%d,K=%d,OC=%d", d.N, d.K, d.OC), func(t *testing.T) {
-			c := gputest.New(t)
-			mm := op.MatmulBackwardDW{DW: c.InOut("dw", dw, d.OC, d.K), DOut: c.InAs(s, "dout", dout, d.N, d.OC), X: c.InAs(s, "x", x, d.N, d.K)}
-			c.Run(func(p *gpu.Program) { mm.AddTo(p) })
-			c.Check(mm.DW, want, gputest.Tolerance{Terms: d.N + 2, Scale: 1})
+			selftest.MatmulBackwardDW(gputest.New(t), s, d.N, d.K, d.OC)
 		})
 	}
 }
@@ -187,98 +123,19 @@ func BenchmarkMatmulFew(b *testing.B) {
 
 // matmulForwardForms runs two epilogues of the forward, one into a window of wider rows.
 func matmulForwardForms(t *testing.T, s gpu.Storage, rows, cols, depth int) {
-	const col = 8
-	tol := gputest.Tolerance{Terms: depth + 2, Scale: 1}
-	t.Run("forward", func(t *testing.T) {
-		oc, stride := cols-1, col+cols // a last quad with a column too many
-		x, w := gputest.Round(s, gputest.Rand(1, rows*depth, 1)), gputest.Round(s, gputest.Rand(2, oc*depth, 1))
-		want := make([]float64, rows*oc)
-		ref.MatmulForward(want, x, w, nil, rows, depth, oc)
-		c := gputest.New(t)
-		mm := op.MatmulForward{
-			Out: c.InOutAs(s, "out", make([]float64, rows*stride), rows, stride), X: c.InAs(s, "x", x, rows, depth), W: c.InAs(s, "w", w, oc, depth), Col: col,
-		}
-		c.Run(func(p *gpu.Program) { mm.AddTo(p) })
-		tol := tol
-		tol.Storage = s
-		checkColumns(t, c.Got(mm.Out), want, rows, stride, col, oc, tol)
-	})
-	t.Run("bias_gelu", func(t *testing.T) {
-		x, w, b := gputest.Round(s, gputest.Rand(1, rows*depth, 1)), gputest.Round(s, gputest.Rand(2, cols*depth, 1)), gputest.Rand(3, cols, 1)
-		pre, act := make([]float64, rows*cols), make([]float64, rows*cols)
-		ref.MatmulForward(pre, x, w, b, rows, depth, cols)
-		c := gputest.New(t)
-		mm := op.MatmulForward{
-			Out: c.OutAs(s, "out", rows, cols), Pre: c.OutAs(s, "pre", rows, cols),
-			X: c.InAs(s, "x", x, rows, depth), W: c.InAs(s, "w", w, cols, depth), Bias: c.In("bias", b, cols),
-		}
-		c.Run(func(p *gpu.Program) { mm.AddTo(p) })
-		c.Check(mm.Pre, pre, tol)
-		ref.GELUForward(act, c.Got(mm.Pre))
-		c.Check(mm.Out, act, tol)
-	})
+	t.Run("forward", func(t *testing.T) { selftest.MatmulForwardWindow(gputest.New(t), s, rows, depth, cols) })
+	t.Run("bias_gelu", func(t *testing.T) { selftest.MatmulForward(gputest.New(t), s, "bias_gelu", rows, depth, cols) })
 }
 
 // matmulForms runs the three forms so that each has a result of rows x cols and sums of depth.
 func matmulForms(t *testing.T, s gpu.Storage, rows, cols, depth int) {
-	const col = 8
-	tol := gputest.Tolerance{Terms: depth + 2, Scale: 1}
 	matmulForwardForms(t, s, rows, cols, depth)
-	t.Run("backward_dx", func(t *testing.T) {
-		oc := depth - 1
-		wide := gputest.Round(s, gputest.Rand(1, rows*(col+depth), 1))
-		dout := make([]float64, rows*oc)
-		for n := range rows {
-			copy(dout[n*oc:(n+1)*oc], wide[n*(col+depth)+col:])
-			wide[n*(col+depth)+col+oc] = 0
-		}
-		w, base := gputest.Round(s, gputest.Rand(2, oc*cols, 1)), gputest.Rand(3, rows*cols, 1)
-		plain, sum := make([]float64, rows*cols), make([]float64, rows*cols)
-		ref.MatmulBackwardDX(plain, dout, w, rows, cols, oc)
-		ref.Add(sum, plain, base)
-		for _, add := range []bool{false, true} {
-			c := gputest.New(t)
-			mm := op.MatmulBackwardDX{DOut: c.InAs(s, "dout", wide, rows, col+depth), W: c.InAs(s, "w", w, oc, cols), Col: col, Add: add}
-			want := plain
-			if add {
-				mm.DX, want = c.InOut("dx", base, rows, cols), sum
-			} else {
-				mm.DX = c.OutAs(s, "dx", rows, cols)
-			}
-			c.Run(func(p *gpu.Program) { mm.AddTo(p) })
-			c.Check(mm.DX, want, tol)
-		}
-	})
-	t.Run("backward_dw", func(t *testing.T) {
-		n, stride := depth-1, col+(rows+3)/4*4
-		wide, dout := gputest.Round(s, gputest.Rand(1, n*stride, 1)), make([]float64, n*rows)
-		for i := range n {
-			copy(dout[i*rows:(i+1)*rows], wide[i*stride+col:])
-		}
-		x, dw := gputest.Round(s, gputest.Rand(2, n*cols, 1)), gputest.Rand(3, rows*cols, 1)
-		want := append([]float64(nil), dw...)
-		ref.MatmulBackwardDW(want, dout, x, n, cols, rows)
-		c := gputest.New(t)
-		mm := op.MatmulBackwardDW{DW: c.InOut("dw", dw, rows, cols), DOut: c.InAs(s, "dout", wide, n, stride), X: c.InAs(s, "x", x, n, cols), Col: col}
-		c.Run(func(p *gpu.Program) { mm.AddTo(p) })
-		c.Check(mm.DW, want, tol)
-	})
-}
-
-// checkColumns compares columns [col,col+oc) of wide rows, and wants zeros before them.
-func checkColumns(t *testing.T, wide, want []float64, rows, stride, col, oc int, tol gputest.Tolerance) {
-	t.Helper()
-	for n := range rows {
-		row := wide[n*stride : (n+1)*stride]
-		for i, v := range row[:col] {
-			if v != 0 {
-				t.Fatalf("row %d: column %d before the window was written: %v", n, i, v)
-			}
-		}
-		if err := gputest.Compare(row[col:col+oc], want[n*oc:(n+1)*oc], tol); err != nil {
-			t.Errorf("row %d: %v", n, err)
-		}
+	for _, add := range []bool{false, true} {
+		t.Run(fmt.Sprintf("backward_dx,add=%t", add), func(t *testing.T) {
+			selftest.MatmulBackwardDXWindow(gputest.New(t), s, add, rows, cols, depth)
+		})
 	}
+	t.Run("backward_dw", func(t *testing.T) { selftest.MatmulBackwardDWWindow(gputest.New(t), s, depth-1, cols, rows) })
 }
 
 func BenchmarkMatmul(b *testing.B) {

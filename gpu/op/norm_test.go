@@ -8,12 +8,8 @@ import (
 	"github.com/gpt2wgpu/gpt2wgpu/gpu"
 	"github.com/gpt2wgpu/gpt2wgpu/gpu/gputest"
 	"github.com/gpt2wgpu/gpt2wgpu/gpu/op"
-	"github.com/gpt2wgpu/gpt2wgpu/gpu/ref"
+	"github.com/gpt2wgpu/gpt2wgpu/gpu/selftest"
 )
-
-// normTolerance is 2 eps: sums of squares of a chunk err by a walk of 32 roundings, their sum averages that over the chunks, the
-// root halves it, and the root itself may be off by an eps.
-var normTolerance = gputest.Tolerance{}
 
 func TestGradientNorm(t *testing.T) {
 	for _, d := range []struct {
@@ -27,20 +23,7 @@ func TestGradientNorm(t *testing.T) {
 		{[]int{1 << 20}, 0, 1},
 	} {
 		t.Run(fmt.Sprintf("%v,limit=%d,max=%g", d.lens, d.limit, d.maxNorm), func(t *testing.T) {
-			c := gputest.New(t)
-			n := op.GradientNorm{Out: c.Out("out", 4), MaxNorm: d.maxNorm}
-			var values [][]float64
-			for i, l := range d.lens {
-				values = append(values, gputest.Rand(uint64(i), l, 1))
-				n.Grads = append(n.Grads, c.In(fmt.Sprint("grad", i), values[i], l))
-			}
-			if d.limit > 0 {
-				bindAtMost(t, d.limit)
-			}
-			n.Partials = c.Out("partials", op.GradientNormPartials(gputest.Device(t), n.Grads))
-			c.Run(func(p *gpu.Program) { n.AddTo(p) })
-			norm := ref.GlobalNorm(values...)
-			c.Check(n.Out, []float64{norm, ref.ClipScale(norm, float64(d.maxNorm)), 0, 0}, normTolerance)
+			selftest.GradientNorm(gputest.New(t), d.lens, d.limit, d.maxNorm)
 		})
 	}
 }
@@ -48,14 +31,7 @@ func TestGradientNorm(t *testing.T) {
 func TestGradientNormNotFinite(t *testing.T) {
 	for _, bad := range []float64{math.NaN(), math.Inf(1), math.Inf(-1), 1e30} { // 1e60 is no float32
 		for _, at := range []int{0, 300, 1023} {
-			c := gputest.New(t)
-			g := gputest.Rand(1, 1024, 1)
-			g[at] = bad
-			n := op.GradientNorm{Out: c.Out("out", 4), Grads: []gpu.Tensor{c.In("grad", g, 1024)}, Partials: c.Out("partials", 1), MaxNorm: 1}
-			c.Run(func(p *gpu.Program) { n.AddTo(p) })
-			if got := c.Got(n.Out); got[1] != 0 || got[2] != 1 {
-				t.Errorf("a gradient of %v at %d: got %v, want clip scale 0 and skip 1", bad, at, got)
-			}
+			selftest.GradientNormNotFinite(gputest.New(t), bad, at)
 		}
 	}
 }

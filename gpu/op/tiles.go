@@ -1,8 +1,12 @@
 package op
 
-import "fmt"
+import (
+	"fmt"
 
-// MatmulTile is a line of the tables of matmul geometries, for tests that run them all on any device.
+	"github.com/gpt2wgpu/gpt2wgpu/gpu"
+)
+
+// MatmulTile is a line of the tables of matmul geometries, for tests and gpu/selftest, which run them all on any device.
 type MatmulTile struct {
 	Name              string
 	Rows, Cols, Depth int // of the tile; depth 0 for kernels without tiles in memory
@@ -36,6 +40,11 @@ func matmulTiles(tables ...[]matmulTile) (out []MatmulTile) {
 		}
 	}
 	return out
+}
+
+// Fits says whether d has the threads and the workgroup memory that the line needs.
+func (t MatmulTile) Fits(d *gpu.Device) bool {
+	return t.Threads <= int(d.Limits.MaxInvocations) && t.Bytes <= int(d.Limits.MaxWorkgroupBytes)
 }
 
 // Force makes every matmul use the line until undo is called.
