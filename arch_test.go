@@ -26,7 +26,7 @@ var imports = map[string]string{
 	"gpu/selftest": "gpu gpu/op gpu/ref",
 	"train":        "data gpu gpu/bench model model/gpt2",
 	"train/mpi":    "train",
-	"cmd/gpt2wgpu": "data gpu gpu/bench gpu/op model model/gpt2 shaders train train/mpi",
+	"cmd/gpt2wgpu": "data gpu gpu/bench gpu/op gpu/selftest model model/gpt2 shaders train train/mpi",
 	"gpu/gputest":  "gpu gpu/bench gpu/selftest",
 }
 
