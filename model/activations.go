@@ -41,9 +41,15 @@ func (m *maker) tensor(role gpu.Role, name string, storage gpu.Storage, shape ..
 	return t
 }
 
-// newActivations allocates a forward's tensors. With keep every block has its own, for the backward; without, all blocks
-// share one set and memory does not grow with depth.
-func (m *Model) newActivations(b, t int, keep bool) (*activations, error) {
+// keeping is what activations outlive their block's forward. The zero value is nothing: all blocks share one set, and memory
+// does not grow with depth. For a backward every block has its own, but for what is computed again.
+type keeping struct {
+	backward  bool
+	recompute Recompute
+}
+
+// newActivations allocates a forward's tensors.
+func (m *Model) newActivations(b, t int, keep keeping) (*activations, error) {
 	c, mk := m.Config, &maker{dev: m.Device}
 	n, ch := b*t, c.NEmbd
 	f32 := func(name string, shape ...int) gpu.Tensor {
@@ -52,20 +58,23 @@ func (m *Model) newActivations(b, t int, keep bool) (*activations, error) {
 	a := &activations{B: b, T: t}
 	a.tokens = mk.tensor(gpu.Inputs, "tokens", gpu.U32, n)
 	a.embedded = f32("embedded", n, ch)
+	var k block
 	for l := 0; l < c.NLayer; l++ {
-		if l > 0 && !keep {
-			a.blocks = append(a.blocks, a.blocks[0])
-			continue
+		if l == 0 || keep.backward && keep.recompute != RecomputeBlock {
+			act := k.act
+			if l == 0 || keep.recompute != RecomputeGELU {
+				act = f32("act", n, 4*ch)
+			}
+			k = block{
+				ln1: f32("ln1", n, ch), mean1: f32("mean1", n), rstd1: f32("rstd1", n),
+				qkv: f32("qkv", n, 3*ch), lse: f32("lse", b, c.NHead, t), att: f32("att", n, ch),
+				mid: f32("mid", n, ch),
+				ln2: f32("ln2", n, ch), mean2: f32("mean2", n), rstd2: f32("rstd2", n),
+				pre: f32("pre", n, 4*ch), act: act,
+				out: a.embedded, // without a backward the stream goes embedded, mid, embedded, mid, …
+			}
 		}
-		k := block{
-			ln1: f32("ln1", n, ch), mean1: f32("mean1", n), rstd1: f32("rstd1", n),
-			qkv: f32("qkv", n, 3*ch), lse: f32("lse", b, c.NHead, t), att: f32("att", n, ch),
-			mid: f32("mid", n, ch),
-			ln2: f32("ln2", n, ch), mean2: f32("mean2", n), rstd2: f32("rstd2", n),
-			pre: f32("pre", n, 4*ch), act: f32("act", n, 4*ch),
-			out: a.embedded, // without keep the stream goes embedded, mid, embedded, mid, …
-		}
-		if keep {
+		if keep.backward {
 			k.out = f32("out", n, ch)
 		}
 		a.blocks = append(a.blocks, k)
@@ -122,15 +131,21 @@ func (a *activations) stream(l int) gpu.Tensor {
 func (m *Model) addForward(p *gpu.Program, a *activations) {
 	op.EmbeddingForward{Out: a.embedded, WTE: m.named(m.params, "wte"), WPE: m.named(m.params, "wpe"), Tokens: a.tokens, T: a.T}.AddTo(p)
 	for l, k := range a.blocks {
-		w, x := m.layer(m.params, l), a.stream(l)
-		op.LayerNormForward{Out: k.ln1, Mean: k.mean1, Rstd: k.rstd1, X: x, W: w.ln1w, B: w.ln1b}.AddTo(p)
-		op.MatmulForward{Out: k.qkv, X: k.ln1, W: w.qkvw, Bias: w.qkvb}.AddTo(p)
-		op.AttentionForward{Out: k.att, LSE: k.lse, QKV: k.qkv, NH: m.Config.NHead}.AddTo(p)
-		op.MatmulForward{Out: k.mid, X: k.att, W: w.attprojw, Bias: w.attprojb, Residual: x}.AddTo(p)
-		op.LayerNormForward{Out: k.ln2, Mean: k.mean2, Rstd: k.rstd2, X: k.mid, W: w.ln2w, B: w.ln2b}.AddTo(p)
-		op.MatmulForward{Out: k.act, Pre: k.pre, X: k.ln2, W: w.fcw, Bias: w.fcb}.AddTo(p)
+		m.addBlock(p, a, l)
+		w := m.layer(m.params, l)
 		op.MatmulForward{Out: k.out, X: k.act, W: w.fcprojw, Bias: w.fcprojb, Residual: k.mid}.AddTo(p)
 	}
 	last := a.stream(m.Config.NLayer)
 	op.LayerNormForward{Out: a.lnf, Mean: a.mean, Rstd: a.rstd, X: last, W: m.named(m.params, "lnfw"), B: m.named(m.params, "lnfb")}.AddTo(p)
+}
+
+// addBlock appends block l's forward up to act, all that its backward needs.
+func (m *Model) addBlock(p *gpu.Program, a *activations, l int) {
+	k, w, x := a.blocks[l], m.layer(m.params, l), a.stream(l)
+	op.LayerNormForward{Out: k.ln1, Mean: k.mean1, Rstd: k.rstd1, X: x, W: w.ln1w, B: w.ln1b}.AddTo(p)
+	op.MatmulForward{Out: k.qkv, X: k.ln1, W: w.qkvw, Bias: w.qkvb}.AddTo(p)
+	op.AttentionForward{Out: k.att, LSE: k.lse, QKV: k.qkv, NH: m.Config.NHead}.AddTo(p)
+	op.MatmulForward{Out: k.mid, X: k.att, W: w.attprojw, Bias: w.attprojb, Residual: x}.AddTo(p)
+	op.LayerNormForward{Out: k.ln2, Mean: k.mean2, Rstd: k.rstd2, X: k.mid, W: w.ln2w, B: w.ln2b}.AddTo(p)
+	op.MatmulForward{Out: k.act, Pre: k.pre, X: k.ln2, W: w.fcw, Bias: w.fcb}.AddTo(p)
 }

@@ -24,7 +24,7 @@ type evaluation struct {
 
 // NewEvaluator allocates for batches of up to n tokens.
 func (m *Model) NewEvaluator(n int) (*Evaluator, error) {
-	acts, err := m.newActivations(1, n, false)
+	acts, err := m.newActivations(1, n, keeping{})
 	if err != nil {
 		return nil, err
 	}

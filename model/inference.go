@@ -21,7 +21,7 @@ type inference struct {
 }
 
 func newInference(m *Model, b, t int) (*inference, error) {
-	acts, err := m.newActivations(b, t, false)
+	acts, err := m.newActivations(b, t, keeping{})
 	if err != nil {
 		return nil, err
 	}

@@ -18,14 +18,14 @@ func plan(kind string) *gpu.Device {
 	return gpu.Plan(gpu.AdapterInfo{Name: "plan", Type: kind, Limits: gpu.DefaultLimits()})
 }
 
-func planTraining(t *testing.T, kind string, c gpt2.Config, b, length int) (*gpu.Device, *Training, *Optimizer) {
+func planTraining(t *testing.T, kind string, c gpt2.Config, b, length int, opts ...TrainingOption) (*gpu.Device, *Training, *Optimizer) {
 	t.Helper()
 	d := plan(kind)
 	m, err := New(d, c)
 	if err != nil {
 		t.Fatal(err)
 	}
-	tr, err := NewTraining(m, b, length, 1)
+	tr, err := NewTraining(m, b, length, 1, opts...)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -85,5 +85,23 @@ func TestMemoryLinearInT(t *testing.T) {
 	// Differences of a linear function are proportional; the logits' chunk is the same for all. 1% is the rounding of chunks.
 	if first, second := float64(two-one), float64(four-two); second > 2.02*first {
 		t.Errorf("T from 2048 to 4096 costs %.0f bytes, from 4096 to 8192 %.0f: more than twice that", first, second)
+	}
+}
+
+// TestRecomputeMemory: a block keeps 16 N*C values and statistics, 12 without act, or its stream alone.
+func TestRecomputeMemory(t *testing.T) {
+	const B, T, C, L, NH = 2, 64, 64, 3, 2
+	c := gpt2.Config{NLayer: L, NHead: NH, NEmbd: C, BlockSize: T, VocabSize: 256}
+	const nc, stats = 4 * B * T * C, 4 * B * T * (4 + NH) // bytes; every tensor's are a multiple of 256
+	bytes := map[Recompute]uint64{}
+	for _, r := range []Recompute{RecomputeNone, RecomputeGELU, RecomputeBlock} {
+		d, _, _ := planTraining(t, "cpu", c, B, T, Recomputing(r))
+		bytes[r] = d.Bytes(gpu.Activations)
+	}
+	if got, want := bytes[RecomputeNone]-bytes[RecomputeGELU], uint64((L-1)*4*nc); got != want {
+		t.Errorf("gelu saves %d bytes, want %d", got, want)
+	}
+	if got, want := bytes[RecomputeNone]-bytes[RecomputeBlock], uint64((L-1)*(15*nc+stats)); got != want {
+		t.Errorf("block saves %d bytes, want %d", got, want)
 	}
 }

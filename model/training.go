@@ -13,6 +13,7 @@ type Training struct {
 	Model *Model
 	B, T  int
 
+	keeping       keeping
 	acts          *activations
 	grads         tensors
 	order, starts gpu.Tensor // (N) (N+1) u32: the tokens' buckets for the embedding's backward
@@ -38,13 +39,26 @@ type backward struct {
 	partial   gpu.Tensor // strips of reductions over rows
 }
 
+// Recompute is what the backward computes again instead of keeping. It changes no bit of the results.
+type Recompute int
+
+// The choices of Recompute, and what a block keeps of N rows of C channels.
+const (
+	RecomputeNone  Recompute = iota // 16 NC values: every activation
+	RecomputeGELU                   // 12 NC: not the activation after GELU
+	RecomputeBlock                  // NC: its output, the residual stream
+)
+
+// Recomputing has the backward compute activations again.
+func Recomputing(r Recompute) TrainingOption { return func(tr *Training) { tr.keeping.recompute = r } }
+
 // NewTraining allocates gradients and activations and builds the programs. Gradients are those of the mean loss over
 // accum micro-batches, summed over the calls of Micro since Begin.
 func NewTraining(m *Model, b, t, accum int, opts ...TrainingOption) (*Training, error) {
 	if t > m.Config.BlockSize {
 		return nil, fmt.Errorf("--seq-len %d exceeds --block-size %d", t, m.Config.BlockSize)
 	}
-	tr := &Training{Model: m, B: b, T: t, orderHost: make([]uint32, b*t), startsHost: make([]uint32, b*t+1)}
+	tr := &Training{Model: m, B: b, T: t, keeping: keeping{backward: true}, orderHost: make([]uint32, b*t), startsHost: make([]uint32, b*t+1)}
 	for _, f := range opts {
 		f(tr)
 	}
@@ -53,7 +67,7 @@ func NewTraining(m *Model, b, t, accum int, opts ...TrainingOption) (*Training, 
 	if tr.grads, err = allocate(d, gpu.Gradients, "d", m.table); err != nil {
 		return nil, err
 	}
-	if tr.acts, err = m.newActivations(b, t, true); err != nil {
+	if tr.acts, err = m.newActivations(b, t, tr.keeping); err != nil {
 		return nil, err
 	}
 	if err := m.newClassifier(tr.acts); err != nil {
@@ -114,6 +128,7 @@ func (tr *Training) addMicro(w backward, accum int) {
 		DOut: w.dln, X: a.stream(m.Config.NLayer), W: m.named(m.params, "lnfw"), Mean: a.mean, Rstd: a.rstd, Partial: w.partial,
 	}.AddTo(p)
 	for l := m.Config.NLayer - 1; l >= 0; l-- {
+		tr.addAgain(p, l)
 		tr.addBlockBackward(p, w, l)
 		if tr.cutAfter(l) {
 			p = tr.nextMicro()
@@ -124,6 +139,18 @@ func (tr *Training) addMicro(w backward, accum int) {
 		Order: tr.order, Starts: tr.starts, Tokens: a.tokens, T: tr.T,
 	}.AddTo(p)
 	tr.lastBucket()
+}
+
+// addAgain appends what of block l's forward the backward computes again. The last block's is still there.
+func (tr *Training) addAgain(p *gpu.Program, l int) {
+	k := tr.acts.blocks[l]
+	switch {
+	case l == tr.Model.Config.NLayer-1:
+	case tr.keeping.recompute == RecomputeGELU:
+		op.GELUForward{Out: k.act, X: k.pre}.AddTo(p)
+	case tr.keeping.recompute == RecomputeBlock:
+		tr.Model.addBlock(p, tr.acts, l)
+	}
 }
 
 // addBlockBackward turns the gradient of block l's output in w.dres into that of its input.

@@ -199,7 +199,7 @@ var (
 	tokenizers = words{flag: "--tokenizer", built: []string{"gpt2", "bytes"}}
 	dtypes     = words{flag: "--dtype", built: []string{"f32"}, planned: []string{"bf16"}, instead: "float32 only in this version"}
 	gradDTypes = words{flag: "--grad-dtype", built: []string{"f32", "bf16"}}
-	recomputes = words{flag: "--recompute", built: []string{"none"}, planned: []string{"gelu", "block"}, instead: "every activation is kept in this version"}
+	recomputes = words{flag: "--recompute", built: []string{"none", "gelu", "block"}}
 
 	vocabularies = map[string]int{"gpt2": 50257, "bytes": 256} // smallest --vocab-size of a tokenizer
 )

@@ -103,8 +103,6 @@ func TestValidate(t *testing.T) {
 		{func(c *Config) { c.GradClip = -1 }, []string{"--grad-clip", "0 for no clipping"}},
 		{func(c *Config) { c.DType = "bf16" }, []string{"--dtype bf16", "float32 only in this version", "--dtype f32"}},
 		{func(c *Config) { c.DType = "fp16" }, []string{"--dtype", `"fp16"`, "f32, bf16"}},
-		{func(c *Config) { c.Recompute = "gelu" }, []string{"--recompute gelu is not built yet"}},
-		{func(c *Config) { c.Recompute = "block" }, []string{"--recompute block is not built yet"}},
 		{func(c *Config) { c.Recompute = "all" }, []string{"--recompute", "none, gelu, block"}},
 		{func(c *Config) { c.SaveEvery = -1 }, []string{"--save-every"}},
 		{func(c *Config) { c.Keep = -1 }, []string{"--keep"}},

@@ -3,6 +3,7 @@ package train
 import (
 	"fmt"
 
+	"github.com/gpt2wgpu/gpt2wgpu/model"
 	"github.com/gpt2wgpu/gpt2wgpu/model/gpt2"
 )
 
@@ -10,6 +11,14 @@ import (
 func (c Config) Model() gpt2.Config {
 	return gpt2.Config{NLayer: c.NLayer, NHead: c.NHead, NEmbd: c.NEmbd, BlockSize: c.BlockSize, VocabSize: c.VocabSize}
 }
+
+// options are what the model trades for memory.
+func (c Config) options() []model.TrainingOption {
+	return []model.TrainingOption{model.Recomputing(recomputed[c.Recompute])}
+}
+
+// recomputed are the words of --recompute.
+var recomputed = map[string]model.Recompute{"none": model.RecomputeNone, "gelu": model.RecomputeGELU, "block": model.RecomputeBlock}
 
 // sameModel refuses to resume a run whose model or numerics were others, naming the difference. Batch shape, schedule and the
 // number of steps may change.

@@ -180,7 +180,7 @@ func TestGradients(t *testing.T) {
 	if err := m.Load(gpt2.Init(c.Model(), c.Seed)); err != nil {
 		t.Fatal(err)
 	}
-	tr, err := model.NewTraining(m, c.BatchSize, c.SeqLen, c.AccumSteps())
+	tr, err := model.NewTraining(m, c.BatchSize, c.SeqLen, c.AccumSteps(), c.options()...)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"reflect"
 	"strings"
 	"testing"
 
@@ -108,6 +109,30 @@ func TestResume(t *testing.T) {
 	kept, err := filepath.Glob(filepath.Join(parts.Out, gpt2.CheckpointsDir, "step-*"))
 	if err != nil || len(kept) != 2 {
 		t.Errorf("checkpoints %v, want the 2 newest", kept)
+	}
+}
+
+// TestRecompute: what the backward computes again changes no bit, neither of the metrics nor of the weights.
+func TestRecompute(t *testing.T) {
+	run := func(recompute string) ([]string, *gpt2.Weights) {
+		c := small(t)
+		c.NLayer, c.Recompute = 3, recompute
+		if err := Run(context.Background(), c, quiet()); err != nil {
+			t.Fatal(err)
+		}
+		w, _, err := gpt2.Load(c.Out)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return metricsOf(t, c.Out), w
+	}
+	want, weights := run("none")
+	for _, recompute := range []string{"gelu", "block"} {
+		got, w := run(recompute)
+		same(t, "--recompute "+recompute, got, want)
+		if !reflect.DeepEqual(w.Tensors, weights.Tensors) {
+			t.Errorf("--recompute %s: other weights", recompute)
+		}
 	}
 }
 

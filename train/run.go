@@ -278,7 +278,7 @@ func (r *run) build() error {
 	if r.group.Size() > 1 {
 		buckets = model.Buckets(model.BucketBytes(r.cfg.Model()))
 	}
-	if r.training, err = model.NewTraining(r.model, r.cfg.BatchSize, r.cfg.SeqLen, r.cfg.AccumSteps()*r.group.Size(), buckets); err != nil {
+	if r.training, err = model.NewTraining(r.model, r.cfg.BatchSize, r.cfg.SeqLen, r.cfg.AccumSteps()*r.group.Size(), append(r.cfg.options(), buckets)...); err != nil {
 		return err
 	}
 	if r.optim, err = model.NewOptimizer(r.training, model.AdamW{

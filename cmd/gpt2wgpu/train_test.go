@@ -65,7 +65,7 @@ func TestTrainUsage(t *testing.T) {
 		{[]string{"train", "--n-embd", "130"}, []string{"--n-embd"}},
 		{[]string{"train", "--dtype", "bf16"}, []string{"float32 only in this version"}},
 		{[]string{"train", "--preset", "gpt2-124m"}, []string{"--dtype bf16", "hint: --dtype f32"}},
-		{[]string{"train", "--recompute", "block"}, []string{"not built yet"}},
+		{[]string{"train", "--recompute", "all"}, []string{"--recompute", "none, gelu, block"}},
 		{[]string{"train", "--seq-len", "256"}, []string{"--seq-len is 256", "--block-size 128"}},
 		{[]string{"train", "--tokenizer", "gpt2", "--vocab-size", "256"}, []string{"--vocab-size is 256", "50257"}},
 		{[]string{"train", "--total-batch-size", "1000"}, []string{"--total-batch-size is 1000"}},
