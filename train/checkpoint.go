@@ -34,7 +34,9 @@ var checkpointName = regexp.MustCompile(`^step-\d{6,}$`)
 
 // saveCheckpoint writes out/checkpoints/step-NNNNNN and makes it the latest: everything goes to a temporary directory, is
 // synced and renamed; the name in `latest` moves last. So a kill at any moment leaves the one before usable.
-func saveCheckpoint(out string, s State, m *model.Model, o *model.Optimizer, keep int) (dir string, err error) {
+//
+// first and second are AdamW's moments; b is that of the outer optimizer, or nil.
+func saveCheckpoint(out string, s State, m *model.Model, first, second, b [][]float32, keep int) (dir string, err error) {
 	root := filepath.Join(out, gpt2.CheckpointsDir)
 	name := fmt.Sprintf("step-%06d", s.Step)
 	dir, tmp := filepath.Join(root, name), filepath.Join(root, ".writing-"+name)
@@ -53,8 +55,13 @@ func saveCheckpoint(out string, s State, m *model.Model, o *model.Optimizer, kee
 	if err := writeWeights(tmp, m); err != nil {
 		return dir, err
 	}
-	if err := writeMoments(filepath.Join(tmp, optimizerFile), m, o); err != nil {
+	if err := writeMoments(filepath.Join(tmp, optimizerFile), m.Config, first, second); err != nil {
 		return dir, err
+	}
+	if b != nil {
+		if err := writeOuter(tmp, m.Config, b); err != nil {
+			return dir, err
+		}
 	}
 	raw, err := json.MarshalIndent(s, "", "  ")
 	if err != nil {
@@ -93,13 +100,9 @@ func writeWeights(dir string, m *model.Model) error {
 	return gpt2.WriteDir(dir, w, nil)
 }
 
-func writeMoments(path string, m *model.Model, o *model.Optimizer) error {
-	first, second, err := o.Moments()
-	if err != nil {
-		return err
-	}
+func writeMoments(path string, c gpt2.Config, first, second [][]float32) error {
 	var list []gpt2.NamedTensor
-	for i, p := range gpt2.Table(m.Config) {
+	for i, p := range gpt2.Table(c) {
 		list = append(list,
 			gpt2.NamedTensor{Name: "m." + p.Name, Shape: p.Shape, Data: first[i]},
 			gpt2.NamedTensor{Name: "v." + p.Name, Shape: p.Shape, Data: second[i]})

@@ -64,8 +64,11 @@ type Config struct {
 	Device         string `json:"device"` // what gpu.ChooseLocal takes
 
 	// Data parallel: what holds with more than one rank alone.
-	CheckEvery int    `json:"check_every"` // steps between comparisons of the ranks' parameters; 0: at the start alone
-	GradDType  string `json:"grad_dtype"`  // f32 | bf16: how gradients travel
+	CheckEvery    int     `json:"check_every"` // steps between comparisons of the ranks' parameters; 0: at the start alone
+	GradDType     string  `json:"grad_dtype"`  // f32 | bf16: how gradients travel
+	SyncEvery     int     `json:"sync_every"`  // 1: gradients are summed every step; H: ranks step alone and meet every H steps
+	OuterLR       float64 `json:"outer_lr"`    // with SyncEvery > 1
+	OuterMomentum float64 `json:"outer_momentum"`
 	// How this one invocation goes: not part of what a run is, so not in config.json.
 	Resume    bool `json:"-"` // continue the run in Out
 	StopAfter int  `json:"-"` // end after this many steps, as an interrupt would; 0: go on to Steps
@@ -123,7 +126,7 @@ func tiny() Config {
 		WeightDecay: 0.1, Decay: "matrices", Beta1: 0.9, Beta2: 0.95, Eps: 1e-8, GradClip: 1,
 		DType: "f32", Seed: 1337, Recompute: "none",
 		Keep: 3, ValSteps: 20, SampleEvery: 100, Device: "auto",
-		CheckEvery: 100, GradDType: "f32",
+		CheckEvery: 100, GradDType: "f32", SyncEvery: 1, OuterLR: 0.7, OuterMomentum: 0.9,
 	}
 }
 
@@ -137,7 +140,7 @@ func firstSteps() Config {
 		WeightDecay: 0.01, Decay: "all", Beta1: 0.9, Beta2: 0.999, Eps: 1e-8,
 		DType: "f32", Seed: 1337, Recompute: "none",
 		Keep: 3, ValSteps: 20, Device: "auto",
-		CheckEvery: 100, GradDType: "f32",
+		CheckEvery: 100, GradDType: "f32", SyncEvery: 1, OuterLR: 0.7, OuterMomentum: 0.9,
 	}
 }
 
@@ -152,7 +155,7 @@ func recipe(layers, heads, channels, B int, lr, minLR float64) Config {
 		WeightDecay: 0.1, Decay: "matrices", Beta1: 0.9, Beta2: 0.95, Eps: 1e-8, GradClip: 1,
 		DType: "bf16", Seed: 1337, Recompute: "none",
 		SaveEvery: 250, Keep: 3, ValEvery: 250, ValSteps: 20, HellaswagEvery: 250, SampleEvery: 250, Device: "auto",
-		CheckEvery: 100, GradDType: "f32",
+		CheckEvery: 100, GradDType: "f32", SyncEvery: 1, OuterLR: 0.7, OuterMomentum: 0.9,
 	}
 }
 
@@ -271,6 +274,7 @@ func (c Config) Validate() error {
 		{"--val-steps", c.ValSteps, 0, "batches of a validation"},
 		{"--hellaswag-every", c.HellaswagEvery, 0, "0 is never"},
 		{"--sample-every", c.SampleEvery, 0, "0 is never"},
+		{"--sync-every", c.SyncEvery, 1, "1 sums gradients every step"},
 		{"--check-every", c.CheckEvery, 0, "0 compares the ranks at the start alone"},
 		{"ranks", c.Ranks, 0, "processes that share the batch"},
 	} {
@@ -281,6 +285,9 @@ func (c Config) Validate() error {
 	c.batchErrors(bad)
 	if c.ValEvery > 0 && c.ValSteps == 0 {
 		bad("--val-every is %d, but --val-steps is 0; hint: --val-steps 20, or --val-every 0", c.ValEvery)
+	}
+	if c.SyncEvery > 1 && c.SaveEvery%c.SyncEvery != 0 {
+		bad("--save-every is %d, want a multiple of --sync-every %d; hint: --save-every %d", c.SaveEvery, c.SyncEvery, (c.SaveEvery/c.SyncEvery+1)*c.SyncEvery)
 	}
 	if c.Resume && c.Out == "" {
 		bad("--resume needs the run's directory; hint: --out DIR")
@@ -305,6 +312,8 @@ func (c Config) Validate() error {
 		{"--beta2", c.Beta2, c.Beta2 >= 0 && c.Beta2 < 1, "at least 0 and below 1", "0.95 or 0.999"},
 		// Below the least normal float32 a GPU has 0, and a parameter without gradient gets 0/0.
 		{"--eps", c.Eps, c.Eps >= 0x1p-126, "1.2e-38 or more", "1e-8"},
+		{"--outer-lr", c.OuterLR, c.OuterLR > 0, "above 0", "0.7, or 1 to take the ranks' mean"},
+		{"--outer-momentum", c.OuterMomentum, c.OuterMomentum >= 0 && c.OuterMomentum < 1, "at least 0 and below 1", "0.9, or 0 for none"},
 		{"--grad-clip", c.GradClip, c.GradClip >= 0, "0 or more", "1, or 0 for no clipping"},
 	} {
 		if !f.ok || math.IsInf(f.got, 0) || f.got > math.MaxFloat32 { // NaN is never ok

@@ -51,23 +51,22 @@ func (r *run) checkInStep() error {
 // followRank0 replaces every rank's parameters by rank 0's, if they are close.
 func (r *run) followRank0() error {
 	var apart, norm float64
-	var theirs []float32
-	err := r.eachWindow(func(w gpu.Tensor, host []float32) error {
-		theirs = append(theirs[:0], host...)
-		if err := r.group.Bcast(bytesOf(theirs), 0); err != nil {
+	w, err := r.model.Weights()
+	if err != nil {
+		return err
+	}
+	for _, t := range w.Tensors {
+		mine := slices.Clone(t)
+		if err := r.group.Bcast(bytesOf(t), 0); err != nil {
 			return err
 		}
-		for i, v := range theirs {
-			d := float64(host[i]) - float64(v)
+		for i, v := range t {
+			d := float64(mine[i]) - float64(v)
 			apart += d * d
 			norm += float64(v) * float64(v)
 		}
-		if r.group.Rank() == 0 {
-			return nil
-		}
-		return r.dev.Upload(w, theirs)
-	})
-	if err != nil {
+	}
+	if err := r.model.Load(w); err != nil {
 		return err
 	}
 	drift := math.Sqrt(apart / max(norm, math.SmallestNonzeroFloat64))

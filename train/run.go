@@ -54,6 +54,7 @@ type run struct {
 	hella    *HellaSwag // nil: not measured
 	metrics  *Metrics   // nil: no --out, or not rank 0
 	exchange *exchange
+	outer    *outer // nil: the ranks sum gradients every step
 
 	spent   RanksMetric // in all steps of this invocation
 	stop    bool        // all ranks know that this invocation ends before the next step
@@ -274,11 +275,13 @@ func (r *run) build() error {
 	if r.model, err = model.New(r.dev, r.cfg.Model()); err != nil {
 		return err
 	}
-	buckets := model.Buckets(0)
-	if r.group.Size() > 1 {
+	// Gradients are those of a mean over all ranks, which sums add up, or of a mean over this rank's tokens alone.
+	micros, buckets := r.cfg.AccumSteps(), model.Buckets(0)
+	if r.group.Size() > 1 && !r.cfg.local() {
+		micros *= r.group.Size()
 		buckets = model.Buckets(model.BucketBytes(r.cfg.Model()))
 	}
-	if r.training, err = model.NewTraining(r.model, r.cfg.BatchSize, r.cfg.SeqLen, r.cfg.AccumSteps()*r.group.Size(), append(r.cfg.options(), buckets)...); err != nil {
+	if r.training, err = model.NewTraining(r.model, r.cfg.BatchSize, r.cfg.SeqLen, micros, append(r.cfg.options(), buckets)...); err != nil {
 		return err
 	}
 	if r.optim, err = model.NewOptimizer(r.training, model.AdamW{
@@ -350,7 +353,7 @@ func (r *run) loop(ctx context.Context) error {
 		if r.stop {
 			return r.interrupt()
 		}
-		if r.cfg.CheckEvery > 0 && r.step > r.first && r.step%r.cfg.CheckEvery == 0 {
+		if r.cfg.CheckEvery > 0 && r.outer == nil && r.step > r.first && r.step%r.cfg.CheckEvery == 0 {
 			if err := r.checkInStep(); err != nil {
 				return err
 			}
@@ -377,6 +380,11 @@ func (r *run) loop(ctx context.Context) error {
 		}
 		if err := step(ctx, progress); err != nil {
 			return err
+		}
+		if r.step%r.cfg.SyncEvery == 0 || r.step == r.cfg.Steps {
+			if err := r.syncOuter(); err != nil {
+				return err
+			}
 		}
 		if r.cfg.SaveEvery > 0 && r.step%r.cfg.SaveEvery == 0 && r.skipped == 0 { // not what may end in an error
 			if err := r.save(); err != nil {
@@ -417,7 +425,7 @@ func (r *run) trainStep(ctx context.Context, progress *progress) error {
 			return err
 		}
 		var done func([]gpu.Tensor) error
-		if i == r.cfg.AccumSteps()-1 {
+		if i == r.cfg.AccumSteps()-1 && r.outer == nil {
 			done = r.exchange.add
 		}
 		if err := r.training.MicroInBuckets(x, y, done); err != nil {
@@ -458,10 +466,10 @@ func (r *run) trainStep(ctx context.Context, progress *progress) error {
 // meet brings the ranks' numbers of a step together, if there was one, and decides for all whether to stop before the next.
 func (r *run) meet(ctx context.Context, s *model.Stats) error {
 	done := r.step - r.first
-	mine := []float64{0, 0}
+	mine := []float64{0, 0, 0}
 	if s != nil {
 		done++ // r.step still counts the one before
-		mine[0] = s.Loss
+		mine[0], mine[2] = s.Loss, s.GradNorm
 	}
 	if ctx.Err() != nil || r.cfg.StopAfter > 0 && done >= r.cfg.StopAfter {
 		mine[1] = 1
@@ -470,13 +478,18 @@ func (r *run) meet(ctx context.Context, s *model.Stats) error {
 	if err != nil {
 		return err
 	}
-	loss := 0.0
+	loss, norm := 0.0, 0.0
 	for _, of := range all {
 		loss += of[0]
+		norm += of[2] / float64(len(all))
 		r.stop = r.stop || of[1] != 0
 	}
-	if s != nil {
-		s.Loss = loss
+	if s == nil {
+		return nil
+	}
+	s.Loss = loss // of parts of one mean
+	if r.outer != nil {
+		s.Loss, s.GradNorm = loss/float64(len(all)), norm
 	}
 	return nil
 }
@@ -588,22 +601,33 @@ func (r *run) sample(ctx context.Context) error {
 
 // save writes a checkpoint of the present step, unless there is one or no --out.
 func (r *run) save() error {
-	if r.cfg.Out == "" || r.saved == r.step || r.group.Rank() > 0 {
+	if r.cfg.Out == "" || r.saved == r.step {
 		return nil
+	}
+	r.saved = r.step
+	first, second, err := r.moments()
+	if err != nil || r.group.Rank() > 0 {
+		return err
+	}
+	var b [][]float32
+	if r.outer != nil {
+		b = r.outer.b
 	}
 	dir, err := saveCheckpoint(r.cfg.Out, State{
 		Step: r.step, Tokens: r.tokens, Skipped: r.skipped, Data: r.loader.State(),
 		Tokenizer: r.cfg.Tokenizer, Config: r.cfg, Version: r.env.Version,
-	}, r.model, r.optim, r.cfg.Keep)
+	}, r.model, first, second, b, r.cfg.Keep)
 	if err != nil {
 		return err
 	}
-	r.saved = r.step
 	r.env.Log.Info("checkpoint " + dir)
 	return nil
 }
 
 func (r *run) interrupt() error {
+	if err := r.syncOuter(); err != nil { // a checkpoint holds what is common to all ranks
+		return err
+	}
 	if err := r.save(); err != nil {
 		return err
 	}

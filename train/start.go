@@ -30,6 +30,8 @@ type origin struct {
 	state      State
 	weights    *gpt2.Weights
 	m, v       [][]float32
+	b          [][]float32 // of the outer optimizer; nil: none
+	hasB       bool        // told to all ranks
 }
 
 // openRun looks at the run's directory, which rank 0 alone needs to see, and makes the ranks agree on the settings.
@@ -48,8 +50,9 @@ func (r *run) openRun() (origin, error) {
 		State      State
 		Resume     bool
 		StopAfter  int
+		HasB       bool
 	}
-	raw, err := json.Marshal(told{r.cfg, s.checkpoint, s.state, r.cfg.Resume, r.cfg.StopAfter})
+	raw, err := json.Marshal(told{r.cfg, s.checkpoint, s.state, r.cfg.Resume, r.cfg.StopAfter, s.hasB})
 	if err != nil {
 		return s, err
 	}
@@ -61,7 +64,7 @@ func (r *run) openRun() (origin, error) {
 		return s, err
 	}
 	device, ranks, hellaswag := r.cfg.Device, r.cfg.Ranks, r.cfg.Hellaswag
-	r.cfg, s.checkpoint, s.state = t.Config, t.Checkpoint, t.State
+	r.cfg, s.checkpoint, s.state, s.hasB = t.Config, t.Checkpoint, t.State, t.HasB
 	if hellaswag != "" && r.cfg.Hellaswag != "" {
 		r.cfg.Hellaswag = hellaswag // a path of this machine's cache
 	}
@@ -86,7 +89,11 @@ func (r *run) readStart() (s origin, err error) {
 	if s.weights, err = gpt2.ReadDir(s.checkpoint); err != nil {
 		return s, err
 	}
-	s.m, s.v, err = readMoments(s.checkpoint, r.cfg.Model())
+	if s.m, s.v, err = readMoments(s.checkpoint, r.cfg.Model()); err != nil || !r.cfg.local() {
+		return s, err
+	}
+	s.b, err = readOuter(s.checkpoint, r.cfg.Model())
+	s.hasB = s.b != nil
 	return s, err
 }
 
@@ -125,14 +132,20 @@ func (r *run) fill(s origin) error {
 		return err
 	}
 	if s.checkpoint == "" {
-		return r.model.Load(s.weights)
+		if err := r.model.Load(s.weights); err != nil {
+			return err
+		}
+		return r.startOuter(nil)
 	}
 	r.env.Log.Info(fmt.Sprintf("resuming after %d steps from %s", s.state.Step, s.checkpoint))
 	if s.weights == nil {
 		s.weights = &gpt2.Weights{Config: r.cfg.Model(), Tensors: r.emptyTensors()}
 		s.m, s.v = r.emptyTensors(), r.emptyTensors()
+		if s.hasB {
+			s.b = r.emptyTensors()
+		}
 	}
-	for _, tensors := range [][][]float32{s.weights.Tensors, s.m, s.v} {
+	for _, tensors := range [][][]float32{s.weights.Tensors, s.m, s.v, s.b} {
 		for _, t := range tensors {
 			if err := r.group.Bcast(bytesOf(t), 0); err != nil {
 				return err
@@ -146,6 +159,9 @@ func (r *run) fill(s origin) error {
 		return err
 	}
 	r.step, r.tokens, r.skipped, r.saved = s.state.Step, s.state.Tokens, s.state.Skipped, s.state.Step
+	if err := r.startOuter(s.b); err != nil {
+		return err
+	}
 	return r.loader.Seek(s.state.Data)
 }
 

@@ -160,6 +160,9 @@ func newTrainFlags(fs *flagSet) *trainFlags {
 	f = fs.section("Data parallel")
 	f.IntVar(&c.CheckEvery, "check-every", c.CheckEvery, "`steps` between comparisons of the ranks' parameters, 0 is at the start alone")
 	f.StringVar(&c.GradDType, "grad-dtype", c.GradDType, "`type` that gradients travel in: f32, bf16")
+	f.IntVar(&c.SyncEvery, "sync-every", c.SyncEvery, "`steps` that a rank takes by itself before all meet in an outer step (DiLoCo), for slow networks; 1 sums gradients every step")
+	f.Float64Var(&c.OuterLR, "outer-lr", c.OuterLR, "`rate` of the outer step")
+	f.Float64Var(&c.OuterMomentum, "outer-momentum", c.OuterMomentum, "`momentum` of the outer step, Nesterov's")
 
 	f = fs.section("Other")
 	f.StringVar(&t.preset, "preset", "", "start from the settings of this `name`: "+strings.Join(presetNames(), ", "))
