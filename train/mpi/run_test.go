@@ -141,6 +141,42 @@ func TestResume(t *testing.T) {
 	near(t, "2 ranks, then 1, then 2", losses(t, parts), losses(t, whole), 1e-5)
 }
 
+// TestSyncEvery: ranks that step by themselves meet in the outer step, save what is common, and go on with another number.
+// The loss is near that of ranks that sum every gradient, and so much less is sent.
+func TestSyncEvery(t *testing.T) {
+	gputest.Available(t)
+	exact, out := filepath.Join(t.TempDir(), "run"), filepath.Join(t.TempDir(), "run")
+	must(t, 0, ranks(3, tiny(exact)...))
+	args := []string{"--sync-every", "5", "--check-every", "5", "--outer-lr", "1", "--outer-momentum", "0"}
+	must(t, 130, ranks(3, tiny(out, append(args, "--stop-after", "7")...)...))
+	must(t, 0, ranks(3, "train", "--out", out, "--resume"))
+	near(t, "3 ranks that average their parameters", losses(t, out), losses(t, exact), 0.05)
+}
+
+// TestTwoVendors: one rank on this machine's default device, one on SwiftShader, whose ICD file GPT2WGPU_SWIFTSHADER names
+// (`make mixed`).
+func TestTwoVendors(t *testing.T) {
+	gputest.Available(t)
+	icd := os.Getenv("GPT2WGPU_SWIFTSHADER")
+	if icd == "" {
+		t.Skip("GPT2WGPU_SWIFTSHADER names no ICD file; hint: make mixed")
+	}
+	small := []string{"--n-layer", "1", "--total-batch-size", strconv.Itoa(2 * stepTokens), "--check-every", "5"}
+	one, two := filepath.Join(t.TempDir(), "run"), filepath.Join(t.TempDir(), "run")
+	must(t, 0, ranks(1, tiny(one, small...)...))
+	mixed := ranks(2, tiny(two, small...)...)
+	mixed.Args[3] = "1" // of -np
+	mixed.Args = append(mixed.Args, ":", "-np", "1", "-x", "VK_ICD_FILENAMES="+icd, program)
+	mixed.Args = append(mixed.Args, tiny(two, small...)...)
+	said := must(t, 0, mixed)
+	for _, w := range []string{"SwiftShader", "rank 1 of 2", "devices of several kinds"} {
+		if !strings.Contains(said, w) {
+			t.Errorf("the run doesn't say %q:\n%s", w, said)
+		}
+	}
+	near(t, "two vendors", losses(t, two), losses(t, one), 1e-4)
+}
+
 // pidOf returns the process of a rank of the run in out.
 func pidOf(t *testing.T, rank int, out string) int {
 	t.Helper()
