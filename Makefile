@@ -3,7 +3,7 @@
 # lavapipe compiles shaders at their first dispatch; its cache makes that a matter of milliseconds the next time.
 export MESA_SHADER_CACHE_DIR ?= $(CURDIR)/.cache/mesa
 
-.PHONY: build mpi train test test-mpi lint reproduce setup clean
+.PHONY: build mpi train test test-mpi mixed lint reproduce setup clean
 
 build: setup
 	go build -o gpt2wgpu ./cmd/gpt2wgpu
@@ -31,6 +31,11 @@ test: setup
 test-mpi: setup
 	@bash .ci/setup mpi
 	CC=$(MPICC) go test -tags mpi -timeout 20m -count 1 ./train/mpi
+
+# Two vendors in one run, without a GPU: lavapipe and SwiftShader, taken from Debian's chromium-common where there is none.
+mixed: setup
+	@bash .ci/setup mpi
+	GPT2WGPU_SWIFTSHADER=$$(bash .ci/swiftshader) CC=$(MPICC) go test -tags mpi -timeout 20m -count 1 -v -run '^TestTwoVendors$$' ./train/mpi
 
 lint: setup
 	@test -z "$$(gofmt -l .)" || { gofmt -l .; echo "gofmt would change these files"; exit 1; }
