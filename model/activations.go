@@ -24,6 +24,9 @@ type activations struct {
 	lnf, mean, rstd gpu.Tensor // (N,C) (N) (N)
 
 	targets, losses, logits gpu.Tensor // (N) u32 (N) (R,Vp): the classifier's, see newClassifier
+
+	cache  *cache     // where keys and values go; nil: nowhere
+	places gpu.Tensor // (N,C) the vectors of the tokens' positions in a step; else none
 }
 
 // maker allocates tensors and keeps the first error.
@@ -93,17 +96,22 @@ func (m *Model) newClassifier(a *activations) error {
 	return mk.err
 }
 
-// shaped returns activations of B sequences of T tokens in the first B*T rows of a's memory. A field more in the structs is
-// a line more here.
+// shaped returns activations of B sequences of T tokens in the first B*T rows of a's memory, without the classifier's if a has
+// none. A field more in the structs is a line more here.
 func (a *activations) shaped(b, t int) *activations {
 	n := b * t
-	rows := func(x gpu.Tensor) gpu.Tensor { return x.Rows(0, n) }
+	rows := func(x gpu.Tensor) gpu.Tensor {
+		if x.None() {
+			return x
+		}
+		return x.Rows(0, min(n, x.Dim(0)))
+	}
 	out := &activations{
-		B: b, T: t,
+		B: b, T: t, cache: a.cache,
 		tokens: rows(a.tokens), embedded: rows(a.embedded),
 		lnf: rows(a.lnf), mean: rows(a.mean), rstd: rows(a.rstd),
-		targets: rows(a.targets), losses: rows(a.losses),
-		logits: a.logits.Rows(0, min(n, a.logits.Dim(0))),
+		targets: rows(a.targets), losses: rows(a.losses), logits: rows(a.logits), // fewer rows, see newClassifier
+		places: rows(a.places),
 	}
 	for _, k := range a.blocks {
 		nh := k.lse.Dim(1)
@@ -129,7 +137,7 @@ func (a *activations) stream(l int) gpu.Tensor {
 
 // addForward appends the forward up to the last layernorm.
 func (m *Model) addForward(p *gpu.Program, a *activations) {
-	op.EmbeddingForward{Out: a.embedded, WTE: m.named(m.params, "wte"), WPE: m.named(m.params, "wpe"), Tokens: a.tokens, T: a.T}.AddTo(p)
+	m.addEmbedding(p, a)
 	for l, k := range a.blocks {
 		m.addBlock(p, a, l)
 		w := m.layer(m.params, l)
@@ -144,7 +152,7 @@ func (m *Model) addBlock(p *gpu.Program, a *activations, l int) {
 	k, w, x := a.blocks[l], m.layer(m.params, l), a.stream(l)
 	op.LayerNormForward{Out: k.ln1, Mean: k.mean1, Rstd: k.rstd1, X: x, W: w.ln1w, B: w.ln1b}.AddTo(p)
 	op.MatmulForward{Out: k.qkv, X: k.ln1, W: w.qkvw, Bias: w.qkvb}.AddTo(p)
-	op.AttentionForward{Out: k.att, LSE: k.lse, QKV: k.qkv, NH: m.Config.NHead}.AddTo(p)
+	m.addAttention(p, a, l)
 	op.MatmulForward{Out: k.mid, X: k.att, W: w.attprojw, Bias: w.attprojb, Residual: x}.AddTo(p)
 	op.LayerNormForward{Out: k.ln2, Mean: k.mean2, Rstd: k.rstd2, X: k.mid, W: w.ln2w, B: w.ln2b}.AddTo(p)
 	op.MatmulForward{Out: k.act, Pre: k.pre, X: k.ln2, W: w.fcw, Bias: w.fcb}.AddTo(p)

@@ -5,7 +5,7 @@
 //     begin (zero the gradients), micro (forward and backward of B*T tokens, gradients added up) and, from an Optimizer,
 //     update (norm, clip, AdamW). Nothing is allocated or compiled after it is made.
 //   - Optimizer holds AdamW's moments. Evaluator runs forward and loss without gradients, in a training's memory or its own.
-//     Inference runs the forward alone; Sampler makes text with it.
+//     Sampler makes text with the forward alone and a cache of keys and values.
 //
 // Dimensions, in Go, shaders and comments alike: B sequences of T tokens, N = B*T rows, C channels, NH heads of HS = C/NH,
 // L layers, V words, Vp the vocabulary padded to a multiple of 64 in the logits' rows, OC outputs of a linear layer.

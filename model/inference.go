@@ -4,13 +4,15 @@ import (
 	"context"
 	"fmt"
 	"math/rand/v2"
+	"slices"
+	"sort"
 
 	"github.com/gpt2wgpu/gpt2wgpu/gpu"
 	"github.com/gpt2wgpu/gpt2wgpu/gpu/op"
 	"github.com/gpt2wgpu/gpt2wgpu/model/gpt2"
 )
 
-// inference is the forward of B sequences of T tokens up to the logits of one row of each.
+// inference is the forward of B sequences of T tokens up to the logits of one row of each, with a cache or without.
 type inference struct {
 	m      *Model
 	acts   *activations
@@ -20,18 +22,15 @@ type inference struct {
 	p      *gpu.Program
 }
 
-func newInference(m *Model, b, t int) (*inference, error) {
-	acts, err := m.newActivations(b, t, keeping{})
-	if err != nil {
-		return nil, err
-	}
-	mk := &maker{dev: m.Device}
+// newInference builds the program of acts.
+func newInference(m *Model, acts *activations) (*inference, error) {
+	mk, b := &maker{dev: m.Device}, acts.B
 	vp := (m.Config.VocabSize + 63) / 64 * 64
 	inf := &inference{m: m, acts: acts,
 		rows:   mk.tensor(gpu.Inputs, "rows", gpu.U32, b),
-		hidden: mk.tensor(gpu.Activations, "hidden", gpu.F32, b, m.Config.NEmbd),
+		hidden: mk.tensor(gpu.Activations, "hidden", acts.lnf.Storage(), b, m.Config.NEmbd),
 		logits: mk.tensor(gpu.Activations, "logits", gpu.F32, b, vp),
-		p:      m.Device.NewProgram(fmt.Sprintf("inference T=%d", t)),
+		p:      m.Device.NewProgram(fmt.Sprintf("inference B=%d T=%d", b, acts.T)),
 	}
 	if mk.err != nil {
 		return nil, mk.err
@@ -50,31 +49,53 @@ func (m *Model) addLogits(p *gpu.Program, logits, hidden gpu.Tensor) {
 	}
 }
 
-// run returns the logits (B,Vp) of each sequence's row, counted within the sequence.
-func (inf *inference) run(tokens []uint32, rows []uint32) ([]float32, error) {
-	d := inf.m.Device
-	if err := d.UploadU32(inf.acts.tokens, tokens); err != nil {
+// run returns the logits of row row of each of the B sequences of T tokens. Their first token is at position first of the cache.
+func (inf *inference) run(tokens []uint32, row, first int) ([][]float32, error) {
+	d, a := inf.m.Device, inf.acts
+	rows := make([]uint32, a.B)
+	for i := range rows {
+		rows[i] = uint32(i*a.T + row)
+	}
+	if err := d.UploadU32(a.tokens, tokens); err != nil {
 		return nil, err
 	}
-	at := make([]uint32, len(rows))
-	for i, r := range rows {
-		at[i] = uint32(i*inf.acts.T) + r
-	}
-	if err := d.UploadU32(inf.rows, at); err != nil {
+	if err := d.UploadU32(inf.rows, rows); err != nil {
 		return nil, err
+	}
+	if a.cache != nil {
+		firsts := slices.Repeat([]uint32{uint32(first)}, a.cache.first.Len())
+		if err := d.UploadU32(a.cache.first, firsts); err != nil {
+			return nil, err
+		}
 	}
 	if err := inf.p.Run(); err != nil {
 		return nil, err
 	}
-	out := make([]float32, inf.logits.Len())
-	return out, d.Read(inf.logits, out)
+	flat, vp := make([]float32, inf.logits.Len()), inf.logits.Dim(1)
+	if err := d.Read(inf.logits, flat); err != nil {
+		return nil, err
+	}
+	logits := make([][]float32, a.B)
+	for i := range logits {
+		logits[i] = flat[i*vp : i*vp+inf.m.Config.VocabSize]
+	}
+	return logits, nil
 }
 
-// Sampler makes text, n sequences at once.
+// Sampler makes text, n sequences at once. The prompt goes through the model in one pass, which fills a cache of keys and values
+// for all sequences; then each token costs a pass over one row a sequence, and only its attention grows with the context.
+//
+// A text that outgrows the block size is continued from its last block-size tokens, at positions from 0 on. Each new token then
+// moves all others, and with them every key and value, so that from there on each costs a pass over the whole window.
 type Sampler struct {
-	m       *Model
-	n       int
-	byWidth map[int]*inference // by padded context length
+	m        *Model
+	n        int
+	cache    *cache
+	step     *inference         // n sequences of one token
+	windows  map[int]*inference // one sequence, by padded length
+	widest   *activations       // of windows
+	cached   int                // tokens in the cache
+	uncached bool               // every token costs a window: for tests
 }
 
 // NewSampler uploads weights and prepares n sequences.
@@ -94,20 +115,20 @@ func (m *Model) NewSampler(n int) (*Sampler, error) {
 	if n < 1 {
 		return nil, fmt.Errorf("-n %d: want at least one sequence", n)
 	}
-	return &Sampler{m: m, n: n, byWidth: map[int]*inference{}}, nil
+	return &Sampler{m: m, n: n, windows: map[int]*inference{}}, nil
 }
 
-// width pads a context length so that few programs serve all lengths: causal attention never sees the padding.
-func (s *Sampler) width(length int) int {
-	w := 16
-	for w < length {
-		w *= 2
+// widths are the lengths that windows are padded to, so that few programs serve all: causal attention never sees the padding.
+func (s *Sampler) widths() (list []int) {
+	for t := 16; t < s.m.Config.BlockSize; t *= 2 {
+		list = append(list, t)
 	}
-	return min(w, s.m.Config.BlockSize)
+	return append(list, s.m.Config.BlockSize)
 }
 
 // Generate continues the prompt n times and returns the new tokens of each sequence. emit, if not nil, sees each token as it
-// is made. A context longer than the block size loses its oldest tokens. A cancelled ctx returns what there is with its error.
+// is made. The parameters are those of the call; they must not change during it. A cancelled ctx returns what there is with its
+// error.
 func (s *Sampler) Generate(ctx context.Context, prompt []int, o SampleOptions, emit func(seq, id int)) ([][]int, error) {
 	if err := o.Validate(); err != nil {
 		return nil, err
@@ -128,17 +149,18 @@ func (s *Sampler) Generate(ctx context.Context, prompt []int, o SampleOptions, e
 		seqs[i] = append([]int(nil), prompt...)
 		draws[i] = rand.New(rand.NewPCG(o.Seed, uint64(i)))
 	}
+	s.cached = 0
 	for made := 0; made < o.MaxTokens; made++ {
 		if err := ctx.Err(); err != nil {
 			return out, err
 		}
-		logits, vp, err := s.next(seqs)
+		logits, err := s.next(seqs)
 		if err != nil {
 			return out, err
 		}
 		open := false
 		for i := range seqs {
-			id := o.choose(logits[i*vp:i*vp+s.m.Config.VocabSize], draws[i])
+			id := o.choose(logits[i], draws[i])
 			seqs[i] = append(seqs[i], id) // ended sequences go on unseen, in step with the others
 			if done[i] {
 				continue
@@ -160,46 +182,107 @@ func (s *Sampler) Generate(ctx context.Context, prompt []int, o SampleOptions, e
 	return out, nil
 }
 
-// next returns the logits after each sequence, all of one length, in rows of vp.
-func (s *Sampler) next(seqs [][]int) (logits []float32, vp int, err error) {
-	length := min(len(seqs[0]), s.m.Config.BlockSize)
-	t := s.width(length)
-	inf, err := s.inference(t)
-	if err != nil {
-		return nil, 0, err
+// next returns the logits after each sequence; all have one length, and differ in nothing while the cache is empty.
+func (s *Sampler) next(seqs [][]int) ([][]float32, error) {
+	length, block := len(seqs[0]), s.m.Config.BlockSize
+	if err := s.prepareStep(); err != nil {
+		return nil, err
 	}
-	tokens, rows := make([]uint32, s.n*t), make([]uint32, s.n)
-	for i, seq := range seqs {
-		for j, id := range seq[len(seq)-length:] {
-			tokens[i*t+j] = uint32(id)
+	switch {
+	case s.uncached || length > block:
+		logits := make([][]float32, s.n)
+		for i, seq := range seqs {
+			var err error
+			if logits[i], err = s.window(seq[max(0, length-block):]); err != nil {
+				return nil, err
+			}
 		}
-		rows[i] = uint32(length - 1)
+		return logits, nil
+	case s.cached == 0:
+		row, err := s.window(seqs[0])
+		if err != nil {
+			return nil, err
+		}
+		s.cached = length
+		return slices.Repeat([][]float32{row}, s.n), nil
 	}
-	logits, err = inf.run(tokens, rows)
-	return logits, inf.logits.Dim(1), err
+	tokens := make([]uint32, s.n)
+	for i, seq := range seqs {
+		tokens[i] = uint32(seq[length-1])
+	}
+	s.cached = length
+	return s.step.run(tokens, 0, length-1)
+}
+
+// window returns the logits after a sequence and leaves its keys and values in every sequence's cache.
+func (s *Sampler) window(seq []int) ([]float32, error) {
+	widths := s.widths()
+	t := widths[sort.SearchInts(widths, len(seq))]
+	inf, err := s.prepareWindow(t)
+	if err != nil {
+		return nil, err
+	}
+	tokens := make([]uint32, t)
+	for i, id := range seq {
+		tokens[i] = uint32(id)
+	}
+	logits, err := inf.run(tokens, len(seq)-1, 0)
+	if err != nil {
+		return nil, err
+	}
+	return logits[0], nil
 }
 
 // Prepare builds the programs of every context length now, so that nothing is allocated later.
 func (s *Sampler) Prepare() error {
-	for length := 1; ; length = s.width(length) + 1 {
-		if _, err := s.inference(s.width(length)); err != nil {
+	if err := s.prepareStep(); err != nil {
+		return err
+	}
+	for _, t := range slices.Backward(s.widths()) { // the narrower ones share the widest one's memory
+		if _, err := s.prepareWindow(t); err != nil {
 			return err
 		}
-		if s.width(length) >= s.m.Config.BlockSize {
-			return nil
-		}
 	}
+	return nil
 }
 
-// inference returns the program of contexts padded to t tokens.
-func (s *Sampler) inference(t int) (*inference, error) {
-	if inf, ok := s.byWidth[t]; ok {
+// prepareStep makes the cache and the program of a step, once.
+func (s *Sampler) prepareStep() error {
+	if s.step != nil {
+		return nil
+	}
+	acts, err := s.m.newActivations(s.n, 1, keeping{})
+	if err != nil {
+		return err
+	}
+	if s.cache, err = s.m.newCache(s.n, acts.blocks[0].qkv.Storage()); err != nil {
+		return err
+	}
+	mk := &maker{dev: s.m.Device}
+	acts.cache, acts.places = s.cache, mk.tensor(gpu.Activations, "places", gpu.F32, s.n, s.m.Config.NEmbd)
+	if mk.err != nil {
+		return mk.err
+	}
+	s.step, err = newInference(s.m, acts)
+	return err
+}
+
+// prepareWindow returns the program of a window padded to t tokens. prepareStep has been called.
+func (s *Sampler) prepareWindow(t int) (*inference, error) {
+	if inf, ok := s.windows[t]; ok {
 		return inf, nil
 	}
-	inf, err := newInference(s.m, s.n, t)
+	if s.widest == nil || s.widest.T < t {
+		acts, err := s.m.newActivations(1, t, keeping{})
+		if err != nil {
+			return nil, err
+		}
+		acts.cache, s.widest = s.cache, acts
+	}
+	inf, err := newInference(s.m, s.widest.shaped(1, t))
 	if err != nil {
 		return nil, err
 	}
-	s.byWidth[t] = inf
+	s.windows[t] = inf
 	return inf, nil
 }

@@ -32,23 +32,23 @@ func TestGreedyAgainstTorch(t *testing.T) {
 		t.Fatal(err)
 	}
 	const prompt = 8
-	s, err := NewSampler(d, w, 2)
-	if err != nil {
-		t.Fatal(err)
-	}
-	var streamed []int
-	got, err := s.Generate(context.Background(), torch.Greedy[:prompt], SampleOptions{MaxTokens: len(torch.Greedy) - prompt, Greedy: true, TopP: 1, Stop: -1},
-		func(seq, id int) {
-			if seq == 0 {
-				streamed = append(streamed, id)
+	for _, n := range []int{1, 2} {
+		for _, uncached := range []bool{false, true} {
+			s, err := NewSampler(d, w, n)
+			if err != nil {
+				t.Fatal(err)
 			}
-		})
-	if err != nil {
-		t.Fatal(err)
-	}
-	for i, ids := range append(got, streamed) {
-		if !slices.Equal(ids, torch.Greedy[prompt:]) {
-			t.Errorf("sequence %d: %v, PyTorch %v", i, ids, torch.Greedy[prompt:])
+			s.uncached = uncached
+			o := SampleOptions{MaxTokens: len(torch.Greedy) - prompt, Greedy: true, TopP: 1, Stop: -1}
+			got, err := s.Generate(context.Background(), torch.Greedy[:prompt], o, nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for i, ids := range got {
+				if !slices.Equal(ids, torch.Greedy[prompt:]) {
+					t.Errorf("n=%d, uncached %t, sequence %d: %v, PyTorch %v", n, uncached, i, ids, torch.Greedy[prompt:])
+				}
+			}
 		}
 	}
 }
