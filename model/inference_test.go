@@ -121,3 +121,49 @@ func TestChoose(t *testing.T) {
 		}
 	}
 }
+
+// TestLikeliest: against sorting, with many candidates alike.
+func TestLikeliest(t *testing.T) {
+	r := rand.New(rand.NewPCG(1, 2))
+	for _, n := range []int{1, 2, 3, 100} {
+		list := make([]candidate, n)
+		for i := range list {
+			list[i] = candidate{i, float64(r.IntN(n))}
+		}
+		sorted := slices.Clone(list)
+		slices.SortFunc(sorted, func(a, b candidate) int {
+			if a.before(b) {
+				return -1
+			}
+			return 1
+		})
+		for k := 1; k <= n+1; k++ {
+			got, sum := likeliest(slices.Clone(list), func(n int, _ float64) bool { return n == k })
+			want, total := sorted[:min(k, n)], 0.0
+			for _, c := range want {
+				total += c.p
+			}
+			if !slices.Equal(got, want) || sum != total {
+				t.Errorf("%d of %d: got %v, sum %v; want %v, sum %v", k, n, got, sum, want, total)
+			}
+		}
+	}
+}
+
+// BenchmarkChoose draws from GPT-2's vocabulary, on the host, once a token and sequence.
+func BenchmarkChoose(b *testing.B) {
+	r := rand.New(rand.NewPCG(1, 2))
+	logits := make([]float32, 50257)
+	for i := range logits {
+		logits[i] = float32(2 * r.NormFloat64())
+	}
+	for name, o := range map[string]SampleOptions{
+		"top-k": {Temperature: 1, TopK: 50, TopP: 1}, "top-p": {Temperature: 1, TopP: 0.9}, "all": {Temperature: 1, TopP: 1},
+	} {
+		b.Run(name, func(b *testing.B) {
+			for b.Loop() {
+				o.choose(logits, r)
+			}
+		})
+	}
+}
