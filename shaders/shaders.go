@@ -1,7 +1,9 @@
 package shaders
 
 import (
+	"crypto/sha256"
 	"embed"
+	"encoding/hex"
 	"fmt"
 	"go/constant"
 	"go/token"
@@ -48,6 +50,23 @@ func Raw(name string) (string, error) {
 		return "", fmt.Errorf("shaders: no kernel %q", name)
 	}
 	return string(text), nil
+}
+
+// Fingerprint is a hash of all files: it changes when any kernel or fragment does.
+func Fingerprint() string {
+	h := sha256.New()
+	err := fs.WalkDir(files, ".", func(path string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() {
+			return err
+		}
+		text, err := files.ReadFile(path)
+		fmt.Fprintf(h, "%s %d\n%s", path, len(text), text)
+		return err
+	})
+	if err != nil {
+		panic(err) // they are part of the program
+	}
+	return hex.EncodeToString(h.Sum(nil))
 }
 
 var (

@@ -21,6 +21,7 @@ func (op AttentionForward) AddTo(p *gpu.Program) {
 	const name = "attention_forward"
 	a := newAttention(p, name, op.LSE, op.QKV, op.NH)
 	p.Want(name, "out", op.Out, a.b*a.t, a.c)
+	a.choose(p, name, map[string]gpu.Tensor{"out": op.Out, "lse": op.LSE, "qkv": op.QKV}, "out", "lse")
 	a.add(p, name, a.tile.Forward, map[string]gpu.Tensor{"out": op.Out, "lse": op.LSE, "qkv": op.QKV}, 2, 4)
 }
 
@@ -40,6 +41,8 @@ func (op AttentionBackward) AddTo(p *gpu.Program) {
 	p.Want(name, "dout", op.DOut, a.b*a.t, a.c)
 	p.Want(name, "out", op.Out, a.b*a.t, a.c)
 	p.Want(name, "d", op.D, a.b, a.nh, a.t)
+	a.choose(p, name, map[string]gpu.Tensor{
+		"dqkv": op.DQKV, "dout": op.DOut, "qkv": op.QKV, "out": op.Out, "lse": op.LSE, "d": op.D}, "dqkv", "d")
 	a.add(p, "attention_backward_dq", a.tile.DQ, map[string]gpu.Tensor{
 		"dqkv": op.DQKV, "d": op.D, "dout": op.DOut, "qkv": op.QKV, "outs": op.Out, "lse": op.LSE}, 3, 6)
 	a.add(p, "attention_backward_dkv", a.tile.DKV, map[string]gpu.Tensor{
@@ -63,6 +66,17 @@ func newAttention(p *gpu.Program, name string, lse, qkv gpu.Tensor, nh int) atte
 	a.hs = a.c / nh
 	a.tile = attentionTileFor(p.Device(), a.hs)
 	return a
+}
+
+// choose takes the tile that measuring has chosen for the op on its tensors, if there is one.
+func (a *attention) choose(p *gpu.Program, name string, tensors map[string]gpu.Tensor, outputs ...string) {
+	if p.Err() != nil {
+		return
+	}
+	t, ok := tuned(p.Device(), func() Use { return attentionUse(name, *a, tensors, outputs) })
+	if ok && t.Attention != nil && attentionTable == nil {
+		a.tile = *t.Attention
+	}
 }
 
 // attentionParams is the struct Params of every attention kernel.
@@ -98,7 +112,7 @@ type attentionGeometry struct {
 // attentionTile is one choice of kernels for heads up to MaxHS channels.
 type attentionTile struct {
 	Suffix           string
-	MaxHS            int
+	MaxHS            int `json:"-"`
 	Forward, DQ, DKV attentionGeometry
 }
 

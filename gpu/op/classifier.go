@@ -35,6 +35,9 @@ func LogitsShape(d *gpu.Device, n, v int) (r, vp int) {
 	vp = ceilDiv(v, windowRows) * windowRows
 	most := int(min(logitsBytes, d.Limits.MaxBindingSize)) / (4 * vp) / windowRows * windowRows
 	most = max(most, windowRows)
+	if t := TuningOf(d)[classifierClass(n, v)].Classifier; t != nil {
+		most = min(most, t.Rows)
+	}
 	if n <= most {
 		return n, vp
 	}
@@ -67,6 +70,9 @@ func (op Classifier) AddTo(p *gpu.Program) {
 	}
 	if p.Err() != nil {
 		return
+	}
+	if backward {
+		tuned(p.Device(), op.use) // LogitsShape has taken the tile
 	}
 	for lo := 0; lo < n; lo += r {
 		hi := min(lo+r, n)

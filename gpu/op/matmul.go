@@ -176,6 +176,9 @@ func (m matmul) addTo(p *gpu.Program) {
 		return
 	}
 	tile := matmulTileFor(p.Device(), m)
+	if t, ok := tuned(p.Device(), m.use); ok && t.Matmul != nil && matmulTable == nil {
+		tile = *t.Matmul
+	}
 	data := m.bind["x"]
 	if data.None() {
 		data = m.bind["dout"]
@@ -207,11 +210,11 @@ func (m matmul) addTo(p *gpu.Program) {
 // matmulTile is one geometry of the matmul kernels: WX x WY threads, each with TM rows and 4*TN4 columns of the result.
 type matmulTile struct {
 	TM, TN4, WX, WY int
-	BK              int  // depth of the tiles in workgroup memory; 0: none, the _direct kernels
-	Split           bool // the WX threads share one TM x 4*TN4 piece and split the sums: matmul_forward_split
-	MinRows         int  // results with fewer rows take a later line
-	MinCols         int
-	MinGroups       int // results of fewer groups take a later line
+	BK              int  `json:",omitempty"` // depth of the tiles in workgroup memory; 0: none, the _direct kernels
+	Split           bool `json:",omitempty"` // the WX threads share one TM x 4*TN4 piece and split the sums: matmul_forward_split
+	MinRows         int  `json:"-"`          // results with fewer rows take a later line
+	MinCols         int  `json:"-"`
+	MinGroups       int  `json:"-"` // results of fewer groups take a later line
 }
 
 func (t matmulTile) rows() int { return t.WY * t.TM }
@@ -220,6 +223,14 @@ func (t matmulTile) cols() int {
 		return t.TN4 * 4
 	}
 	return t.WX * t.TN4 * 4
+}
+
+// bytes returns the workgroup memory: both tiles, each with a quad of padding a row, or each thread's sums.
+func (t matmulTile) bytes() int {
+	if t.Split {
+		return 4 * t.WX * t.rows() * t.cols()
+	}
+	return 4 * t.BK * (t.rows() + 4 + t.cols() + 4)
 }
 
 // matmulSoftware suits CPUs, where only register tiles save loads: of the device's 90 GFLOP/s, measured at 1024x768x3072

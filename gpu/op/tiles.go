@@ -28,15 +28,15 @@ func MatmulFewTiles() []MatmulTile {
 func matmulTiles(tables ...[]matmulTile) (out []MatmulTile) {
 	for _, table := range tables {
 		for _, t := range table {
-			algorithm, bytes := "direct", 0
+			algorithm := "direct"
 			switch {
 			case t.BK > 0:
-				algorithm, bytes = "tiled", 4*t.BK*(t.rows()+4+t.cols()+4) // both tiles, each with a quad of padding a row
+				algorithm = "tiled"
 			case t.Split:
-				algorithm, bytes = "split", 4*t.WX*t.rows()*t.cols() // each thread's sums
+				algorithm = "split"
 			}
 			name := fmt.Sprintf("%s%dx%d", algorithm, t.rows(), t.cols())
-			out = append(out, MatmulTile{name, t.rows(), t.cols(), t.BK, t.WX * t.WY, bytes, t})
+			out = append(out, MatmulTile{name, t.rows(), t.cols(), t.BK, t.WX * t.WY, t.bytes(), t})
 		}
 	}
 	return out
