@@ -20,13 +20,14 @@ var imports = map[string]string{
 	"gpu":          "",
 	"gpu/ref":      "",
 	"gpu/op":       "gpu shaders",
+	"gpu/tune":     "gpu gpu/op shaders",
 	"model/gpt2":   "",
 	"model":        "gpu gpu/op model/gpt2",
 	"gpu/bench":    "gpu gpu/op shaders",
 	"gpu/selftest": "gpu gpu/op gpu/ref",
-	"train":        "data gpu gpu/bench model model/gpt2",
+	"train":        "data gpu gpu/bench gpu/op model model/gpt2",
 	"train/mpi":    "train",
-	"cmd/gpt2wgpu": "data gpu gpu/bench gpu/op gpu/selftest model model/gpt2 shaders train train/mpi",
+	"cmd/gpt2wgpu": "data gpu gpu/bench gpu/op gpu/selftest gpu/tune model model/gpt2 shaders train train/mpi",
 	"gpu/gputest":  "gpu gpu/bench gpu/selftest",
 }
 

@@ -1,0 +1,429 @@
+package tune
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"math"
+	"math/rand/v2"
+	"slices"
+	"strconv"
+	"time"
+
+	"github.com/gpt2wgpu/gpt2wgpu/gpu"
+	"github.com/gpt2wgpu/gpt2wgpu/gpu/op"
+)
+
+// request is what a child gets on its standard input.
+type request struct {
+	Info   gpu.AdapterInfo  `json:"info"`
+	Tuning op.Tuning        `json:"tuning"` // chosen before
+	Work   []job            `json:"work"`
+	Skip   map[string][]int `json:"skip"` // candidates by class that took an earlier child down
+	Budget time.Duration    `json:"budget"`
+}
+
+// job is a class of uses: the largest one, which is measured, and those that are another kernel and must be right too.
+type job struct {
+	Use    op.Use   `json:"use"`
+	Others []op.Use `json:"others"`
+}
+
+// event is a line of a child's standard output.
+type event struct {
+	Kind      string        `json:"kind"` // ready | try | drop | chosen
+	Class     string        `json:"class,omitempty"`
+	Candidate int           `json:"candidate,omitempty"`
+	Tile      op.Tile       `json:"tile,omitzero"`
+	Time      time.Duration `json:"time,omitempty"` // of one run
+	Fixed     time.Duration `json:"fixed,omitempty"`
+	Error     string        `json:"error,omitempty"`
+}
+
+// Child does what a Tuner's child process is for: it reads a request from in, measures, and writes a line of JSON for everything
+// that it is about to do or has found. Errors: the request, the device, or a tensor that fails; a candidate's are told instead.
+func Child(in io.Reader, out io.Writer) error {
+	var r request
+	if err := json.NewDecoder(in).Decode(&r); err != nil {
+		return fmt.Errorf("tune: %w; hint: this command is for gpt2wgpu's own use, see gpt2wgpu help tune", err)
+	}
+	d, err := gpu.Open(strconv.Itoa(r.Info.Index))
+	if err != nil {
+		return err
+	}
+	defer d.Close()
+	if d.Info.String() != r.Info.String() {
+		return fmt.Errorf("tune: device %d is %v here, want %v; hint: --device with a part of its name", r.Info.Index, d.Info, r.Info)
+	}
+	c := &child{dev: d, request: r, enc: json.NewEncoder(out), deadline: time.Now().Add(r.Budget)}
+	c.tell(event{Kind: "ready"})
+	for _, j := range r.Work {
+		if c.late() {
+			break
+		}
+		if err := c.choose(j); err != nil {
+			return err
+		}
+	}
+	return c.err
+}
+
+type child struct {
+	dev      *gpu.Device
+	request  request
+	enc      *json.Encoder
+	deadline time.Time
+	err      error // of telling
+}
+
+func (c *child) late() bool { return time.Now().After(c.deadline) || c.err != nil }
+
+func (c *child) tell(e event) {
+	if err := c.enc.Encode(e); err != nil && c.err == nil {
+		c.err = err
+	}
+}
+
+// trial is a candidate on a bed.
+type trial struct {
+	index int
+	tile  op.Tile
+	p     *gpu.Program
+	best  time.Duration
+}
+
+// margin is how much faster than the fixed tables' tile another must be.
+const margin = 0.95
+
+// choose measures the candidates of a class and tells which one is to be used.
+func (c *child) choose(j job) error {
+	class := j.Use.Class
+	b, err := newBed(c.dev, j.Use)
+	if err != nil {
+		return err
+	}
+	defer b.free()
+	var fixed, best *trial
+	var want [][]float32
+	for i, tile := range op.Candidates(c.dev, j.Use) {
+		if slices.Contains(c.request.Skip[class], i) {
+			continue
+		}
+		if i > 0 && c.late() {
+			break
+		}
+		c.tell(event{Kind: "try", Class: class, Candidate: i, Tile: tile})
+		t := &trial{index: i, tile: tile}
+		if i == 0 {
+			fixed, best = t, t
+			if t.p, err = b.program(c.with(class, tile)); err != nil {
+				return err
+			}
+			defer t.p.Release()
+			if want, err = b.outputs(t.p); err != nil {
+				return err
+			}
+			if err := b.calibrate(t.p); err != nil {
+				return err
+			}
+			if err := b.time(t, math.MaxInt64); err != nil {
+				return err
+			}
+			continue
+		}
+		if err := b.try(c.with(class, tile), t, want, best.best); err != nil {
+			c.tell(event{Kind: "drop", Class: class, Candidate: i, Tile: tile, Error: err.Error()})
+		} else if t.best < best.best {
+			best = t
+		}
+		if t.p != nil {
+			defer t.p.Release()
+		}
+	}
+	if best != fixed {
+		if best, err = c.duel(b, fixed, best); err != nil {
+			return err
+		}
+	}
+	for _, u := range j.Others {
+		if best == fixed {
+			break
+		}
+		c.tell(event{Kind: "try", Class: class, Candidate: best.index, Tile: best.tile})
+		if err := c.verify(u, fixed.tile, best.tile); err != nil {
+			c.tell(event{Kind: "drop", Class: class, Candidate: best.index, Tile: best.tile, Error: err.Error()})
+			best = fixed
+		}
+	}
+	c.tell(event{Kind: "chosen", Class: class, Candidate: best.index, Tile: best.tile, Time: best.best, Fixed: fixed.best})
+	return nil
+}
+
+// with returns the tuning of a trial.
+func (c *child) with(class string, tile op.Tile) op.Tuning {
+	t := op.Tuning{class: tile}
+	for k, v := range c.request.Tuning {
+		if k != class {
+			t[k] = v
+		}
+	}
+	return t
+}
+
+// duel measures two tiles in turn and returns the better one, the fixed one unless the other is faster by the margin.
+func (c *child) duel(b *bed, fixed, other *trial) (*trial, error) {
+	fixed.best, other.best = math.MaxInt64, math.MaxInt64
+	for range samples {
+		for _, t := range []*trial{fixed, other} {
+			took, err := b.sample(t.p)
+			if err != nil {
+				return nil, err
+			}
+			t.best = min(t.best, took)
+		}
+	}
+	if float64(other.best) < margin*float64(fixed.best) {
+		return other, nil
+	}
+	return fixed, nil
+}
+
+// verify compares two tiles' results for u.
+func (c *child) verify(u op.Use, fixed, other op.Tile) error {
+	b, err := newBed(c.dev, u)
+	if err != nil {
+		return err
+	}
+	defer b.free()
+	var want [][]float32
+	for i, tile := range []op.Tile{fixed, other} {
+		p, err := b.program(c.with(u.Class, tile))
+		if err != nil {
+			return err
+		}
+		defer p.Release()
+		got, err := b.outputs(p)
+		if err != nil {
+			return err
+		}
+		if i == 0 {
+			want = got
+		} else if err := b.compare(got, want); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// bed is the tensors of a use, with inputs in them.
+type bed struct {
+	dev     *gpu.Device
+	use     op.Use
+	tensors map[string]gpu.Tensor
+	outs    []gpu.Tensor
+	clear   *gpu.Program
+	runs    int // a sample
+}
+
+func newBed(d *gpu.Device, u op.Use) (b *bed, err error) {
+	b = &bed{dev: d, use: u, tensors: map[string]gpu.Tensor{}, clear: d.NewProgram("tune: clear"), runs: 1}
+	defer func() {
+		if err != nil {
+			b.free()
+		}
+	}()
+	names := make([]string, 0, len(u.Tensors))
+	for name := range u.Tensors {
+		names = append(names, name)
+	}
+	slices.Sort(names)
+	random := rand.New(rand.NewPCG(1337, 0))
+	for _, name := range names {
+		o := u.Tensors[name]
+		t, err := d.NewTensor(gpu.Scratch, name, o.Storage, o.Shape...)
+		if err != nil {
+			return b, fmt.Errorf("tune: %s: %w", u.Class, err)
+		}
+		b.tensors[name] = t
+		if o.Scratch {
+			continue
+		}
+		if o.Output {
+			b.outs = append(b.outs, t)
+			b.clear.Clear(t)
+			continue
+		}
+		if err := fill(d, t, o, random); err != nil {
+			return b, fmt.Errorf("tune: %s: %w", u.Class, err)
+		}
+	}
+	return b, b.clear.Build()
+}
+
+// fill uploads a tensor's values: uniform ones between -1 and 1, or ids.
+func fill(d *gpu.Device, t gpu.Tensor, o op.Operand, random *rand.Rand) error {
+	// A prime number of values again and again: rows differ, and hundreds of megabytes take no time.
+	some := make([]float32, 65521)
+	for i := range some {
+		some[i] = 2*random.Float32() - 1
+	}
+	n, row := t.Len(), o.Shape[len(o.Shape)-1]
+	at := func(i int) float32 {
+		if o.Cols > 0 && i%row >= o.Cols {
+			return 0
+		}
+		return some[i%len(some)]
+	}
+	if o.Storage == gpu.F32 {
+		values := make([]float32, n)
+		for i := range values {
+			values[i] = at(i)
+		}
+		return d.Upload(t, values)
+	}
+	words := make([]uint32, t.Bytes()/4)
+	for i := range words {
+		switch {
+		case o.Storage == gpu.U32:
+			words[i] = random.Uint32N(uint32(max(1, o.Below)))
+		default: // two of bf16, cut off; an odd last one has none beside it
+			words[i] = math.Float32bits(at(2*i)) >> 16
+			if 2*i+1 < n {
+				words[i] |= math.Float32bits(at(2*i+1)) & 0xffff0000
+			}
+		}
+	}
+	return d.UploadU32(t, words)
+}
+
+func (b *bed) free() {
+	b.dev.Wait()
+	b.clear.Release()
+	for _, t := range b.tensors {
+		b.dev.Free(gpu.Scratch, t)
+	}
+}
+
+// program builds the use under a tuning.
+func (b *bed) program(t op.Tuning) (*gpu.Program, error) {
+	op.SetTuning(b.dev, t)
+	defer op.SetTuning(b.dev, nil)
+	p := b.dev.NewProgram("tune: " + b.use.Class)
+	b.use.AddTo(p, b.tensors)
+	return p, p.Build()
+}
+
+// outputs runs p once on cleared outputs and reads them.
+func (b *bed) outputs(p *gpu.Program) ([][]float32, error) {
+	if err := b.clear.Run(); err != nil {
+		return nil, err
+	}
+	if err := p.Run(); err != nil {
+		return nil, err
+	}
+	var all [][]float32
+	for _, t := range b.outs {
+		values := make([]float32, t.Len())
+		if t.Storage() == gpu.F32 {
+			if err := b.dev.Read(t, values); err != nil {
+				return nil, err
+			}
+		} else {
+			words := make([]uint32, t.Bytes()/4)
+			if err := b.dev.ReadU32(t, words); err != nil {
+				return nil, err
+			}
+			for i := range values {
+				values[i] = math.Float32frombits(words[i/2] >> (16 * (i % 2)) << 16)
+			}
+		}
+		all = append(all, values)
+	}
+	return all, nil
+}
+
+// compare refuses results that differ from the fixed tile's by more than rounding: of the value, or of sums as large as the
+// tensor's root mean square. Another order of 50257 addends moves a float32 sum by about 1e-5 of that, and a wrong element by all
+// of it. bf16 keeps 8 bits, and what is computed from such values differs by a unit of them.
+func (b *bed) compare(got, want [][]float32) error {
+	for i, t := range b.outs {
+		tolerance := 1e-3
+		for _, o := range b.use.Tensors {
+			if o.Storage == gpu.BF16 {
+				tolerance = 2e-2
+			}
+		}
+		sum := 0.0
+		for _, v := range want[i] {
+			sum += float64(v) * float64(v)
+		}
+		rms := math.Sqrt(sum / float64(len(want[i])))
+		for k, v := range got[i] {
+			w := float64(want[i][k])
+			if diff := math.Abs(float64(v) - w); !(diff <= tolerance*(rms+math.Abs(w))) {
+				return fmt.Errorf("wrong result: %s at %d is %v, the fixed tile's %v", t.Name(), k, v, w)
+			}
+		}
+	}
+	return nil
+}
+
+const (
+	samples     = 3
+	sampleTime  = 5 * time.Millisecond // at least: the clock, submission and waiting take some tens of microseconds
+	mostRuns    = 64
+	pruneFactor = 1.3 // a first sample so much slower than the best ends a trial
+)
+
+// calibrate finds how many runs a sample needs.
+func (b *bed) calibrate(p *gpu.Program) error {
+	took, err := b.sample(p)
+	if err == nil && took > 0 {
+		b.runs = int(min(mostRuns, max(1, sampleTime/took+1)))
+	}
+	return err
+}
+
+// sample returns the time of one run, the mean of some.
+func (b *bed) sample(p *gpu.Program) (time.Duration, error) {
+	start := time.Now()
+	for range b.runs {
+		if err := p.Run(); err != nil {
+			return 0, err
+		}
+	}
+	err := b.dev.Wait()
+	return time.Since(start) / time.Duration(b.runs), err
+}
+
+// time sets t.best, of fewer samples if the first is far slower than the best so far.
+func (b *bed) time(t *trial, best time.Duration) error {
+	t.best = math.MaxInt64
+	for range samples {
+		took, err := b.sample(t.p)
+		if err != nil {
+			return err
+		}
+		t.best = min(t.best, took)
+		if float64(took) > pruneFactor*float64(best) {
+			break
+		}
+	}
+	return nil
+}
+
+// try builds a candidate, compares its result and measures it. An error speaks against the candidate alone.
+func (b *bed) try(tuning op.Tuning, t *trial, want [][]float32, best time.Duration) (err error) {
+	if t.p, err = b.program(tuning); err != nil {
+		t.p = nil
+		return err
+	}
+	got, err := b.outputs(t.p)
+	if err != nil {
+		return err
+	}
+	if err := b.compare(got, want); err != nil {
+		return err
+	}
+	return b.time(t, best)
+}

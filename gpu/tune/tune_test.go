@@ -1,0 +1,271 @@
+package tune_test
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"reflect"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/gpt2wgpu/gpt2wgpu/gpu"
+	"github.com/gpt2wgpu/gpt2wgpu/gpu/gputest"
+	"github.com/gpt2wgpu/gpt2wgpu/gpu/op"
+	"github.com/gpt2wgpu/gpt2wgpu/gpu/tune"
+)
+
+// The test binary is its own child process: with this variable it is one, of the kind that the value says.
+const childKind = "GPT2WGPU_TEST_TUNE"
+
+func TestMain(m *testing.M) {
+	kind := os.Getenv(childKind)
+	if kind == "" {
+		os.Exit(m.Run())
+	}
+	var out io.Writer = os.Stdout
+	if kind != "good" {
+		out = &saboteur{kind: kind}
+	}
+	if err := tune.Child(os.Stdin, out); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+	os.Exit(0)
+}
+
+// saboteur fails once a candidate other than the first has been announced, as its run would.
+type saboteur struct{ kind string }
+
+func (s *saboteur) Write(line []byte) (int, error) {
+	n, err := os.Stdout.Write(line)
+	if bytes.Contains(line, []byte(`"kind":"try"`)) && bytes.Contains(line, []byte(`"candidate":1,`)) {
+		switch s.kind {
+		case "crash":
+			fmt.Fprintln(os.Stderr, "thread panicked: device lost")
+			p, _ := os.FindProcess(os.Getpid())
+			p.Signal(syscall.SIGKILL)
+			select {}
+		case "hang":
+			select {}
+		}
+	}
+	return n, err
+}
+
+// adapter is the device of the tests, which is not opened: the children open it.
+func adapter(t *testing.T) gpu.AdapterInfo {
+	t.Helper()
+	gputest.Available(t)
+	list, err := gpu.Adapters()
+	if err != nil {
+		t.Fatal(err)
+	}
+	info, err := gpu.Choose(list, os.Getenv("GPT2WGPU_DEVICE"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return info
+}
+
+func tuner(t *testing.T, kind string) (*tune.Tuner, *bytes.Buffer) {
+	var log bytes.Buffer
+	return &tune.Tuner{
+		Dir: filepath.Join(t.TempDir(), "tune"), Version: "v1", Budget: 5 * time.Minute,
+		Log: slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelDebug})),
+		Child: func(ctx context.Context) *exec.Cmd {
+			cmd := exec.CommandContext(ctx, os.Args[0])
+			cmd.Env = append(os.Environ(), childKind+"="+kind)
+			return cmd
+		},
+	}, &log
+}
+
+// program lists the uses of some ops on small shapes.
+func program(info gpu.AdapterInfo, storages ...gpu.Storage) func(op.Tuning) ([]op.Use, error) {
+	return func(tuning op.Tuning) (uses []op.Use, err error) {
+		d := gpu.Plan(info)
+		op.SetTuning(d, tuning)
+		op.Listen(d, func(u op.Use) { uses = append(uses, u) })
+		p := d.NewProgram("test")
+		for _, s := range storages {
+			tensor := func(s gpu.Storage, name string, shape ...int) gpu.Tensor {
+				t, err := d.NewTensor(gpu.Scratch, name, s, shape...)
+				if err != nil {
+					p.Fail("%w", err)
+				}
+				return t
+			}
+			const B, T, C, V = 2, 96, 32, 301 // an odd vocabulary: padding in the logits
+			n := B * T
+			x, w, bias, act := tensor(s, "x", n, C), tensor(s, "w", 4*C, C), tensor(gpu.F32, "bias", 4*C), tensor(s, "act", n, 4*C)
+			op.MatmulForward{Out: act, Pre: tensor(s, "pre", n, 4*C), X: x, W: w, Bias: bias}.AddTo(p)
+			op.MatmulForward{Out: tensor(s, "plain", n, 4*C), X: x, W: w, Bias: bias}.AddTo(p)
+			op.MatmulBackwardDX{DX: tensor(s, "dx", n, C), DOut: act, W: w}.AddTo(p)
+			op.MatmulBackwardDW{DW: tensor(gpu.F32, "dw", 4*C, C), DOut: act, X: x}.AddTo(p)
+			qkv, att, lse := tensor(s, "qkv", n, 3*C), tensor(s, "att", n, C), tensor(gpu.F32, "lse", B, 2, T)
+			op.AttentionForward{Out: att, LSE: lse, QKV: qkv, NH: 2}.AddTo(p)
+			op.AttentionBackward{DQKV: tensor(s, "dqkv", n, 3*C), DOut: x, QKV: qkv, Out: att, LSE: lse, D: tensor(gpu.F32, "d", B, 2, T), NH: 2}.AddTo(p)
+			r, vp := op.LogitsShape(d, n, V)
+			op.Classifier{
+				Losses: tensor(gpu.F32, "losses", n), DX: tensor(gpu.F32, "dlnf", n, C), DWTE: tensor(gpu.F32, "dwte", V, C), X: x, WTE: tensor(s, "wte", V, C),
+				Targets: tensor(gpu.U32, "targets", n), Logits: tensor(s, "logits", r, vp), Scale: 1,
+			}.AddTo(p)
+		}
+		return uses, p.Err()
+	}
+}
+
+// TestTune chooses for every class, keeps it, and measures nothing twice.
+func TestTune(t *testing.T) {
+	info := adapter(t)
+	tn, log := tuner(t, "good")
+	list := func(tuning op.Tuning) ([]op.Use, error) {
+		uses, err := program(info, gpu.F32)(tuning)
+		packed, err2 := program(info, gpu.BF16)(tuning)
+		return append(uses, packed[2], packed[4]), errors.Join(err, err2) // dx and attention
+	}
+	got, err := tn.Tune(context.Background(), info, list)
+	if err != nil {
+		t.Fatalf("%v\n%s", err, log)
+	}
+	t.Logf("%s", log)
+	if strings.Contains(log.String(), "not used") {
+		t.Error("a tile was dropped")
+	}
+	uses, err := list(got)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, u := range uses {
+		if _, ok := got[u.Class]; !ok && len(op.Candidates(gpu.Plan(info), u)) > 1 {
+			t.Errorf("nothing was chosen for %s", u.Class)
+		}
+	}
+	if again := tn.Cached(info); !reflect.DeepEqual(again, got) {
+		t.Errorf("kept %v, chose %v", again, got)
+	}
+	tn.Child = func(context.Context) *exec.Cmd { t.Error("measured again"); return exec.Command("false") }
+	if again, err := tn.Tune(context.Background(), info, list); err != nil || !reflect.DeepEqual(again, got) {
+		t.Errorf("again: %v, %v", again, err)
+	}
+}
+
+// TestBadCandidates: one that kills its process, or keeps it for ever, is left out; the others are measured.
+func TestBadCandidates(t *testing.T) {
+	info := adapter(t)
+	for kind, words := range map[string][]string{
+		"crash": {"took its process down", "device lost"},
+		"hang":  {"took its process down", "no answer in 4s"},
+	} {
+		t.Run(kind, func(t *testing.T) {
+			tn, log := tuner(t, kind)
+			if kind == "hang" {
+				tn.Patience = 4 * time.Second
+			}
+			list := func(tuning op.Tuning) ([]op.Use, error) {
+				uses, err := program(info, gpu.F32)(tuning)
+				return uses[3:4], err // dw
+			}
+			got, err := tn.Tune(context.Background(), info, list)
+			if err != nil || len(got) != 1 {
+				t.Fatalf("%v, %v\n%s", got, err, log)
+			}
+			for _, w := range words {
+				if !strings.Contains(log.String(), w) {
+					t.Errorf("the log doesn't say %q:\n%s", w, log)
+				}
+			}
+			uses, _ := list(nil)
+			for class, tile := range got {
+				if tile.String() == op.Candidates(gpu.Plan(info), uses[0])[1].String() {
+					t.Errorf("%s: the bad tile was chosen", class)
+				}
+			}
+		})
+	}
+}
+
+// TestNoChild: errors are one line with a hint, and nothing is kept.
+func TestNoChild(t *testing.T) {
+	info := gpu.AdapterInfo{Name: "none", Type: "cpu", Limits: gpu.DefaultLimits()}
+	for name, child := range map[string]func(context.Context) *exec.Cmd{
+		"missing": func(ctx context.Context) *exec.Cmd {
+			return exec.CommandContext(ctx, filepath.Join(t.TempDir(), "nothing"))
+		},
+		"fails": func(ctx context.Context) *exec.Cmd {
+			return exec.CommandContext(ctx, "sh", "-c", "echo sorry >&2; exit 1")
+		},
+		"silent": func(ctx context.Context) *exec.Cmd { return exec.CommandContext(ctx, "true") },
+	} {
+		tn, _ := tuner(t, "good")
+		tn.Child = child
+		got, err := tn.Tune(context.Background(), info, program(info, gpu.F32))
+		if err == nil || !strings.Contains(err.Error(), "hint:") || strings.Contains(err.Error(), "\n") || len(got) != 0 || tn.Cached(info) != nil {
+			t.Errorf("%s: %v, %v", name, got, err)
+		}
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	tn, _ := tuner(t, "good")
+	if _, err := tn.Tune(ctx, info, program(info, gpu.F32)); !errors.Is(err, context.Canceled) {
+		t.Errorf("cancelled: %v", err)
+	}
+}
+
+// TestCache: a file counts for its adapter, driver, limits and version alone, and a broken one for none.
+func TestCache(t *testing.T) {
+	info := gpu.AdapterInfo{Name: "some", Driver: "1", Limits: gpu.DefaultLimits()}
+	tn, log := tuner(t, "good")
+	path := tn.Path(info)
+	moved := info
+	moved.Index = 3
+	if tn.Path(moved) != path {
+		t.Error("the place in the list of adapters changes the file")
+	}
+	driver, limits, version := info, info, *tn
+	driver.Driver = "2"
+	limits.Limits.MaxWorkgroupBytes++
+	version.Version = "v2"
+	for i, other := range []string{tn.Path(driver), tn.Path(limits), version.Path(info)} {
+		if other == path {
+			t.Errorf("change %d does not change the file", i)
+		}
+	}
+	for _, text := range []string{`{`, `{"tuning":{"matmul_forward/f32/1x1x1":{"matmul":{"TM":0,"TN4":1,"WX":8,"WY":1}}}}`,
+		`{"tuning":{"matmul_forward/f32/1x1x1":{"matmul":{"TM":4,"TN4":1,"WX":1024,"WY":2}}}}`, `{"tuning":{"x":{}}}`,
+		`{"tuning":{"x":{"classifier":{"Rows":65}}}}`, `{"tuning":{"x":{"attention":{"Suffix":"_direct"}}}}`} {
+		if err := os.MkdirAll(tn.Dir, 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		log.Reset()
+		if got := tn.Cached(info); got != nil || !strings.Contains(log.String(), "not used") {
+			t.Errorf("%s: %v, log %s", text, got, log)
+		}
+	}
+	good := `{"tuning":{"matmul_forward/f32/1x1x1":{"matmul":{"TM":4,"TN4":1,"WX":8,"WY":1}}}}`
+	if err := os.WriteFile(path, []byte(good), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if raw, err := json.Marshal(map[string]op.Tuning{"tuning": tn.Cached(info)}); err != nil || string(raw) != good {
+		t.Errorf("got %s, %v", raw, err)
+	}
+}
+
+// TestChildRefuses what no Tuner asks for.
+func TestChildRefuses(t *testing.T) {
+	if err := tune.Child(strings.NewReader("hello"), io.Discard); err == nil || !strings.Contains(err.Error(), "hint:") {
+		t.Errorf("got %v", err)
+	}
+}
