@@ -26,6 +26,7 @@ type State struct {
 	Tokenizer string     `json:"tokenizer"`
 	Config    Config     `json:"config"`
 	Version   string     `json:"program_version"`
+	Tiles     Tiles      `json:"tiles"`
 }
 
 const optimizerFile = "optimizer.safetensors" // m.NAME and v.NAME in the shapes of memory

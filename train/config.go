@@ -61,7 +61,8 @@ type Config struct {
 	HellaswagEvery int    `json:"hellaswag_every"`
 	Hellaswag      string `json:"hellaswag"` // file; empty: never measured
 	SampleEvery    int    `json:"sample_every"`
-	Device         string `json:"device"` // what gpu.ChooseLocal takes
+	Device         string `json:"device"`      // what gpu.ChooseLocal takes
+	NoAutotune     bool   `json:"no_autotune"` // the fixed tiles, not those that measuring chooses
 
 	// Data parallel: what holds with more than one rank alone.
 	CheckEvery    int     `json:"check_every"` // steps between comparisons of the ranks' parameters; 0: at the start alone

@@ -33,6 +33,9 @@ func DryRun(cfg Config, env Env) error {
 		}
 	}
 	r.dev = gpu.Plan(info)
+	if env.Tuner != nil && !cfg.NoAutotune && !cfg.Resume {
+		r.useTiles(env.Tuner.Cached(info))
+	}
 	if err := r.build(); err != nil {
 		return err
 	}

@@ -37,7 +37,7 @@ func TestPlanIsTrue(t *testing.T) {
 			}
 			r := newRun(c, quiet())
 			defer r.close()
-			if err := r.open(); err != nil {
+			if err := r.open(context.Background()); err != nil {
 				t.Fatal(err)
 			}
 			if err := r.loop(context.Background()); err != nil {

@@ -273,7 +273,7 @@ func TestFirstSteps(t *testing.T) {
 	c.Device = os.Getenv("GPT2WGPU_DEVICE")
 	r := newRun(c, env)
 	defer r.close()
-	if err := r.open(); err != nil {
+	if err := r.open(context.Background()); err != nil {
 		t.Fatal(err)
 	}
 	r.saved = c.Steps // no checkpoint of 1.5 GB

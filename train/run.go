@@ -26,6 +26,7 @@ type Env struct {
 	Version  string // of the program, for config.json
 	Terminal bool   // Stdout is a terminal
 	Group    Group  // nil: this process alone
+	Tuner    Tuner  // chooses tiles; nil: the fixed ones
 }
 
 // ErrInterrupted ends a run that was asked to stop; its checkpoint is written.
@@ -64,6 +65,7 @@ type run struct {
 	skipped int
 	saved   int // step of the newest checkpoint, -1 none
 
+	tiles   Tiles        // that programs take
 	timings []gpu.Timing // of the step that --profile looks at
 }
 
@@ -75,7 +77,7 @@ type run struct {
 func Run(ctx context.Context, cfg Config, env Env) error {
 	r := newRun(cfg, env)
 	defer r.close()
-	err := r.open()
+	err := r.open(ctx)
 	if err == nil {
 		err = r.loop(ctx)
 		r.tellSpent()
@@ -104,12 +106,19 @@ func newRun(cfg Config, env Env) *run {
 }
 
 // open prepares everything: after it nothing is allocated, and nothing compiled but for the first use of kernels.
-func (r *run) open() error {
+func (r *run) open(ctx context.Context) error {
 	from, err := r.openRun()
 	if err != nil {
 		return err
 	}
 	if err = Together(r.group, r.openParts(&from)); err != nil {
+		return err
+	}
+	tiles, err := r.agreeOnTiles(ctx, from) // measured in another process, so before this one opens the device
+	if err != nil {
+		return err
+	}
+	if err = Together(r.group, r.openDevice(tiles)); err != nil {
 		return err
 	}
 	if err := r.fill(from); err != nil {
@@ -269,8 +278,8 @@ func (r *run) initWeights() (*gpt2.Weights, gpt2.Source, error) {
 	return gpt2.Load(path)
 }
 
-// build makes model, programs and optimizer on r.dev, which may be a plan.
-func (r *run) build() error {
+// buildStep makes model, programs and optimizer on r.dev, which may be a plan.
+func (r *run) buildStep() error {
 	var err error
 	if r.model, err = model.New(r.dev, r.cfg.Model()); err != nil {
 		return err
@@ -288,6 +297,15 @@ func (r *run) build() error {
 		Beta1: r.cfg.Beta1, Beta2: r.cfg.Beta2, Eps: r.cfg.Eps, WeightDecay: r.cfg.WeightDecay,
 		DecayAll: r.cfg.Decay == "all", GradClip: r.cfg.GradClip,
 	}); err != nil {
+		return err
+	}
+	return nil
+}
+
+// build makes all that the run has on r.dev.
+func (r *run) build() error {
+	err := r.buildStep()
+	if err != nil {
 		return err
 	}
 	r.exchange = newExchange(r.group, r.dev, Wire(r.cfg.GradDType))
@@ -615,7 +633,7 @@ func (r *run) save() error {
 	}
 	dir, err := saveCheckpoint(r.cfg.Out, State{
 		Step: r.step, Tokens: r.tokens, Skipped: r.skipped, Data: r.loader.State(),
-		Tokenizer: r.cfg.Tokenizer, Config: r.cfg, Version: r.env.Version,
+		Tokenizer: r.cfg.Tokenizer, Config: r.cfg, Version: r.env.Version, Tiles: r.tiles,
 	}, r.model, first, second, b, r.cfg.Keep)
 	if err != nil {
 		return err

@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/gpt2wgpu/gpt2wgpu/gpu"
+	"github.com/gpt2wgpu/gpt2wgpu/gpu/op"
 	"github.com/gpt2wgpu/gpt2wgpu/model/gpt2"
 )
 
@@ -30,8 +31,9 @@ type origin struct {
 	state      State
 	weights    *gpt2.Weights
 	m, v       [][]float32
-	b          [][]float32 // of the outer optimizer; nil: none
-	hasB       bool        // told to all ranks
+	b          [][]float32     // of the outer optimizer; nil: none
+	hasB       bool            // told to all ranks
+	info       gpu.AdapterInfo // of this rank's device
 }
 
 // openRun looks at the run's directory, which rank 0 alone needs to see, and makes the ranks agree on the settings.
@@ -97,13 +99,13 @@ func (r *run) readStart() (s origin, err error) {
 	return s, err
 }
 
-// openParts opens all that a rank opens by itself, and completes s with the weights that a new run starts from.
+// openParts opens all that a rank opens by itself but for the device, and completes s with the weights that a new run starts from.
 func (r *run) openParts(s *origin) error {
 	list, err := gpu.Adapters() // before anything that takes long
 	if err != nil {
 		return err
 	}
-	if _, err := gpu.ChooseLocal(list, r.cfg.Device, r.group.Local()); err != nil {
+	if s.info, err = gpu.ChooseLocal(list, r.cfg.Device, r.group.Local()); err != nil {
 		return err
 	}
 	if s.checkpoint != "" {
@@ -117,9 +119,15 @@ func (r *run) openParts(s *origin) error {
 	if s.weights == nil && s.checkpoint == "" {
 		s.weights = gpt2.Init(r.cfg.Model(), r.cfg.Seed)
 	}
+	return nil
+}
+
+// openDevice opens the device and makes all that the run has on it, with these tiles.
+func (r *run) openDevice(tiles op.Tuning) (err error) {
 	if r.dev, err = gpu.OpenLocal(r.cfg.Device, r.group.Local()); err != nil {
 		return err
 	}
+	r.useTiles(tiles)
 	if err := r.build(); err != nil {
 		return err
 	}

@@ -9,6 +9,7 @@ import (
 
 	"github.com/gpt2wgpu/gpt2wgpu/gpu"
 	"github.com/gpt2wgpu/gpt2wgpu/gpu/bench"
+	"github.com/gpt2wgpu/gpt2wgpu/gpu/op"
 	"github.com/gpt2wgpu/gpt2wgpu/model/gpt2"
 	"github.com/gpt2wgpu/gpt2wgpu/train"
 )
@@ -37,6 +38,7 @@ same time. Small tensors stay in caches and can pass the rate of copies.
 		f.BoolVar(&b.step, "step", true, "measure the training step")
 		f = fs.section("Device")
 		f.StringVar(&b.device, "device", "auto", deviceUsage)
+		f.BoolVar(&b.noAutotune, "no-autotune", false, noAutotuneUsage)
 		f = fs.section("Output")
 		asJSON := f.Bool("json", false, "print one JSON object")
 		fs.logFlags(f)
@@ -45,11 +47,16 @@ same time. Small tensors stay in caches and can pass the rate of copies.
 			if err != nil {
 				return &usageError{err}
 			}
+			tiles, err := b.tiles(ctx, e, step)
+			if err != nil {
+				return err
+			}
 			d, err := gpu.Open(b.device)
 			if err != nil {
 				return err
 			}
 			defer d.Close()
+			op.SetTuning(d, tiles)
 			e.log.Info(fmt.Sprintf("using device: %v", d.Info))
 			r, err := b.measure(ctx, d, e.log, shape, step)
 			if err != nil {
@@ -69,6 +76,21 @@ type benchFlags struct {
 	batch, seqLen  int
 	kernels, step  bool
 	kernel, device string
+	noAutotune     bool
+}
+
+// tiles returns those that train would take for the step.
+func (b *benchFlags) tiles(ctx context.Context, e *env, step train.Config) (op.Tuning, error) {
+	list, err := gpu.Adapters()
+	if err != nil {
+		return nil, err
+	}
+	info, err := gpu.Choose(list, b.device)
+	if err != nil {
+		return nil, err
+	}
+	step.NoAutotune = b.noAutotune
+	return train.ChooseTiles(ctx, step, info, e.tuner(), e.log)
 }
 
 // benchTokens is what a micro-step has by default: enough to fill a device, and little enough for the memory of any.

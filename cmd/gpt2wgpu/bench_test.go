@@ -9,7 +9,7 @@ import (
 )
 
 func TestBenchFlags(t *testing.T) {
-	wantFlags(t, "bench", "preset batch-size seq-len dtype kernels kernel step device json")
+	wantFlags(t, "bench", "preset batch-size seq-len dtype kernels kernel step device no-autotune json")
 	wantFailure(t, exitUsage, []string{"bench", "--preset", "huge"}, "--preset", `"huge"`, "tiny, first-steps")
 	wantFailure(t, exitUsage, []string{"bench", "--preset", "tiny", "--seq-len", "256"}, "--seq-len is 256", "--block-size 128")
 }

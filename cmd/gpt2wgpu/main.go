@@ -41,6 +41,10 @@ const (
 )
 
 func main() {
+	if len(os.Args) == 2 && os.Args[1] == tuneChild {
+		os.Exit(runTuneChild())
+	}
+	autotune = func(log *slog.Logger) train.Tuner { return newTuner(log) }
 	ctx, cancel := context.WithCancel(context.Background())
 	signals := make(chan os.Signal, 2)
 	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
@@ -67,7 +71,7 @@ type command struct {
 type runFunc func(ctx context.Context, e *env, args []string) error
 
 // commands are all there are, in the order of help.
-var commands = []*command{trainCommand, sampleCommand, evalCommand, dataCommand, exportCommand, devicesCommand, benchCommand, selftestCommand, versionCommand, helpCommand}
+var commands = []*command{trainCommand, sampleCommand, evalCommand, dataCommand, exportCommand, devicesCommand, benchCommand, tuneCommand, selftestCommand, versionCommand, helpCommand}
 
 // env is what a command may touch of the outside.
 type env struct {

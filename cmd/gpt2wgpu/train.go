@@ -48,7 +48,7 @@ tiny's. With --resume the run's own config.json is the --config. Presets:
 			if err := train.Together(group, err); err != nil {
 				return err
 			}
-			en := train.Env{Log: e.log, Stdout: e.stdout, Stderr: e.stderr, Version: programVersion(), Terminal: isTerminal(e.stdout), Group: group}
+			en := train.Env{Log: e.log, Stdout: e.stdout, Stderr: e.stderr, Version: programVersion(), Terminal: isTerminal(e.stdout), Group: group, Tuner: e.tuner()}
 			if t.dryRun {
 				return train.DryRun(c, en)
 			}
@@ -156,6 +156,7 @@ func newTrainFlags(fs *flagSet) *trainFlags {
 
 	f = fs.section("Device")
 	f.StringVar(&c.Device, "device", c.Device, deviceUsage)
+	f.BoolVar(&c.NoAutotune, "no-autotune", c.NoAutotune, noAutotuneUsage)
 
 	f = fs.section("Data parallel")
 	f.IntVar(&c.CheckEvery, "check-every", c.CheckEvery, "`steps` between comparisons of the ranks' parameters, 0 is at the start alone")

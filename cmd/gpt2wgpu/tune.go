@@ -1,0 +1,165 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"log/slog"
+	"maps"
+	"os"
+	"os/exec"
+	"os/signal"
+	"path/filepath"
+	"slices"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"github.com/gpt2wgpu/gpt2wgpu/data"
+	"github.com/gpt2wgpu/gpt2wgpu/gpu"
+	"github.com/gpt2wgpu/gpt2wgpu/gpu/op"
+	"github.com/gpt2wgpu/gpt2wgpu/gpu/tune"
+	"github.com/gpt2wgpu/gpt2wgpu/train"
+)
+
+var tuneCommand = &command{
+	name:  "tune",
+	short: "Choose the fastest tiles of matmul, attention and classifier for this GPU",
+	long: `
+Measures the kernels' variants at the shapes of a training step, checks their results against each other, and keeps
+the fastest for later runs, which take them by themselves. train does this before its first step on a GPU that has no
+choice yet, for up to 20 seconds; on software devices and for models below 10 million parameters it uses what this
+command has chosen, but does not measure. A run keeps the tiles that it began with: they are in its checkpoints.
+
+  gpt2wgpu tune --preset gpt2-124m
+  gpt2wgpu tune --preset first-steps --seconds 300`,
+	setup: func(fs *flagSet) runFunc {
+		t := &tuneFlags{fs: fs}
+		f := fs.section("What")
+		f.StringVar(&t.preset, "preset", "gpt2-124m", "the training step of this preset: `name` of "+strings.Join(presetNames(), ", "))
+		f.StringVar(&t.config, "config", "", "the training step of the settings in this JSON `file`, such as a run's config.json")
+		f.IntVar(&t.batch, "batch-size", 0, "`sequences` of a micro-step (default: the preset's)")
+		f.IntVar(&t.seqLen, "seq-len", 0, "`tokens` of a sequence (default: the preset's)")
+		f.StringVar(&t.dtype, "dtype", "", "storage `type` of activations and matrices: f32, bf16 (default: the preset's)")
+		f.IntVar(&t.seconds, "seconds", 0, "longest time in `seconds` (default: 20, on software devices 60)")
+		f.BoolVar(&t.again, "again", false, "measure what was chosen before too")
+		f = fs.section("Device")
+		f.StringVar(&t.device, "device", "auto", deviceUsage)
+		f = fs.section("Output")
+		asJSON := f.Bool("json", false, "print one JSON object, the tiles by the kind of product")
+		fs.logFlags(f)
+		return func(ctx context.Context, e *env, _ []string) error {
+			c, err := t.settle()
+			if err != nil {
+				return &usageError{err}
+			}
+			list, err := gpu.Adapters()
+			if err != nil {
+				return err
+			}
+			info, err := gpu.Choose(list, t.device)
+			if err != nil {
+				return err
+			}
+			tuner := newTuner(e.log)
+			tuner.Budget, tuner.Again = time.Duration(t.seconds)*time.Second, t.again
+			e.log.Info(fmt.Sprintf("using device: %v", info))
+			tiles, err := tuner.Tune(ctx, info, train.Uses(c, info))
+			if err != nil {
+				return err
+			}
+			e.log.Info("kept in " + tuner.Path(info))
+			if *asJSON {
+				return writeJSON(e.stdout, tiles)
+			}
+			return printTiles(e.stdout, tiles)
+		}
+	},
+}
+
+type tuneFlags struct {
+	fs                            *flagSet
+	preset, config, dtype, device string
+	batch, seqLen, seconds        int
+	again                         bool
+}
+
+// settle returns the settings of the step to tune for. The flags must be parsed.
+func (t *tuneFlags) settle() (train.Config, error) {
+	p, err := train.FindPreset(t.preset)
+	if err != nil {
+		return p.Config, err
+	}
+	c := p.Config
+	if t.config != "" {
+		if _, err := train.ReadConfig(t.config, &c); err != nil {
+			return c, err
+		}
+	}
+	if t.batch != 0 {
+		c.BatchSize = t.batch
+	}
+	if t.seqLen != 0 {
+		c.SeqLen = t.seqLen
+	}
+	if t.dtype != "" {
+		c.DType = t.dtype
+	}
+	if t.seconds < 0 {
+		return c, fmt.Errorf("--seconds is %d, want 1 or more; hint: leave it out", t.seconds)
+	}
+	c.TotalBatchSize = 0
+	c = c.Resolved()
+	return c, c.Validate()
+}
+
+// newTuner returns what this process chooses tiles with, keeping them in the user's cache directory. The child is this
+// program again.
+func newTuner(log *slog.Logger) *tune.Tuner {
+	return &tune.Tuner{
+		Dir: filepath.Join(data.CacheDir(), "tune"), Version: programVersion(), Log: log,
+		Child: func(ctx context.Context) *exec.Cmd {
+			program, err := os.Executable()
+			if err != nil {
+				program = os.Args[0]
+			}
+			return exec.CommandContext(ctx, program, tuneChild)
+		},
+	}
+}
+
+// tuneChild is the word that makes this program a Tuner's child; no command, for no person ever types it.
+const tuneChild = "tune-child"
+
+// runTuneChild is the whole of such a process. An interrupt of the terminal reaches it too, but its parent ends it.
+func runTuneChild() int {
+	signal.Ignore(os.Interrupt)
+	if err := tune.Child(os.Stdin, os.Stdout); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return exitFailed
+	}
+	return exitDone
+}
+
+// autotune is what train and bench choose tiles with; main sets it. Tests of the program have none: they neither read the user's
+// cache nor start what os.Executable names.
+var autotune func(*slog.Logger) train.Tuner
+
+// tuner returns it, or none.
+func (e *env) tuner() train.Tuner {
+	if autotune == nil {
+		return nil
+	}
+	return autotune(e.log)
+}
+
+func printTiles(w io.Writer, tiles op.Tuning) error {
+	tab := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(tab, "PRODUCT\tTILE")
+	for _, class := range slices.Sorted(maps.Keys(tiles)) {
+		fmt.Fprintf(tab, "%s\t%v\n", class, tiles[class])
+	}
+	return tab.Flush()
+}
+
+const noAutotuneUsage = "the fixed tiles, not those that measuring chooses (see gpt2wgpu help tune)"

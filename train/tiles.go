@@ -1,0 +1,113 @@
+package train
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"log/slog"
+
+	"github.com/gpt2wgpu/gpt2wgpu/gpu"
+	"github.com/gpt2wgpu/gpt2wgpu/gpu/op"
+	"github.com/gpt2wgpu/gpt2wgpu/model/gpt2"
+)
+
+// Tuner chooses tiles by measuring; gpu/tune's is one.
+type Tuner interface {
+	// Cached returns what was chosen on an adapter before.
+	Cached(gpu.AdapterInfo) op.Tuning
+	// Tune measures what list names and the cache lacks. With an error it returns what it has chosen until then.
+	Tune(ctx context.Context, info gpu.AdapterInfo, list func(op.Tuning) ([]op.Use, error)) (op.Tuning, error)
+}
+
+// Tiles is what measuring has chosen for a run: a part of its state, since other tiles add up in another order.
+type Tiles struct {
+	Device string    `json:"device"` // what they were chosen on
+	Tuning op.Tuning `json:"tuning"` // empty: the fixed tables
+}
+
+// tunedParams is the number of parameters below which a run does not wait for tuning: it would be done sooner.
+const tunedParams = 10_000_000
+
+// Uses returns what a [Tuner] measures for a run: a function that lists the tuned ops of its training step under a tuning.
+func Uses(c Config, info gpu.AdapterInfo) func(op.Tuning) ([]op.Use, error) {
+	return func(t op.Tuning) (uses []op.Use, err error) {
+		d := gpu.Plan(info)
+		op.SetTuning(d, t)
+		op.Listen(d, func(u op.Use) { uses = append(uses, u) })
+		r := newRun(c, Env{})
+		r.dev = d
+		return uses, r.buildStep()
+	}
+}
+
+// ChooseTiles returns the tiles that a new run takes on a device: what t has for it, and on GPUs, for models that are worth the
+// time, what t measures now. None with a nil t or --no-autotune. Error: ErrInterrupted, if ctx ended.
+func ChooseTiles(ctx context.Context, c Config, info gpu.AdapterInfo, t Tuner, log *slog.Logger) (op.Tuning, error) {
+	if t == nil || c.NoAutotune {
+		return nil, nil
+	}
+	if info.Software() || gpt2.ParamCount(c.Model()) < tunedParams {
+		return t.Cached(info), nil
+	}
+	tiles, err := t.Tune(ctx, info, Uses(c, info))
+	if ctx.Err() != nil {
+		return nil, fmt.Errorf("%w while choosing tiles", ErrInterrupted)
+	}
+	if err != nil {
+		log.Warn("tiles that were not measured are the fixed ones", "reason", err)
+	}
+	return tiles, nil
+}
+
+// agreeOnTiles returns the tiles of a run that begins at s: on a resume those it had, whatever has been chosen since. Rank 0
+// chooses for all whose device is as its own, so that they differ in nothing; others take the fixed ones.
+func (r *run) agreeOnTiles(ctx context.Context, s origin) (op.Tuning, error) {
+	var told Tiles
+	var err error
+	if r.group.Rank() == 0 {
+		told.Device = s.info.String()
+		told.Tuning, err = r.chooseTiles(ctx, s)
+	}
+	if err := Together(r.group, err); err != nil {
+		return nil, err
+	}
+	raw, err := json.Marshal(told)
+	if err != nil {
+		return nil, err
+	}
+	if raw, err = bcastBytes(r.group, raw, 0); err != nil {
+		return nil, err
+	}
+	told = Tiles{}
+	if err := json.Unmarshal(raw, &told); err != nil {
+		return nil, err
+	}
+	if told.Device != s.info.String() {
+		return nil, nil
+	}
+	return told.Tuning, nil
+}
+
+// chooseTiles is rank 0's part. Tiles are a device's: on another one, a resumed run takes that one's.
+func (r *run) chooseTiles(ctx context.Context, s origin) (op.Tuning, error) {
+	if was := s.state.Tiles; s.checkpoint != "" && (was.Device == "" || was.Device == s.info.String()) {
+		if err := was.Tuning.Validate(gpu.Plan(s.info)); err != nil {
+			return nil, fmt.Errorf("--resume: the checkpoint's %w; hint: resume with the program that wrote it, %s", err, s.state.Version)
+		}
+		return was.Tuning, nil
+	} else if s.checkpoint != "" {
+		r.env.Log.Warn(fmt.Sprintf("the run's tiles were chosen on %s: on another device its numbers differ in their last digits", was.Device))
+	}
+	return ChooseTiles(ctx, r.cfg, s.info, r.env.Tuner, r.env.Log)
+}
+
+// useTiles makes the device's programs take the tiles of t, and keeps those that are used for the checkpoints.
+func (r *run) useTiles(t op.Tuning) {
+	r.tiles = Tiles{Device: r.dev.Info.String(), Tuning: op.Tuning{}}
+	op.SetTuning(r.dev, t)
+	op.Listen(r.dev, func(u op.Use) {
+		if tile, ok := t[u.Class]; ok {
+			r.tiles.Tuning[u.Class] = tile
+		}
+	})
+}

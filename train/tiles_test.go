@@ -1,0 +1,158 @@
+package train
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/gpt2wgpu/gpt2wgpu/gpu"
+	"github.com/gpt2wgpu/gpt2wgpu/gpu/gputest"
+	"github.com/gpt2wgpu/gpt2wgpu/gpu/op"
+	"github.com/gpt2wgpu/gpt2wgpu/model/gpt2"
+)
+
+// chosen is a Tuner that has made its choice.
+type chosen struct{ tuning op.Tuning }
+
+func (c chosen) Cached(gpu.AdapterInfo) op.Tuning { return c.tuning }
+
+func (c chosen) Tune(context.Context, gpu.AdapterInfo, func(op.Tuning) ([]op.Use, error)) (op.Tuning, error) {
+	return nil, errors.New("a small model is tuned on the way")
+}
+
+// other returns tiles for the uses of c that are not those of the fixed tables: the n-th candidate, if there are so many.
+func other(t *testing.T, c Config, n int) op.Tuning {
+	t.Helper()
+	gputest.Available(t)
+	list, err := gpu.Adapters()
+	if err != nil {
+		t.Fatal(err)
+	}
+	info, err := gpu.Choose(list, c.Device)
+	if err != nil {
+		t.Fatal(err)
+	}
+	tuning := op.Tuning{}
+	var uses []op.Use
+	for _, only := range []string{"classifier", ""} { // whose chunks decide on the shapes of others
+		if uses, err = Uses(c.Resolved(), info)(tuning); err != nil {
+			t.Fatal(err)
+		}
+		for _, u := range uses {
+			if tiles := op.Candidates(gpu.Plan(info), u); len(tiles) > 1 && strings.HasPrefix(u.Class, only) {
+				if _, ok := tuning[u.Class]; !ok {
+					tuning[u.Class] = tiles[min(n, len(tiles)-1)]
+				}
+			}
+		}
+	}
+	if len(tuning) < 5 {
+		t.Fatalf("%d uses have a choice: %v", len(uses), tuning)
+	}
+	return tuning
+}
+
+func stateOf(t *testing.T, out string) State {
+	t.Helper()
+	dir, err := gpt2.LatestCheckpoint(out)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s, err := readState(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+// TestTilesStay: what was chosen when a run began is in its checkpoint, and is what a resume takes, whatever has been chosen since;
+// so the numbers are those of a run that went through. The fixed tables are such a choice too.
+func TestTilesStay(t *testing.T) {
+	run := func(c Config, tuning op.Tuning) Config {
+		t.Helper()
+		env := quiet()
+		env.Tuner = chosen{tuning}
+		if err := Run(context.Background(), c, env); err != nil && !(c.StopAfter > 0 && errors.Is(err, ErrInterrupted)) {
+			t.Fatal(err)
+		}
+		return c
+	}
+	short := func() Config {
+		c := small(t)
+		// Enough rows for a choice of the classifier's chunks: tiles of software devices add up in one order, chunks do not.
+		c.Steps, c.NEmbd, c.BatchSize, c.TotalBatchSize = 3, 32, 8, 128
+		return c
+	}
+	first, second := other(t, short(), 1), other(t, short(), 2)
+	maps.DeleteFunc(second, func(class string, _ op.Tile) bool { return strings.HasPrefix(class, "classifier") })
+
+	fixed, whole := run(short(), nil), run(short(), first)
+	if slices.Equal(metricsOf(t, fixed.Out), metricsOf(t, whole.Out)) {
+		t.Fatal("other tiles print the same digits: this test sees nothing")
+	}
+	for name, c := range map[string]struct {
+		was, now op.Tuning
+		like     Config
+	}{
+		"tuned, then others": {first, second, whole}, "tuned, then none": {first, nil, whole}, "fixed, then tuned": {nil, first, fixed},
+	} {
+		t.Run(name, func(t *testing.T) {
+			parts := short()
+			parts.StopAfter = 2
+			run(parts, c.was)
+			s := stateOf(t, parts.Out)
+			if got, want := slices.Sorted(maps.Keys(s.Tiles.Tuning)), slices.Sorted(maps.Keys(c.was)); !slices.Equal(got, want) || s.Tiles.Device == "" {
+				t.Errorf("the checkpoint has tiles of %v chosen on %q, want %v", got, s.Tiles.Device, want)
+			}
+			parts.Resume, parts.StopAfter = true, 0
+			run(parts, c.now)
+			same(t, name, metricsOf(t, parts.Out), metricsOf(t, c.like.Out))
+			if a, b := stateOf(t, parts.Out), s; len(a.Tiles.Tuning) != len(b.Tiles.Tuning) {
+				t.Errorf("tiles changed within the run: %v, %v", a.Tiles, b.Tiles)
+			}
+		})
+	}
+
+	c := short()
+	c.NoAutotune = true
+	same(t, "--no-autotune", metricsOf(t, run(c, first).Out), metricsOf(t, fixed.Out))
+}
+
+// TestBadTiles: a checkpoint with a tile that can't run is refused.
+func TestBadTiles(t *testing.T) {
+	c := small(t)
+	c.Steps, c.StopAfter = 2, 1
+	if err := Run(context.Background(), c, quiet()); !errors.Is(err, ErrInterrupted) {
+		t.Fatal(err)
+	}
+	dir, err := gpt2.LatestCheckpoint(c.Out)
+	if err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(dir, gpt2.StateFile)
+	raw, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var s map[string]any
+	if err := json.Unmarshal(raw, &s); err != nil {
+		t.Fatal(err)
+	}
+	s["tiles"].(map[string]any)["tuning"] = map[string]any{"x": map[string]any{"matmul": map[string]int{"TM": -1}}}
+	if raw, err = json.Marshal(s); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(path, raw, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	c.Resume = true
+	if err := Run(context.Background(), c, quiet()); err == nil || !strings.Contains(err.Error(), "impossible geometry") || !strings.Contains(err.Error(), "hint:") {
+		t.Errorf("got %v", err)
+	}
+}
