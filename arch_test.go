@@ -38,14 +38,13 @@ var testOnly = map[string]string{
 
 // only names the one package that may import a library, and why.
 var only = map[string][2]string{
-	"github.com/cogentcore/webgpu":    {"gpu", "the binding is frozen upstream; one place must suffice to swap it"},
-	"github.com/spf13/pflag":          {"cmd/gpt2wgpu", "libraries take structs, not flags"},
-	"github.com/charmbracelet/log":    {"cmd/gpt2wgpu", "libraries log through log/slog"},
-	"github.com/nlpodyssey/":          {"model/gpt2", "weights files have one home"},
-	"github.com/pkoukk/tiktoken-go":   {"data", "tokenizers have one home"},
-	"github.com/parquet-go/":          {"data", "datasets have one home"},
-	"github.com/sbinet/npyio":         {"data", "shards have one home"},
-	"github.com/gomlx/go-huggingface": {"data", "downloads have one home"},
+	"github.com/cogentcore/webgpu":  {"gpu", "the binding is frozen upstream; one place must suffice to swap it"},
+	"github.com/spf13/pflag":        {"cmd/gpt2wgpu", "libraries take structs, not flags"},
+	"github.com/charmbracelet/log":  {"cmd/gpt2wgpu", "libraries log through log/slog"},
+	"github.com/nlpodyssey/":        {"model/gpt2", "weights files have one home"},
+	"github.com/pkoukk/tiktoken-go": {"data", "tokenizers have one home"},
+	"github.com/parquet-go/":        {"data", "datasets have one home"},
+	"github.com/sbinet/npyio":       {"data", "shards have one home"},
 }
 
 func TestImports(t *testing.T) {
