@@ -313,8 +313,8 @@ func TestPlanAccountsAsDevice(t *testing.T) {
 		role gpu.Role
 		want uint64
 	}{
-		// 1030*63*4 = 259560, in whole 256 bytes 259584; 33*63*4 = 8316, 8448; 35 bf16 in 72 bytes, 256
-		{gpu.Parameters, 259584 + 8448 + 256}, {gpu.Inputs, 512}, {gpu.Scratch, 4096}, {gpu.Activations, 0}, {gpu.Moments, 0},
+		// 1030*63*4 = 259560, in whole 128 values 259584; 33*63*4 = 8316, 8704; 35 bf16 in 72 bytes, 256
+		{gpu.Parameters, 259584 + 8704 + 256}, {gpu.Inputs, 512}, {gpu.Scratch, 4096}, {gpu.Activations, 0}, {gpu.Moments, 0},
 	} {
 		if got := plan.Bytes(c.role); got != c.want || own.Bytes(c.role) != c.want {
 			t.Errorf("%s: plan %d bytes, device %d, want %d", c.role, got, own.Bytes(c.role), c.want)
@@ -351,10 +351,10 @@ func TestArena(t *testing.T) {
 	defer d.Free(gpu.Scratch, flats...)
 	upload(t, d, a, 1, 2, 3)
 	upload(t, d, b, 4, 5, 6, 7)
-	if len(flats) != 1 || flats[0].Len() != 128 || !a.SameBuffer(b) || b.Offset() != 256 {
+	if len(flats) != 1 || flats[0].Len() != 256 || !a.SameBuffer(b) || b.Offset() != 512 {
 		t.Fatalf("flats %v, b at %d", flats, b.Offset())
 	}
-	want := map[int]float32{0: 1, 1: 2, 2: 3, 64: 4, 65: 5, 66: 6, 67: 7}
+	want := map[int]float32{0: 1, 1: 2, 2: 3, 128: 4, 129: 5, 130: 6, 131: 7}
 	for i, v := range read(t, d, flats[0]) {
 		if v != want[i] {
 			t.Errorf("flat[%d] = %v, want %v", i, v, want[i])

@@ -48,13 +48,13 @@ const bufferUsage = wgpu.BufferUsageStorage | wgpu.BufferUsageCopySrc | wgpu.Buf
 func (d *Device) newBuffer(role Role, name string, size uint64) (*buffer, error) {
 	size = (size + 255) &^ 255
 	if size > d.Limits.MaxBufferSize {
-		return nil, fmt.Errorf("%s: %s in one buffer, the device allows %s; hint: a smaller --batch-size or --seq-len", name, HumanBytes(size), HumanBytes(d.Limits.MaxBufferSize))
+		return nil, fmt.Errorf("%s: %s in one buffer, the device allows %s; hint: a smaller --batch-size or --seq-len, or --dtype bf16", name, HumanBytes(size), HumanBytes(d.Limits.MaxBufferSize))
 	}
 	b := &buffer{size: size}
 	if !d.Planned() {
 		raw, err := d.dev.CreateBuffer(&wgpu.BufferDescriptor{Label: name, Size: size, Usage: bufferUsage})
 		if err != nil {
-			return nil, fmt.Errorf("%s: no memory for %s after %s; hint: a smaller --batch-size, or --dry-run to see the plan: %w", name, HumanBytes(size), HumanBytes(d.TotalBytes()), err)
+			return nil, fmt.Errorf("%s: no memory for %s after %s; hint: a smaller --batch-size, --dtype bf16 or --recompute block; --dry-run shows the plan: %w", name, HumanBytes(size), HumanBytes(d.TotalBytes()), err)
 		}
 		b.raw = raw
 		d.buffers = append(d.buffers, raw)
@@ -117,13 +117,14 @@ const arenaBuffer = 1 << 30
 // Allocate places the declared tensors in order and returns the arena as flat tensors, one a buffer, whose values are the
 // declared tensors with zeros between them.
 func (a *Arena) Allocate() ([]Tensor, error) {
-	align := a.dev.Limits.OffsetAlignment
 	limit := min(uint64(arenaBuffer), a.dev.Limits.MaxBufferSize)
 	var flats []Tensor
 	for at := 0; at < len(a.pending); {
 		var size uint64
 		end := at
 		storage := a.pending[at].storage
+		// counted in values, so that a bf16 copy laid out alike is aligned as well
+		align := storage.bytesFor(int(a.dev.Limits.OffsetAlignment / 2))
 		for ; end < len(a.pending); end++ {
 			t := a.pending[end]
 			n := (t.Bytes() + align - 1) / align * align

@@ -5,7 +5,8 @@ import (
 	"github.com/gpt2wgpu/gpt2wgpu/gpu/op"
 )
 
-// block is what one block's forward leaves for its backward. The residual stream and the statistics are float32.
+// block is what one block's forward leaves for its backward. The residual stream and the statistics are float32, the others
+// float32 or bf16.
 type block struct {
 	ln1, mean1, rstd1 gpu.Tensor // (N,C) (N) (N)
 	qkv, lse, att     gpu.Tensor // (N,3C) (B,NH,T) (N,C)
@@ -18,8 +19,9 @@ type block struct {
 // activations is the forward of B sequences of T tokens.
 type activations struct {
 	B, T            int
-	tokens          gpu.Tensor // (N) u32
-	embedded        gpu.Tensor // (N,C)
+	storage         gpu.Storage // of what products read and write, and of the matrices they read
+	tokens          gpu.Tensor  // (N) u32
+	embedded        gpu.Tensor  // (N,C)
 	blocks          []block
 	lnf, mean, rstd gpu.Tensor // (N,C) (N) (N)
 
@@ -44,21 +46,25 @@ func (m *maker) tensor(role gpu.Role, name string, storage gpu.Storage, shape ..
 	return t
 }
 
-// keeping is what activations outlive their block's forward. The zero value is nothing: all blocks share one set, and memory
-// does not grow with depth. For a backward every block has its own, but for what is computed again.
+// keeping is how activations are stored, and which outlive their block's forward. The zero value is float32 and none: all blocks
+// share one set, and memory does not grow with depth. For a backward every block has its own, but for what is computed again.
 type keeping struct {
+	storage   gpu.Storage
 	backward  bool
 	recompute Recompute
 }
 
-// newActivations allocates a forward's tensors.
+// newActivations allocates a forward's tensors; with bf16 storage the model has its packed copy.
 func (m *Model) newActivations(b, t int, keep keeping) (*activations, error) {
 	c, mk := m.Config, &maker{dev: m.Device}
 	n, ch := b*t, c.NEmbd
 	f32 := func(name string, shape ...int) gpu.Tensor {
 		return mk.tensor(gpu.Activations, name, gpu.F32, shape...)
 	}
-	a := &activations{B: b, T: t}
+	data := func(name string, shape ...int) gpu.Tensor {
+		return mk.tensor(gpu.Activations, name, keep.storage, shape...)
+	}
+	a := &activations{B: b, T: t, storage: keep.storage}
 	a.tokens = mk.tensor(gpu.Inputs, "tokens", gpu.U32, n)
 	a.embedded = f32("embedded", n, ch)
 	var k block
@@ -66,14 +72,14 @@ func (m *Model) newActivations(b, t int, keep keeping) (*activations, error) {
 		if l == 0 || keep.backward && keep.recompute != RecomputeBlock {
 			act := k.act
 			if l == 0 || keep.recompute != RecomputeGELU {
-				act = f32("act", n, 4*ch)
+				act = data("act", n, 4*ch)
 			}
 			k = block{
-				ln1: f32("ln1", n, ch), mean1: f32("mean1", n), rstd1: f32("rstd1", n),
-				qkv: f32("qkv", n, 3*ch), lse: f32("lse", b, c.NHead, t), att: f32("att", n, ch),
+				ln1: data("ln1", n, ch), mean1: f32("mean1", n), rstd1: f32("rstd1", n),
+				qkv: data("qkv", n, 3*ch), lse: f32("lse", b, c.NHead, t), att: data("att", n, ch),
 				mid: f32("mid", n, ch),
-				ln2: f32("ln2", n, ch), mean2: f32("mean2", n), rstd2: f32("rstd2", n),
-				pre: f32("pre", n, 4*ch), act: act,
+				ln2: data("ln2", n, ch), mean2: f32("mean2", n), rstd2: f32("rstd2", n),
+				pre: data("pre", n, 4*ch), act: act,
 				out: a.embedded, // without a backward the stream goes embedded, mid, embedded, mid, …
 			}
 		}
@@ -82,7 +88,7 @@ func (m *Model) newActivations(b, t int, keep keeping) (*activations, error) {
 		}
 		a.blocks = append(a.blocks, k)
 	}
-	a.lnf, a.mean, a.rstd = f32("lnf", n, ch), f32("mean", n), f32("rstd", n)
+	a.lnf, a.mean, a.rstd = data("lnf", n, ch), f32("mean", n), f32("rstd", n)
 	return a, mk.err
 }
 
@@ -92,7 +98,7 @@ func (m *Model) newClassifier(a *activations) error {
 	r, vp := op.LogitsShape(m.Device, n, m.Config.VocabSize)
 	a.targets = mk.tensor(gpu.Inputs, "targets", gpu.U32, n)
 	a.losses = mk.tensor(gpu.Activations, "losses", gpu.F32, n)
-	a.logits = mk.tensor(gpu.Scratch, "logits", gpu.F32, r, vp)
+	a.logits = mk.tensor(gpu.Scratch, "logits", a.storage, r, vp)
 	return mk.err
 }
 
@@ -107,7 +113,7 @@ func (a *activations) shaped(b, t int) *activations {
 		return x.Rows(0, min(n, x.Dim(0)))
 	}
 	out := &activations{
-		B: b, T: t, cache: a.cache,
+		B: b, T: t, storage: a.storage, cache: a.cache,
 		tokens: rows(a.tokens), embedded: rows(a.embedded),
 		lnf: rows(a.lnf), mean: rows(a.mean), rstd: rows(a.rstd),
 		targets: rows(a.targets), losses: rows(a.losses), logits: rows(a.logits), // fewer rows, see newClassifier
@@ -140,7 +146,7 @@ func (m *Model) addForward(p *gpu.Program, a *activations) {
 	m.addEmbedding(p, a)
 	for l, k := range a.blocks {
 		m.addBlock(p, a, l)
-		w := m.layer(m.params, l)
+		w := m.layer(m.operands(a.storage), l)
 		op.MatmulForward{Out: k.out, X: k.act, W: w.fcprojw, Bias: w.fcprojb, Residual: k.mid}.AddTo(p)
 	}
 	last := a.stream(m.Config.NLayer)
@@ -149,7 +155,7 @@ func (m *Model) addForward(p *gpu.Program, a *activations) {
 
 // addBlock appends block l's forward up to act, all that its backward needs.
 func (m *Model) addBlock(p *gpu.Program, a *activations, l int) {
-	k, w, x := a.blocks[l], m.layer(m.params, l), a.stream(l)
+	k, w, x := a.blocks[l], m.layer(m.operands(a.storage), l), a.stream(l)
 	op.LayerNormForward{Out: k.ln1, Mean: k.mean1, Rstd: k.rstd1, X: x, W: w.ln1w, B: w.ln1b}.AddTo(p)
 	op.MatmulForward{Out: k.qkv, X: k.ln1, W: w.qkvw, Bias: w.qkvb}.AddTo(p)
 	m.addAttention(p, a, l)

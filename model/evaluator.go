@@ -22,9 +22,11 @@ type evaluation struct {
 	p    *gpu.Program
 }
 
-// NewEvaluator allocates for batches of up to n tokens.
-func (m *Model) NewEvaluator(n int) (*Evaluator, error) {
-	acts, err := m.newActivations(1, n, keeping{})
+// NewEvaluator allocates for batches of up to n tokens, in float32.
+func (m *Model) NewEvaluator(n int) (*Evaluator, error) { return m.newEvaluator(n, gpu.F32) }
+
+func (m *Model) newEvaluator(n int, s gpu.Storage) (*Evaluator, error) {
+	acts, err := m.newActivations(1, n, keeping{storage: s})
 	if err != nil {
 		return nil, err
 	}
@@ -39,12 +41,12 @@ func (m *Model) evaluatorOn(acts *activations) *Evaluator {
 }
 
 // Evaluator returns one for batches of up to n tokens: in the training's own activations if they hold so many, since nobody
-// needs those between two steps, else in memory of its own. Gradients and the step's loss stay as they are.
+// needs those between two steps, else in memory of its own, stored alike. Gradients and the step's loss stay as they are.
 func (tr *Training) Evaluator(n int) (*Evaluator, error) {
 	if tr.eval.Tokens() >= n {
 		return tr.eval, nil
 	}
-	return tr.Model.NewEvaluator(n)
+	return tr.Model.newEvaluator(n, tr.keeping.storage)
 }
 
 // Tokens returns N, the largest B*T of a batch.
@@ -70,7 +72,7 @@ func (e *Evaluator) evaluation(b, t int) (*evaluation, error) {
 	ev := &evaluation{e.acts.shaped(b, t), m.Device.NewProgram(fmt.Sprintf("eval B=%d T=%d", b, t))}
 	a := ev.acts
 	m.addForward(ev.p, a)
-	op.Classifier{Losses: a.losses, X: a.lnf, WTE: m.named(m.params, "wte"), Targets: a.targets, Logits: a.logits}.AddTo(ev.p)
+	op.Classifier{Losses: a.losses, X: a.lnf, WTE: m.named(m.operands(a.storage), "wte"), Targets: a.targets, Logits: a.logits}.AddTo(ev.p)
 	if err := ev.p.Build(); err != nil {
 		return nil, err
 	}

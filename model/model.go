@@ -14,6 +14,7 @@ type Model struct {
 
 	table  []gpt2.Param
 	params tensors
+	packed *packed // nil until a training that stores bf16 asks for it
 }
 
 // tensors is one value per parameter: the parameters themselves, their gradients or a moment of them.
@@ -93,7 +94,10 @@ func (m *Model) Load(w *gpt2.Weights) error {
 	if w.Config != m.Config {
 		return fmt.Errorf("weights have the shape %+v, the model %+v", w.Config, m.Config)
 	}
-	return m.upload(m.params, w.Tensors)
+	if err := m.upload(m.params, w.Tensors); err != nil {
+		return err
+	}
+	return m.repack()
 }
 
 // Weights reads the parameters back.

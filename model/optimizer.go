@@ -12,7 +12,7 @@ type AdamW struct {
 	GradClip                       float64 // largest gradient norm; 0: no clipping
 }
 
-// Optimizer updates a Training's parameters: norm, clip and AdamW, all on the device.
+// Optimizer updates a Training's parameters, and their bf16 copy: norm, clip and AdamW, all on the device.
 type Optimizer struct {
 	tr       *Training
 	settings AdamW
@@ -41,13 +41,21 @@ func NewOptimizer(tr *Training, s AdamW) (*Optimizer, error) {
 	}
 	o.update = d.NewProgram("update")
 	op.GradientNorm{Out: tr.norm, Grads: grads, Partials: partials, MaxNorm: float32(s.GradClip)}.AddTo(o.update)
-	add := func(p, g, m, v []gpu.Tensor, decay bool) {
+	add := func(p, g, m, v, packed []gpu.Tensor, decay bool) {
 		for i := range p {
-			op.AdamW{P: p[i], G: g[i], M: m[i], V: v[i], Scalars: o.scalars, Norm: tr.norm, Decay: decay}.AddTo(o.update)
+			a := op.AdamW{P: p[i], G: g[i], M: m[i], V: v[i], Scalars: o.scalars, Norm: tr.norm, Decay: decay}
+			if packed != nil {
+				a.Packed = packed[i]
+			}
+			a.AddTo(o.update)
 		}
 	}
-	add(mdl.params.matrices, tr.grads.matrices, o.m.matrices, o.v.matrices, true)
-	add(mdl.params.vectors, tr.grads.vectors, o.m.vectors, o.v.vectors, s.DecayAll)
+	var packed []gpu.Tensor
+	if mdl.packed != nil {
+		packed = mdl.packed.operands.matrices
+	}
+	add(mdl.params.matrices, tr.grads.matrices, o.m.matrices, o.v.matrices, packed, true)
+	add(mdl.params.vectors, tr.grads.vectors, o.m.vectors, o.v.vectors, nil, s.DecayAll)
 	return o, o.update.Build()
 }
 

@@ -39,14 +39,19 @@ func planTraining(t *testing.T, kind string, c gpt2.Config, b, length int, opts 
 // TestProgram compares a step's list of dispatches with the golden file: a refactoring that changes nothing leaves it alone,
 // one that changes something shows what. `go test ./model -run TestProgram -update` writes it.
 func TestProgram(t *testing.T) {
-	for _, kind := range []string{"cpu", "discrete"} {
-		t.Run(kind, func(t *testing.T) {
-			_, tr, o := planTraining(t, kind, gpt2.Config{NLayer: 2, NHead: 2, NEmbd: 32, BlockSize: 24, VocabSize: 257}, 2, 24)
+	for _, d := range []struct {
+		name, kind string
+		opts       []TrainingOption
+	}{
+		{"cpu", "cpu", nil}, {"discrete", "discrete", nil}, {"bf16_block", "cpu", []TrainingOption{Storing(gpu.BF16), Recomputing(RecomputeBlock)}},
+	} {
+		t.Run(d.name, func(t *testing.T) {
+			_, tr, o := planTraining(t, d.kind, gpt2.Config{NLayer: 2, NHead: 2, NEmbd: 32, BlockSize: 24, VocabSize: 257}, 2, 24, d.opts...)
 			var b strings.Builder
 			for _, p := range append(tr.Programs(), o.Program()) {
 				b.WriteString(p.Name + "\n" + p.String() + "\n")
 			}
-			file := filepath.Join("testdata", "step_"+kind+".program")
+			file := filepath.Join("testdata", "step_"+d.name+".program")
 			if *update {
 				if err := os.WriteFile(file, []byte(b.String()), 0o644); err != nil {
 					t.Fatal(err)
@@ -70,8 +75,10 @@ func TestProgram(t *testing.T) {
 // buffer under 256 MiB, although the tied matrix alone has 154 MB. Program.Add checks each dispatch.
 func TestBindings124M(t *testing.T) {
 	c, _ := gpt2.Named("gpt2")
-	planTraining(t, "cpu", c, 1, 1024)
-	planTraining(t, "discrete", c, 1, 1024)
+	for _, s := range []gpu.Storage{gpu.F32, gpu.BF16} {
+		planTraining(t, "cpu", c, 1, 1024, Storing(s))
+		planTraining(t, "discrete", c, 1, 1024, Storing(s))
+	}
 }
 
 // TestMemoryLinearInT: with flash attention and the chunked classifier, nothing grows with T*T.

@@ -29,14 +29,17 @@ type Training struct {
 	startsHost    []uint32
 }
 
-// backward is the scratch of the backward, shared by all blocks.
+// backward is the scratch of the backward, shared by all blocks: float32 or bf16 where it says nothing.
 type backward struct {
-	dres, dln gpu.Tensor // (N,C) gradient of the residual stream; of a layernorm's output
-	dpre      gpu.Tensor // (N,4C)
-	dqkv      gpu.Tensor // (N,3C)
-	datt      gpu.Tensor // (N,C)
-	d         gpu.Tensor // (B,NH,T) rowsum(dout*out)
-	partial   gpu.Tensor // strips of reductions over rows
+	dres    gpu.Tensor // (N,C) float32, gradient of the residual stream
+	dout    gpu.Tensor // (N,C) dres as products read it: itself, or packed
+	dln     gpu.Tensor // (N,C) gradient of a layernorm's output
+	dlnf    gpu.Tensor // (N,C) float32, of the last layernorm's, a sum over windows of the vocabulary
+	dpre    gpu.Tensor // (N,4C)
+	dqkv    gpu.Tensor // (N,3C)
+	datt    gpu.Tensor // (N,C)
+	d       gpu.Tensor // (B,NH,T) float32, rowsum(dout*out)
+	partial gpu.Tensor // float32, strips of reductions over rows
 }
 
 // Recompute is what the backward computes again instead of keeping. It changes no bit of the results.
@@ -48,6 +51,10 @@ const (
 	RecomputeGELU                   // 12 NC: not the activation after GELU
 	RecomputeBlock                  // NC: its output, the residual stream
 )
+
+// Storing has the training keep in s, float32 or bf16, what matrix products read and write: activations, their gradients, and a
+// copy of the matrices. The residual stream, statistics, sums, parameters and their gradients stay float32.
+func Storing(s gpu.Storage) TrainingOption { return func(tr *Training) { tr.keeping.storage = s } }
 
 // Recomputing has the backward compute activations again.
 func Recomputing(r Recompute) TrainingOption { return func(tr *Training) { tr.keeping.recompute = r } }
@@ -67,6 +74,11 @@ func NewTraining(m *Model, b, t, accum int, opts ...TrainingOption) (*Training, 
 	if tr.grads, err = allocate(d, gpu.Gradients, "d", m.table); err != nil {
 		return nil, err
 	}
+	if tr.keeping.storage == gpu.BF16 {
+		if err := m.pack(); err != nil {
+			return nil, err
+		}
+	}
 	if tr.acts, err = m.newActivations(b, t, tr.keeping); err != nil {
 		return nil, err
 	}
@@ -76,10 +88,18 @@ func NewTraining(m *Model, b, t, accum int, opts ...TrainingOption) (*Training, 
 	n, ch := b*t, c.NEmbd
 	mk := &maker{dev: d}
 	scratch := func(name string, shape ...int) gpu.Tensor { return mk.tensor(gpu.Scratch, name, gpu.F32, shape...) }
+	data := func(name string, shape ...int) gpu.Tensor {
+		return mk.tensor(gpu.Scratch, name, tr.keeping.storage, shape...)
+	}
 	w := backward{
-		dres: scratch("dres", n, ch), dln: scratch("dln", n, ch), dpre: scratch("dpre", n, 4*ch),
-		dqkv: scratch("dqkv", n, 3*ch), datt: scratch("datt", n, ch), d: scratch("d", b, c.NHead, t),
+		dres: scratch("dres", n, ch), dln: data("dln", n, ch), dpre: data("dpre", n, 4*ch),
+		dqkv: data("dqkv", n, 3*ch), datt: data("datt", n, ch), d: scratch("d", b, c.NHead, t),
 		partial: scratch("partial", max(2*op.PartialLen(n, ch), op.PartialLen(n, 4*ch))),
+	}
+	w.dout, w.dlnf = w.dres, w.dln
+	if tr.keeping.storage == gpu.BF16 {
+		w.dout = data("dout", n, ch)
+		w.dlnf = w.dpre.Reinterpret("dlnf", gpu.F32, n, ch) // dpre is free while the loss is computed
 	}
 	tr.order = mk.tensor(gpu.Inputs, "order", gpu.U32, n)
 	tr.starts = mk.tensor(gpu.Inputs, "starts", gpu.U32, n+1)
@@ -117,15 +137,15 @@ func (tr *Training) addMicro(w backward, accum int) {
 	scale := 1 / (float32(tr.B*tr.T) * float32(accum))
 	m.addForward(p, a)
 	op.Classifier{
-		Losses: a.losses, DX: w.dln, DWTE: m.named(tr.grads, "wte"),
-		X: a.lnf, WTE: m.named(m.params, "wte"), Targets: a.targets, Logits: a.logits, Scale: scale,
+		Losses: a.losses, DX: w.dlnf, DWTE: m.named(tr.grads, "wte"),
+		X: a.lnf, WTE: m.named(m.operands(a.storage), "wte"), Targets: a.targets, Logits: a.logits, Scale: scale,
 	}.AddTo(p)
 	op.MeanLoss{Out: tr.loss, Losses: a.losses, Scale: scale}.AddTo(p)
 
 	p.Clear(w.dres)
 	op.LayerNormBackward{
 		DX: w.dres, DW: m.named(tr.grads, "lnfw"), DB: m.named(tr.grads, "lnfb"),
-		DOut: w.dln, X: a.stream(m.Config.NLayer), W: m.named(m.params, "lnfw"), Mean: a.mean, Rstd: a.rstd, Partial: w.partial,
+		DOut: w.dlnf, X: a.stream(m.Config.NLayer), W: m.named(m.params, "lnfw"), Mean: a.mean, Rstd: a.rstd, Partial: w.partial,
 	}.AddTo(p)
 	for l := m.Config.NLayer - 1; l >= 0; l-- {
 		tr.addAgain(p, l)
@@ -153,24 +173,33 @@ func (tr *Training) addAgain(p *gpu.Program, l int) {
 	}
 }
 
+// packStream brings dout up to date with dres.
+func (w backward) packStream(p *gpu.Program) {
+	if w.dout.Storage() == gpu.BF16 {
+		op.Pack{Out: w.dout, X: w.dres}.AddTo(p)
+	}
+}
+
 // addBlockBackward turns the gradient of block l's output in w.dres into that of its input.
 func (tr *Training) addBlockBackward(p *gpu.Program, w backward, l int) {
 	m, a := tr.Model, tr.acts
-	k, v, g := a.blocks[l], m.layer(m.params, l), m.layer(tr.grads, l)
+	k, v, g := a.blocks[l], m.layer(m.operands(a.storage), l), m.layer(tr.grads, l)
 
+	w.packStream(p)
 	// out = mid + act @ fcprojw^T + fcprojb, act = gelu(pre), pre = ln2 @ fcw^T + fcb
-	op.MatmulBackwardDW{DW: g.fcprojw, DOut: w.dres, X: k.act}.AddTo(p)
-	op.BiasBackward{DB: g.fcprojb, DOut: w.dres, Partial: w.partial}.AddTo(p)
-	op.MatmulBackwardDX{DX: w.dpre, DOut: w.dres, W: v.fcprojw, Pre: k.pre}.AddTo(p)
+	op.MatmulBackwardDW{DW: g.fcprojw, DOut: w.dout, X: k.act}.AddTo(p)
+	op.BiasBackward{DB: g.fcprojb, DOut: w.dout, Partial: w.partial}.AddTo(p)
+	op.MatmulBackwardDX{DX: w.dpre, DOut: w.dout, W: v.fcprojw, Pre: k.pre}.AddTo(p)
 	op.MatmulBackwardDW{DW: g.fcw, DOut: w.dpre, X: k.ln2}.AddTo(p)
 	op.BiasBackward{DB: g.fcb, DOut: w.dpre, Partial: w.partial}.AddTo(p)
 	op.MatmulBackwardDX{DX: w.dln, DOut: w.dpre, W: v.fcw}.AddTo(p)
 	op.LayerNormBackward{DX: w.dres, DW: g.ln2w, DB: g.ln2b, DOut: w.dln, X: k.mid, W: v.ln2w, Mean: k.mean2, Rstd: k.rstd2, Partial: w.partial}.AddTo(p)
 
+	w.packStream(p)
 	// mid = in + att @ attprojw^T + attprojb, att = attention(qkv), qkv = ln1 @ qkvw^T + qkvb
-	op.MatmulBackwardDW{DW: g.attprojw, DOut: w.dres, X: k.att}.AddTo(p)
-	op.BiasBackward{DB: g.attprojb, DOut: w.dres, Partial: w.partial}.AddTo(p)
-	op.MatmulBackwardDX{DX: w.datt, DOut: w.dres, W: v.attprojw}.AddTo(p)
+	op.MatmulBackwardDW{DW: g.attprojw, DOut: w.dout, X: k.att}.AddTo(p)
+	op.BiasBackward{DB: g.attprojb, DOut: w.dout, Partial: w.partial}.AddTo(p)
+	op.MatmulBackwardDX{DX: w.datt, DOut: w.dout, W: v.attprojw}.AddTo(p)
 	op.AttentionBackward{DQKV: w.dqkv, DOut: w.datt, QKV: k.qkv, Out: k.att, LSE: k.lse, D: w.d, NH: m.Config.NHead}.AddTo(p)
 	op.MatmulBackwardDW{DW: g.qkvw, DOut: w.dqkv, X: k.ln1}.AddTo(p)
 	op.BiasBackward{DB: g.qkvb, DOut: w.dqkv, Partial: w.partial}.AddTo(p)

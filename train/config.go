@@ -196,33 +196,28 @@ func (c Config) measuresHellaSwag() bool { return c.Hellaswag != "" && c.Hellasw
 // FromWeights reports whether the run starts from weights that have a shape of their own.
 func (c Config) FromWeights() bool { return c.Init != "scratch" }
 
-// The values of the settings that are words. Those listed as planned are understood and refused.
+// The values of the settings that are words.
 var (
-	schedules  = words{flag: "--schedule", built: []string{"constant", "cosine", "linear", "wsd"}}
-	decays     = words{flag: "--decay", built: []string{"all", "matrices"}}
-	tokenizers = words{flag: "--tokenizer", built: []string{"gpt2", "bytes"}}
-	dtypes     = words{flag: "--dtype", built: []string{"f32"}, planned: []string{"bf16"}, instead: "float32 only in this version"}
-	gradDTypes = words{flag: "--grad-dtype", built: []string{"f32", "bf16"}}
-	recomputes = words{flag: "--recompute", built: []string{"none", "gelu", "block"}}
+	schedules  = words{flag: "--schedule", all: []string{"constant", "cosine", "linear", "wsd"}}
+	decays     = words{flag: "--decay", all: []string{"all", "matrices"}}
+	tokenizers = words{flag: "--tokenizer", all: []string{"gpt2", "bytes"}}
+	dtypes     = words{flag: "--dtype", all: []string{"f32", "bf16"}}
+	gradDTypes = words{flag: "--grad-dtype", all: []string{"f32", "bf16"}}
+	recomputes = words{flag: "--recompute", all: []string{"none", "gelu", "block"}}
 
 	vocabularies = map[string]int{"gpt2": 50257, "bytes": 256} // smallest --vocab-size of a tokenizer
 )
 
 type words struct {
-	flag           string
-	built, planned []string
-	instead        string
+	flag string
+	all  []string
 }
 
 func (w words) check(got string) error {
-	switch {
-	case slices.Contains(w.built, got):
+	if slices.Contains(w.all, got) {
 		return nil
-	case slices.Contains(w.planned, got):
-		return fmt.Errorf("%s %s is not built yet: %s; hint: %s %s", w.flag, got, w.instead, w.flag, w.built[0])
 	}
-	all := append(slices.Clone(w.built), w.planned...)
-	return fmt.Errorf("%s is %q, no such value; hint: %s", w.flag, got, strings.Join(all, ", "))
+	return fmt.Errorf("%s is %q, no such value; hint: %s", w.flag, got, strings.Join(w.all, ", "))
 }
 
 // maxCount bounds every number of steps, sequences and the like, and maxStepTokens the tokens of a step, so that a run's

@@ -17,7 +17,6 @@ func TestPresets(t *testing.T) {
 			t.Errorf("%s: FindPreset gives %v, %v", p.Name, got, err)
 		}
 		c := p.Config
-		c.DType = "f32" // bf16 is refused for now
 		if err := c.Validate(); err != nil {
 			t.Errorf("%s: %v", p.Name, err)
 		}
@@ -101,7 +100,6 @@ func TestValidate(t *testing.T) {
 		{func(c *Config) { c.Eps = 0 }, []string{"--eps"}},
 		{func(c *Config) { c.Eps = 1e-50 }, []string{"--eps"}},
 		{func(c *Config) { c.GradClip = -1 }, []string{"--grad-clip", "0 for no clipping"}},
-		{func(c *Config) { c.DType = "bf16" }, []string{"--dtype bf16", "float32 only in this version", "--dtype f32"}},
 		{func(c *Config) { c.DType = "fp16" }, []string{"--dtype", `"fp16"`, "f32, bf16"}},
 		{func(c *Config) { c.Recompute = "all" }, []string{"--recompute", "none, gelu, block"}},
 		{func(c *Config) { c.SaveEvery = -1 }, []string{"--save-every"}},

@@ -3,6 +3,7 @@ package train
 import (
 	"fmt"
 
+	"github.com/gpt2wgpu/gpt2wgpu/gpu"
 	"github.com/gpt2wgpu/gpt2wgpu/model"
 	"github.com/gpt2wgpu/gpt2wgpu/model/gpt2"
 )
@@ -14,10 +15,11 @@ func (c Config) Model() gpt2.Config {
 
 // options are what the model trades for memory.
 func (c Config) options() []model.TrainingOption {
-	return []model.TrainingOption{model.Recomputing(recomputed[c.Recompute])}
+	return []model.TrainingOption{model.Storing(stored[c.DType]), model.Recomputing(recomputed[c.Recompute])}
 }
 
-// recomputed are the words of --recompute.
+// The words of --dtype and of --recompute.
+var stored = map[string]gpu.Storage{"f32": gpu.F32, "bf16": gpu.BF16}
 var recomputed = map[string]model.Recompute{"none": model.RecomputeNone, "gelu": model.RecomputeGELU, "block": model.RecomputeBlock}
 
 // sameModel refuses to resume a run whose model or numerics were others, naming the difference. Batch shape, schedule and the

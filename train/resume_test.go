@@ -112,11 +112,38 @@ func TestResume(t *testing.T) {
 	}
 }
 
+// TestResumeBF16: a checkpoint's float32 weights bring back the packed ones.
+func TestResumeBF16(t *testing.T) {
+	whole, parts := small(t), small(t)
+	whole.DType, parts.DType = "bf16", "bf16"
+	if err := Run(context.Background(), whole, quiet()); err != nil {
+		t.Fatal(err)
+	}
+	for _, stop := range []int{3, 2, 0} {
+		parts.StopAfter = stop
+		if err := Run(context.Background(), parts, quiet()); stop > 0 && !errors.Is(err, ErrInterrupted) || stop == 0 && err != nil {
+			t.Fatalf("--stop-after %d: %v", stop, err)
+		}
+		parts.Resume = true
+	}
+	same(t, "interrupted after 3 and 5 steps", metricsOf(t, parts.Out), metricsOf(t, whole.Out))
+	parts.DType = "f32"
+	if err := Run(context.Background(), parts, quiet()); err == nil || !strings.Contains(err.Error(), "--dtype is f32, the run has bf16") {
+		t.Errorf("another storage: %v", err)
+	}
+}
+
 // TestRecompute: what the backward computes again changes no bit, neither of the metrics nor of the weights.
 func TestRecompute(t *testing.T) {
+	for _, dtype := range []string{"f32", "bf16"} {
+		t.Run(dtype, func(t *testing.T) { recompute(t, dtype) })
+	}
+}
+
+func recompute(t *testing.T, dtype string) {
 	run := func(recompute string) ([]string, *gpt2.Weights) {
 		c := small(t)
-		c.NLayer, c.Recompute = 3, recompute
+		c.NLayer, c.Steps, c.DType, c.Recompute = 3, 3, dtype, recompute
 		if err := Run(context.Background(), c, quiet()); err != nil {
 			t.Fatal(err)
 		}

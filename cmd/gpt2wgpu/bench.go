@@ -124,9 +124,6 @@ func (b *benchFlags) settle() (bench.Shape, train.Config, error) {
 	s := bench.Shape{B: c.BatchSize, T: c.SeqLen, C: c.NEmbd, NH: c.NHead, V: c.VocabSize, Params: gpt2.ParamCount(c.Model())}
 	if b.dtype == "bf16" {
 		s.Data = gpu.BF16
-		if !b.step {
-			c.DType = "f32" // kernels have it, whatever a whole step has
-		}
 	}
 	return s, c, c.Validate()
 }
