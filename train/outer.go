@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"time"
 
 	"github.com/gpt2wgpu/gpt2wgpu/model/gpt2"
 )
@@ -46,6 +47,7 @@ func (r *run) syncOuter() error {
 	if r.outer == nil || r.outer.synced == r.step {
 		return nil
 	}
+	start, traffic := time.Now(), r.group.Traffic()
 	w, err := r.model.Weights()
 	if err != nil {
 		return err
@@ -69,6 +71,8 @@ func (r *run) syncOuter() error {
 	if err := r.model.Load(&gpt2.Weights{Config: r.model.Config, Tensors: r.outer.theta}); err != nil {
 		return err
 	}
+	t := r.group.Traffic().minus(traffic)
+	r.spent.add(*ranksMetric(time.Since(start), time.Since(start)-t.Comm-t.Wait, t.Comm+t.Wait, t)) // no step's, but the run's
 	before := r.outer.synced
 	r.outer.synced = r.step
 	if c := r.cfg.CheckEvery; c > 0 && r.step/c != before/c {
