@@ -80,6 +80,8 @@ func Run(ctx context.Context, cfg Config, env Env) error {
 	err := r.open(ctx)
 	if err == nil {
 		err = r.loop(ctx)
+	}
+	if err == nil || errors.Is(err, ErrInterrupted) {
 		r.tellSpent()
 	}
 	if err != nil && !errors.Is(err, ErrInterrupted) {

@@ -50,7 +50,9 @@ func main() {
 	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
 	go func() {
 		<-signals
-		fmt.Fprintln(os.Stderr, "gpt2wgpu: stopping once this step is done; interrupt again to stop at once")
+		if l, _ := train.ReadLaunch(os.Getenv); l.Rank == 0 { // mpirun interrupts all ranks
+			fmt.Fprintln(os.Stderr, "gpt2wgpu: stopping once this step is done; interrupt again to stop at once")
+		}
 		cancel()
 		<-signals
 		os.Exit(exitInterrupted)
