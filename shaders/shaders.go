@@ -13,6 +13,7 @@ import (
 	"sort"
 	"strconv"
 	"strings"
+	"sync"
 )
 
 //go:embed *.wgsl lib/*.wgsl
@@ -79,6 +80,22 @@ var (
 // Source returns the text of kernel name with its constants set and its fragments appended.
 // Errors: an unknown kernel, fragment or constant; a value of another type; a choice that nothing uses; a bad unroll mark.
 func Source(name string, choice Choice, spec Spec) (Text, error) {
+	key := fmt.Sprint(name, map[string]string(choice), map[string]any(spec)) // maps print in the order of their keys
+	if text, ok := assembled.Load(key); ok {
+		return text.(Text), nil
+	}
+	text, err := assemble(name, choice, spec)
+	if err == nil {
+		assembled.Store(key, text)
+	}
+	return text, err
+}
+
+// assembled keeps texts by what they were made of: a step has hundreds of dispatches and a few dozen texts, and GPT-2 1558M's
+// took half a minute to write them all.
+var assembled sync.Map
+
+func assemble(name string, choice Choice, spec Spec) (Text, error) {
 	body, err := Raw(name)
 	if err != nil {
 		return Text{}, err
