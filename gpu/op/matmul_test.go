@@ -138,24 +138,26 @@ func matmulForms(t *testing.T, s gpu.Storage, rows, cols, depth int) {
 	t.Run("backward_dw", func(t *testing.T) { selftest.MatmulBackwardDWWindow(gputest.New(t), s, depth-1, cols, rows) })
 }
 
+// BenchmarkMatmul is GPT-2 124M's largest linear layer, in both storages one after the other.
 func BenchmarkMatmul(b *testing.B) {
 	const n, k, oc = 1024, 768, 3072
-	for name, add := range map[string]func(c *gputest.Case, p *gpu.Program){
-		"forward": func(c *gputest.Case, p *gpu.Program) {
-			op.MatmulForward{Out: c.Out("out", n, oc), X: c.In("x", gputest.Rand(1, n*k, 1), n, k), W: c.In("w", gputest.Rand(2, oc*k, 1), oc, k)}.AddTo(p)
-		},
-		"backward_dx": func(c *gputest.Case, p *gpu.Program) {
-			op.MatmulBackwardDX{DX: c.Out("dx", n, k), DOut: c.In("dout", gputest.Rand(1, n*oc, 1), n, oc), W: c.In("w", gputest.Rand(2, oc*k, 1), oc, k)}.AddTo(p)
-		},
-		"backward_dw": func(c *gputest.Case, p *gpu.Program) {
-			op.MatmulBackwardDW{DW: c.InOut("dw", make([]float64, oc*k), oc, k), DOut: c.In("dout", gputest.Rand(1, n*oc, 1), n, oc), X: c.In("x", gputest.Rand(2, n*k, 1), n, k)}.AddTo(p)
-		},
-	} {
-		b.Run(fmt.Sprintf("%s/N=%d,K=%d,OC=%d", name, n, k, oc), func(b *testing.B) {
-			c := gputest.New(b)
-			p := gputest.Device(b).NewProgram(name)
-			add(c, p)
-			gputest.Bench(b, 2*n*k*oc, 0, p)
-		})
+	for _, s := range []gpu.Storage{gpu.F32, gpu.BF16} {
+		for _, form := range []string{"forward", "backward_dx", "backward_dw"} {
+			b.Run(fmt.Sprintf("%s/%v/N=%d,K=%d,OC=%d", form, s, n, k, oc), func(b *testing.B) {
+				c := gputest.New(b)
+				p := gputest.Device(b).NewProgram(form)
+				x, w := c.InAs(s, "x", gputest.Round(s, gputest.Rand(1, n*k, 1)), n, k), c.InAs(s, "w", gputest.Round(s, gputest.Rand(2, oc*k, 1)), oc, k)
+				wide := c.InOutAs(s, "wide", gputest.Round(s, gputest.Rand(3, n*oc, 1)), n, oc)
+				switch form {
+				case "forward":
+					op.MatmulForward{Out: wide, X: x, W: w}.AddTo(p)
+				case "backward_dx":
+					op.MatmulBackwardDX{DX: c.OutAs(s, "dx", n, k), DOut: wide, W: w}.AddTo(p)
+				case "backward_dw":
+					op.MatmulBackwardDW{DW: c.InOut("dw", make([]float64, oc*k), oc, k), DOut: wide, X: x}.AddTo(p)
+				}
+				gputest.Bench(b, 2*n*k*oc, 0, p)
+			})
+		}
 	}
 }
