@@ -3,7 +3,7 @@
 # lavapipe compiles shaders at their first dispatch; its cache makes that a matter of milliseconds the next time.
 export MESA_SHADER_CACHE_DIR ?= $(CURDIR)/.cache/mesa
 
-.PHONY: build mpi train test test-mpi mixed lint reproduce setup clean
+.PHONY: build mpi train test test-mpi mixed conformance lint reproduce setup clean
 
 build: setup
 	go build -o gpt2wgpu ./cmd/gpt2wgpu
@@ -36,6 +36,11 @@ test-mpi: setup
 mixed: setup
 	@bash .ci/setup mpi
 	GPT2WGPU_SWIFTSHADER=$$(bash .ci/swiftshader) CC=$(MPICC) go test -tags mpi -timeout 20m -count 1 -v -run '^TestTwoVendors$$' ./train/mpi
+
+# The self-test and short training runs on every software Vulkan device: lavapipe, and SwiftShader, which .ci/swiftshader takes
+# out of Debian's chromium package where it is missing. Some five minutes on two cores, and no part of `make test`.
+conformance: build
+	bash .ci/conformance
 
 lint: setup
 	@test -z "$$(gofmt -l .)" || { gofmt -l .; echo "gofmt would change these files"; exit 1; }
