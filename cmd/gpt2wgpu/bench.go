@@ -33,6 +33,7 @@ same time. Small tensors stay in caches and can pass the rate of copies.
 		f.IntVar(&b.batch, "batch-size", 0, "`sequences` of a micro-step (default: as many as make 1024 tokens)")
 		f.IntVar(&b.seqLen, "seq-len", 0, "`tokens` of a sequence (default: the model's context, at most 1024; for the step of a large model on a software device, 64)")
 		f.StringVar(&b.dtype, "dtype", "f32", "storage `type` of activations and matrices: f32, bf16")
+		f.IntVar(&b.passes, "passes", 1, "measure rates and kernels so many `times` over and keep the best: for machines that do other work too")
 		f.BoolVar(&b.kernels, "kernels", true, "measure kernels")
 		f.StringVar(&b.kernel, "kernel", "", "measure only kernels with this `text` in their names, and no step unless --step asks for it")
 		f.BoolVar(&b.step, "step", true, "measure the training step")
@@ -74,6 +75,7 @@ type benchFlags struct {
 	fs             *flagSet
 	preset, dtype  string
 	batch, seqLen  int
+	passes         int
 	kernels, step  bool
 	kernel, device string
 	noAutotune     bool
@@ -109,6 +111,9 @@ func (b *benchFlags) settle() (bench.Shape, train.Config, error) {
 	if err != nil {
 		return bench.Shape{}, train.Config{}, err
 	}
+	if b.passes < 1 {
+		return bench.Shape{}, train.Config{}, fmt.Errorf("--passes is %d, want 1 or more; hint: --passes 3", b.passes)
+	}
 	if b.kernel != "" && !b.fs.Changed("step") {
 		b.step = false
 	}
@@ -130,18 +135,23 @@ func (b *benchFlags) settle() (bench.Shape, train.Config, error) {
 
 func (b *benchFlags) measure(ctx context.Context, d *gpu.Device, log *slog.Logger, shape bench.Shape, step train.Config) (r bench.Report, err error) {
 	r = bench.Report{Device: d.Info.String(), Kernels: []bench.Row{}}
-	peak, err := bench.MeasurePeak(d)
-	if err != nil {
+	var peak bench.Peak
+	measurePeak := func() error { // several times: other work may slow any of them
+		p, err := bench.MeasurePeak(d)
+		peak = peak.Max(p)
+		return err
+	}
+	if err := measurePeak(); err != nil {
 		return r, err
 	}
 	log.Info("peak: " + peak.String())
 	software := d.Info.Software()
-	if b.kernels {
-		if software {
-			shape.Params = min(shape.Params, softwareParams)
-		}
-		var told time.Time
-		r.Kernels, err = bench.Kernels(d, shape, b.kernel, func(row bench.Row) error {
+	if software {
+		shape.Params = min(shape.Params, softwareParams)
+	}
+	var told time.Time
+	for pass := 0; b.kernels && pass < b.passes; pass++ {
+		rows, err := bench.Kernels(d, shape, b.kernel, func(row bench.Row) error {
 			if time.Since(told) > time.Second {
 				told = time.Now()
 				log.Info(fmt.Sprintf("%s, %s: %.4g ms", row.Name, row.Shape, row.MS))
@@ -149,6 +159,13 @@ func (b *benchFlags) measure(ctx context.Context, d *gpu.Device, log *slog.Logge
 			return ctx.Err()
 		})
 		if err != nil {
+			return r, err
+		}
+		if pass > 0 {
+			rows = bench.Best(rows, r.Kernels)
+		}
+		r.Kernels = rows
+		if err := measurePeak(); err != nil {
 			return r, err
 		}
 	}
@@ -170,7 +187,7 @@ func (b *benchFlags) measure(ctx context.Context, d *gpu.Device, log *slog.Logge
 			Describe:  fmt.Sprintf("B=%d T=%d%s, one micro-step and the update, %s", step.BatchSize, step.SeqLen, why, step.DType),
 		}
 	}
-	again, err := bench.MeasurePeak(d) // other work may have slowed the first
-	r.SetPeak(peak.Max(again))
+	err = measurePeak()
+	r.SetPeak(peak)
 	return r, err
 }

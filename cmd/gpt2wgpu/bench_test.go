@@ -9,8 +9,9 @@ import (
 )
 
 func TestBenchFlags(t *testing.T) {
-	wantFlags(t, "bench", "preset batch-size seq-len dtype kernels kernel step device no-autotune json")
+	wantFlags(t, "bench", "preset batch-size seq-len dtype passes kernels kernel step device no-autotune json")
 	wantFailure(t, exitUsage, []string{"bench", "--preset", "huge"}, "--preset", `"huge"`, "tiny, first-steps")
+	wantFailure(t, exitUsage, []string{"bench", "--passes", "0"}, "--passes is 0")
 	wantFailure(t, exitUsage, []string{"bench", "--preset", "tiny", "--seq-len", "256"}, "--seq-len is 256", "--block-size 128")
 }
 
@@ -48,7 +49,7 @@ func TestBench(t *testing.T) {
 			}
 		}
 	}
-	code, table, _ := cli(t, "bench", "--preset", "tiny", "--kernel", "bias")
+	code, table, _ := cli(t, "bench", "--preset", "tiny", "--kernel", "bias", "--passes", "2")
 	if code != 0 || !strings.HasPrefix(table, "device: ") || strings.Count(table, "bias_backward/") != 4 {
 		t.Errorf("code %d:\n%s", code, table)
 	}

@@ -134,6 +134,14 @@ all                   4  9.000  100.0%    1.111  0.334     0.28
 	}
 }
 
+func TestBest(t *testing.T) {
+	row := func(ms time.Duration) bench.Row { return bench.Row{Result: bench.Result{Time: ms}} }
+	a, b := []bench.Row{row(1), row(4)}, []bench.Row{row(2), row(3)}
+	if got := bench.Best(a, b); got[0].Time != 1 || got[1].Time != 3 || a[1].Time != 4 {
+		t.Errorf("%v of %v and %v", got, a, b)
+	}
+}
+
 func TestReport(t *testing.T) {
 	row := bench.Row{Name: "add", Shape: "N=2 C=4", DType: "f32", MS: 1000, GFLOPs: 5, GBs: 1, Result: bench.Result{Time: time.Second, FLOPs: 5e9, Bytes: 1e9}}
 	r := bench.Report{Device: "Some GPU (vulkan, discrete)", Kernels: []bench.Row{row}, Step: &bench.Step{

@@ -27,6 +27,17 @@ type Step struct {
 	FLOPsPerToken float64 `json:"-"`
 }
 
+// Best returns the faster one of each row of two measurements of the same kernels.
+func Best(a, b []Row) []Row {
+	best := append([]Row(nil), a...)
+	for i := range best {
+		if i < len(b) && b[i].Time < best[i].Time {
+			best[i] = b[i]
+		}
+	}
+	return best
+}
+
 // SetPeak sets the peak rates and the fractions that depend on them.
 func (r *Report) SetPeak(peak Peak) {
 	r.Peak = peak
