@@ -19,6 +19,7 @@ setup:
 
 # A small byte-level model on the embedded sample text: about two minutes on two cores of software Vulkan.
 train: build
+	@rm -rf runs/tiny
 	./gpt2wgpu train --out runs/tiny
 
 # Everything that this machine can test: without a GPU the device's tests are skipped with the reason, unless

@@ -123,7 +123,7 @@ func tiny() Config {
 		NLayer: 4, NHead: 4, NEmbd: 128, BlockSize: 128, VocabSize: 256, Init: "scratch",
 		Data: "sample", Tokenizer: "bytes",
 		BatchSize: 8, SeqLen: 128,
-		Steps: 400, LR: 1e-3, MinLR: 1e-4, WarmupSteps: 20, Schedule: "cosine",
+		Steps: 300, LR: 1e-3, MinLR: 1e-4, WarmupSteps: 20, Schedule: "cosine",
 		WeightDecay: 0.1, Decay: "matrices", Beta1: 0.9, Beta2: 0.95, Eps: 1e-8, GradClip: 1,
 		DType: "f32", Seed: 1337, Recompute: "none",
 		Keep: 3, ValSteps: 20, SampleEvery: 100, Device: "auto",

@@ -1,0 +1,84 @@
+package train
+
+import (
+	"context"
+	"fmt"
+	"math"
+
+	"github.com/gpt2wgpu/gpt2wgpu/model"
+)
+
+// The looks at a run on its way: validation, HellaSwag, samples. They leave gradients and parameters alone.
+
+// validate measures the loss on the validation data, from its start; ranks share it.
+func (r *run) validate() error {
+	r.val.Reset()
+	loss, err := r.training.EvalLoss(r.cfg.ValSteps, r.val.Next)
+	if err != nil {
+		return err
+	}
+	all, err := gatherFloats(r.group, loss)
+	if err != nil {
+		return err
+	}
+	loss = 0
+	for _, of := range all {
+		loss += of[0] / float64(len(all))
+	}
+	r.env.Log.Info(fmt.Sprintf("step %d: validation loss %.6f", r.step, loss))
+	return r.metrics.Val(ValMetric{Step: r.step, Loss: Float(loss)})
+}
+
+// scoreHellaSwag measures all questions, each rank its share. One that is interrupted ends the run before its step; the
+// resumed run measures again.
+func (r *run) scoreHellaSwag(ctx context.Context) error {
+	score, err := r.hella.Score(ctx, nil)
+	stopped := 0.0
+	if ctx.Err() != nil {
+		stopped = 1
+	} else if err != nil {
+		return err
+	}
+	n := float64(score.N)
+	all, err := gatherFloats(r.group, stopped, n, n*float64(score.Acc), n*float64(score.AccNorm))
+	if err != nil {
+		return err
+	}
+	var sum [4]float64
+	for _, of := range all {
+		for i := range sum {
+			sum[i] += of[i]
+		}
+	}
+	if sum[0] > 0 {
+		return r.interrupt()
+	}
+	total := HellaswagMetric{Step: r.step, N: int(sum[1]), Acc: Float(math.Round(sum[2]) / sum[1]), AccNorm: Float(math.Round(sum[3]) / sum[1])}
+	r.env.Log.Info(fmt.Sprintf("step %d: HellaSwag: %d questions, acc %.4f, acc_norm %.4f", r.step, total.N, float64(total.Acc), float64(total.AccNorm)))
+	return r.metrics.Hellaswag(total)
+}
+
+// sampleTokens is the length of a sample on the way.
+const sampleTokens = 32
+
+// sample prints text of the model as it is now.
+func (r *run) sample(ctx context.Context) error {
+	prompt := []int{'\n'}
+	stop := -1
+	length := sampleTokens
+	if eot, ok := r.tok.EOT(); ok {
+		prompt, stop = []int{eot}, eot
+	} else {
+		length = 400 // bytes
+	}
+	out, err := r.sampler.Generate(ctx, prompt, model.SampleOptions{
+		MaxTokens: length, Temperature: 0.8, TopK: 50, TopP: 1, Seed: uint64(r.cfg.Seed) + uint64(r.step), Stop: stop,
+	}, nil)
+	if err != nil && ctx.Err() == nil {
+		return err
+	}
+	text := r.tok.Decode(out[0])
+	r.env.Log.Info(fmt.Sprintf("step %d: a sample", r.step))
+	fmt.Fprintln(r.env.Stdout, text)
+	return r.metrics.Sample(SampleMetric{Step: r.step, Text: text})
+}

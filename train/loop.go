@@ -1,0 +1,237 @@
+package train
+
+import (
+	"context"
+	"fmt"
+	"math"
+	"time"
+
+	"github.com/gpt2wgpu/gpt2wgpu/gpu"
+	"github.com/gpt2wgpu/gpt2wgpu/model"
+)
+
+// loop does the steps that are left, with what is looked at and saved on the way.
+func (r *run) loop(ctx context.Context) error {
+	r.first = r.step
+	progress := newProgress(r.env.Log, r.cfg.Steps, r.step)
+	if err := r.meet(ctx, nil); err != nil {
+		return err
+	}
+	for r.step < r.cfg.Steps {
+		if r.stop {
+			return r.interrupt()
+		}
+		if r.cfg.CheckEvery > 0 && r.outer == nil && r.step > r.first && r.step%r.cfg.CheckEvery == 0 {
+			if err := r.checkInStep(); err != nil {
+				return err
+			}
+		}
+		// Looked at before the step and not after the one before, so that a run that resumes here does it again.
+		if r.cfg.ValEvery > 0 && r.step%r.cfg.ValEvery == 0 {
+			if err := r.validate(); err != nil {
+				return err
+			}
+		}
+		if r.hella != nil && r.step%r.cfg.HellaswagEvery == 0 {
+			if err := r.scoreHellaSwag(ctx); err != nil {
+				return err
+			}
+		}
+		if r.sampler != nil && r.step > 0 && r.step%r.cfg.SampleEvery == 0 {
+			if err := r.sample(ctx); err != nil {
+				return err
+			}
+		}
+		step := r.trainStep
+		if r.profiled(r.first) {
+			step = r.profileStep
+		}
+		if err := step(ctx, progress); err != nil {
+			return err
+		}
+		if r.step%r.cfg.SyncEvery == 0 || r.step == r.cfg.Steps {
+			if err := r.syncOuter(); err != nil {
+				return err
+			}
+		}
+		if r.cfg.SaveEvery > 0 && r.step%r.cfg.SaveEvery == 0 && r.skipped == 0 { // not what may end in an error
+			if err := r.save(); err != nil {
+				return err
+			}
+		}
+	}
+	if r.val != nil && r.cfg.ValEvery > 0 {
+		if err := r.validate(); err != nil {
+			return err
+		}
+	}
+	if r.hella != nil {
+		if err := r.scoreHellaSwag(ctx); err != nil {
+			return err
+		}
+	}
+	if err := r.save(); err != nil {
+		return err
+	}
+	if r.sampler != nil {
+		return r.sample(ctx)
+	}
+	return nil
+}
+
+// trainStep does one optimizer step.
+func (r *run) trainStep(ctx context.Context, progress *progress) error {
+	start := time.Now()
+	copied, exposed, traffic := r.exchange.copied, r.exchange.exposed, r.group.Traffic()
+	n := r.cfg.BatchSize * r.cfg.SeqLen
+	x, y := make([]uint32, n), make([]uint32, n)
+	if err := r.training.Begin(); err != nil {
+		return err
+	}
+	for i := 0; i < r.cfg.AccumSteps(); i++ {
+		if err := r.loader.Next(x, y); err != nil {
+			return err
+		}
+		var done func([]gpu.Tensor) error
+		if i == r.cfg.AccumSteps()-1 && r.outer == nil {
+			done = r.exchange.add
+		}
+		if err := r.training.MicroInBuckets(x, y, done); err != nil {
+			return err
+		}
+	}
+	if err := r.exchange.finish(); err != nil {
+		return err
+	}
+	lr := LearningRate(r.cfg, r.step)
+	if err := r.optim.Update(r.step, lr); err != nil {
+		return err
+	}
+	s, err := r.training.Stats()
+	if err != nil {
+		return err
+	}
+	if err := r.meet(ctx, &s); err != nil {
+		return err
+	}
+	took := time.Since(start)
+	tokens := r.cfg.TokensPerStep()
+	r.tokens += int64(tokens)
+	rec := TrainMetric{Step: r.step, Loss: Float(s.Loss), LR: Float(lr), GradNorm: Float(s.GradNorm), Tokens: r.tokens,
+		MS: Float(took.Seconds() * 1e3), TokensPerS: Float(float64(tokens) / took.Seconds())}
+	if r.group.Size() > 1 {
+		rec.RanksMetric = ranksMetric(took, r.exchange.copied-copied, r.exchange.exposed-exposed, r.group.Traffic().minus(traffic))
+		r.spent.add(*rec.RanksMetric)
+	}
+	if err := r.metrics.Train(rec); err != nil {
+		return err
+	}
+	progress.step(rec)
+	r.step++
+	return r.watch(s)
+}
+
+// meet brings the ranks' numbers of a step together, if there was one, and decides for all whether to stop before the next.
+func (r *run) meet(ctx context.Context, s *model.Stats) error {
+	done := r.step - r.first
+	mine := []float64{0, 0, 0}
+	if s != nil {
+		done++ // r.step still counts the one before
+		mine[0], mine[2] = s.Loss, s.GradNorm
+	}
+	if ctx.Err() != nil || r.cfg.StopAfter > 0 && done >= r.cfg.StopAfter {
+		mine[1] = 1
+	}
+	all, err := gatherFloats(r.group, mine...)
+	if err != nil {
+		return err
+	}
+	loss, norm := 0.0, 0.0
+	for _, of := range all {
+		loss += of[0]
+		norm += of[2] / float64(len(all))
+		r.stop = r.stop || of[1] != 0
+	}
+	if s == nil {
+		return nil
+	}
+	s.Loss = loss // of parts of one mean
+	if r.outer != nil {
+		s.Loss, s.GradNorm = loss/float64(len(all)), norm
+	}
+	return nil
+}
+
+func ranksMetric(took, copied, exposed time.Duration, t Traffic) *RanksMetric {
+	ms := func(d time.Duration) Float { return Float(d.Seconds() * 1e3) }
+	return &RanksMetric{ComputeMS: ms(took - copied - exposed), CopyMS: ms(copied), CommMS: ms(t.Comm), WaitMS: ms(t.Wait), ExposedMS: ms(exposed)}
+}
+
+// tellSpent logs where the time of this invocation's steps went.
+func (r *run) tellSpent() {
+	if steps := Float(r.step - r.first); r.group.Size() > 1 && steps > 0 {
+		s := r.spent
+		r.env.Log.Info(fmt.Sprintf("a step on %d ranks, on average: %.1f ms computing, %.1f copying, %.1f waiting for sums; those took %.1f ms and %.1f for the last rank to come; sent %s a rank",
+			r.group.Size(), s.ComputeMS/steps, s.CopyMS/steps, s.ExposedMS/steps, s.CommMS/steps, s.WaitMS/steps, gpu.HumanBytes(uint64(r.group.Traffic().Bytes)/uint64(steps))))
+	}
+}
+
+// watch counts steps that were skipped because a number was not finite.
+func (r *run) watch(s model.Stats) error {
+	finite := func(v float64) bool { return !math.IsNaN(v) && !math.IsInf(v, 0) }
+	if finite(s.Loss) && finite(s.GradNorm) {
+		r.skipped = 0
+		return nil
+	}
+	r.skipped++
+	culprit, err := r.training.NotFinite()
+	if err != nil {
+		return err
+	}
+	r.env.Log.Warn("step skipped: a number is not finite", "step", r.step-1, "loss", s.Loss, "grad_norm", s.GradNorm, "tensor", culprit)
+	if r.skipped >= maxSkipped {
+		return agreed{fmt.Errorf("step %d: %d steps in a row were not finite (%s); hint: resume from the last checkpoint with a lower --lr, or with --grad-clip 1", r.step-1, r.skipped, culprit)}
+	}
+	return nil
+}
+
+// save writes a checkpoint of the present step, unless there is one or no --out.
+func (r *run) save() error {
+	if r.cfg.Out == "" || r.saved == r.step {
+		return nil
+	}
+	r.saved = r.step
+	first, second, err := r.moments()
+	if err != nil || r.group.Rank() > 0 {
+		return err
+	}
+	var b [][]float32
+	if r.outer != nil {
+		b = r.outer.b
+	}
+	dir, err := saveCheckpoint(r.cfg.Out, State{
+		Step: r.step, Tokens: r.tokens, Skipped: r.skipped, Data: r.loader.State(),
+		Tokenizer: r.cfg.Tokenizer, Config: r.cfg, Version: r.env.Version, Tiles: r.tiles,
+	}, r.model, first, second, b, r.cfg.Keep)
+	if err != nil {
+		return err
+	}
+	r.env.Log.Info("checkpoint " + dir)
+	return nil
+}
+
+func (r *run) interrupt() error {
+	if err := r.syncOuter(); err != nil { // a checkpoint holds what is common to all ranks
+		return err
+	}
+	if err := r.save(); err != nil {
+		return err
+	}
+	if r.group.Rank() > 0 {
+		return agreed{fmt.Errorf("%w (%w)", ErrInterrupted, ErrElsewhere)}
+	}
+	if r.cfg.Out == "" {
+		return agreed{fmt.Errorf("%w after %d of %d steps; nothing was saved, since there is no --out", ErrInterrupted, r.step, r.cfg.Steps)}
+	}
+	return agreed{fmt.Errorf("%w after %d of %d steps; continue with --out %s --resume", ErrInterrupted, r.step, r.cfg.Steps, r.cfg.Out)}
+}
