@@ -25,6 +25,14 @@ func MatmulFewTiles() []MatmulTile {
 	return matmulTiles(matmulFewSoftware, matmulFewGPU)
 }
 
+// MatmulMoreTiles returns what tuning may choose beside the tables, on software devices or on others.
+func MatmulMoreTiles(software bool) []MatmulTile {
+	if software {
+		return matmulTiles(matmulMoreSoftware)
+	}
+	return matmulTiles(matmulMoreGPU)
+}
+
 func matmulTiles(tables ...[]matmulTile) (out []MatmulTile) {
 	for _, table := range tables {
 		for _, t := range table {
@@ -36,6 +44,9 @@ func matmulTiles(tables ...[]matmulTile) (out []MatmulTile) {
 				algorithm = "split"
 			}
 			name := fmt.Sprintf("%s%dx%d", algorithm, t.rows(), t.cols())
+			if t.BK > 0 {
+				name += fmt.Sprintf("x%dt%d", t.BK, t.WX*t.WY) // several have the same tile
+			}
 			out = append(out, MatmulTile{name, t.rows(), t.cols(), t.BK, t.WX * t.WY, t.bytes(), t})
 		}
 	}
@@ -62,5 +73,30 @@ func SliceMatmul(rows int) (undo func()) {
 // ForceAttention makes attention use its kernels for CPUs ("direct") or for GPUs ("tiled") until undo is called.
 func ForceAttention(kernels string) (undo func()) {
 	attentionTable = map[string][]attentionTile{"direct": attentionSoftware, "tiled": attentionGPU}[kernels]
+	return func() { attentionTable = nil }
+}
+
+// AttentionTile is a geometry of attention's kernels.
+type AttentionTile struct {
+	Name  string
+	MaxHS int // channels of a head that it holds
+	tile  attentionTile
+}
+
+// AttentionMoreTiles returns what tuning may choose beside the tables, on software devices or on others.
+func AttentionMoreTiles(software bool) (out []AttentionTile) {
+	table := attentionMoreGPU
+	if software {
+		table = attentionMoreSoftware
+	}
+	for _, t := range table {
+		out = append(out, AttentionTile{fmt.Sprintf("%s%dx%dx%d", t.Suffix[1:], t.Forward.Rows, t.DQ.Rows, t.DKV.Rows), t.MaxHS, t})
+	}
+	return out
+}
+
+// Force makes attention use the geometry until undo is called.
+func (t AttentionTile) Force() (undo func()) {
+	attentionTable = []attentionTile{t.tile}
 	return func() { attentionTable = nil }
 }

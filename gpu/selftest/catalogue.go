@@ -3,6 +3,7 @@ package selftest
 import (
 	"fmt"
 	"math"
+	"slices"
 	"strings"
 
 	"github.com/gpt2wgpu/gpt2wgpu/gpu"
@@ -17,8 +18,8 @@ type Entry struct {
 	Try   func(c *Case)
 }
 
-// Catalogue lists the cases for d: every kernel with the geometry that d gets, matmul and attention with every one that it can
-// run. Tiles of attention need no more than every device has.
+// Catalogue lists the cases for d: every kernel with the geometry that d gets, matmul and attention with every one of the fixed
+// tables that it can run and with those that tuning may choose on it.
 // Shapes are one past the tiles, or have a part of a last tile, in every dimension.
 func Catalogue(d *gpu.Device) []Entry {
 	var list []Entry
@@ -30,7 +31,7 @@ func Catalogue(d *gpu.Device) []Entry {
 		addRows(add, s)
 		addValues(add, s)
 		addClassifier(add, s)
-		for _, tile := range op.MatmulTiles() {
+		for _, tile := range slices.Concat(op.MatmulTiles(), op.MatmulMoreTiles(d.Info.Software())) {
 			if tile.Fits(d) {
 				addTile(add, s, tile, false)
 			}
@@ -40,6 +41,7 @@ func Catalogue(d *gpu.Device) []Entry {
 				addTile(add, s, tile, true)
 			}
 		}
+		addAttentionTiles(add, s, op.AttentionMoreTiles(d.Info.Software()))
 	}
 	add := func(name, shape string, run func(c *Case)) {
 		list = append(list, Entry{name, gpu.F32.String(), shape, run})
@@ -104,18 +106,38 @@ func addTile(add adder, s gpu.Storage, tile op.MatmulTile, few bool) {
 	forced("matmul_backward_dw/window", fmt.Sprintf("N=%d K=%d OC=%d", depth-1, cols, rows), func(c *Case) { MatmulBackwardDWWindow(c, s, depth-1, cols, rows) })
 }
 
-func addAttention(add adder, s gpu.Storage) {
-	for _, d := range []struct{ B, T, NH, HS int }{{2, 33, 3, 20}, {1, 65, 2, 64}, {1, 130, 1, 128}} {
-		shape := fmt.Sprintf("B=%d T=%d NH=%d HS=%d", d.B, d.T, d.NH, d.HS)
-		for _, kernels := range []string{"direct", "tiled"} {
-			forced := func(test func(c *Case, s gpu.Storage, B, T, NH, HS int)) func(c *Case) {
-				return func(c *Case) {
-					c.t.Cleanup(op.ForceAttention(kernels))
-					test(c, s, d.B, d.T, d.NH, d.HS)
-				}
+type attentionShape struct{ B, T, NH, HS int }
+
+var attentionShapes = []attentionShape{{2, 33, 3, 20}, {1, 65, 2, 64}, {1, 130, 1, 128}}
+
+// add adds both forms with the geometry that force makes them use.
+func (d attentionShape) add(add adder, s gpu.Storage, geometry string, force func() (undo func())) {
+	shape := fmt.Sprintf("B=%d T=%d NH=%d HS=%d", d.B, d.T, d.NH, d.HS)
+	for _, form := range []struct {
+		name string
+		test func(c *Case, s gpu.Storage, B, T, NH, HS int)
+	}{{"attention_forward/", AttentionForward}, {"attention_backward/", AttentionBackward}} {
+		add(form.name+geometry, shape, func(c *Case) {
+			c.t.Cleanup(force())
+			form.test(c, s, d.B, d.T, d.NH, d.HS)
+		})
+	}
+}
+
+func addAttentionTiles(add adder, s gpu.Storage, tiles []op.AttentionTile) {
+	for _, tile := range tiles {
+		for _, d := range attentionShapes {
+			if d.HS <= tile.MaxHS {
+				d.add(add, s, tile.Name, tile.Force)
 			}
-			add("attention_forward/"+kernels, shape, forced(AttentionForward))
-			add("attention_backward/"+kernels, shape, forced(AttentionBackward))
+		}
+	}
+}
+
+func addAttention(add adder, s gpu.Storage) {
+	for _, d := range attentionShapes {
+		for _, kernels := range []string{"direct", "tiled"} {
+			d.add(add, s, kernels, func() func() { return op.ForceAttention(kernels) })
 		}
 	}
 	add("cache_append", "B=3 S=9 T=1 C=20", func(c *Case) { CacheAppend(c, s, 9, 1, 20, []uint32{8, 0, 4}, false) })

@@ -28,7 +28,7 @@ func device(t *testing.T) *gpu.Device {
 	return d
 }
 
-// TestCatalogue: what a user would be told to report fails here first.
+// TestCatalogue: what a user would be told to report fails here first. It runs what the other class of devices would try too.
 func TestCatalogue(t *testing.T) {
 	if testing.Short() {
 		t.Skip("every kernel")
@@ -36,14 +36,23 @@ func TestCatalogue(t *testing.T) {
 	d := device(t)
 	before := d.TotalBytes()
 	seen := map[string]bool{}
-	r, err := Run(context.Background(), d, Catalogue(d), func(r Row) {
-		name := r.Name + " " + r.DType + " " + r.Shape
-		if seen[name] {
-			t.Errorf("%s: twice", name)
+	var entries []Entry
+	class := d.Info.Type
+	for _, kind := range []string{class, map[bool]string{true: "discrete", false: "cpu"}[d.Info.Software()]} {
+		d.Info.Type = kind
+		for _, e := range Catalogue(d) {
+			if name := e.Name + " " + e.DType + " " + e.Shape; !seen[name] {
+				seen[name] = true
+				entries = append(entries, e)
+			} else if kind == class {
+				t.Errorf("%s: twice", name)
+			}
 		}
-		seen[name] = true
+	}
+	d.Info.Type = class
+	r, err := Run(context.Background(), d, entries, func(r Row) {
 		for _, f := range r.Failures {
-			t.Errorf("%s: %s", name, f)
+			t.Errorf("%s %s %s: %s", r.Name, r.DType, r.Shape, f)
 		}
 	})
 	if err != nil || r.Passed != len(r.Kernels) || r.Failed != 0 || len(r.Kernels) < 200 {
