@@ -269,16 +269,18 @@ func TestRecipeSmall(t *testing.T) {
 	compare(t, train(t, c), readTorch(t, "recipe_small"), flat(2e-4), 5e-4)
 }
 
-// TestRecipeSmallBF16 is the same run stored in bf16, against PyTorch's in float32.
+// TestRecipeSmallBF16 is the same run stored in bf16, against PyTorch's in float32. Step 12 is a spike whose norm is 68, and shows
+// any rounding before it: with initial weights changed by 1e-6 of themselves it was off by up to 0.06, PyTorch's own autocast by
+// up to 0.05; all other steps by up to 1.2e-3, the last by up to 2e-4.
 func TestRecipeSmallBF16(t *testing.T) {
 	c := recipeSmall(t)
 	c.DType = "bf16"
 	compare(t, train(t, c), readTorch(t, "recipe_small"), func(step int) float64 {
-		if step == 12 { // a spike, whose norm is 68
-			return 0.03
+		if step == 12 {
+			return 0.1
 		}
 		return 3e-3
-	}, 0.05)
+	}, 0.1)
 }
 
 // TestFirstSteps is the document's first run, 124M parameters. It stops after three steps unless GPT2WGPU_REPRODUCE asks for
