@@ -69,7 +69,7 @@ func (r *run) sample(ctx context.Context) error {
 	if eot, ok := r.tok.EOT(); ok {
 		prompt, stop = []int{eot}, eot
 	} else {
-		length = 400 // bytes
+		length = 300 // bytes
 	}
 	out, err := r.sampler.Generate(ctx, prompt, model.SampleOptions{
 		MaxTokens: length, Temperature: 0.8, TopK: 50, TopP: 1, Seed: uint64(r.cfg.Seed) + uint64(r.step), Stop: stop,

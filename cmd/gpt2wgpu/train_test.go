@@ -55,7 +55,7 @@ func TestTrainUsage(t *testing.T) {
 		{[]string{"train", "-steps", "5"}, []string{"-steps", "did you mean --steps?"}},
 		{[]string{"train", "--wobble"}, []string{"--wobble", "gpt2wgpu train --help"}},
 		{[]string{"train", "steps=5"}, []string{`"steps=5"`}},
-		{[]string{"train", "--steps"}, []string{"--steps has no value", "a whole number", "--steps 300"}},
+		{[]string{"train", "--steps"}, []string{"--steps has no value", "a whole number", "--steps 900"}},
 		{[]string{"train", "--steps", "many"}, []string{`--steps is "many"`, "a whole number"}},
 		{[]string{"train", "--seed", "-1"}, []string{`--seed is "-1"`, "0 or more"}},
 		{[]string{"train", "--lr", "3e"}, []string{`--lr is "3e"`, "a number"}},
