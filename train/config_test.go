@@ -48,8 +48,15 @@ func TestRecipe(t *testing.T) {
 	}
 }
 
-func TestDerived(t *testing.T) {
+// roundConfig is the default with numbers of its own, which messages repeat.
+func roundConfig() Config {
 	c := DefaultConfig()
+	c.NEmbd, c.NHead, c.BlockSize, c.SeqLen, c.BatchSize, c.LR, c.MinLR = 128, 4, 128, 128, 8, 1e-3, 1e-4
+	return c
+}
+
+func TestDerived(t *testing.T) {
+	c := roundConfig()
 	c.SeqLen, c.Ranks = 0, 3
 	if c.MicroTokens() != 8*128*3 || c.TokensPerStep() != 8*128*3 || c.AccumSteps() != 1 {
 		t.Errorf("unset: %d, %d, %d", c.MicroTokens(), c.TokensPerStep(), c.AccumSteps())
@@ -111,7 +118,7 @@ func TestValidate(t *testing.T) {
 		{func(c *Config) { c.Resume = true }, []string{"--resume", "--out DIR"}},
 		{func(c *Config) { c.Ranks = -1 }, []string{"ranks is -1"}},
 	} {
-		c := DefaultConfig()
+		c := roundConfig()
 		x.change(&c)
 		err := c.Validate()
 		if err == nil {

@@ -252,10 +252,11 @@ func TestHellaSwagPlan(t *testing.T) {
 		_, memory, _ := strings.Cut(out.String(), "device memory")
 		return memory
 	}
-	if plan("questions.jsonl", 128) != plan("", 128) {
+	block := tiny().BlockSize
+	if plan("questions.jsonl", block) != plan("", block) {
 		t.Error("a measurement in the training's memory costs some")
 	}
-	if plan("questions.jsonl", 64) == plan("", 64) {
+	if plan("questions.jsonl", block/2) == plan("", block/2) {
 		t.Error("a measurement with rows longer than the micro-batch costs nothing")
 	}
 }

@@ -2,6 +2,7 @@ package main
 
 import (
 	"encoding/json"
+	"fmt"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -65,7 +66,7 @@ func TestTrainUsage(t *testing.T) {
 		{[]string{"train", "--n-embd", "130"}, []string{"--n-embd"}},
 		{[]string{"train", "--dtype", "fp16"}, []string{"--dtype", "f32, bf16"}},
 		{[]string{"train", "--recompute", "all"}, []string{"--recompute", "none, gelu, block"}},
-		{[]string{"train", "--seq-len", "256"}, []string{"--seq-len is 256", "--block-size 128"}},
+		{[]string{"train", "--seq-len", "256"}, []string{"--seq-len is 256", fmt.Sprintf("--block-size %d", train.DefaultConfig().BlockSize)}},
 		{[]string{"train", "--tokenizer", "gpt2", "--vocab-size", "256"}, []string{"--vocab-size is 256", "50257"}},
 		{[]string{"train", "--total-batch-size", "1000"}, []string{"--total-batch-size is 1000"}},
 		{[]string{"train", "--resume"}, []string{"--out DIR"}},
@@ -177,13 +178,13 @@ func TestGiveWay(t *testing.T) {
 	}
 
 	// A sequence is no longer than the context.
-	if c = settle(t, "--block-size", "64"); c.SeqLen != 64 {
-		t.Errorf("--block-size 64: T %d", c.SeqLen)
+	if c = settle(t, "--block-size", "32"); c.SeqLen != 32 {
+		t.Errorf("--block-size 32: T %d", c.SeqLen)
 	}
 	if c = settle(t, "--block-size", "64", "--seq-len", "128"); c.SeqLen != 128 { // Validate refuses it
 		t.Errorf("--seq-len 128: T %d", c.SeqLen)
 	}
-	if c = settle(t, "--block-size", "512"); c.SeqLen != 128 {
+	if c = settle(t, "--block-size", "512"); c.SeqLen != train.DefaultConfig().SeqLen {
 		t.Errorf("--block-size 512: T %d", c.SeqLen)
 	}
 }
