@@ -46,7 +46,7 @@ func TestMain(m *testing.M) {
 
 // tiny is a run of milliseconds a step, B=2 T=16.
 func tiny(out string, more ...string) []string {
-	args := strings.Fields("train --n-layer 2 --n-head 2 --n-embd 16 --block-size 16 --batch-size 2 --steps 20 --warmup-steps 3 --sample-every 0")
+	args := strings.Fields("train --n-layer 2 --n-head 2 --n-embd 16 --block-size 16 --batch-size 2 --steps 20 --warmup-steps 3 --lr 1e-3 --min-lr 1e-4 --sample-every 0")
 	if d := os.Getenv("GPT2WGPU_DEVICE"); d != "" {
 		args = append(args, "--device", d)
 	}
