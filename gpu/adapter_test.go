@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"github.com/gpt2wgpu/gpt2wgpu/gpu"
+	"github.com/gpt2wgpu/gpt2wgpu/gpu/gputest"
 )
 
 func TestChoose(t *testing.T) {
@@ -73,9 +74,10 @@ func TestChooseLocal(t *testing.T) {
 }
 
 func TestAdaptersAreDescribed(t *testing.T) {
+	gputest.Available(t)
 	list, err := gpu.Adapters()
 	if err != nil {
-		t.Skip(err)
+		t.Fatal(err)
 	}
 	least := gpu.DefaultLimits()
 	for i, a := range list {

@@ -5,6 +5,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/gpt2wgpu/gpt2wgpu/gpu/gputest"
+
 	"github.com/gpt2wgpu/gpt2wgpu/gpu"
 )
 
@@ -32,7 +34,7 @@ func TestDevices(t *testing.T) {
 		if stdout != "" || !strings.Contains(stderr, "no GPU found; hint: ") {
 			t.Errorf("without a GPU: %q, %q", stdout, stderr)
 		}
-		t.Skip("no GPU: ", strings.TrimSpace(stderr))
+		gputest.Available(t) // skips, or fails where a GPU is required
 	}
 	var list []struct {
 		Index    *int           `json:"index"`
