@@ -22,7 +22,6 @@ type Env struct {
 	Stdout   io.Writer    // samples
 	Stderr   io.Writer
 	Version  string // of the program, for config.json
-	Terminal bool   // Stdout is a terminal
 	Group    Group  // nil: this process alone
 	Tuner    Tuner  // chooses tiles; nil: the fixed ones
 }

@@ -48,7 +48,7 @@ tiny's. With --resume the run's own config.json is the --config. Presets:
 			if err := train.Together(group, err); err != nil {
 				return err
 			}
-			en := train.Env{Log: e.log, Stdout: e.stdout, Stderr: e.stderr, Version: programVersion(), Terminal: isTerminal(e.stdout), Group: group, Tuner: e.tuner()}
+			en := train.Env{Log: e.log, Stdout: e.stdout, Stderr: e.stderr, Version: programVersion(), Group: group, Tuner: e.tuner()}
 			if t.dryRun {
 				return train.DryRun(c, en)
 			}
