@@ -18,12 +18,12 @@ import (
 
 // Env is where a run talks to.
 type Env struct {
-	Log      *slog.Logger // progress, on stderr
-	Stdout   io.Writer    // samples
-	Stderr   io.Writer
-	Version  string // of the program, for config.json
-	Group    Group  // nil: this process alone
-	Tuner    Tuner  // chooses tiles; nil: the fixed ones
+	Log     *slog.Logger // progress, on stderr
+	Stdout  io.Writer    // samples
+	Stderr  io.Writer
+	Version string // of the program, for config.json
+	Group   Group  // nil: this process alone
+	Tuner   Tuner  // chooses tiles; nil: the fixed ones
 }
 
 // ErrInterrupted ends a run that was asked to stop; its checkpoint is written.
