@@ -21,8 +21,11 @@ type binding struct {
 	index   uint32
 	name    string
 	access  string // uniform | read | read_write
-	storage string // the scalar in memory: f32 | u32 | bf16; another type for uniforms
+	storage string // the scalar in memory: f32 | u32 | bf16; Params for the numbers
 }
+
+// isParams says whether the binding takes a dispatch's Params, not a tensor.
+func (b binding) isParams() bool { return b.access == "uniform" && b.storage == "Params" }
 
 // kernel is a compiled source: what its text declares, and the pipeline once compile has run.
 type kernel struct {
@@ -64,8 +67,8 @@ func parse(src Source) (*kernel, error) {
 	}
 	sort.Slice(k.bindings, func(i, j int) bool { return k.bindings[i].index < k.bindings[j].index })
 	for i, b := range k.bindings {
-		if int(b.index) != i {
-			return nil, fmt.Errorf("%s: bindings must be numbered 0, 1, … without gaps; got @binding(%d) at place %d", src.Label, b.index, i)
+		if i > 0 && b.index == k.bindings[i-1].index {
+			return nil, fmt.Errorf("%s: %s and %s are both @binding(%d)", src.Label, k.bindings[i-1].name, b.name, b.index)
 		}
 	}
 	if m := paramsDecl.FindStringSubmatch(code); m != nil {

@@ -125,7 +125,7 @@ func (p *Program) bindAll(s *step) {
 	type access struct{ name, mode string }
 	seen := map[*buffer]access{}
 	for _, b := range s.kernel.bindings {
-		if b.access == "uniform" {
+		if b.isParams() {
 			s.binds = append(s.binds, wgpu.BindGroupEntry{Binding: b.index})
 			continue
 		}
@@ -141,6 +141,8 @@ func (p *Program) bindAll(s *step) {
 			p.Fail("%s: %s: impossible shape %v", s.label, b.name, t.shape)
 		case t.storage.String() != b.storage:
 			p.Fail("%s: %s is %v, the kernel wants %s", s.label, b.name, t, b.storage)
+		case b.access == "uniform" && (!t.buf.uniform || size > maxUniform):
+			p.Fail("%s: %s is %v, want at most %s of a tensor of NewUniform", s.label, b.name, t, HumanBytes(maxUniform))
 		case size > p.dev.Limits.MaxBindingSize:
 			p.Fail("%s: %s is %v, %s, and a binding of this device holds %s; hint: a smaller --batch-size, or --dtype bf16", s.label, b.name, t, HumanBytes(size), HumanBytes(p.dev.Limits.MaxBindingSize))
 		case t.offset%p.dev.Limits.OffsetAlignment != 0:
@@ -253,7 +255,7 @@ func (p *Program) Build() error {
 			return fmt.Errorf("%s: %w", p.Name, err)
 		}
 		for i, b := range s.kernel.bindings {
-			if b.access == "uniform" {
+			if b.isParams() {
 				if s.slot < 0 {
 					return fmt.Errorf("%s: %s: a uniform without Params", p.Name, s.label)
 				}

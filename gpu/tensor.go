@@ -39,20 +39,28 @@ type Tensor struct {
 
 // buffer is one allocation. In a plan raw is nil.
 type buffer struct {
-	raw  *wgpu.Buffer
-	size uint64
+	raw     *wgpu.Buffer
+	size    uint64
+	uniform bool // see NewUniform
 }
 
 const bufferUsage = wgpu.BufferUsageStorage | wgpu.BufferUsageCopySrc | wgpu.BufferUsageCopyDst
 
-func (d *Device) newBuffer(role Role, name string, size uint64) (*buffer, error) {
+// maxUniform is what one uniform binding holds on every device, in bytes.
+const maxUniform = 64 << 10
+
+func (d *Device) newBuffer(role Role, name string, size uint64, uniform bool) (*buffer, error) {
 	size = (size + 255) &^ 255
 	if size > d.Limits.MaxBufferSize {
 		return nil, fmt.Errorf("%s: %s in one buffer, the device allows %s; hint: a smaller --batch-size or --seq-len, or --dtype bf16", name, HumanBytes(size), HumanBytes(d.Limits.MaxBufferSize))
 	}
-	b := &buffer{size: size}
+	b := &buffer{size: size, uniform: uniform}
 	if !d.Planned() {
-		raw, err := d.dev.CreateBuffer(&wgpu.BufferDescriptor{Label: name, Size: size, Usage: bufferUsage})
+		usage := bufferUsage
+		if uniform {
+			usage |= wgpu.BufferUsageUniform
+		}
+		raw, err := d.dev.CreateBuffer(&wgpu.BufferDescriptor{Label: name, Size: size, Usage: usage})
 		if err != nil {
 			return nil, fmt.Errorf("%s: no memory for %s after %s; hint: a smaller --batch-size, --dtype bf16 or --recompute block; --dry-run shows the plan: %w", name, HumanBytes(size), HumanBytes(d.TotalBytes()), err)
 		}
@@ -65,6 +73,15 @@ func (d *Device) newBuffer(role Role, name string, size uint64) (*buffer, error)
 
 // NewTensor allocates a tensor of its own. Contents start as zeros.
 func (d *Device) NewTensor(role Role, name string, storage Storage, shape ...int) (Tensor, error) {
+	return d.newTensor(role, name, storage, false, shape)
+}
+
+// NewUniform allocates a tensor whose windows of up to 64 KiB kernels may read as uniforms too.
+func (d *Device) NewUniform(role Role, name string, storage Storage, shape ...int) (Tensor, error) {
+	return d.newTensor(role, name, storage, true, shape)
+}
+
+func (d *Device) newTensor(role Role, name string, storage Storage, uniform bool, shape []int) (Tensor, error) {
 	t := Tensor{name: name, shape: shape, storage: storage}
 	for _, n := range shape {
 		if n <= 0 {
@@ -72,7 +89,7 @@ func (d *Device) NewTensor(role Role, name string, storage Storage, shape ...int
 		}
 	}
 	var err error
-	t.buf, err = d.newBuffer(role, name, t.Bytes())
+	t.buf, err = d.newBuffer(role, name, t.Bytes(), uniform)
 	return t, err
 }
 
@@ -135,7 +152,7 @@ func (a *Arena) Allocate() ([]Tensor, error) {
 			size += n
 		}
 		name := fmt.Sprintf("%s[%d]", a.name, len(flats))
-		b, err := a.dev.newBuffer(a.role, name, size)
+		b, err := a.dev.newBuffer(a.role, name, size, false)
 		if err != nil {
 			return nil, err
 		}

@@ -96,7 +96,9 @@ func TestEveryKernelIsMeasured(t *testing.T) {
 	text := ""
 	for _, kind := range []string{"discrete", "cpu"} {
 		d := gpu.Plan(gpu.AdapterInfo{Type: kind, Limits: gpu.DefaultLimits()})
-		text += strings.Join(bench.Labels(d, bench.Shape{B: 1, T: 64, C: 64, NH: 4, V: 300, Params: 1024}), "\n") + "\n"
+		for _, s := range []bench.Shape{{B: 1, T: 64, C: 64, NH: 4, V: 300, Params: 1024}, {B: 1, T: 128, C: 128, NH: 4, V: 300, Params: 1024}} {
+			text += strings.Join(bench.Labels(d, s), "\n") + "\n"
+		}
 	}
 	for _, name := range shaders.Names() {
 		if strings.HasPrefix(name, "peak_") {

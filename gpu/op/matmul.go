@@ -84,7 +84,7 @@ func (op MatmulBackwardDX) AddTo(p *gpu.Program) {
 		m.epilogue = storeSums(op.DX, op.DOut)
 	}
 	m.checkColumns(p, oc, stride, op.Col, false)
-	if step := matmulDepth(p.Device(), oc, 512); step < oc && op.Pre.None() && op.DX.Storage() == gpu.F32 && p.Err() == nil {
+	if step := matmulDepth(p.Device(), m, 512); step < oc && op.Pre.None() && op.DX.Storage() == gpu.F32 && p.Err() == nil {
 		for lo := 0; lo < oc; lo += step {
 			slice := op
 			slice.W, slice.Col, slice.Add = op.W.Rows(lo, min(lo+step, oc)), op.Col+lo, op.Add || lo > 0
@@ -113,7 +113,7 @@ func (op MatmulBackwardDW) AddTo(p *gpu.Program) {
 	m.bind = map[string]gpu.Tensor{"dout": op.DOut, "x": op.X, "out": op.DW}
 	m.epilogue = "epilogue_add"
 	m.checkColumns(p, oc, stride, op.Col, false)
-	if step := matmulDepth(p.Device(), n, 256); step < n && p.Err() == nil {
+	if step := matmulDepth(p.Device(), m, 256); step < n && p.Err() == nil {
 		for lo := 0; lo < n; lo += step {
 			slice := op
 			slice.DOut, slice.X = op.DOut.Rows(lo, min(lo+step, n)), op.X.Rows(lo, min(lo+step, n))
@@ -124,18 +124,20 @@ func (op MatmulBackwardDW) AddTo(p *gpu.Program) {
 	m.addTo(p)
 }
 
-// matmulDepth returns how many addends of a sum one dispatch takes, of depth in all. The backward forms walk down columns, each
+// matmulDepth returns how many addends of its sums one dispatch of a product takes. The backward forms walk down columns, each
 // row in another page of memory: beyond 256 to 512 rows a CPU's caches and page tables hold them no longer. Measured on lavapipe,
 // 16x16 sums a thread, GFLOP/s of 90, whole and sliced: dx of 256x768, depth 8192, 23 and 34; of 512x768, depth 2304, 28 and 36;
-// dw of 768x768, depth 4096, 21 and 31. Slices add to the result, so they need it in float32.
-func matmulDepth(d *gpu.Device, depth, slice int) int {
-	if matmulSlice > 0 {
+// dw of 768x768, depth 4096, 21 and 31. Slices add to the result, so they need it in float32. Panels have slices of their own.
+func matmulDepth(d *gpu.Device, m matmul, slice int) int {
+	switch {
+	case matmulTileFor(d, m).Panel > 0:
+		return m.sums
+	case matmulSlice > 0:
 		return matmulSlice
-	}
-	if d.Info.Software() {
+	case d.Info.Software():
 		return slice
 	}
-	return depth
+	return m.sums
 }
 
 // matmulSlice replaces the depth of a slice in tests.
@@ -179,6 +181,10 @@ func (m matmul) addTo(p *gpu.Program) {
 	if t, ok := tuned(p.Device(), m.use); ok && t.Matmul != nil && matmulTable == nil {
 		tile = *t.Matmul
 	}
+	if tile.Panel > 0 {
+		m.addPanels(p, tile.Panel)
+		return
+	}
 	data := m.bind["x"]
 	if data.None() {
 		data = m.bind["dout"]
@@ -212,13 +218,24 @@ type matmulTile struct {
 	TM, TN4, WX, WY int
 	BK              int  `json:",omitempty"` // depth of the tiles in workgroup memory; 0: none, the _direct kernels
 	Split           bool `json:",omitempty"` // the WX threads share one TM x 4*TN4 piece and split the sums: matmul_forward_split
+	Panel           int  `json:",omitempty"` // rows of a packed block, and threads: matmul_panels; the others are 0
 	MinRows         int  `json:"-"`          // results with fewer rows take a later line
 	MinCols         int  `json:"-"`
 	MinGroups       int  `json:"-"` // results of fewer groups take a later line
+	MinSums         int  `json:"-"` // shorter sums
 }
 
-func (t matmulTile) rows() int { return t.WY * t.TM }
+func (t matmulTile) rows() int {
+	if t.Panel > 0 {
+		return t.Panel
+	}
+	return t.WY * t.TM
+}
+
 func (t matmulTile) cols() int {
+	if t.Panel > 0 {
+		return panelCols
+	}
 	if t.Split {
 		return t.TN4 * 4
 	}
@@ -227,6 +244,9 @@ func (t matmulTile) cols() int {
 
 // bytes returns the workgroup memory: both tiles, each with a quad of padding a row, or each thread's sums.
 func (t matmulTile) bytes() int {
+	if t.Panel > 0 {
+		return 4 * panelDepth * panelCols
+	}
 	if t.Split {
 		return 4 * t.WX * t.rows() * t.cols()
 	}
@@ -238,6 +258,8 @@ func (t matmulTile) bytes() int {
 // the epilogue adds. Larger ones are no faster in any form and compile longer: 24x16 1 to 2 s, 32x16, 16x32 and 24x24 1.3 to 3 s.
 // 16x16 threads wide or two high make no difference, nor do 20x16 and 16x12.
 var matmulSoftware = []matmulTile{
+	{Panel: 256, MinRows: 129, MinCols: 96, MinSums: 128},
+	{Panel: 128, MinRows: 81, MinCols: 96, MinSums: 128},
 	{TM: 16, TN4: 4, WX: 8, WY: 1, MinRows: 9, MinCols: 65},
 	{TM: 8, TN4: 2, WX: 8, WY: 1, MinRows: 5, MinCols: 0},
 	{TM: 4, TN4: 1, WX: 8, WY: 1},
@@ -288,7 +310,7 @@ func matmulTileFor(d *gpu.Device, m matmul) matmulTile {
 		}
 	}
 	for _, t := range table {
-		if m.rows >= t.MinRows && m.cols >= t.MinCols && ceilDiv(m.rows, t.rows())*ceilDiv(m.cols, t.cols()) >= t.MinGroups {
+		if m.rows >= t.MinRows && m.cols >= t.MinCols && m.sums >= t.MinSums && ceilDiv(m.rows, t.rows())*ceilDiv(m.cols, t.cols()) >= t.MinGroups {
 			return t
 		}
 	}

@@ -2,6 +2,7 @@ package op_test
 
 import (
 	"fmt"
+	"strings"
 	"testing"
 
 	"github.com/gpt2wgpu/gpt2wgpu/gpu"
@@ -76,6 +77,24 @@ func matmulSlices(t *testing.T, s gpu.Storage) {
 	defer op.SliceMatmul(64)()
 	for _, depth := range []int{64, 68, 128, 200} {
 		t.Run(fmt.Sprintf("depth=%d", depth), func(t *testing.T) { matmulForms(t, s, 17, 68, depth) })
+	}
+}
+
+// TestMatmulPanels crosses the seams of blocks: sums longer than the packed piece, columns wider than the sums, rows of several
+// blocks. The reference is float64, so the shapes are small elsewhere.
+func TestMatmulPanels(t *testing.T) { gputest.Storages(t, matmulPanels) }
+
+func matmulPanels(t *testing.T, s gpu.Storage) {
+	for _, tile := range op.MatmulTiles() {
+		if !strings.HasPrefix(tile.Name, "panels") {
+			continue
+		}
+		for _, d := range []struct{ rows, cols, depth int }{{3, 36, 2*4096 + 132}, {tile.Rows + 5, 1024 + 40, 132}, {5, 1024 + 4, 4096*256/tile.Rows + 4}} {
+			t.Run(fmt.Sprintf("%s/%dx%dx%d", tile.Name, d.rows, d.cols, d.depth), func(t *testing.T) {
+				defer tile.Force()()
+				matmulForms(t, s, d.rows, d.cols, d.depth)
+			})
+		}
 	}
 }
 

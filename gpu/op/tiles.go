@@ -42,12 +42,17 @@ func matmulTiles(tables ...[]matmulTile) (out []MatmulTile) {
 				algorithm = "tiled"
 			case t.Split:
 				algorithm = "split"
+			case t.Panel > 0:
+				algorithm = "panels"
 			}
-			name := fmt.Sprintf("%s%dx%d", algorithm, t.rows(), t.cols())
+			name, depth := fmt.Sprintf("%s%dx%d", algorithm, t.rows(), t.cols()), t.BK
+			if t.Panel > 0 {
+				depth = panelDepth
+			}
 			if t.BK > 0 {
 				name += fmt.Sprintf("x%dt%d", t.BK, t.WX*t.WY) // several have the same tile
 			}
-			out = append(out, MatmulTile{name, t.rows(), t.cols(), t.BK, t.WX * t.WY, t.bytes(), t})
+			out = append(out, MatmulTile{name, t.rows(), t.cols(), depth, max(t.WX*t.WY, t.Panel), t.bytes(), t})
 		}
 	}
 	return out

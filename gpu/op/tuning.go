@@ -113,6 +113,16 @@ func (t Tile) check(l gpu.Limits) error {
 	switch {
 	case t.Matmul != nil:
 		m := *t.Matmul
+		if m.Panel != 0 {
+			if m.TM|m.TN4|m.WX|m.WY|m.BK != 0 || m.Split || m.Panel != 128 && m.Panel != panelMost {
+				return fmt.Errorf("impossible geometry %v", t)
+			}
+			if m.Panel > int(l.MaxInvocations) || m.bytes() > int(l.MaxWorkgroupBytes) {
+				return fmt.Errorf("%v: %d threads and %d bytes of workgroup memory, the device allows %d and %d",
+					t, m.Panel, m.bytes(), l.MaxInvocations, l.MaxWorkgroupBytes)
+			}
+			return nil
+		}
 		if !positive(m.TM, m.TN4, m.WX, m.WY) || m.BK < 0 || m.BK > mostTile || m.BK%4 != 0 || m.BK > 0 && m.TM%4 != 0 || m.Split && (m.BK > 0 || m.WY > 1) {
 			return fmt.Errorf("impossible geometry %v", t)
 		}
@@ -159,7 +169,7 @@ func Candidates(d *gpu.Device, u Use) []Tile {
 			all = append(all, Tile{Classifier: &classifierTile{r}})
 		}
 	default:
-		m := matmul{name: u.Op, rows: u.Numbers["rows"], cols: u.Numbers["cols"]}
+		m := matmul{name: u.Op, rows: u.Numbers["rows"], cols: u.Numbers["cols"], sums: u.Numbers["sums"]}
 		first := matmulTileFor(d, m)
 		all = append(all, Tile{Matmul: &first})
 		for _, t := range matmulCandidates(d.Info.Software()) {

@@ -34,6 +34,14 @@ func TestCatalogue(t *testing.T) {
 		t.Skip("every kernel")
 	}
 	d := device(t)
+	for _, e := range Catalogue(d) { // the panels' scratch stays with the device: it is there before bytes are counted
+		if strings.Contains(e.Name, "panels") {
+			if _, err := Run(context.Background(), d, []Entry{e}, func(Row) {}); err != nil {
+				t.Fatal(err)
+			}
+			break
+		}
+	}
 	before := d.TotalBytes()
 	seen := map[string]bool{}
 	var entries []Entry
