@@ -37,6 +37,7 @@ type adder interface{ AddTo(p *gpu.Program) }
 type kernel struct {
 	name, shape string
 	ops         func(b *bed) []adder
+	flops       float64 // that the op needs, where its kernels make products twice; 0: what they make
 }
 
 // Kernels measures every op whose name contains filter at the shape s, those of a training step first and in its order. Each
@@ -61,6 +62,9 @@ func Kernels(d *gpu.Device, s Shape, filter string, each func(Row) error) ([]Row
 		if err != nil {
 			return rows, err
 		}
+		if k.flops > 0 {
+			r.FLOPs = k.flops
+		}
 		row := Row{Name: k.name, Shape: k.shape, DType: s.Data.String(), MS: r.Time.Seconds() * 1e3, GFLOPs: r.GFLOPs(), GBs: r.GBs(), Result: r}
 		rows = append(rows, row)
 		if err := each(row); err != nil {
@@ -77,7 +81,7 @@ func Kernels(d *gpu.Device, s Shape, filter string, each func(Row) error) ([]Row
 func kernels(d *gpu.Device, s Shape) []kernel {
 	n, c, hs := s.B*s.T, s.C, s.C/max(s.NH, 1)
 	var list []kernel
-	add := func(name, shape string, ops func(b *bed) []adder) { list = append(list, kernel{name, shape, ops}) }
+	add := func(name, shape string, ops func(b *bed) []adder) { list = append(list, kernel{name: name, shape: shape, ops: ops}) }
 	rows := fmt.Sprintf("N=%d C=%d", n, c)
 	heads := fmt.Sprintf("B=%d T=%d NH=%d HS=%d", s.B, s.T, s.NH, hs)
 	flat := min(s.Params, int(d.Limits.MaxBufferSize/4)) / 4 * 4
@@ -183,6 +187,7 @@ func kernels(d *gpu.Device, s Shape) []kernel {
 		lse := b.f32("lse", s.B, s.NH, s.T)
 		return []adder{op.AttentionBackward{DQKV: out(b, 3*c), DOut: in(b, c), QKV: in(b, 3*c), Out: out(b, c), LSE: lse, D: b.f32("d", s.B, s.NH, s.T), NH: s.NH}}
 	})
+	list[len(list)-1].flops = 5 * float64(n) * float64(s.T) * float64(c) // five products of the causal half; the scores are made again
 	backward(0)
 	add("embedding_backward", fmt.Sprintf("%s V=%d", rows, s.V), func(b *bed) []adder {
 		order, starts := b.buckets("tokens", s.V, n)

@@ -22,6 +22,10 @@ func (op AttentionForward) AddTo(p *gpu.Program) {
 	a := newAttention(p, name, op.LSE, op.QKV, op.NH)
 	p.Want(name, "out", op.Out, a.b*a.t, a.c)
 	a.choose(p, name, map[string]gpu.Tensor{"out": op.Out, "lse": op.LSE, "qkv": op.QKV}, "out", "lse")
+	if a.tile.steps() {
+		a.forwardSteps(p, op)
+		return
+	}
 	a.add(p, name, a.tile.Forward, map[string]gpu.Tensor{"out": op.Out, "lse": op.LSE, "qkv": op.QKV}, 2, 4)
 }
 
@@ -43,6 +47,10 @@ func (op AttentionBackward) AddTo(p *gpu.Program) {
 	p.Want(name, "d", op.D, a.b, a.nh, a.t)
 	a.choose(p, name, map[string]gpu.Tensor{
 		"dqkv": op.DQKV, "dout": op.DOut, "qkv": op.QKV, "out": op.Out, "lse": op.LSE, "d": op.D}, "dqkv", "d")
+	if a.tile.steps() {
+		a.backwardSteps(p, op)
+		return
+	}
 	a.add(p, "attention_backward_dq", a.tile.DQ, map[string]gpu.Tensor{
 		"dqkv": op.DQKV, "d": op.D, "dout": op.DOut, "qkv": op.QKV, "outs": op.Out, "lse": op.LSE}, 3, 6)
 	a.add(p, "attention_backward_dkv", a.tile.DKV, map[string]gpu.Tensor{
@@ -64,7 +72,7 @@ func newAttention(p *gpu.Program, name string, lse, qkv gpu.Tensor, nh int) atte
 		return a
 	}
 	a.hs = a.c / nh
-	a.tile = attentionTileFor(p.Device(), a.hs)
+	a.tile = attentionTileFor(p.Device(), a.t, a.hs)
 	return a
 }
 
@@ -74,7 +82,7 @@ func (a *attention) choose(p *gpu.Program, name string, tensors map[string]gpu.T
 		return
 	}
 	t, ok := tuned(p.Device(), func() Use { return attentionUse(name, *a, tensors, outputs) })
-	if ok && t.Attention != nil && attentionTable == nil {
+	if ok && t.Attention != nil && attentionTable == nil && (!t.Attention.steps() || stepsFit(a.t, a.hs)) {
 		a.tile = *t.Attention
 	}
 }
@@ -116,11 +124,18 @@ type attentionTile struct {
 	Forward, DQ, DKV attentionGeometry
 }
 
+// steps says whether the kernels are those of attention_step.go.
+func (t attentionTile) steps() bool { return t.Suffix == "_step" }
+
+// attentionSteps has blocks of 128 queries or keys.
+var attentionSteps = attentionTile{"_step", stepHS, attentionGeometry{128, shaders.Spec{"WX": 128}}, attentionGeometry{128, shaders.Spec{"WX": 128}}, attentionGeometry{128, shaders.Spec{"WX": 128}}}
+
 // attentionSoftware suits CPUs, where only registers save loads. Measured at T=1024, HS=64 on lavapipe, of the device's 82
 // GFLOP/s and with the time of the first compilation: the forward reaches 20 with 4 queries (0.4 s), 24 with 6 (0.6 s), 22
 // with 8 (0.7 s), where registers spill past the 48 KiB cache and the loop past the instructions'; dq 28 with 4 (0.5 s), 27 with
 // 6; dkv 19 with 2, 25 with 4 (0.7 s) and 5 (1.1 s).
 var attentionSoftware = []attentionTile{
+	attentionSteps,
 	{"_direct", 32,
 		attentionGeometry{64, shaders.Spec{"WX": 8, "TQ": 8}},
 		attentionGeometry{48, shaders.Spec{"WX": 8, "TQ": 6}},
@@ -151,7 +166,7 @@ var attentionGPU = []attentionTile{
 // attentionTable replaces the device's table in tests.
 var attentionTable []attentionTile
 
-func attentionTileFor(d *gpu.Device, hs int) attentionTile {
+func attentionTileFor(d *gpu.Device, t, hs int) attentionTile {
 	table := attentionGPU
 	if d.Info.Software() {
 		table = attentionSoftware
@@ -159,9 +174,9 @@ func attentionTileFor(d *gpu.Device, hs int) attentionTile {
 	if attentionTable != nil {
 		table = attentionTable
 	}
-	for _, t := range table {
-		if hs <= t.MaxHS {
-			return t
+	for _, tile := range table {
+		if hs <= tile.MaxHS && (!tile.steps() || stepsFit(t, hs)) {
+			return tile
 		}
 	}
 	return table[len(table)-1]

@@ -17,13 +17,22 @@ var attentionShapes = []struct{ B, T, NH, HS int }{
 	{1, 49, 1, 64}, {2, 65, 3, 64}, {2, 130, 1, 64}, {1, 15, 1, 128}, {1, 16, 2, 128}, {2, 25, 1, 128}, {1, 65, 1, 128},
 }
 
+// stepShapes sit on the seams of the step kernels: blocks of 128 rows, 32 keys a step.
+var stepShapes = []struct{ B, T, NH, HS int }{
+	{1, 128, 1, 64}, {2, 129, 3, 20}, {1, 159, 2, 4}, {1, 255, 1, 32}, {3, 257, 2, 12}, {1, 300, 2, 64},
+}
+
 // eachAttention runs test at every shape, in both storages, with the kernels for CPUs and with those for GPUs.
 func eachAttention(t *testing.T, test func(c *gputest.Case, s gpu.Storage, B, T, NH, HS int)) {
-	for _, kernels := range []string{"direct", "tiled"} {
+	for _, kernels := range []string{"direct", "tiled", "step"} {
 		t.Run(kernels, func(t *testing.T) {
 			defer op.ForceAttention(kernels)()
+			shapes := attentionShapes
+			if kernels == "step" {
+				shapes = stepShapes
+			}
 			gputest.Storages(t, func(t *testing.T, s gpu.Storage) {
-				for _, d := range attentionShapes {
+				for _, d := range shapes {
 					t.Run(fmt.Sprintf("B=%d,T=%d,NH=%d,HS=%d", d.B, d.T, d.NH, d.HS), func(t *testing.T) {
 						test(gputest.New(t), s, d.B, d.T, d.NH, d.HS)
 					})
@@ -35,6 +44,14 @@ func eachAttention(t *testing.T, test func(c *gputest.Case, s gpu.Storage, B, T,
 
 func TestAttentionForward(t *testing.T)  { eachAttention(t, selftest.AttentionForward) }
 func TestAttentionBackward(t *testing.T) { eachAttention(t, selftest.AttentionBackward) }
+
+// TestAttentionRounds takes five heads two at a time, as long contexts are.
+func TestAttentionRounds(t *testing.T) {
+	defer op.ForceAttention("step")()
+	defer op.RoundAttention(2)()
+	t.Run("forward", func(t *testing.T) { selftest.AttentionForward(gputest.New(t), gpu.F32, 1, 130, 5, 20) })
+	t.Run("backward", func(t *testing.T) { selftest.AttentionBackward(gputest.New(t), gpu.F32, 1, 130, 5, 20) })
+}
 
 // attentionBench is GPT-2 124M's shape.
 var attentionBench = struct{ B, T, NH, HS int }{1, 1024, 12, 64}

@@ -75,10 +75,17 @@ func SliceMatmul(rows int) (undo func()) {
 	return func() { matmulSlice = 0 }
 }
 
-// ForceAttention makes attention use its kernels for CPUs ("direct") or for GPUs ("tiled") until undo is called.
+// ForceAttention makes attention use its kernels for CPUs ("direct", "step") or for GPUs ("tiled") until undo is called. Shapes that
+// the step kernels don't take go to the direct ones.
 func ForceAttention(kernels string) (undo func()) {
-	attentionTable = map[string][]attentionTile{"direct": attentionSoftware, "tiled": attentionGPU}[kernels]
+	attentionTable = map[string][]attentionTile{"direct": attentionSoftware[1:], "step": attentionSoftware, "tiled": attentionGPU}[kernels]
 	return func() { attentionTable = nil }
+}
+
+// RoundAttention makes the step kernels take so many heads at a time until undo is called.
+func RoundAttention(heads int) (undo func()) {
+	stepsHeads = heads
+	return func() { stepsHeads = 0 }
 }
 
 // AttentionTile is a geometry of attention's kernels.

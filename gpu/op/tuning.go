@@ -155,10 +155,10 @@ func Candidates(d *gpu.Device, u Use) []Tile {
 	switch u.Op {
 	case "attention_forward", "attention_backward":
 		hs := u.Numbers["hs"]
-		first := attentionTileFor(d, hs)
+		first := attentionTileFor(d, u.Tensors["lse"].Shape[2], hs)
 		all = append(all, Tile{Attention: &first})
 		for _, t := range attentionCandidates(d.Info.Software()) {
-			if hs <= t.MaxHS {
+			if hs <= t.MaxHS && !t.steps() {
 				all = append(all, Tile{Attention: &t})
 			}
 		}

@@ -140,6 +140,9 @@ func addAttention(add adder, s gpu.Storage) {
 			d.add(add, s, kernels, func() func() { return op.ForceAttention(kernels) })
 		}
 	}
+	for _, d := range []attentionShape{{1, 130, 3, 20}, {1, 161, 1, 64}} {
+		d.add(add, s, "step", func() func() { return op.ForceAttention("step") })
+	}
 	add("cache_append", "B=3 S=9 T=1 C=20", func(c *Case) { CacheAppend(c, s, 9, 1, 20, []uint32{8, 0, 4}, false) })
 	add("cache_append", "B=2 S=7 T=5 C=132", func(c *Case) { CacheAppend(c, s, 7, 5, 132, []uint32{2, 4}, false) })
 	add("cache_append/shared", "B=3 S=5 T=3 C=768", func(c *Case) { CacheAppend(c, s, 5, 3, 768, []uint32{0, 2, 1}, true) })

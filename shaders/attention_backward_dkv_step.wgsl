@@ -1,0 +1,89 @@
+// attention_backward_dkv_step: one step of the values' (VALUES) or the keys' gradient, for CPUs: what QT queries add for all keys
+// that they see. With p[t,u] = exp(s[t,u] - lse[t]), t in [QUERY, QUERY+QT), t >= u:
+//
+//   dv[u] += sum_t p[t,u] * dout[t]
+//   dk[u] += sum_t p[t,u] * (sum_i dout[t,i] * v[u,i] - d[t]) * q[t] / sqrt(HS)
+//
+// scratch: state (heads, HS/4, ROWS) quads, dv or dk, zeros before the first step      in: qkv (N,3C)  dout (N,C)  lse, d (B,NH,T)
+// dispatch: x: blocks of WX keys from 0 on, of which the last sees the last query, y: heads from HEAD on.  ROWS % WX == 0, ROWS >= T.
+//
+// As attention_forward_step, with keys for queries. One kernel for both gradients would carry twice the state for the same products.
+// attention_store takes the state to dqkv.
+//
+// uses: store
+
+const HS: u32 = 64u; // spec: channels a head
+const WX: u32 = 128u; // spec: threads, a key each
+const VALUES: bool = true; // spec: dv, else dk
+const QT: u32 = 32u;
+const HS4: u32 = HS / 4u;
+const QUADS: u32 = QT * HS4;
+
+struct Params { T: u32, C: u32, NH: u32, SCALE: f32, ROWS: u32, HEAD: u32, QUERY: u32 }
+
+@group(0) @binding(0) var<uniform> p: Params;
+@group(0) @binding(1) var<storage, read_write> state: array<vec4<f32>>;
+@group(0) @binding(2) var<storage, read> qkv: array<Quad>;
+@group(0) @binding(3) var<storage, read> dout: array<Quad>;
+@group(0) @binding(4) var<storage, read> lse: array<f32>;
+@group(0) @binding(5) var<storage, read> d: array<f32>;
+
+var<workgroup> queries: array<vec4<f32>, QUADS>;
+var<workgroup> grads: array<vec4<f32>, QUADS>; // of out
+var<workgroup> stats: array<vec2<f32>, QT>; // lse and d
+
+@compute @workgroup_size(WX)
+fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(local_invocation_id) lid: vec3<u32>) {
+    let head = p.HEAD + wid.y;
+    let c4 = p.C / 4u;
+    let q0 = head / p.NH * p.T * 3u * c4 + head % p.NH * HS4;
+    let g0 = head / p.NH * p.T * c4 + head % p.NH * HS4;
+    for (var i = lid.x; i < QUADS; i += WX) {
+        let t = min(p.QUERY + i / HS4, p.T - 1u);
+        queries[i] = unpack4(qkv[q0 + t * 3u * c4 + i % HS4]) * p.SCALE;
+        grads[i] = unpack4(dout[g0 + t * c4 + i % HS4]);
+    }
+    for (var i = lid.x; i < QT; i += WX) {
+        let t = head * p.T + min(p.QUERY + i, p.T - 1u);
+        stats[i] = vec2<f32>(lse[t], d[t]);
+    }
+    workgroupBarrier();
+    let u = wid.x * WX + lid.x;
+    let row = q0 + min(u, p.T - 1u) * 3u * c4 + c4;
+    var s: array<f32, QT>;
+    for (var c = 0u; c < HS4; c++) { // unroll
+        let k = unpack4(qkv[row + c]);
+        for (var t = 0u; t < QT; t++) { // unroll
+            s[t] = fma(k.w, queries[t * HS4 + c].w, fma(k.z, queries[t * HS4 + c].z,
+                fma(k.y, queries[t * HS4 + c].y, fma(k.x, queries[t * HS4 + c].x, s[t]))));
+        }
+    }
+    for (var t = 0u; t < QT; t++) { // unroll
+        s[t] = select(0.0, exp(min(s[t] - stats[t].x, 0.0)), u <= p.QUERY + t && p.QUERY + t < p.T);
+    }
+    if !VALUES {
+        var dp: array<f32, QT>;
+        for (var c = 0u; c < HS4; c++) { // unroll
+            let v = unpack4(qkv[row + c4 + c]);
+            for (var t = 0u; t < QT; t++) { // unroll
+                dp[t] = fma(v.w, grads[t * HS4 + c].w, fma(v.z, grads[t * HS4 + c].z,
+                    fma(v.y, grads[t * HS4 + c].y, fma(v.x, grads[t * HS4 + c].x, dp[t]))));
+            }
+        }
+        for (var t = 0u; t < QT; t++) { // unroll
+            s[t] = s[t] * (dp[t] - stats[t].y);
+        }
+    }
+    for (var c = 0u; c < HS4; c++) { // unroll
+        let at = (wid.y * HS4 + c) * p.ROWS + u;
+        var acc = state[at];
+        for (var t = 0u; t < QT; t++) { // unroll
+            if VALUES {
+                acc = fma(vec4<f32>(s[t]), grads[t * HS4 + c], acc);
+            } else {
+                acc = fma(vec4<f32>(s[t]), queries[t * HS4 + c], acc);
+            }
+        }
+        state[at] = acc;
+    }
+}

@@ -1,0 +1,77 @@
+// attention_backward_dq_step: one step of the queries' gradient, for CPUs: what KT keys add for all queries that see them.
+//
+//   dq[t] += sum_u p[t,u] * (sum_i dout[t,i] * v[u,i] - d[t]) * k[u] / sqrt(HS),  p[t,u] = exp(s[t,u] - lse[t]),  u in [KEY, KEY+KT)
+//
+// scratch: state (heads, HS/4, ROWS) quads, dq, zeros before the first step      in: qkv (N,3C)  dout (N,C)  lse, d (B,NH,T)
+// dispatch: x: blocks of WX queries from BLOCK on, of which the first holds KEY, y: heads from HEAD on.  ROWS % WX == 0, ROWS >= T.
+//
+// As attention_forward_step. attention_store takes the state to dqkv.
+//
+// uses: store
+
+const HS: u32 = 64u; // spec: channels a head
+const WX: u32 = 128u; // spec: threads, a query each
+const KT: u32 = 32u;
+const HS4: u32 = HS / 4u;
+const QUADS: u32 = KT * HS4;
+
+struct Params { T: u32, C: u32, NH: u32, SCALE: f32, ROWS: u32, HEAD: u32, BLOCK: u32, KEY: u32 }
+
+@group(0) @binding(0) var<uniform> p: Params;
+@group(0) @binding(1) var<storage, read_write> state: array<vec4<f32>>;
+@group(0) @binding(2) var<storage, read> qkv: array<Quad>;
+@group(0) @binding(3) var<storage, read> dout: array<Quad>;
+@group(0) @binding(4) var<storage, read> lse: array<f32>;
+@group(0) @binding(5) var<storage, read> d: array<f32>;
+
+var<workgroup> keys: array<vec4<f32>, QUADS>;
+var<workgroup> values: array<vec4<f32>, QUADS>;
+
+@compute @workgroup_size(WX)
+fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(local_invocation_id) lid: vec3<u32>) {
+    let head = p.HEAD + wid.y;
+    let c4 = p.C / 4u;
+    let q0 = head / p.NH * p.T * 3u * c4 + head % p.NH * HS4;
+    for (var i = lid.x; i < QUADS; i += WX) {
+        let at = q0 + c4 + min(p.KEY + i / HS4, p.T - 1u) * 3u * c4 + i % HS4;
+        keys[i] = unpack4(qkv[at]) * p.SCALE;
+        values[i] = unpack4(qkv[at + c4]);
+    }
+    workgroupBarrier();
+    let t = (p.BLOCK + wid.x) * WX + lid.x;
+    let last = min(t, p.T - 1u);
+    let row = q0 + last * 3u * c4;
+    let grow = (head / p.NH * p.T + last) * c4 + head % p.NH * HS4;
+    var s: array<f32, KT>;
+    for (var c = 0u; c < HS4; c++) { // unroll
+        let q = unpack4(qkv[row + c]);
+        for (var k = 0u; k < KT; k++) { // unroll
+            s[k] = fma(q.w, keys[k * HS4 + c].w, fma(q.z, keys[k * HS4 + c].z,
+                fma(q.y, keys[k * HS4 + c].y, fma(q.x, keys[k * HS4 + c].x, s[k]))));
+        }
+    }
+    let l = lse[head * p.T + last];
+    for (var k = 0u; k < KT; k++) { // unroll
+        s[k] = select(0.0, exp(min(s[k] - l, 0.0)), p.KEY + k <= t);
+    }
+    var dp: array<f32, KT>;
+    for (var c = 0u; c < HS4; c++) { // unroll
+        let g = unpack4(dout[grow + c]);
+        for (var k = 0u; k < KT; k++) { // unroll
+            dp[k] = fma(g.w, values[k * HS4 + c].w, fma(g.z, values[k * HS4 + c].z,
+                fma(g.y, values[k * HS4 + c].y, fma(g.x, values[k * HS4 + c].x, dp[k]))));
+        }
+    }
+    let sum = d[head * p.T + last];
+    for (var k = 0u; k < KT; k++) { // unroll
+        s[k] = s[k] * (dp[k] - sum);
+    }
+    for (var c = 0u; c < HS4; c++) { // unroll
+        let at = (wid.y * HS4 + c) * p.ROWS + t;
+        var acc = state[at];
+        for (var k = 0u; k < KT; k++) { // unroll
+            acc = fma(vec4<f32>(s[k]), keys[k * HS4 + c], acc);
+        }
+        state[at] = acc;
+    }
+}
