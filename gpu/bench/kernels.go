@@ -81,7 +81,9 @@ func Kernels(d *gpu.Device, s Shape, filter string, each func(Row) error) ([]Row
 func kernels(d *gpu.Device, s Shape) []kernel {
 	n, c, hs := s.B*s.T, s.C, s.C/max(s.NH, 1)
 	var list []kernel
-	add := func(name, shape string, ops func(b *bed) []adder) { list = append(list, kernel{name: name, shape: shape, ops: ops}) }
+	add := func(name, shape string, ops func(b *bed) []adder) {
+		list = append(list, kernel{name: name, shape: shape, ops: ops})
+	}
 	rows := fmt.Sprintf("N=%d C=%d", n, c)
 	heads := fmt.Sprintf("B=%d T=%d NH=%d HS=%d", s.B, s.T, s.NH, hs)
 	flat := min(s.Params, int(d.Limits.MaxBufferSize/4)) / 4 * 4

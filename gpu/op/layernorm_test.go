@@ -14,7 +14,7 @@ import (
 // counts below, at and above the rows of a group and of a strip.
 var layerNormShapes = []struct{ N, C int }{
 	{1, 4}, {3, 20}, {7, 28}, {8, 32}, {9, 36}, {15, 252}, {16, 256}, {17, 260}, {65, 764}, {33, 768}, {5, 772}, {5, 1020}, {2, 1024}, {3, 1028},
-	{1030, 12}, {5000, 4},
+	{63, 28}, {64, 764}, {71, 1028}, {1030, 12}, {5000, 4},
 }
 
 func TestLayerNormForward(t *testing.T) { gputest.Storages(t, layerNormForward) }
@@ -27,7 +27,11 @@ func layerNormForward(t *testing.T, s gpu.Storage) {
 	}
 }
 
-func TestLayerNormForwardExtremes(t *testing.T) { selftest.LayerNormForwardExtremes(gputest.New(t)) }
+func TestLayerNormForwardExtremes(t *testing.T) {
+	for _, n := range []int{2, 66} { // a group a row, and on CPUs a thread a row
+		selftest.LayerNormForwardExtremes(gputest.New(t), n)
+	}
+}
 
 func TestLayerNormBackward(t *testing.T) { gputest.Storages(t, layerNormBackward) }
 

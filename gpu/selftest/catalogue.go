@@ -209,7 +209,9 @@ func addFloat32(add adder) {
 	add("gradient_norm", "n=1048576", func(c *Case) { GradientNorm(c, []int{1 << 20}, 0, 1) })
 	add("gradient_norm/windows", "n=644+708", func(c *Case) { GradientNorm(c, []int{644, 708}, 1024+256, 1) })
 
-	add("layernorm_forward/extremes", "N=2 C=64", LayerNormForwardExtremes)
+	for _, n := range []int{2, 66} { // a group a row, and on CPUs a thread a row
+		add("layernorm_forward/extremes", fmt.Sprintf("N=%d C=64", n), func(c *Case) { LayerNormForwardExtremes(c, n) })
+	}
 	add("classifier/large", "N=2 C=4 V=300", ClassifierLargeLogits)
 	for _, bad := range []float64{math.NaN(), math.Inf(1), 1e30} {
 		add(fmt.Sprintf("gradient_norm/%v", bad), "n=1024", func(c *Case) { GradientNormNotFinite(c, bad, 300) })
