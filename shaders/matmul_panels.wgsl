@@ -2,38 +2,33 @@
 //
 //   sums[r,c] (+)= sum_k a[r,k] * b[c,k],  k in [DEPTH, DEPTH+KS);  after the last slice epilogue(r, c, sums[r,c])
 //
-// in: panel0, panel1 (KS/4, WG) quads along k, the slice of a as matmul_panel_* packs it; b, read by the tile fragment
+// in: panel0, … (KS/4, WG) quads along k, the slice of a as matmul_panel_* packs it; b, read by the tile fragment
 // scratch: sums (WG, WIDE) float32, of no use where one slice is FIRST and LAST      out, declared by the epilogue: (ROWS,STRIDE)
 // dispatch: x: ceil(columns / TC) groups, at most WIDE/TC, from column FROM on.  STRIDE % 4 == 0, COL % 4 == 0.
 //
 // On software Vulkan a load is a loop over the lanes, of about 40 instructions a lane and quad, but for two: workgroup memory at a
 // constant place outside of loops and branches, which becomes the multiply's operand, and a uniform buffer, which takes a third.
-// So there is no loop here: the tile of b is at constant places, and the slice of a in two windows of 64 KiB.
+// So there is no loop here: the tile of b is at constant places, and the slice of a in windows of a uniform buffer.
 //
-// uses: store tile epilogue
+// uses: store panels tile epilogue
 
-const WG: u32 = 256u; // spec: threads, the rows of a block
+const WG: u32 = 256u; // spec: threads, the rows of a block: 128, 256 or 512
+const TC4: u32 = 8u; // spec: quads of columns
+const KS4: u32 = 32u; // spec: quads of addends
 const FIRST: bool = true; // spec: the sums begin here
 const LAST: bool = true; // spec: the sums end here
-const TC4: u32 = 8u;
-const KS4: u32 = 32u;
 const TC: u32 = TC4 * 4u;
-const KS: u32 = KS4 * 4u;
-const WIDE4: u32 = 256u;
-const WINDOW: u32 = 4096u; // quads in a uniform binding
-const HALF: u32 = 16u; // spec: quads of k in panel0, of all rows: min(KS4, WINDOW / WG)
-const REST: u32 = KS4 - HALF;
-const QUADS: u32 = WG * HALF;
+const TILE: u32 = TC * KS4;
+const WIDE4: u32 = 192u;
+const QUADS: u32 = 4096u / WG; // of addends in a window
 
 struct Params { ROWS: u32, COLS: u32, SUMS: u32, STRIDE: u32, COL: u32, ROW: u32, FROM: u32, DEPTH: u32 }
 
 @group(0) @binding(0) var<uniform> p: Params;
 @group(0) @binding(1) var<storage, read> b: array<Quad>;
 @group(0) @binding(2) var<storage, read_write> sums: array<vec4<f32>>;
-@group(0) @binding(6) var<uniform> panel0: array<vec4<f32>, QUADS>;
-@group(0) @binding(7) var<uniform> panel1: array<vec4<f32>, QUADS>;
 
-var<workgroup> tile: array<vec4<f32>, 1024>; // (KS, TC4)
+var<workgroup> tile: array<vec4<f32>, TILE>; // (KS, TC4)
 
 @compute @workgroup_size(WG)
 fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(local_invocation_id) lid: vec3<u32>) {
@@ -49,18 +44,11 @@ fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(local_invocation_id) lid
             acc[c] = sums[at + c];
         }
     }
-    for (var q = 0u; q < HALF; q++) { // unroll
-        let a = panel0[q * WG + lid.x];
+    for (var q = 0u; q < KS4; q++) { // unroll
+        let a = panel(q, lid.x);
         for (var c = 0u; c < TC4; c++) { // unroll
             acc[c] = fma(vec4<f32>(a.w), tile[(q * 4u + 3u) * TC4 + c], fma(vec4<f32>(a.z), tile[(q * 4u + 2u) * TC4 + c],
                 fma(vec4<f32>(a.y), tile[(q * 4u + 1u) * TC4 + c], fma(vec4<f32>(a.x), tile[q * 4u * TC4 + c], acc[c]))));
-        }
-    }
-    for (var q = 0u; q < REST; q++) { // unroll
-        let a = panel1[q * WG + lid.x];
-        for (var c = 0u; c < TC4; c++) { // unroll
-            acc[c] = fma(vec4<f32>(a.w), tile[((HALF + q) * 4u + 3u) * TC4 + c], fma(vec4<f32>(a.z), tile[((HALF + q) * 4u + 2u) * TC4 + c],
-                fma(vec4<f32>(a.y), tile[((HALF + q) * 4u + 1u) * TC4 + c], fma(vec4<f32>(a.x), tile[(HALF + q) * 4u * TC4 + c], acc[c]))));
         }
     }
     if !LAST {

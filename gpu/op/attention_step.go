@@ -42,7 +42,8 @@ func (a attention) rounds(p *gpu.Program, each func(s steps)) {
 	for s.head = 0; s.head < a.b*a.nh; s.head += s.n {
 		s.n = min(most, a.b*a.nh-s.head)
 		cut := s.n * a.hs * s.rows / 256
-		s.state, s.ml = held.a.Rows(0, cut), held.a.Rows(cut, cut+ceilDiv(s.n*s.rows*2, 256))
+		scratch := held.a.View(held.a.Len()/256, 256)
+		s.state, s.ml = scratch.Rows(0, cut), scratch.Rows(cut, cut+ceilDiv(s.n*s.rows*2, 256))
 		each(s)
 	}
 }
@@ -52,7 +53,7 @@ var stepsHeads int
 
 // stepsFit says whether the scratch holds a head of t tokens.
 func stepsFit(t, hs int) bool {
-	return t >= stepMinT && hs <= stepHS && (t+panelMost)*(hs+2) <= panelBuffer*panelMost
+	return t >= stepMinT && hs <= stepHS && (t+stepMinT)*(hs+2) <= panelFloats
 }
 
 func (a attention) forwardSteps(p *gpu.Program, op AttentionForward) {

@@ -1,26 +1,33 @@
 package op
 
 import (
+	"fmt"
 	"strings"
 
 	"github.com/gpt2wgpu/gpt2wgpu/gpu"
 	"github.com/gpt2wgpu/gpt2wgpu/shaders"
 )
 
-// The sizes that matmul_panels has.
+// The sizes of matmul_panels' scratch and uniforms.
 const (
-	panelCols    = 32   // columns a group: TC
-	panelDepth   = 128  // addends a slice: KS
-	panelWide    = 1024 // columns of the sums: WIDE, whose block of 1 MiB stays in a CPU's cache from slice to slice
-	panelQuads   = 4096 // of a uniform binding: WINDOW
-	panelMost    = 256  // rows of a block at most
-	panelBuffer  = 4096 // addends of panelMost rows that are packed at a time
-	panelThreads = 64   // of the packing kernels
+	panelWide    = 768     // columns of the sums: WIDE, whose block stays in a CPU's cache from slice to slice
+	panelMost    = 512     // rows of a block at most
+	panelFloats  = 1 << 20 // of the packed piece
+	panelWindow  = 16384   // floats of a uniform binding
+	panelThreads = 64      // of the packing kernels
 )
 
-// panels is the scratch of matmul_panels, 5 MiB, one a device: its programs run one after the other.
+// panelTile is the geometry of matmul_panels: WG threads and rows, tiles of 4*TC4 columns and 4*KS4 addends. WG*4*KS4 floats are 1, 2,
+// 4 or 8 windows.
+type panelTile struct{ WG, TC4, KS4 int }
+
+func (t panelTile) cols() int    { return 4 * t.TC4 }
+func (t panelTile) depth() int   { return 4 * t.KS4 }
+func (t panelTile) windows() int { return t.WG * t.depth() / panelWindow }
+
+// panels is the scratch of matmul_panels, 5.5 MiB, one a device: its programs run one after the other.
 type panels struct {
-	a    gpu.Tensor // a packed piece of a, in rows of 64 quads
+	a    gpu.Tensor // a packed piece of a, in rows of a window
 	sums gpu.Tensor // (panelMost, panelWide)
 }
 
@@ -33,7 +40,7 @@ func panelsOf(p *gpu.Program) *panels {
 	}
 	held := &panels{}
 	var err error
-	if held.a, err = d.NewUniform(gpu.Scratch, "matmul panels", gpu.F32, panelBuffer*panelMost/256, 256); err != nil {
+	if held.a, err = d.NewUniform(gpu.Scratch, "matmul panels", gpu.F32, panelFloats/panelWindow, panelWindow); err != nil {
 		p.Fail("%w", err)
 		return nil
 	}
@@ -66,57 +73,59 @@ func (m matmul) factors() factors {
 	}
 }
 
-// addPanels appends a product by blocks of wg rows and panelWide columns: a piece of a is packed, and its slices are added up.
-func (m matmul) addPanels(p *gpu.Program, wg int) {
+// addPanels appends a product by blocks of rows and panelWide columns: a piece of a is packed, and its slices are added up.
+func (m matmul) addPanels(p *gpu.Program, tile panelTile) {
 	held := panelsOf(p)
 	if p.Err() != nil {
 		return
 	}
 	f := m.factors()
-	piece := panelBuffer * panelMost / wg // addends that the buffer holds of wg rows
-	for row := 0; row < m.rows; row += wg {
+	for row := 0; row < m.rows; row += tile.WG {
+		for tile.WG > panelLeast && m.rows-row <= tile.WG/2 {
+			tile.WG /= 2
+		}
+		piece := panelFloats / tile.WG / tile.depth() * tile.depth() // addends that the buffer holds
 		packed := -1
 		for from := 0; from < m.cols; from += panelWide {
-			for depth := 0; depth < m.sums; depth += panelDepth {
+			for depth := 0; depth < m.sums; depth += tile.depth() {
 				if start := depth / piece * piece; start != packed {
-					m.addPack(p, f, held, wg, row, start, min(piece, m.sums-start))
+					m.addPack(p, f, held, tile, row, start, min(piece, m.sums-start))
 					packed = start
 				}
-				m.addSlice(p, f, held, wg, row, from, depth, (depth-packed)/panelDepth)
+				m.addSlice(p, f, held, tile, row, from, depth, (depth-packed)/tile.depth())
 			}
 		}
 	}
 }
 
-// addPack appends the packing of addends [depth, depth+n) of the wg rows from row on; whole slices are written.
-func (m matmul) addPack(p *gpu.Program, f factors, held *panels, wg, row, depth, n int) {
-	quads := ceilDiv(n, panelDepth) * panelDepth / 4
-	threads := quads * wg
+// addPack appends the packing of addends [depth, depth+n) of the block of rows from row on; whole slices are written.
+func (m matmul) addPack(p *gpu.Program, f factors, held *panels, tile panelTile, row, depth, n int) {
+	quads := ceilDiv(n, tile.depth()) * tile.KS4
+	threads := quads * tile.WG
 	if f.pack == "matmul_panel_columns" {
 		threads /= 4
 	}
 	p.Add(gpu.Dispatch{
-		Source: source(p, f.pack, store(f.a), shaders.Spec{"WG": wg}),
+		Source: source(p, f.pack, store(f.a), shaders.Spec{"WG": tile.WG}),
 		Bind:   map[string]gpu.Tensor{"panel": held.a, "a": f.a},
 		Params: struct{ ROWS, SUMS, STRIDE, COL, ROW, DEPTH, QUADS uint32 }{
 			u32(m.rows), u32(m.sums), u32(f.aStride), u32(f.aCol), u32(row), u32(depth), u32(quads),
 		},
 		Groups: [3]uint32{u32(ceilDiv(threads, panelThreads)), 1, 1},
-		Bytes:  (width(f.a) + 4) * float64(n) * float64(min(wg, m.rows-row)),
+		Bytes:  (width(f.a) + 4) * float64(n) * float64(min(tile.WG, m.rows-row)),
 	})
 }
 
-// addSlice appends the slice of addends from depth on, which lies at place at of the packed piece.
-func (m matmul) addSlice(p *gpu.Program, f factors, held *panels, wg, row, from, depth, at int) {
-	rows, cols, n := min(wg, m.rows-row), min(panelWide, m.cols-from), min(panelDepth, m.sums-depth)
-	first, last := depth == 0, depth+panelDepth >= m.sums
-	slice := panelDepth / 4 * wg / 64 // rows of held.a
-	window := min(slice, panelQuads/64)
+// addSlice appends the slice of addends from depth on, the at-th of the packed piece.
+func (m matmul) addSlice(p *gpu.Program, f factors, held *panels, tile panelTile, row, from, depth, at int) {
+	rows, cols, n := min(tile.WG, m.rows-row), min(panelWide, m.cols-from), min(tile.depth(), m.sums-depth)
+	first, last := depth == 0, depth+tile.depth() >= m.sums
 	choice := store(f.a)
-	choice["tile"], choice["epilogue"] = f.tile, "epilogue_store"
-	bind := map[string]gpu.Tensor{
-		"b": f.b, "sums": held.sums, "out": m.bind["out"],
-		"panel0": held.a.Rows(at*slice, at*slice+window), "panel1": held.a.Rows((at+1)*slice-window, (at+1)*slice),
+	choice["panels"], choice["tile"], choice["epilogue"] = fmt.Sprintf("panels_%d", tile.windows()), f.tile, "epilogue_store"
+	bind := map[string]gpu.Tensor{"b": f.b, "sums": held.sums, "out": m.bind["out"]}
+	for i := range tile.windows() {
+		w := at*tile.windows() + i
+		bind[fmt.Sprintf("panel%d", i)] = held.a.Rows(w, w+1)
 	}
 	bytes := width(f.b) * float64(n) * float64(cols)
 	if last {
@@ -130,7 +139,7 @@ func (m matmul) addSlice(p *gpu.Program, f factors, held *panels, wg, row, from,
 	} else if m.bind["out"].Storage() != f.a.Storage() {
 		choice["epilogue"] = "epilogue_store_f32" // not called: it declares out
 	}
-	src := source(p, "matmul_panels", choice, shaders.Spec{"WG": wg, "FIRST": first, "LAST": last, "HALF": window * 64 / wg})
+	src := source(p, "matmul_panels", choice, shaders.Spec{"WG": tile.WG, "TC4": tile.TC4, "KS4": tile.KS4, "FIRST": first, "LAST": last})
 	src.Label = strings.Replace(src.Label, "/", "/"+m.name+"/", 1)
 	p.Add(gpu.Dispatch{
 		Source: src,
@@ -138,8 +147,11 @@ func (m matmul) addSlice(p *gpu.Program, f factors, held *panels, wg, row, from,
 		Params: struct{ ROWS, COLS, SUMS, STRIDE, COL, ROW, FROM, DEPTH uint32 }{
 			u32(m.rows), u32(m.cols), u32(m.sums), u32(f.stride), u32(f.col), u32(row), u32(from), u32(depth),
 		},
-		Groups: [3]uint32{u32(ceilDiv(cols, panelCols)), 1, 1},
+		Groups: [3]uint32{u32(ceilDiv(cols, tile.cols())), 1, 1},
 		FLOPs:  2 * float64(rows) * float64(cols) * float64(n),
 		Bytes:  bytes,
 	})
 }
+
+// panelLeast is the fewest rows of a block: with 64 a CPU is no faster than with the direct kernels.
+const panelLeast = 128

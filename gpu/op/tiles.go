@@ -42,17 +42,19 @@ func matmulTiles(tables ...[]matmulTile) (out []MatmulTile) {
 				algorithm = "tiled"
 			case t.Split:
 				algorithm = "split"
-			case t.Panel > 0:
+			case t.Panel != nil:
 				algorithm = "panels"
 			}
 			name, depth := fmt.Sprintf("%s%dx%d", algorithm, t.rows(), t.cols()), t.BK
-			if t.Panel > 0 {
-				depth = panelDepth
+			threads := t.WX * t.WY
+			if t.Panel != nil {
+				threads, depth = t.Panel.WG, t.Panel.depth()
+				name += fmt.Sprintf("x%d", depth)
 			}
 			if t.BK > 0 {
 				name += fmt.Sprintf("x%dt%d", t.BK, t.WX*t.WY) // several have the same tile
 			}
-			out = append(out, MatmulTile{name, t.rows(), t.cols(), depth, max(t.WX*t.WY, t.Panel), t.bytes(), t})
+			out = append(out, MatmulTile{name, t.rows(), t.cols(), depth, threads, t.bytes(), t})
 		}
 	}
 	return out

@@ -113,15 +113,8 @@ func (t Tile) check(l gpu.Limits) error {
 	switch {
 	case t.Matmul != nil:
 		m := *t.Matmul
-		if m.Panel != 0 {
-			if m.TM|m.TN4|m.WX|m.WY|m.BK != 0 || m.Split || m.Panel != 128 && m.Panel != panelMost {
-				return fmt.Errorf("impossible geometry %v", t)
-			}
-			if m.Panel > int(l.MaxInvocations) || m.bytes() > int(l.MaxWorkgroupBytes) {
-				return fmt.Errorf("%v: %d threads and %d bytes of workgroup memory, the device allows %d and %d",
-					t, m.Panel, m.bytes(), l.MaxInvocations, l.MaxWorkgroupBytes)
-			}
-			return nil
+		if m.Panel != nil {
+			return m.Panel.check(t, m, l)
 		}
 		if !positive(m.TM, m.TN4, m.WX, m.WY) || m.BK < 0 || m.BK > mostTile || m.BK%4 != 0 || m.BK > 0 && m.TM%4 != 0 || m.Split && (m.BK > 0 || m.WY > 1) {
 			return fmt.Errorf("impossible geometry %v", t)
@@ -145,6 +138,19 @@ func (t Tile) check(l gpu.Limits) error {
 		}
 	default:
 		return fmt.Errorf("none of the tiles that this version knows")
+	}
+	return nil
+}
+
+func (g panelTile) check(t Tile, m matmulTile, l gpu.Limits) error {
+	w := g.windows()
+	if m.TM|m.TN4|m.WX|m.WY|m.BK != 0 || m.Split || g.TC4 < 1 || g.KS4 < 1 || g.TC4*g.KS4 > mostTile || panelWide%g.cols() != 0 ||
+		g.WG < panelLeast || g.WG > panelMost || g.WG&(g.WG-1) != 0 || w*panelWindow != g.WG*g.depth() || w > 8 || w&(w-1) != 0 {
+		return fmt.Errorf("impossible geometry %v", t)
+	}
+	if g.WG > int(l.MaxInvocations) || m.bytes() > int(l.MaxWorkgroupBytes) {
+		return fmt.Errorf("%v: %d threads and %d bytes of workgroup memory, the device allows %d and %d",
+			t, g.WG, m.bytes(), l.MaxInvocations, l.MaxWorkgroupBytes)
 	}
 	return nil
 }
