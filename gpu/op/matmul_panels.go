@@ -101,10 +101,7 @@ func (m matmul) addPanels(p *gpu.Program, tile panelTile) {
 // addPack appends the packing of addends [depth, depth+n) of the block of rows from row on; whole slices are written.
 func (m matmul) addPack(p *gpu.Program, f factors, held *panels, tile panelTile, row, depth, n int) {
 	quads := ceilDiv(n, tile.depth()) * tile.KS4
-	threads := quads * tile.WG
-	if f.pack == "matmul_panel_columns" {
-		threads /= 4
-	}
+	threads := quads * tile.WG / 4
 	p.Add(gpu.Dispatch{
 		Source: source(p, f.pack, store(f.a), shaders.Spec{"WG": tile.WG}),
 		Bind:   map[string]gpu.Tensor{"panel": held.a, "a": f.a},
