@@ -1,10 +1,14 @@
 // peak_fma: the rate at which the device multiplies and adds in float32, the limit of every matrix product.
 //
-// out: out (groups * 64) the sums, so that nothing is optimised away      in: x (1) a factor below 1
-// dispatch: any number of groups; each thread does ROUNDS * 512 fused multiply-adds in 8 independent chains of vec4.
+// out: out (groups * 64) the sums, so that nothing is optimised away
+// dispatch: any number of groups; each thread does ROUNDS * REPEAT * CHAINS * 4 multiply-adds in CHAINS independent chains of vec4.
+//
+// How many chains are best depends on the device: few leave it waiting for the last result, many outgrow a CPU's registers. On lavapipe
+// the compiler then runs the chains one after the other, at half the rate.
 //
 // uses:
 
+const CHAINS: u32 = 8u; // spec: vec4 sums a thread
 const REPEAT: u32 = 16u;
 const ROUNDS: u32 = 64u; // spec: turns of the loop
 
@@ -16,14 +20,20 @@ struct Params { SEED: f32 }
 @compute @workgroup_size(64)
 fn main(@builtin(global_invocation_id) gid: vec3<u32>) {
     let s = vec4<f32>(p.SEED + f32(gid.x & 1u) * 1e-7);
-    var a0 = vec4<f32>(0.1); var a1 = vec4<f32>(0.2); var a2 = vec4<f32>(0.3); var a3 = vec4<f32>(0.4);
-    var a4 = vec4<f32>(0.5); var a5 = vec4<f32>(0.6); var a6 = vec4<f32>(0.7); var a7 = vec4<f32>(0.8);
+    var a: array<vec4<f32>, CHAINS>;
+    for (var c = 0u; c < CHAINS; c++) { // unroll
+        a[c] = vec4<f32>(0.1 * f32(c + 1u));
+    }
     for (var r = 0u; r < ROUNDS; r++) {
         for (var i = 0u; i < REPEAT; i++) { // unroll
-            a0 = fma(a0, s, s); a1 = fma(a1, s, s); a2 = fma(a2, s, s); a3 = fma(a3, s, s);
-            a4 = fma(a4, s, s); a5 = fma(a5, s, s); a6 = fma(a6, s, s); a7 = fma(a7, s, s);
+            for (var c = 0u; c < CHAINS; c++) { // unroll
+                a[c] = fma(a[c], s, s);
+            }
         }
     }
-    let sum = a0 + a1 + a2 + a3 + a4 + a5 + a6 + a7;
+    var sum = vec4<f32>();
+    for (var c = 0u; c < CHAINS; c++) { // unroll
+        sum += a[c];
+    }
     out[gid.x] = sum.x + sum.y + sum.z + sum.w;
 }

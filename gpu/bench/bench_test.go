@@ -30,7 +30,7 @@ func TestOfPeak(t *testing.T) {
 			t.Errorf("%v operations and %v bytes in a second: %v, want %v", x.flops, x.bytes, got, x.want)
 		}
 	}
-	if got, want := peak.Max(bench.Peak{FMA: 90, Copy: 11}), (bench.Peak{FMA: 100, Copy: 11}); got != want {
+	if got, want := peak.Max(bench.Peak{FMA: 90, Wide: 5, Copy: 11}), (bench.Peak{FMA: 100, Wide: 5, Copy: 11}); got != want {
 		t.Errorf("Max: %v, want %v", got, want)
 	}
 }
@@ -150,13 +150,13 @@ func TestReport(t *testing.T) {
 		Preset: "tiny", MS: 500, TokensPerS: 1000, Breakdown: bench.Breakdown([]gpu.Timing{{Label: "add", Duration: time.Second, FLOPs: 5e9, Bytes: 1e9}}),
 		Describe: "B=1 T=500", FLOPsPerToken: 2e6,
 	}}
-	r.SetPeak(bench.Peak{FMA: 10, Copy: 4})
+	r.SetPeak(bench.Peak{FMA: 10, Wide: 6, Copy: 4})
 	var b strings.Builder
 	if err := r.Write(&b, gpu.AdapterInfo{Driver: "driver 1"}); err != nil {
 		t.Fatal(err)
 	}
 	want := `device: Some GPU (vulkan, discrete), driver 1
-peak:   10 GFLOP/s of multiply-adds (float32), 4 GB/s of copies (read and written)
+peak:   10 GFLOP/s of multiply-adds (float32; 6 with 32 sums a thread), 4 GB/s of copies (read and written)
 
 kernel  shape    dtype    ms  GFLOP/s   GB/s  of peak
 add     N=2 C=4  f32    1000    5.000  1.000     0.50
@@ -172,7 +172,7 @@ all         1  1000  100.0%    5.000  1.000     0.50
 		t.Errorf("got\n%swant\n%s", b.String(), want)
 	}
 	raw, err := json.Marshal(r)
-	wantJSON := `{"device":"Some GPU (vulkan, discrete)","peak":{"fma_gflops":10,"copy_gb_s":4},` +
+	wantJSON := `{"device":"Some GPU (vulkan, discrete)","peak":{"fma_gflops":10,"fma_wide_gflops":6,"copy_gb_s":4},` +
 		`"kernels":[{"name":"add","shape":"N=2 C=4","dtype":"f32","ms":1000,"gflops":5,"gb_s":1,"of_peak":0.5}],` +
 		`"step":{"preset":"tiny","ms":500,"tokens_per_s":1000,"mfu":0.2,"breakdown":[{"name":"add","ms":1000}]}}`
 	if err != nil || string(raw) != wantJSON {
