@@ -39,16 +39,16 @@ fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(local_invocation_id) lid
     workgroupBarrier();
     let at = lid.x * WIDE4 + wid.x * TC4;
     var acc: array<vec4<f32>, TC4>;
-    if !FIRST {
-        for (var c = 0u; c < TC4; c++) { // unroll
-            acc[c] = sums[at + c];
-        }
-    }
     for (var q = 0u; q < KS4; q++) { // unroll
         let a = panel(q, lid.x);
         for (var c = 0u; c < TC4; c++) { // unroll
             acc[c] = fma(vec4<f32>(a.w), tile[(q * 4u + 3u) * TC4 + c], fma(vec4<f32>(a.z), tile[(q * 4u + 2u) * TC4 + c],
                 fma(vec4<f32>(a.y), tile[(q * 4u + 1u) * TC4 + c], fma(vec4<f32>(a.x), tile[q * 4u * TC4 + c], acc[c]))));
+        }
+    }
+    if !FIRST { // added up by slices: the error grows with the root of KS + SUMS/KS, not of SUMS
+        for (var c = 0u; c < TC4; c++) { // unroll
+            acc[c] += sums[at + c];
         }
     }
     if !LAST {
