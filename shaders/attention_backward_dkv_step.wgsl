@@ -32,6 +32,37 @@ var<workgroup> queries: array<vec4<f32>, QUADS>;
 var<workgroup> grads: array<vec4<f32>, QUADS>; // of out
 var<workgroup> stats: array<vec2<f32>, QT>; // lse and d
 
+// The products over a tile are functions, inlined with a constant c, because naga takes time by the square of a function's length.
+fn add_scores(c: u32, k: vec4<f32>, s: ptr<function, array<f32, QT>>) {
+    for (var t = 0u; t < QT; t++) { // unroll
+        (*s)[t] = fma(k.w, queries[t * HS4 + c].w, fma(k.z, queries[t * HS4 + c].z,
+            fma(k.y, queries[t * HS4 + c].y, fma(k.x, queries[t * HS4 + c].x, (*s)[t]))));
+    }
+}
+
+fn add_dp(c: u32, v: vec4<f32>, dp: ptr<function, array<f32, QT>>) {
+    for (var t = 0u; t < QT; t++) { // unroll
+        (*dp)[t] = fma(v.w, grads[t * HS4 + c].w, fma(v.z, grads[t * HS4 + c].z,
+            fma(v.y, grads[t * HS4 + c].y, fma(v.x, grads[t * HS4 + c].x, (*dp)[t]))));
+    }
+}
+
+fn add_grads(c: u32, s: ptr<function, array<f32, QT>>, older: vec4<f32>) -> vec4<f32> {
+    var acc = older;
+    for (var t = 0u; t < QT; t++) { // unroll
+        acc = fma(vec4<f32>((*s)[t]), grads[t * HS4 + c], acc);
+    }
+    return acc;
+}
+
+fn add_queries(c: u32, s: ptr<function, array<f32, QT>>, older: vec4<f32>) -> vec4<f32> {
+    var acc = older;
+    for (var t = 0u; t < QT; t++) { // unroll
+        acc = fma(vec4<f32>((*s)[t]), queries[t * HS4 + c], acc);
+    }
+    return acc;
+}
+
 @compute @workgroup_size(WX)
 fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(local_invocation_id) lid: vec3<u32>) {
     let head = p.HEAD + wid.y;
@@ -52,11 +83,7 @@ fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(local_invocation_id) lid
     let row = q0 + min(u, p.T - 1u) * 3u * c4 + c4;
     var s: array<f32, QT>;
     for (var c = 0u; c < HS4; c++) { // unroll
-        let k = unpack4(qkv[row + c]);
-        for (var t = 0u; t < QT; t++) { // unroll
-            s[t] = fma(k.w, queries[t * HS4 + c].w, fma(k.z, queries[t * HS4 + c].z,
-                fma(k.y, queries[t * HS4 + c].y, fma(k.x, queries[t * HS4 + c].x, s[t]))));
-        }
+        add_scores(c, unpack4(qkv[row + c]), &s);
     }
     for (var t = 0u; t < QT; t++) { // unroll
         s[t] = select(0.0, exp(min(s[t] - stats[t].x, 0.0)), u <= p.QUERY + t && p.QUERY + t < p.T);
@@ -64,11 +91,7 @@ fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(local_invocation_id) lid
     if !VALUES {
         var dp: array<f32, QT>;
         for (var c = 0u; c < HS4; c++) { // unroll
-            let v = unpack4(qkv[row + c4 + c]);
-            for (var t = 0u; t < QT; t++) { // unroll
-                dp[t] = fma(v.w, grads[t * HS4 + c].w, fma(v.z, grads[t * HS4 + c].z,
-                    fma(v.y, grads[t * HS4 + c].y, fma(v.x, grads[t * HS4 + c].x, dp[t]))));
-            }
+            add_dp(c, unpack4(qkv[row + c4 + c]), &dp);
         }
         for (var t = 0u; t < QT; t++) { // unroll
             s[t] = s[t] * (dp[t] - stats[t].y);
@@ -76,14 +99,10 @@ fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(local_invocation_id) lid
     }
     for (var c = 0u; c < HS4; c++) { // unroll
         let at = (wid.y * HS4 + c) * p.ROWS + u;
-        var acc = state[at];
-        for (var t = 0u; t < QT; t++) { // unroll
-            if VALUES {
-                acc = fma(vec4<f32>(s[t]), grads[t * HS4 + c], acc);
-            } else {
-                acc = fma(vec4<f32>(s[t]), queries[t * HS4 + c], acc);
-            }
+        if VALUES {
+            state[at] = add_grads(c, &s, state[at]);
+        } else {
+            state[at] = add_queries(c, &s, state[at]);
         }
-        state[at] = acc;
     }
 }

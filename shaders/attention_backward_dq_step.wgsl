@@ -27,6 +27,29 @@ struct Params { T: u32, C: u32, NH: u32, SCALE: f32, ROWS: u32, HEAD: u32, BLOCK
 var<workgroup> keys: array<vec4<f32>, QUADS>;
 var<workgroup> values: array<vec4<f32>, QUADS>;
 
+// The products over a tile are functions, inlined with a constant c, because naga takes time by the square of a function's length.
+fn add_scores(c: u32, q: vec4<f32>, s: ptr<function, array<f32, KT>>) {
+    for (var k = 0u; k < KT; k++) { // unroll
+        (*s)[k] = fma(q.w, keys[k * HS4 + c].w, fma(q.z, keys[k * HS4 + c].z,
+            fma(q.y, keys[k * HS4 + c].y, fma(q.x, keys[k * HS4 + c].x, (*s)[k]))));
+    }
+}
+
+fn add_dp(c: u32, g: vec4<f32>, dp: ptr<function, array<f32, KT>>) {
+    for (var k = 0u; k < KT; k++) { // unroll
+        (*dp)[k] = fma(g.w, values[k * HS4 + c].w, fma(g.z, values[k * HS4 + c].z,
+            fma(g.y, values[k * HS4 + c].y, fma(g.x, values[k * HS4 + c].x, (*dp)[k]))));
+    }
+}
+
+fn add_keys(c: u32, s: ptr<function, array<f32, KT>>, older: vec4<f32>) -> vec4<f32> {
+    var acc = older;
+    for (var k = 0u; k < KT; k++) { // unroll
+        acc = fma(vec4<f32>((*s)[k]), keys[k * HS4 + c], acc);
+    }
+    return acc;
+}
+
 @compute @workgroup_size(WX)
 fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(local_invocation_id) lid: vec3<u32>) {
     let head = p.HEAD + wid.y;
@@ -44,11 +67,7 @@ fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(local_invocation_id) lid
     let grow = (head / p.NH * p.T + last) * c4 + head % p.NH * HS4;
     var s: array<f32, KT>;
     for (var c = 0u; c < HS4; c++) { // unroll
-        let q = unpack4(qkv[row + c]);
-        for (var k = 0u; k < KT; k++) { // unroll
-            s[k] = fma(q.w, keys[k * HS4 + c].w, fma(q.z, keys[k * HS4 + c].z,
-                fma(q.y, keys[k * HS4 + c].y, fma(q.x, keys[k * HS4 + c].x, s[k]))));
-        }
+        add_scores(c, unpack4(qkv[row + c]), &s);
     }
     let l = lse[head * p.T + last];
     for (var k = 0u; k < KT; k++) { // unroll
@@ -56,11 +75,7 @@ fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(local_invocation_id) lid
     }
     var dp: array<f32, KT>;
     for (var c = 0u; c < HS4; c++) { // unroll
-        let g = unpack4(dout[grow + c]);
-        for (var k = 0u; k < KT; k++) { // unroll
-            dp[k] = fma(g.w, values[k * HS4 + c].w, fma(g.z, values[k * HS4 + c].z,
-                fma(g.y, values[k * HS4 + c].y, fma(g.x, values[k * HS4 + c].x, dp[k]))));
-        }
+        add_dp(c, unpack4(dout[grow + c]), &dp);
     }
     let sum = d[head * p.T + last];
     for (var k = 0u; k < KT; k++) { // unroll
@@ -68,10 +83,6 @@ fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(local_invocation_id) lid
     }
     for (var c = 0u; c < HS4; c++) { // unroll
         let at = (wid.y * HS4 + c) * p.ROWS + t;
-        var acc = state[at];
-        for (var k = 0u; k < KT; k++) { // unroll
-            acc = fma(vec4<f32>(s[k]), keys[k * HS4 + c], acc);
-        }
-        state[at] = acc;
+        state[at] = add_keys(c, &s, state[at]);
     }
 }

@@ -28,6 +28,22 @@ struct Params { T: u32, C: u32, NH: u32, SCALE: f32, ROWS: u32, HEAD: u32, BLOCK
 var<workgroup> keys: array<vec4<f32>, QUADS>;
 var<workgroup> values: array<vec4<f32>, QUADS>;
 
+// The products over a tile are functions, inlined with a constant c, because naga takes time by the square of a function's length.
+fn add_scores(c: u32, q: vec4<f32>, s: ptr<function, array<f32, KT>>) {
+    for (var k = 0u; k < KT; k++) { // unroll
+        (*s)[k] = fma(q.w, keys[k * HS4 + c].w, fma(q.z, keys[k * HS4 + c].z,
+            fma(q.y, keys[k * HS4 + c].y, fma(q.x, keys[k * HS4 + c].x, (*s)[k]))));
+    }
+}
+
+fn add_values(c: u32, s: ptr<function, array<f32, KT>>, older: vec4<f32>) -> vec4<f32> {
+    var acc = older;
+    for (var k = 0u; k < KT; k++) { // unroll
+        acc = fma(vec4<f32>((*s)[k]), values[k * HS4 + c], acc);
+    }
+    return acc;
+}
+
 @compute @workgroup_size(WX)
 fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(local_invocation_id) lid: vec3<u32>) {
     let head = p.HEAD + wid.y;
@@ -43,11 +59,7 @@ fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(local_invocation_id) lid
     let row = q0 + min(t, p.T - 1u) * 3u * c4;
     var s: array<f32, KT>;
     for (var c = 0u; c < HS4; c++) { // unroll
-        let q = unpack4(qkv[row + c]);
-        for (var k = 0u; k < KT; k++) { // unroll
-            s[k] = fma(q.w, keys[k * HS4 + c].w, fma(q.z, keys[k * HS4 + c].z,
-                fma(q.y, keys[k * HS4 + c].y, fma(q.x, keys[k * HS4 + c].x, s[k]))));
-        }
+        add_scores(c, unpack4(qkv[row + c]), &s);
     }
     var older = vec2<f32>(-3.0e38, 0.0);
     if !FIRST {
@@ -69,10 +81,7 @@ fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(local_invocation_id) lid
         if !FIRST {
             acc = state[at] * shrink;
         }
-        for (var k = 0u; k < KT; k++) { // unroll
-            acc = fma(vec4<f32>(s[k]), values[k * HS4 + c], acc);
-        }
-        state[at] = acc;
+        state[at] = add_values(c, &s, acc);
     }
     ml[wid.y * p.ROWS + t] = vec2<f32>(m, l);
 }

@@ -30,6 +30,14 @@ struct Params { ROWS: u32, COLS: u32, SUMS: u32, STRIDE: u32, COL: u32, ROW: u32
 
 var<workgroup> tile: array<vec4<f32>, TILE>; // (KS, TC4)
 
+// add is inlined with a constant q; a function, because naga takes time by the square of a function's length.
+fn add(q: u32, a: vec4<f32>, acc: ptr<function, array<vec4<f32>, TC4>>) {
+    for (var c = 0u; c < TC4; c++) { // unroll
+        (*acc)[c] = fma(vec4<f32>(a.w), tile[(q * 4u + 3u) * TC4 + c], fma(vec4<f32>(a.z), tile[(q * 4u + 2u) * TC4 + c],
+            fma(vec4<f32>(a.y), tile[(q * 4u + 1u) * TC4 + c], fma(vec4<f32>(a.x), tile[q * 4u * TC4 + c], (*acc)[c]))));
+    }
+}
+
 @compute @workgroup_size(WG)
 fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(local_invocation_id) lid: vec3<u32>) {
     let col = p.FROM + wid.x * TC;
@@ -39,13 +47,7 @@ fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(local_invocation_id) lid
     workgroupBarrier();
     let at = lid.x * WIDE4 + wid.x * TC4;
     var acc: array<vec4<f32>, TC4>;
-    for (var q = 0u; q < KS4; q++) { // unroll
-        let a = panel(q, lid.x);
-        for (var c = 0u; c < TC4; c++) { // unroll
-            acc[c] = fma(vec4<f32>(a.w), tile[(q * 4u + 3u) * TC4 + c], fma(vec4<f32>(a.z), tile[(q * 4u + 2u) * TC4 + c],
-                fma(vec4<f32>(a.y), tile[(q * 4u + 1u) * TC4 + c], fma(vec4<f32>(a.x), tile[q * 4u * TC4 + c], acc[c]))));
-        }
-    }
+    add_slice(lid.x, &acc);
     if !FIRST { // added up by slices: the error grows with the root of KS + SUMS/KS, not of SUMS
         for (var c = 0u; c < TC4; c++) { // unroll
             acc[c] += sums[at + c];

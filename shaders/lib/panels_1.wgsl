@@ -1,6 +1,8 @@
-// panels_1: the packed slice of a in 1 window of 64 KiB, what a uniform binding holds. Where q is constant, so is the choice.
+// panels_1: the packed slice of a in 1 window of 64 KiB, what a uniform binding holds.
 @group(0) @binding(6) var<uniform> panel0: array<vec4<f32>, 4096>;
 
-fn panel(q: u32, r: u32) -> vec4<f32> {
-    return panel0[q * WG + r];
+fn add_slice(r: u32, acc: ptr<function, array<vec4<f32>, TC4>>) {
+    for (var q = 0u; q < QUADS; q++) { // unroll
+        add(q, panel0[q * WG + r], acc);
+    }
 }
