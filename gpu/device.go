@@ -37,6 +37,9 @@ type Device struct {
 	buffers []*wgpu.Buffer
 	bytes   map[Role]uint64
 
+	submitted  int // command buffers so far
+	idle, busy int // see Waits
+
 	timestamps bool
 	rate       float64 // cost units per second that submissions have shown, see Program.Run
 	values     map[any]any
@@ -118,7 +121,10 @@ func (d *Device) Value(key any) any { return d.values[key] }
 var errStuck = errors.New("the GPU did not finish in time")
 
 // wait polls until the queue is empty. Poll(true) is never used: it reports success after 5 s of unfinished work.
-func (d *Device) wait() error { return d.pollUntil(nil) }
+func (d *Device) wait() error {
+	d.idle++
+	return d.pollUntil(nil)
+}
 
 // pollUntil polls until done says so; nil: until the queue is empty.
 func (d *Device) pollUntil(done func() bool) error {
@@ -139,6 +145,16 @@ func (d *Device) pollUntil(done func() bool) error {
 		}
 	}
 }
+
+// submit hands over a command buffer, or uploads alone.
+func (d *Device) submit(commands ...*wgpu.CommandBuffer) {
+	d.queue.Submit(commands...)
+	d.submitted++
+}
+
+// Waits returns how often the program has waited for the device: with nothing more for it to do, so that it stood idle
+// until the next submission, and for a read behind which it had work.
+func (d *Device) Waits() (idle, busy int) { return d.idle, d.busy }
 
 // Wait returns when everything submitted so far has ended.
 func (d *Device) Wait() error {

@@ -585,3 +585,40 @@ func TestReadUnderCollection(t *testing.T) {
 	close(stop)
 	<-done
 }
+
+// TestWaits: a read counts as busy where work was submitted behind it; with it or without, the values are those from before.
+func TestWaits(t *testing.T) {
+	d := gputest.Device(t)
+	x, y := tensor(t, d, "x", gpu.F32, 64), tensor(t, d, "y", gpu.F32, 64)
+	upload(t, d, x, slices.Repeat([]float32{1}, 64)...)
+	p := d.NewProgram("double")
+	scaled(p, y, x, 2)
+	p.Copy(x, y)
+	run(t, p)
+	for i, behind := range []bool{false, true, false} {
+		idle, busy := d.Waits()
+		read, err := d.StartRead(x)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if behind {
+			if err := p.Run(); err != nil {
+				t.Fatal(err)
+			}
+		}
+		out := make([]float32, 64)
+		if err := read.Wait(); err != nil {
+			t.Fatal(err)
+		}
+		if err := read.Take(out); err != nil {
+			t.Fatal(err)
+		}
+		if want := []float32{2, 2, 4}[i]; out[0] != want || out[63] != want {
+			t.Errorf("read %d: %v, want %v", i, out, want)
+		}
+		nowIdle, nowBusy := d.Waits()
+		if (nowBusy-busy == 1) != behind || nowIdle-idle+nowBusy-busy != 1 {
+			t.Errorf("read %d: %d idle waits and %d busy", i, nowIdle-idle, nowBusy-busy)
+		}
+	}
+}

@@ -405,7 +405,7 @@ func (p *Program) finish(enc *wgpu.CommandEncoder) error {
 	if err != nil {
 		return fmt.Errorf("%s: %w", p.Name, err)
 	}
-	p.dev.queue.Submit(cmd)
+	p.dev.submit(cmd)
 	cmd.Release()
 	return nil
 }

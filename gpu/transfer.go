@@ -41,7 +41,7 @@ func (d *Device) upload(t Tensor, want, got int, raw []byte) error {
 			return fmt.Errorf("upload %v: %w", t, err)
 		}
 		if len(raw) > transferChunk { // each write allocates staging memory that only a finished submission frees
-			d.queue.Submit()
+			d.submit()
 			if err := d.wait(); err != nil {
 				return err
 			}
@@ -122,7 +122,7 @@ func (d *Device) stage(src *wgpu.Buffer, offset uint64, staging *wgpu.Buffer, si
 	if err != nil {
 		return err
 	}
-	d.queue.Submit(cmd)
+	d.submit(cmd)
 	cmd.Release()
 	return nil
 }
@@ -153,6 +153,7 @@ type Pending struct {
 	dev     *Device
 	t       Tensor
 	staging *wgpu.Buffer
+	after   int // of the device's submissions
 }
 
 // StartRead submits the read of t, float32 and at most 32 MiB, behind everything submitted so far, and returns at once.
@@ -179,11 +180,17 @@ func (d *Device) StartRead(t Tensor) (*Pending, error) {
 	if err := d.stage(t.buf.raw, t.offset, p.staging, size); err != nil {
 		return nil, fmt.Errorf("read %v: %w", t, err)
 	}
+	p.after = d.submitted
 	return p, nil
 }
 
 // Wait returns when the values have come; work submitted after StartRead may still run.
 func (p *Pending) Wait() error {
+	if p.dev.submitted > p.after {
+		p.dev.busy++
+	} else {
+		p.dev.idle++
+	}
 	if err := p.dev.mapStaging(p.staging, p.t.Bytes()); err != nil {
 		return fmt.Errorf("read %v: %w", p.t, err)
 	}
@@ -207,7 +214,7 @@ func (p *Pending) Take(out []float32) error {
 // Flush submits uploads that wait for the next submission, so that their staging memory is freed once they are done.
 func (d *Device) Flush() {
 	if !d.Planned() {
-		d.queue.Submit()
+		d.submit()
 	}
 }
 
