@@ -20,14 +20,14 @@ func Buckets(bytes int) TrainingOption { return func(tr *Training) { tr.bucketBy
 // windowValues is the most values that leave the device or come back in one go: 32 MiB.
 const windowValues = 8 << 20
 
-// nextMicro starts a segment.
-func (tr *Training) nextMicro() *gpu.Program {
-	name := "micro"
+// nextSegment starts a segment.
+func (tr *Training) nextSegment() *gpu.Program {
+	name := "backward"
 	if tr.bucketBytes > 0 {
-		name = fmt.Sprintf("micro[%d]", len(tr.micro))
+		name = fmt.Sprintf("backward[%d]", len(tr.backward))
 	}
 	p := tr.Model.Device.NewProgram(name)
-	tr.micro = append(tr.micro, p)
+	tr.backward = append(tr.backward, p)
 	return p
 }
 
@@ -96,7 +96,7 @@ func windows(flat gpu.Tensor, lo, hi int) (out []gpu.Tensor) {
 	return out
 }
 
-// GradientBuckets returns what MicroInBuckets hands over, segment by segment.
+// GradientBuckets returns what Backward hands over, segment by segment.
 func (tr *Training) GradientBuckets() [][]gpu.Tensor { return tr.buckets }
 
 // ParameterWindows returns all parameters as flat windows of at most 32 MiB, with zeros between tensors.

@@ -33,15 +33,18 @@ func TestBuckets(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if len(tr.micro) != test.segments || len(tr.GradientBuckets()) != test.segments {
-			t.Fatalf("%d bytes: %d segments and %d buckets, want %d", test.bytes, len(tr.micro), len(tr.GradientBuckets()), test.segments)
+		if len(tr.backward) != test.segments || len(tr.GradientBuckets()) != test.segments {
+			t.Fatalf("%d bytes: %d segments and %d buckets, want %d", test.bytes, len(tr.backward), len(tr.GradientBuckets()), test.segments)
 		}
 		if err := tr.Begin(); err != nil {
 			t.Fatal(err)
 		}
 		var reads []*gpu.Pending
 		var windows []gpu.Tensor
-		if err := tr.MicroInBuckets(x, y, func(ws []gpu.Tensor) error {
+		if err := tr.Forward(x, y); err != nil {
+			t.Fatal(err)
+		}
+		if err := tr.Backward(func(ws []gpu.Tensor) error {
 			for _, w := range ws {
 				r, err := d.StartRead(w)
 				if err != nil {

@@ -21,7 +21,8 @@ type Training struct {
 	norm          gpu.Tensor // (4) gradient norm, clip scale, skip
 	stats         gpu.Tensor // flat: loss and norm in one buffer, read in one go
 	begin         *gpu.Program
-	micro         []*gpu.Program // one, or the segments of Buckets
+	forward       *gpu.Program
+	backward      []*gpu.Program // one, or the segments of Buckets
 	buckets       [][]gpu.Tensor // the gradients that are complete after each of them
 	bucketBytes   int            // see Buckets
 	eval          *Evaluator     // in acts
@@ -130,12 +131,14 @@ func NewTraining(m *Model, b, t, accum int, opts ...TrainingOption) (*Training, 
 	return tr, tr.eval.Prepare(b, t)
 }
 
-// addMicro makes the programs of the forward and backward of one micro-batch.
+// addMicro makes the programs of the forward and backward of one micro-batch. The classifier, which computes the loss and its
+// gradient together, counts to the backward: the forward writes activations alone.
 func (tr *Training) addMicro(w backward, accum int) {
 	m, a := tr.Model, tr.acts
-	p := tr.nextMicro()
+	tr.forward = m.Device.NewProgram("forward")
+	m.addForward(tr.forward, a)
+	p := tr.nextSegment()
 	scale := 1 / (float32(tr.B*tr.T) * float32(accum))
-	m.addForward(p, a)
 	op.Classifier{
 		Losses: a.losses, DX: w.dlnf, DWTE: m.named(tr.grads, "wte"),
 		X: a.lnf, WTE: m.named(m.operands(a.storage), "wte"), Targets: a.targets, Logits: a.logits, Scale: scale,
@@ -151,7 +154,7 @@ func (tr *Training) addMicro(w backward, accum int) {
 		tr.addAgain(p, l)
 		tr.addBlockBackward(p, w, l)
 		if tr.cutAfter(l) {
-			p = tr.nextMicro()
+			p = tr.nextSegment()
 		}
 	}
 	op.EmbeddingBackward{
@@ -211,11 +214,16 @@ func (tr *Training) addBlockBackward(p *gpu.Program, w backward, l int) {
 func (tr *Training) Begin() error { return tr.begin.Run() }
 
 // Micro adds the loss and gradients of one micro-batch: x and y hold B*T ids each.
-func (tr *Training) Micro(x, y []uint32) error { return tr.MicroInBuckets(x, y, nil) }
+func (tr *Training) Micro(x, y []uint32) error {
+	if err := tr.Forward(x, y); err != nil {
+		return err
+	}
+	return tr.Backward(nil)
+}
 
-// MicroInBuckets is Micro that calls done, if not nil, behind each segment's submission with the windows of the gradients
-// that are complete once it has run (see Buckets). Over all calls these are all gradients.
-func (tr *Training) MicroInBuckets(x, y []uint32, done func(windows []gpu.Tensor) error) error {
+// Forward submits the first part of a micro-batch: x and y hold B*T ids each. It leaves loss, norm and gradients alone, so
+// that a step's may come before its Begin, while the step before still runs; EvalLoss may not come before its Backward.
+func (tr *Training) Forward(x, y []uint32) error {
 	if err := tr.Model.setTokens(tr.acts, x, y); err != nil {
 		return err
 	}
@@ -227,7 +235,14 @@ func (tr *Training) MicroInBuckets(x, y []uint32, done func(windows []gpu.Tensor
 	if err := d.UploadU32(tr.starts, tr.startsHost); err != nil {
 		return err
 	}
-	for i, p := range tr.micro {
+	return tr.forward.Run()
+}
+
+// Backward adds the loss and gradients of the micro-batch of the newest Forward. It calls done, if not nil, behind each
+// segment's submission with the windows of the gradients that are complete once it has run (see Buckets). Over all calls
+// these are all gradients.
+func (tr *Training) Backward(done func(windows []gpu.Tensor) error) error {
+	for i, p := range tr.backward {
 		if err := p.Run(); err != nil {
 			return err
 		}
@@ -247,14 +262,33 @@ type Stats struct {
 	Skipped  bool    // the norm was not finite, and the update changed nothing
 }
 
-// Stats waits for the device and reads the step's loss and norm.
+// StartStats submits the read of the step's loss and norm, behind its update, and returns at once. take waits for them, not
+// for what was submitted since, and is called once.
+func (tr *Training) StartStats() (take func() (Stats, error), err error) {
+	read, err := tr.Model.Device.StartRead(tr.stats)
+	if err != nil {
+		return nil, err
+	}
+	return func() (Stats, error) {
+		host := make([]float32, tr.stats.Len())
+		if err := read.Wait(); err != nil {
+			return Stats{}, err
+		}
+		if err := read.Take(host); err != nil {
+			return Stats{}, err
+		}
+		at := func(t gpu.Tensor, i int) float64 { return float64(host[int(t.Offset()/4)+i]) }
+		return Stats{Loss: at(tr.loss, 0), GradNorm: at(tr.norm, 0), Skipped: at(tr.norm, 2) != 0}, nil
+	}, nil
+}
+
+// Stats waits for the step and reads its loss and norm.
 func (tr *Training) Stats() (Stats, error) {
-	host := make([]float32, tr.stats.Len())
-	if err := tr.Model.Device.Read(tr.stats, host); err != nil {
+	take, err := tr.StartStats()
+	if err != nil {
 		return Stats{}, err
 	}
-	at := func(t gpu.Tensor, i int) float64 { return float64(host[int(t.Offset()/4)+i]) }
-	return Stats{Loss: at(tr.loss, 0), GradNorm: at(tr.norm, 0), Skipped: at(tr.norm, 2) != 0}, nil
+	return take()
 }
 
 // EvalLoss returns the mean loss over batches, each B*T ids of x and y; it shares the activations' memory and leaves
@@ -267,7 +301,7 @@ func (tr *Training) EvalLoss(batches int, next func(x, y []uint32) error) (float
 func (tr *Training) Gradients() ([][]float32, error) { return tr.Model.download(tr.grads) }
 
 // NotFinite names the first gradient that holds a NaN or an infinity, or says that the loss or the norm alone does.
-// It reads all gradients back: for the rare step that went wrong.
+// It reads all gradients back: for the rare step that went wrong, before the next Begin.
 func (tr *Training) NotFinite() (string, error) {
 	for i, g := range tr.grads.byParam {
 		values := make([]float32, g.Len())
@@ -285,5 +319,5 @@ func (tr *Training) NotFinite() (string, error) {
 
 // Programs returns the step's programs, for listings and profiles.
 func (tr *Training) Programs() []*gpu.Program {
-	return append([]*gpu.Program{tr.begin}, tr.micro...)
+	return append([]*gpu.Program{tr.begin, tr.forward}, tr.backward...)
 }

@@ -6,9 +6,27 @@ import (
 	"math"
 	"time"
 
+	"github.com/gpt2wgpu/gpt2wgpu/data"
 	"github.com/gpt2wgpu/gpt2wgpu/gpu"
 	"github.com/gpt2wgpu/gpt2wgpu/model"
 )
+
+// due is what stands between the step before and a step, in this order.
+type due struct{ sync, save, check, validate, score, sample bool }
+
+// due returns what comes before step. All but sync and save is done before the step and not after the one before, so that
+// a run that resumes here does it again.
+func (r *run) due(step int) due {
+	every := func(n int) bool { return n > 0 && step%n == 0 }
+	return due{
+		sync:     r.outer != nil && (every(r.cfg.SyncEvery) || step == r.cfg.Steps),
+		save:     every(r.cfg.SaveEvery),
+		check:    r.group.Size() > 1 && r.outer == nil && step > r.first && every(r.cfg.CheckEvery),
+		validate: every(r.cfg.ValEvery),
+		score:    r.hella != nil && every(r.cfg.HellaswagEvery),
+		sample:   r.sampler != nil && step > 0 && every(r.cfg.SampleEvery),
+	}
+}
 
 // loop does the steps that are left, with what is looked at and saved on the way.
 func (r *run) loop(ctx context.Context) error {
@@ -21,40 +39,41 @@ func (r *run) loop(ctx context.Context) error {
 		if r.stop {
 			return r.interrupt()
 		}
-		if r.cfg.CheckEvery > 0 && r.outer == nil && r.step > r.first && r.step%r.cfg.CheckEvery == 0 {
+		before := r.due(r.step)
+		if before.check {
 			if err := r.checkInStep(); err != nil {
 				return err
 			}
 		}
-		// Looked at before the step and not after the one before, so that a run that resumes here does it again.
-		if r.cfg.ValEvery > 0 && r.step%r.cfg.ValEvery == 0 {
+		if before.validate {
 			if err := r.validate(); err != nil {
 				return err
 			}
 		}
-		if r.hella != nil && r.step%r.cfg.HellaswagEvery == 0 {
+		if before.score {
 			if err := r.scoreHellaSwag(ctx); err != nil {
 				return err
 			}
 		}
-		if r.sampler != nil && r.step > 0 && r.step%r.cfg.SampleEvery == 0 {
+		if before.sample {
 			if err := r.sample(ctx); err != nil {
 				return err
 			}
 		}
 		step := r.trainStep
-		if r.profiled(r.first) {
+		if r.profiled(r.step) {
 			step = r.profileStep
 		}
 		if err := step(ctx, progress); err != nil {
 			return err
 		}
-		if r.step%r.cfg.SyncEvery == 0 || r.step == r.cfg.Steps {
+		before = r.due(r.step)
+		if before.sync {
 			if err := r.syncOuter(); err != nil {
 				return err
 			}
 		}
-		if r.cfg.SaveEvery > 0 && r.step%r.cfg.SaveEvery == 0 && r.skipped == 0 { // not what may end in an error
+		if before.save && r.skipped == 0 { // not what may end in an error
 			if err := r.save(); err != nil {
 				return err
 			}
@@ -79,24 +98,25 @@ func (r *run) loop(ctx context.Context) error {
 	return nil
 }
 
-// trainStep does one optimizer step.
+// trainStep does one optimizer step, and submits the beginning of the next before it waits for this one.
 func (r *run) trainStep(ctx context.Context, progress *progress) error {
-	start := time.Now()
+	start := time.Now() // the step before, or what came after it, has just ended
+	if r.lead != nil {
+		start = start.Add(-r.lead.took)
+	}
 	copied, exposed, traffic := r.exchange.copied, r.exchange.exposed, r.group.Traffic()
-	n := r.cfg.BatchSize * r.cfg.SeqLen
-	x, y := make([]uint32, n), make([]uint32, n)
 	if err := r.training.Begin(); err != nil {
 		return err
 	}
 	for i := 0; i < r.cfg.AccumSteps(); i++ {
-		if err := r.loader.Next(x, y); err != nil {
+		if err := r.forward(); err != nil {
 			return err
 		}
 		var done func([]gpu.Tensor) error
 		if i == r.cfg.AccumSteps()-1 && r.outer == nil {
 			done = r.exchange.add
 		}
-		if err := r.training.MicroInBuckets(x, y, done); err != nil {
+		if err := r.training.Backward(done); err != nil {
 			return err
 		}
 	}
@@ -107,7 +127,12 @@ func (r *run) trainStep(ctx context.Context, progress *progress) error {
 	if err := r.optim.Update(r.step, lr); err != nil {
 		return err
 	}
-	s, err := r.training.Stats()
+	stats, err := r.training.StartStats()
+	if err != nil {
+		return err
+	}
+	r.goAhead(r.step + 1)
+	s, err := stats()
 	if err != nil {
 		return err
 	}
@@ -115,6 +140,9 @@ func (r *run) trainStep(ctx context.Context, progress *progress) error {
 		return err
 	}
 	took := time.Since(start)
+	if r.lead != nil {
+		took -= r.lead.took
+	}
 	tokens := r.cfg.TokensPerStep()
 	r.tokens += int64(tokens)
 	rec := TrainMetric{Step: r.step, Loss: Float(s.Loss), LR: Float(lr), GradNorm: Float(s.GradNorm), Tokens: r.tokens,
@@ -129,6 +157,48 @@ func (r *run) trainStep(ctx context.Context, progress *progress) error {
 	progress.step(rec)
 	r.step++
 	return r.watch(s)
+}
+
+// lead is the forward of a step's first micro-batch, submitted before the step before has ended: it changes nothing that
+// the latter leaves, so that the run may still stop there, and a gradient that is not finite be found.
+type lead struct {
+	from data.State    // where the loader stood
+	took time.Duration // counted to its step: lavapipe computes within the submission
+	err  error         // told when its step comes
+}
+
+// goAhead submits the forward of step's first micro-batch, unless something comes before it.
+func (r *run) goAhead(step int) {
+	end := step == r.cfg.Steps || r.cfg.StopAfter > 0 && step-r.first >= r.cfg.StopAfter
+	if end || r.due(step) != (due{}) || r.profiled(step-1) || r.profiled(step) {
+		return
+	}
+	ahead, start := &lead{from: r.loader.State()}, time.Now()
+	ahead.err = r.forward()
+	ahead.took = time.Since(start)
+	r.lead = ahead
+}
+
+// forward submits the forward of the next micro-batch, if it isn't ahead.
+func (r *run) forward() error {
+	if ahead := r.lead; ahead != nil {
+		r.lead = nil
+		return ahead.err
+	}
+	n := r.cfg.BatchSize * r.cfg.SeqLen
+	x, y := make([]uint32, n), make([]uint32, n)
+	if err := r.loader.Next(x, y); err != nil {
+		return err
+	}
+	return r.training.Forward(x, y)
+}
+
+// position returns where the loader stood when the newest step had all its data.
+func (r *run) position() data.State {
+	if r.lead != nil {
+		return r.lead.from
+	}
+	return r.loader.State()
 }
 
 // meet brings the ranks' numbers of a step together, if there was one, and decides for all whether to stop before the next.
@@ -210,7 +280,7 @@ func (r *run) save() error {
 		b = r.outer.b
 	}
 	dir, err := saveCheckpoint(r.cfg.Out, State{
-		Step: r.step, Tokens: r.tokens, Skipped: r.skipped, Data: r.loader.State(),
+		Step: r.step, Tokens: r.tokens, Skipped: r.skipped, Data: r.position(),
 		Tokenizer: r.cfg.Tokenizer, Config: r.cfg, Version: r.env.Version, Tiles: r.tiles,
 	}, r.model, first, second, b, r.cfg.Keep)
 	if err != nil {

@@ -15,13 +15,13 @@ import (
 // are up by then.
 const profileAfter = 3
 
-// profiled says whether the step to come is the one to profile: the fourth, or the last where there are fewer.
-func (r *run) profiled(first int) bool {
+// profiled says whether step is the one to profile: the fourth of this invocation, or the last where there are fewer.
+func (r *run) profiled(step int) bool {
 	last := r.cfg.Steps - 1
 	if r.cfg.StopAfter > 0 {
-		last = min(last, first+r.cfg.StopAfter-1)
+		last = min(last, r.first+r.cfg.StopAfter-1)
 	}
-	return r.cfg.Profile && r.step == min(first+profileAfter, last)
+	return r.cfg.Profile && step == min(r.first+profileAfter, last)
 }
 
 // programs are those of a step.

@@ -51,6 +51,7 @@ type run struct {
 	eval     *model.Evaluator
 	hella    *HellaSwag // nil: not measured
 	metrics  *Metrics   // nil: no --out, or not rank 0
+	lead     *lead      // nil: the device does nothing of the next step yet
 	exchange *exchange
 	outer    *outer // nil: the ranks sum gradients every step
 
