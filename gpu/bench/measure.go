@@ -83,9 +83,9 @@ func measure(d *gpu.Device, name string, repeats int, add func(p *gpu.Program)) 
 
 // Peak is what bounds every kernel on a device.
 type Peak struct {
-	FMA  float64 `json:"fma_gflops"`      // float32 multiply-adds, two operations each, in billions a second, in the best of peakChains
-	Wide float64 `json:"fma_wide_gflops"` // in the most chains: on CPUs a compiler that runs out of registers can halve it
-	Copy float64 `json:"copy_gb_s"`       // GB/s of a copy, bytes read and written together
+	FMA  float64 `json:"fma_gflops"` // float32 multiply-adds, two operations each, in billions a second, in the best of peakChains
+	Wide float64 `json:"-"`          // in the most chains: on CPUs a compiler that runs out of registers can halve it
+	Copy float64 `json:"copy_gb_s"`  // GB/s of a copy, bytes read and written together
 }
 
 // peakChains are the vec4 sums a thread that multiply-adds are measured with.
