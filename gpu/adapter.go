@@ -49,6 +49,10 @@ const vendorNVIDIA = 0x10de
 // Software says whether the adapter computes on the CPU (lavapipe, SwiftShader, WARP).
 func (a AdapterInfo) Software() bool { return a.Type == "cpu" }
 
+// Lavapipe says whether the adapter is Mesa's software Vulkan, whose compiler (llvmpipe's) has kernels of its own: with SwiftShader
+// their long texts compile for minutes.
+func (a AdapterInfo) Lavapipe() bool { return a.Software() && strings.Contains(a.Name, "llvmpipe") }
+
 func (a AdapterInfo) String() string {
 	return fmt.Sprintf("%s (%s, %s)", a.Name, a.Backend, a.Type)
 }

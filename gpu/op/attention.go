@@ -82,7 +82,7 @@ func (a *attention) choose(p *gpu.Program, name string, tensors map[string]gpu.T
 		return
 	}
 	t, ok := tuned(p.Device(), func() Use { return attentionUse(name, *a, tensors, outputs) })
-	if ok && t.Attention != nil && attentionTable == nil && (!t.Attention.steps() || stepsFit(a.t, a.hs)) {
+	if ok && t.Attention != nil && attentionTable == nil && (!t.Attention.steps() || stepsFit(p.Device(), a.t, a.hs)) {
 		a.tile = *t.Attention
 	}
 }
@@ -175,7 +175,7 @@ func attentionTileFor(d *gpu.Device, t, hs int) attentionTile {
 		table = attentionTable
 	}
 	for _, tile := range table {
-		if hs <= tile.MaxHS && (!tile.steps() || stepsFit(t, hs)) {
+		if hs <= tile.MaxHS && (!tile.steps() || stepsFit(d, t, hs)) {
 			return tile
 		}
 	}

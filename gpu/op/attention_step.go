@@ -51,9 +51,9 @@ func (a attention) rounds(p *gpu.Program, each func(s steps)) {
 // stepsHeads bounds the heads of a round in tests.
 var stepsHeads int
 
-// stepsFit says whether the scratch holds a head of t tokens.
-func stepsFit(t, hs int) bool {
-	return t >= stepMinT && hs <= stepHS && (t+stepMinT)*(hs+2) <= panelFloats
+// stepsFit says whether the step kernels are for d and their scratch holds a head of t tokens.
+func stepsFit(d *gpu.Device, t, hs int) bool {
+	return d.Info.Lavapipe() && t >= stepMinT && hs <= stepHS && (t+stepMinT)*(hs+2) <= panelFloats
 }
 
 func (a attention) forwardSteps(p *gpu.Program, op AttentionForward) {

@@ -312,7 +312,7 @@ func matmulTileFor(d *gpu.Device, m matmul) matmulTile {
 		}
 	}
 	for _, t := range table {
-		if t.Panel != nil && (t.Panel.WG > int(d.Limits.MaxInvocations) || t.bytes() > int(d.Limits.MaxWorkgroupBytes)) {
+		if t.Panel != nil && !t.Panel.suits(d) {
 			continue
 		}
 		if m.rows >= t.MinRows && m.cols >= t.MinCols && m.sums >= t.MinSums && ceilDiv(m.rows, t.rows())*ceilDiv(m.cols, t.cols()) >= t.MinGroups {

@@ -25,6 +25,11 @@ func (t panelTile) cols() int    { return 4 * t.TC4 }
 func (t panelTile) depth() int   { return 4 * t.KS4 }
 func (t panelTile) windows() int { return t.WG * t.depth() / panelWindow }
 
+// suits says whether the geometry is for d: for lavapipe, with so many threads and so much workgroup memory.
+func (t panelTile) suits(d *gpu.Device) bool {
+	return d.Info.Lavapipe() && t.WG <= int(d.Limits.MaxInvocations) && 4*t.depth()*t.cols() <= int(d.Limits.MaxWorkgroupBytes)
+}
+
 // panels is the scratch of matmul_panels, 5.5 MiB, one a device: its programs run one after the other.
 type panels struct {
 	a    gpu.Tensor // a packed piece of a, in rows of a window

@@ -62,6 +62,9 @@ func matmulTiles(tables ...[]matmulTile) (out []MatmulTile) {
 
 // Fits says whether d has the threads and the workgroup memory that the line needs.
 func (t MatmulTile) Fits(d *gpu.Device) bool {
+	if t.tile.Panel != nil {
+		return t.tile.Panel.suits(d)
+	}
 	return t.Threads <= int(d.Limits.MaxInvocations) && t.Bytes <= int(d.Limits.MaxWorkgroupBytes)
 }
 

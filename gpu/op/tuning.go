@@ -180,6 +180,7 @@ func Candidates(d *gpu.Device, u Use) []Tile {
 		all = append(all, Tile{Matmul: &first})
 		for _, t := range matmulCandidates(d.Info.Software()) {
 			switch {
+			case t.Panel != nil && !t.Panel.suits(d):
 			case t.Split && u.Op != "matmul_forward", t.TM%4 != 0 && u.Op == "matmul_backward_dw":
 			case t.TM < 4 && m.rows > 4*t.TM, t.rows() >= 2*max(m.rows, 4) && t.rows() > first.rows(), t.Split && m.rows > 2*t.TM: // waste
 			default:

@@ -124,7 +124,7 @@ func runUse(t *testing.T, u op.Use, tuning op.Tuning) map[string][]float64 {
 
 // TestTuning: a tile comes back from JSON as it went; programs take it, and only uses of its class.
 func TestTuning(t *testing.T) {
-	for _, info := range []gpu.AdapterInfo{{Type: "cpu", Limits: gpu.DefaultLimits()}, {Type: "discrete", Limits: gpu.DefaultLimits()}} {
+	for _, info := range []gpu.AdapterInfo{{Name: "llvmpipe", Type: "cpu", Limits: gpu.DefaultLimits()}, {Type: "discrete", Limits: gpu.DefaultLimits()}} {
 		fixed := tunedUses(t, info, nil)
 		all := op.Tuning{}
 		for _, u := range fixed {

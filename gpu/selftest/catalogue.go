@@ -27,7 +27,7 @@ func Catalogue(d *gpu.Device) []Entry {
 		add := func(name, shape string, run func(c *Case)) { list = append(list, Entry{name, s.String(), shape, run}) }
 		addMatmul(add, s)
 		addSlices(add, s)
-		addAttention(add, s)
+		addAttention(add, s, d.Info.Lavapipe())
 		addRows(add, s)
 		addValues(add, s)
 		addClassifier(add, s)
@@ -134,14 +134,16 @@ func addAttentionTiles(add adder, s gpu.Storage, tiles []op.AttentionTile) {
 	}
 }
 
-func addAttention(add adder, s gpu.Storage) {
+func addAttention(add adder, s gpu.Storage, lavapipe bool) {
 	for _, d := range attentionShapes {
 		for _, kernels := range []string{"direct", "tiled"} {
 			d.add(add, s, kernels, func() func() { return op.ForceAttention(kernels) })
 		}
 	}
-	for _, d := range []attentionShape{{1, 130, 3, 20}, {1, 161, 1, 64}} {
-		d.add(add, s, "step", func() func() { return op.ForceAttention("step") })
+	if lavapipe {
+		for _, d := range []attentionShape{{1, 130, 3, 20}, {1, 161, 1, 64}} {
+			d.add(add, s, "step", func() func() { return op.ForceAttention("step") })
+		}
 	}
 	add("cache_append", "B=3 S=9 T=1 C=20", func(c *Case) { CacheAppend(c, s, 9, 1, 20, []uint32{8, 0, 4}, false) })
 	add("cache_append", "B=2 S=7 T=5 C=132", func(c *Case) { CacheAppend(c, s, 7, 5, 132, []uint32{2, 4}, false) })
