@@ -17,7 +17,7 @@ setup:
 	@bash .ci/setup
 	@mkdir -p $(MESA_SHADER_CACHE_DIR)
 
-# A small byte-level model on the embedded sample text: about two minutes on two cores of software Vulkan.
+# A small byte-level model on the embedded sample text: about a minute on two cores of software Vulkan.
 train: build
 	@rm -rf runs/tiny
 	./gpt2wgpu train --out runs/tiny

@@ -93,7 +93,7 @@ type Preset struct {
 
 // Presets are the values of --preset, in the order of help. The first is the default.
 var Presets = []Preset{
-	{"tiny", "a byte-level model on the embedded sample text: no network, about two minutes on two cores", tiny()},
+	{"tiny", "a byte-level model on the embedded sample text: no network, about a minute on two cores", tiny()},
 	{"first-steps", "the document's first run: 124M on Tiny Shakespeare, 50 steps of 4x32 tokens", firstSteps()},
 	{"gpt2-124m", "the document's whole recipe: 10 billion tokens of FineWeb-Edu", recipe(12, 12, 768, 16, 6e-4, 6e-5)},
 	// The same with the peak learning rates of GPT-3 (arXiv:2005.14165, table 2.1) for these sizes, and a micro-batch that
