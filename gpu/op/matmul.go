@@ -130,7 +130,7 @@ func (op MatmulBackwardDW) AddTo(p *gpu.Program) {
 // dw of 768x768, depth 4096, 21 and 31. Slices add to the result, so they need it in float32. Panels have slices of their own.
 func matmulDepth(d *gpu.Device, m matmul, slice int) int {
 	switch {
-	case matmulTileFor(d, m).Panel != nil:
+	case matmulTileFor(d, m).Panel.WG > 0:
 		return m.sums
 	case matmulSlice > 0:
 		return matmulSlice
@@ -181,8 +181,8 @@ func (m matmul) addTo(p *gpu.Program) {
 	if t, ok := tuned(p.Device(), m.use); ok && t.Matmul != nil && matmulTable == nil {
 		tile = *t.Matmul
 	}
-	if tile.Panel != nil {
-		m.addPanels(p, *tile.Panel)
+	if tile.Panel.WG > 0 {
+		m.addPanels(p, tile.Panel)
 		return
 	}
 	data := m.bind["x"]
@@ -216,24 +216,24 @@ func (m matmul) addTo(p *gpu.Program) {
 // matmulTile is one geometry of the matmul kernels: WX x WY threads, each with TM rows and 4*TN4 columns of the result.
 type matmulTile struct {
 	TM, TN4, WX, WY int
-	BK              int        `json:",omitempty"` // depth of the tiles in workgroup memory; 0: none, the _direct kernels
-	Split           bool       `json:",omitempty"` // the WX threads share one TM x 4*TN4 piece and split the sums: matmul_forward_split
-	Panel           *panelTile `json:",omitempty"` // matmul_panels; the numbers above are 0
-	MinRows         int        `json:"-"`          // results with fewer rows take a later line
-	MinCols         int        `json:"-"`
-	MinGroups       int        `json:"-"` // results of fewer groups take a later line
-	MinSums         int        `json:"-"` // shorter sums
+	BK              int       `json:",omitempty"` // depth of the tiles in workgroup memory; 0: none, the _direct kernels
+	Split           bool      `json:",omitempty"` // the WX threads share one TM x 4*TN4 piece and split the sums: matmul_forward_split
+	Panel           panelTile `json:",omitzero"`  // matmul_panels; the numbers above are 0
+	MinRows         int       `json:"-"`          // results with fewer rows take a later line
+	MinCols         int       `json:"-"`
+	MinGroups       int       `json:"-"` // results of fewer groups take a later line
+	MinSums         int       `json:"-"` // shorter sums
 }
 
 func (t matmulTile) rows() int {
-	if t.Panel != nil {
+	if t.Panel.WG > 0 {
 		return t.Panel.WG
 	}
 	return t.WY * t.TM
 }
 
 func (t matmulTile) cols() int {
-	if t.Panel != nil {
+	if t.Panel.WG > 0 {
 		return t.Panel.cols()
 	}
 	if t.Split {
@@ -244,7 +244,7 @@ func (t matmulTile) cols() int {
 
 // bytes returns the workgroup memory: both tiles, each with a quad of padding a row, or each thread's sums.
 func (t matmulTile) bytes() int {
-	if t.Panel != nil {
+	if t.Panel.WG > 0 {
 		return 4 * t.Panel.depth() * t.Panel.cols()
 	}
 	if t.Split {
@@ -257,10 +257,10 @@ func (t matmulTile) bytes() int {
 // lavapipe, GFLOP/s: panels 62 to 72, 16x16 sums a thread 41, 16x8 32, 8x8 29, 4x4 18. 16x12 are as fast as 16x16 and compile for 0.5 to
 // 0.7 s at the first use, where those take up to 1.0; larger ones are no faster in any form and take 1 to 3 s.
 var matmulSoftware = []matmulTile{
-	{Panel: &panelTile{512, 6, 64}, MinRows: 257, MinCols: 96, MinSums: 192},
-	{Panel: &panelTile{256, 6, 64}, MinRows: 129, MinCols: 96, MinSums: 192},
-	{Panel: &panelTile{256, 8, 32}, MinRows: 129, MinCols: 96, MinSums: 128},
-	{Panel: &panelTile{128, 8, 32}, MinRows: 81, MinCols: 96, MinSums: 128},
+	{Panel: panelTile{512, 6, 64}, MinRows: 257, MinCols: 96, MinSums: 192},
+	{Panel: panelTile{256, 6, 64}, MinRows: 129, MinCols: 96, MinSums: 192},
+	{Panel: panelTile{256, 8, 32}, MinRows: 129, MinCols: 96, MinSums: 128},
+	{Panel: panelTile{128, 8, 32}, MinRows: 81, MinCols: 96, MinSums: 128},
 	{TM: 16, TN4: 3, WX: 8, WY: 1, MinRows: 9, MinCols: 65},
 	{TM: 8, TN4: 2, WX: 8, WY: 1, MinRows: 5, MinCols: 0},
 	{TM: 4, TN4: 1, WX: 8, WY: 1},
@@ -311,7 +311,7 @@ func matmulTileFor(d *gpu.Device, m matmul) matmulTile {
 		}
 	}
 	for _, t := range table {
-		if t.Panel != nil && !t.Panel.suits(d) {
+		if t.Panel.WG > 0 && !t.Panel.suits(d) {
 			continue
 		}
 		if m.rows >= t.MinRows && m.cols >= t.MinCols && m.sums >= t.MinSums && ceilDiv(m.rows, t.rows())*ceilDiv(m.cols, t.cols()) >= t.MinGroups {

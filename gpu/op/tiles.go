@@ -42,12 +42,12 @@ func matmulTiles(tables ...[]matmulTile) (out []MatmulTile) {
 				algorithm = "tiled"
 			case t.Split:
 				algorithm = "split"
-			case t.Panel != nil:
+			case t.Panel.WG > 0:
 				algorithm = "panels"
 			}
 			name, depth := fmt.Sprintf("%s%dx%d", algorithm, t.rows(), t.cols()), t.BK
 			threads := t.WX * t.WY
-			if t.Panel != nil {
+			if t.Panel.WG > 0 {
 				threads, depth = t.Panel.WG, t.Panel.depth()
 				name += fmt.Sprintf("x%d", depth)
 			}
@@ -62,7 +62,7 @@ func matmulTiles(tables ...[]matmulTile) (out []MatmulTile) {
 
 // Fits says whether d has the threads and the workgroup memory that the line needs.
 func (t MatmulTile) Fits(d *gpu.Device) bool {
-	if t.tile.Panel != nil {
+	if t.tile.Panel.WG > 0 {
 		return t.tile.Panel.suits(d)
 	}
 	return t.Threads <= int(d.Limits.MaxInvocations) && t.Bytes <= int(d.Limits.MaxWorkgroupBytes)

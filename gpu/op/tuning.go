@@ -113,7 +113,7 @@ func (t Tile) check(l gpu.Limits) error {
 	switch {
 	case t.Matmul != nil:
 		m := *t.Matmul
-		if m.Panel != nil {
+		if m.Panel != (panelTile{}) {
 			return m.Panel.check(t, m, l)
 		}
 		if !positive(m.TM, m.TN4, m.WX, m.WY) || m.BK < 0 || m.BK > mostTile || m.BK%4 != 0 || m.BK > 0 && m.TM%4 != 0 || m.Split && (m.BK > 0 || m.WY > 1) {
@@ -180,7 +180,7 @@ func Candidates(d *gpu.Device, u Use) []Tile {
 		all = append(all, Tile{Matmul: &first})
 		for _, t := range matmulCandidates(d.Info.Software()) {
 			switch {
-			case t.Panel != nil && !t.Panel.suits(d):
+			case t.Panel.WG > 0 && !t.Panel.suits(d):
 			case t.Split && u.Op != "matmul_forward", t.TM%4 != 0 && u.Op == "matmul_backward_dw":
 			case t.TM < 4 && m.rows > 4*t.TM, t.rows() >= 2*max(m.rows, 4) && t.rows() > first.rows(), t.Split && m.rows > 2*t.TM: // waste
 			default:

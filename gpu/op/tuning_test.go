@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"reflect"
+	"strings"
 	"testing"
 
 	"github.com/gpt2wgpu/gpt2wgpu/gpu"
@@ -169,5 +170,12 @@ func TestTuning(t *testing.T) {
 		if a, b := fixed[len(fixed)-1], tuned[len(tuned)-1]; reflect.DeepEqual(a.Tensors, b.Tensors) {
 			t.Errorf("the last product of the classifier has %v as before", b.Tensors)
 		}
+	}
+}
+
+// TestFingerprint: it is compared with that of another process, so it holds values and no addresses.
+func TestFingerprint(t *testing.T) {
+	if f := op.Fingerprint(); strings.Contains(f, "0x") || !strings.Contains(f, "{512 6 64}") {
+		t.Errorf("%.200s…", f)
 	}
 }
