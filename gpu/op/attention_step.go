@@ -8,7 +8,8 @@ import (
 )
 
 const (
-	stepKeys   = 32  // keys or queries a step: KT, QT
+	stepKeys   = 48  // keys a step of the forward: the more, the rarer the state is loaded
+	stepPairs  = 32  // keys or queries a step of the backward: its three products of more would compile for over a second
 	stepMinT   = 128 // shorter sequences are left to the direct kernels: a block would be mostly empty
 	stepHS     = 64  // channels of a head at most: the texts grow with them, and 64 compile in about a second
 	stepPrefix = 64  // threads of the kernels at the ends
@@ -59,7 +60,7 @@ func stepsFit(d *gpu.Device, t, hs int) bool {
 func (a attention) forwardSteps(p *gpu.Program, op AttentionForward) {
 	a.rounds(p, func(s steps) {
 		for key := 0; key < a.t; key += stepKeys {
-			s.step(p, "attention_forward_step", shaders.Spec{"FIRST": key == 0}, 2, key/s.wx, ceilDiv(a.t, s.wx)-key/s.wx,
+			s.step(p, "attention_forward_step", shaders.Spec{"KT": stepKeys, "FIRST": key == 0}, 2, stepKeys, key/s.wx, ceilDiv(a.t, s.wx)-key/s.wx,
 				map[string]gpu.Tensor{"state": s.state, "ml": s.ml, "qkv": op.QKV},
 				struct {
 					T, C, NH               uint32
@@ -83,8 +84,8 @@ func (a attention) backwardSteps(p *gpu.Program, op AttentionBackward) {
 	a.rounds(p, func(s steps) {
 		bind := map[string]gpu.Tensor{"state": s.state, "qkv": op.QKV, "dout": op.DOut, "lse": op.LSE, "d": op.D}
 		p.Clear(s.state)
-		for key := 0; key < a.t; key += stepKeys {
-			s.step(p, "attention_backward_dq_step", nil, 3, key/s.wx, ceilDiv(a.t, s.wx)-key/s.wx, bind, struct {
+		for key := 0; key < a.t; key += stepPairs {
+			s.step(p, "attention_backward_dq_step", shaders.Spec{"KT": stepPairs}, 3, stepPairs, key/s.wx, ceilDiv(a.t, s.wx)-key/s.wx, bind, struct {
 				T, C, NH               uint32
 				SCALE                  float32
 				ROWS, HEAD, BLOCK, KEY uint32
@@ -97,8 +98,8 @@ func (a attention) backwardSteps(p *gpu.Program, op AttentionBackward) {
 				products, col = 2, 2*a.c
 			}
 			p.Clear(s.state)
-			for query := 0; query < a.t; query += stepKeys {
-				s.step(p, "attention_backward_dkv_step", shaders.Spec{"VALUES": values}, products, 0, min(query+stepKeys-1, a.t-1)/s.wx+1, bind, struct {
+			for query := 0; query < a.t; query += stepPairs {
+				s.step(p, "attention_backward_dkv_step", shaders.Spec{"QT": stepPairs, "VALUES": values}, products, stepPairs, 0, min(query+stepPairs-1, a.t-1)/s.wx+1, bind, struct {
 					T, C, NH          uint32
 					SCALE             float32
 					ROWS, HEAD, QUERY uint32
@@ -111,13 +112,13 @@ func (a attention) backwardSteps(p *gpu.Program, op AttentionBackward) {
 
 func (s steps) scale() float32 { return float32(1 / math.Sqrt(float64(s.hs))) }
 
-// step appends one step for blocks [block, block+blocks) of each head.
-func (s steps) step(p *gpu.Program, name string, spec shaders.Spec, products float64, block, blocks int, bind map[string]gpu.Tensor, params any) {
+// step appends one step, of n keys or queries, for blocks [block, block+blocks) of each head.
+func (s steps) step(p *gpu.Program, name string, spec shaders.Spec, products float64, n, block, blocks int, bind map[string]gpu.Tensor, params any) {
 	all := shaders.Spec{"HS": s.hs, "WX": s.wx}
 	for k, v := range spec {
 		all[k] = v
 	}
-	pairs := 0.5 * float64(s.t) * float64(s.t) / float64(ceilDiv(s.t, stepKeys)) // as many a step as if all had the same
+	pairs := 0.5 * float64(s.t) * float64(s.t) / float64(ceilDiv(s.t, n)) // as many a step as if all had the same
 	p.Add(gpu.Dispatch{
 		Source: source(p, name, store(bind["qkv"]), all),
 		Bind:   bind,
