@@ -220,8 +220,7 @@ func (r *run) startWeights() (*gpt2.Weights, error) {
 		return nil, err
 	}
 	if more := r.cfg.VocabSize - w.Config.VocabSize; more > 0 {
-		// A row of zeros has the logit 0, and GPT-2's own are far below: such a row is the likeliest token at first.
-		r.env.Log.Warn("the vocabulary is padded with rows of zeros, which compete with the weights' own until they are trained; hint: leave --vocab-size out", "rows", more)
+		r.env.Log.Info("the vocabulary is padded with rows that are the mean of the weights' own", "rows", more)
 	}
 	return w.Pad(r.cfg.VocabSize), r.cfg.Validate()
 }

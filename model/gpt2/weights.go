@@ -43,9 +43,11 @@ func (w *Weights) Validate() error {
 	return nil
 }
 
-// Pad returns the weights with a vocabulary of vocab tokens: zero rows are added to wte, or its last rows dropped, as
-// between 50257 and its padded size 50304. All other tensors, and wte where it shrinks, share memory with w. A vocab
-// below 1, or weights that aren't valid, leave everything as it is.
+// Pad returns the weights with a vocabulary of vocab tokens: rows are added to wte, or its last rows dropped, as between 50257 and
+// its padded size 50304. Each row that is added is the mean of w's V rows, so its logit is the mean of theirs and, exp being convex, n
+// such rows add at most log(1 + n/V) to a loss. Rows of zeros would not do: their logits are 0, where GPT-2's own are far below.
+// All other tensors, and wte where it shrinks, share memory with w. A vocab below 1, or weights that aren't valid, leave
+// everything as it is.
 func (w *Weights) Pad(vocab int) *Weights {
 	if vocab < 1 || vocab > maxRows || vocab == w.Config.VocabSize || w.Validate() != nil {
 		return w
@@ -57,10 +59,26 @@ func (w *Weights) Pad(vocab int) *Weights {
 	if n <= len(wte) {
 		out.Tensors[0] = wte[:n:n]
 	} else {
-		out.Tensors[0] = make([]float32, n)
-		copy(out.Tensors[0], wte)
+		out.Tensors[0] = append(make([]float32, 0, n), wte...)
+		mean := meanRow(wte, w.Config.NEmbd)
+		for range vocab - w.Config.VocabSize {
+			out.Tensors[0] = append(out.Tensors[0], mean...)
+		}
 	}
 	return out
+}
+
+// meanRow returns the mean of rows of c values.
+func meanRow(rows []float32, c int) []float32 {
+	sum := make([]float64, c)
+	for i, v := range rows {
+		sum[i%c] += float64(v)
+	}
+	mean := make([]float32, c)
+	for i, v := range sum {
+		mean[i] = float32(v * float64(c) / float64(len(rows)))
+	}
+	return mean
 }
 
 func newWeights(c Config) *Weights {
