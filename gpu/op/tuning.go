@@ -91,7 +91,7 @@ func tuned(d *gpu.Device, use func() Use) (Tile, bool) {
 // Validate refuses tiles that would not run on d, as a file that was written elsewhere or by hand can hold them.
 func (t Tuning) Validate(d *gpu.Device) error {
 	for _, class := range slices.Sorted(maps.Keys(t)) {
-		if err := t[class].check(d.Limits); err != nil {
+		if err := t[class].check(d); err != nil {
 			return fmt.Errorf("tile of %s: %w", class, err)
 		}
 	}
@@ -101,7 +101,8 @@ func (t Tuning) Validate(d *gpu.Device) error {
 // mostTile bounds every number of a tile: far beyond all that compile, and far from overflow.
 const mostTile = 1024
 
-func (t Tile) check(l gpu.Limits) error {
+func (t Tile) check(d *gpu.Device) error {
+	l := d.Limits
 	positive := func(ns ...int) bool {
 		for _, n := range ns {
 			if n < 1 || n > mostTile {
@@ -114,7 +115,7 @@ func (t Tile) check(l gpu.Limits) error {
 	case t.Matmul != nil:
 		m := *t.Matmul
 		if m.Panel != (panelTile{}) {
-			return m.Panel.check(t, m, l)
+			return m.Panel.check(t, m, d)
 		}
 		if !positive(m.TM, m.TN4, m.WX, m.WY) || m.BK < 0 || m.BK > mostTile || m.BK%4 != 0 || m.BK > 0 && m.TM%4 != 0 || m.Split && (m.BK > 0 || m.WY > 1) {
 			return fmt.Errorf("impossible geometry %v", t)
@@ -142,15 +143,18 @@ func (t Tile) check(l gpu.Limits) error {
 	return nil
 }
 
-func (g panelTile) check(t Tile, m matmulTile, l gpu.Limits) error {
+func (g panelTile) check(t Tile, m matmulTile, d *gpu.Device) error {
 	w := g.windows()
 	if m.TM|m.TN4|m.WX|m.WY|m.BK != 0 || m.Split || g.TC4 < 1 || g.KS4 < 1 || g.TC4*g.KS4 > mostTile || panelWide%g.cols() != 0 ||
 		g.WG < panelLeast || g.WG > panelMost || g.WG&(g.WG-1) != 0 || w*panelWindow != g.WG*g.depth() || w > 8 || w&(w-1) != 0 {
 		return fmt.Errorf("impossible geometry %v", t)
 	}
-	if g.WG > int(l.MaxInvocations) || m.bytes() > int(l.MaxWorkgroupBytes) {
+	if l := d.Limits; g.WG > int(l.MaxInvocations) || m.bytes() > int(l.MaxWorkgroupBytes) {
 		return fmt.Errorf("%v: %d threads and %d bytes of workgroup memory, the device allows %d and %d",
 			t, g.WG, m.bytes(), l.MaxInvocations, l.MaxWorkgroupBytes)
+	}
+	if !g.suits(d) {
+		return fmt.Errorf("%v is for lavapipe alone, whose compiler takes it in a second; other devices' take minutes", t)
 	}
 	return nil
 }
@@ -191,7 +195,7 @@ func Candidates(d *gpu.Device, u Use) []Tile {
 	var out []Tile
 	seen := map[string]bool{}
 	for _, t := range all {
-		if name := t.String(); !seen[name] && t.check(d.Limits) == nil {
+		if name := t.String(); !seen[name] && t.check(d) == nil {
 			seen[name] = true
 			out = append(out, t)
 		}

@@ -173,6 +173,34 @@ func TestTuning(t *testing.T) {
 	}
 }
 
+// TestTuningElsewhere: a tile of panels, chosen on lavapipe, is refused by other software devices, which would compile it for minutes.
+func TestTuningElsewhere(t *testing.T) {
+	lavapipe := gpu.AdapterInfo{Name: "llvmpipe (LLVM 15.0.6, 256 bits)", Type: "cpu", Limits: gpu.DefaultLimits()}
+	lavapipe.Limits.MaxInvocations, lavapipe.Limits.MaxWorkgroupBytes = 1024, 32<<10
+	d := gpu.Plan(lavapipe)
+	panels := op.Tuning{}
+	op.Listen(d, func(u op.Use) { panels[u.Class] = op.Candidates(d, u)[0] })
+	p, tensors := d.NewProgram("uses"), [3]gpu.Tensor{}
+	for i := range tensors {
+		var err error
+		if tensors[i], err = d.NewTensor(gpu.Scratch, "x", gpu.F32, 768, 768); err != nil {
+			t.Fatal(err)
+		}
+	}
+	op.MatmulForward{Out: tensors[0], X: tensors[1], W: tensors[2]}.AddTo(p)
+	if p.Err() != nil || !strings.Contains(p.String(), "matmul_panels") || len(panels) != 1 {
+		t.Fatalf("%v, %v, and not a product by panels:\n%s", p.Err(), panels, p)
+	}
+	if err := panels.Validate(gpu.Plan(lavapipe)); err != nil {
+		t.Error(err)
+	}
+	other := lavapipe
+	other.Name = "SwiftShader Device (LLVM 10.0.0)"
+	if err := panels.Validate(gpu.Plan(other)); err == nil || !strings.Contains(err.Error(), "lavapipe alone") {
+		t.Errorf("SwiftShader takes %v: %v", panels, err)
+	}
+}
+
 // TestFingerprint: it is compared with that of another process, so it holds values and no addresses.
 func TestFingerprint(t *testing.T) {
 	if f := op.Fingerprint(); strings.Contains(f, "0x") || !strings.Contains(f, "{512 6 64}") {
