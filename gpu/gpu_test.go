@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/gpt2wgpu/gpt2wgpu/gpu"
 	"github.com/gpt2wgpu/gpt2wgpu/gpu/gputest"
@@ -620,5 +621,39 @@ func TestWaits(t *testing.T) {
 		if (nowBusy-busy == 1) != behind || nowIdle-idle+nowBusy-busy != 1 {
 			t.Errorf("read %d: %d idle waits and %d busy", i, nowIdle-idle, nowBusy-busy)
 		}
+	}
+}
+
+// TestFirstUses: each kernel is told once, by the first program that has it.
+func TestFirstUses(t *testing.T) {
+	d := gputest.Device(t)
+	x, y := tensor(t, d, "x", gpu.F32, 64), tensor(t, d, "y", gpu.F32, 64)
+	upload(t, d, x, make([]float32, 64)...)
+	p := d.NewProgram("first")
+	if _, err := p.FirstUses(); err == nil {
+		t.Error("FirstUses before Build")
+	}
+	doubled := func() { // a text of its own: no other test has used it
+		p.Add(gpu.Dispatch{
+			Source: gpu.Source{Label: "doubled", WGSL: `
+@group(0) @binding(0) var<storage, read_write> y: array<f32>;
+@group(0) @binding(1) var<storage, read> x: array<f32>;
+@compute @workgroup_size(64) fn main(@builtin(global_invocation_id) i: vec3<u32>) { y[i.x] = 2.0 * x[i.x]; }`},
+			Bind: map[string]gpu.Tensor{"y": y, "x": x}, Groups: [3]uint32{1, 1, 1},
+		})
+	}
+	doubled()
+	p.Clear(y)
+	doubled()
+	if err := p.Build(); err != nil {
+		t.Fatal(err)
+	}
+	defer p.Release()
+	got, err := p.FirstUses()
+	if err != nil || len(got) != 1 || got[0].Label != "doubled" || got[0].Duration <= 0 || got[0].Duration > time.Minute {
+		t.Errorf("first uses: %+v, %v", got, err)
+	}
+	if again, err := p.FirstUses(); err != nil || len(again) != 0 {
+		t.Errorf("the second time: %+v, %v", again, err)
 	}
 }

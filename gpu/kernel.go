@@ -6,6 +6,7 @@ import (
 	"sort"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/cogentcore/webgpu/wgpu"
 )
@@ -36,6 +37,9 @@ type kernel struct {
 	layout         *wgpu.BindGroupLayout
 	pipelineLayout *wgpu.PipelineLayout
 	pipeline       *wgpu.ComputePipeline
+
+	made time.Duration // what making the pipeline took
+	used bool          // FirstUses has seen it
 }
 
 var (
@@ -106,6 +110,7 @@ func (d *Device) compile(k *kernel) (err error) {
 	if k.pipeline != nil || d.Planned() {
 		return nil
 	}
+	start := time.Now()
 	module, err := d.dev.CreateShaderModule(&wgpu.ShaderModuleDescriptor{
 		Label: k.src.Label, WGSLDescriptor: &wgpu.ShaderModuleWGSLDescriptor{Code: k.src.WGSL},
 	})
@@ -135,6 +140,7 @@ func (d *Device) compile(k *kernel) (err error) {
 	}); err != nil {
 		return fmt.Errorf("%s: pipeline: %w", k.src.Label, err)
 	}
+	k.made = time.Since(start)
 	return nil
 }
 

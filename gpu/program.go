@@ -510,6 +510,40 @@ func (p *Program) Profile() ([]Timing, error) {
 	return out, nil
 }
 
+// FirstUses runs the program once and returns what the first use of each kernel took that no call has seen before: its pipeline's
+// making, and its dispatch less the same dispatch again, because drivers compile at either. It is meant for a device whose
+// programs have not run; those dispatches run twice, so that what they add up is no result. A shader cache shortens it.
+func (p *Program) FirstUses() ([]Timing, error) {
+	if !p.built {
+		return nil, fmt.Errorf("%s: FirstUses before Build", p.Name)
+	}
+	var out []Timing
+	took := func(s *step) (time.Duration, error) {
+		start := time.Now()
+		if err := p.submit([]*step{s}); err != nil {
+			return 0, err
+		}
+		err := p.dev.wait()
+		return time.Since(start), err
+	}
+	for _, s := range p.steps {
+		first, err := took(s)
+		if err != nil {
+			return nil, err
+		}
+		if s.kernel == nil || s.kernel.used {
+			continue
+		}
+		again, err := took(s)
+		if err != nil {
+			return nil, err
+		}
+		s.kernel.used = true
+		out = append(out, Timing{Label: s.label, Duration: s.kernel.made + max(0, first-again)})
+	}
+	return out, nil
+}
+
 // profileBatch submits steps and returns the ticks from the first's start to the last's end; durations are in ticks.
 func (p *Program) profileBatch(steps []*step, out []Timing) (time.Duration, error) {
 	d := p.dev

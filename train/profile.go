@@ -61,6 +61,7 @@ type StepTime struct {
 	Tokens  int
 	FLOPs   float64      // the model's, by gpt2.Config.FLOPsPerToken
 	Timings []gpu.Timing // of every dispatch, by a profile, which costs extra
+	First   []gpu.Timing // of every kernel's first use, above all its compilation
 }
 
 // MeasureStep times steps of cfg on d: forward, backward and update of random weights on made-up tokens. Data, schedules and
@@ -107,6 +108,13 @@ func MeasureStep(d *gpu.Device, cfg Config, log *slog.Logger) (StepTime, error) 
 		enough = 2 * time.Second
 	)
 	s := StepTime{Tokens: cfg.TokensPerStep(), FLOPs: float64(cfg.TokensPerStep()) * cfg.Model().FLOPsPerToken(cfg.SeqLen)}
+	for _, p := range r.programs() {
+		first, err := p.FirstUses()
+		if err != nil {
+			return s, err
+		}
+		s.First = append(s.First, first...)
+	}
 	var total time.Duration
 	for i := 0; i < warm+least || total < enough && i < most; i++ {
 		start := time.Now()

@@ -23,6 +23,9 @@ fraction of the rate that bounds it, then a training step and where its time goe
 runs. MFU is the model's own operations, 6 N + 6 L C T a token, over what multiply-adds alone would have done in the
 same time. Small tensors stay in caches and can pass the rate of copies.
 
+The step's text tells what the kernels' first use took, compilation above all. A driver's shader cache shortens that;
+MESA_SHADER_CACHE_DISABLE=true leaves Mesa's out.
+
   gpt2wgpu bench
   gpt2wgpu bench --kernel matmul --batch-size 4
   gpt2wgpu bench --kernels=false --preset gpt2-124m --batch-size 8 --json`,
@@ -183,8 +186,8 @@ func (b *benchFlags) measure(ctx context.Context, d *gpu.Device, log *slog.Logge
 		seconds := m.Time.Seconds()
 		r.Step = &bench.Step{
 			Preset: b.preset, MS: seconds * 1e3, TokensPerS: float64(m.Tokens) / seconds, FLOPsPerToken: m.FLOPs / float64(m.Tokens),
-			Breakdown: bench.Breakdown(m.Timings),
-			Describe:  fmt.Sprintf("B=%d T=%d%s, one micro-step and the update, %s", step.BatchSize, step.SeqLen, why, step.DType),
+			Breakdown: bench.Breakdown(m.Timings), FirstUse: bench.FirstUse(m.First),
+			Describe: fmt.Sprintf("B=%d T=%d%s, one micro-step and the update, %s", step.BatchSize, step.SeqLen, why, step.DType),
 		}
 	}
 	err = measurePeak()

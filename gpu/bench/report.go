@@ -24,6 +24,7 @@ type Step struct {
 	Breakdown  []Share `json:"breakdown"`
 
 	Describe      string  `json:"-"` // batch, and what is left out
+	FirstUse      []Share `json:"-"` // the kernels' compilations, the slowest first; a driver's shader cache shortens them
 	FLOPsPerToken float64 `json:"-"`
 }
 
@@ -73,5 +74,12 @@ func (r Report) Write(w io.Writer, info gpu.AdapterInfo) error {
 	fmt.Fprintf(w, "\nstep: %s, %s\n", s.Preset, s.Describe)
 	fmt.Fprintf(w, "%s ms, %s tokens/s, MFU %.3f: %.4g FLOPs a token, 6 N + 6 L C T, at %.4g GFLOP/s\n\n",
 		number(s.MS), number(s.TokensPerS), s.MFU, s.FLOPsPerToken, r.Peak.FMA)
+	if len(s.FirstUse) > 0 {
+		var all float64
+		for _, k := range s.FirstUse {
+			all += k.MS
+		}
+		fmt.Fprintf(w, "first use of %d kernels: %s ms, the slowest %s ms (%s)\n\n", len(s.FirstUse), number(all), number(s.FirstUse[0].MS), s.FirstUse[0].Name)
+	}
 	return WriteBreakdown(w, s.Breakdown, r.Peak)
 }
