@@ -19,7 +19,7 @@ const FIRST: bool = true; // spec: the sums begin here
 const LAST: bool = true; // spec: the sums end here
 const TC: u32 = TC4 * 4u;
 const TILE: u32 = TC * KS4;
-const WIDE4: u32 = 192u;
+const WIDE4: u32 = 200u;
 const QUADS: u32 = 4096u / WG; // of addends in a window
 
 struct Params { ROWS: u32, COLS: u32, SUMS: u32, STRIDE: u32, COL: u32, ROW: u32, FROM: u32, DEPTH: u32 }

@@ -9,7 +9,7 @@ import (
 
 const (
 	stepKeys   = 48  // keys a step of the forward: the more, the rarer the state is loaded
-	stepPairs  = 32  // keys or queries a step of the backward: its three products of more would compile for over a second
+	stepPairs  = 28  // keys or queries a step of the backward: its three products of more would compile for over a second
 	stepMinT   = 128 // shorter sequences are left to the direct kernels: a block would be mostly empty
 	stepHS     = 64  // channels of a head at most: the texts grow with them, and 64 compile in about a second
 	stepPrefix = 64  // threads of the kernels at the ends

@@ -257,8 +257,8 @@ func (t matmulTile) bytes() int {
 // lavapipe, GFLOP/s: panels 62 to 72, 16x16 sums a thread 41, 16x8 32, 8x8 29, 4x4 18. 16x12 are as fast as 16x16 and compile for 0.5 to
 // 0.7 s at the first use, where those take up to 1.0; larger ones are no faster in any form and take 1 to 3 s.
 var matmulSoftware = []matmulTile{
-	{Panel: panelTile{512, 6, 64}, MinRows: 257, MinCols: 96, MinSums: 192},
-	{Panel: panelTile{256, 6, 64}, MinRows: 129, MinCols: 96, MinSums: 192},
+	{Panel: panelTile{512, 5, 64}, MinRows: 257, MinCols: 96, MinSums: 192},
+	{Panel: panelTile{256, 5, 64}, MinRows: 129, MinCols: 96, MinSums: 192},
 	{Panel: panelTile{256, 8, 32}, MinRows: 129, MinCols: 96, MinSums: 128},
 	{Panel: panelTile{128, 8, 32}, MinRows: 81, MinCols: 96, MinSums: 128},
 	{TM: 16, TN4: 3, WX: 8, WY: 1, MinRows: 9, MinCols: 65},

@@ -10,7 +10,7 @@ import (
 
 // The sizes of matmul_panels' scratch and uniforms.
 const (
-	panelWide    = 768     // columns of the sums: WIDE, whose block stays in a CPU's cache from slice to slice
+	panelWide    = 800     // columns of the sums: WIDE, whose block stays in a CPU's cache from slice to slice
 	panelMost    = 512     // rows of a block at most
 	panelFloats  = 1 << 20 // of the packed piece
 	panelWindow  = 16384   // floats of a uniform binding
@@ -23,6 +23,7 @@ type panelTile struct{ WG, TC4, KS4 int }
 
 func (t panelTile) cols() int    { return 4 * t.TC4 }
 func (t panelTile) depth() int   { return 4 * t.KS4 }
+func (t panelTile) wide() int    { return panelWide / t.cols() * t.cols() } // columns at a time
 func (t panelTile) windows() int { return t.WG * t.depth() / panelWindow }
 
 // suits says whether the geometry is for d: for lavapipe, with so many threads and so much workgroup memory.
@@ -78,7 +79,7 @@ func (m matmul) factors() factors {
 	}
 }
 
-// addPanels appends a product by blocks of rows and panelWide columns: a piece of a is packed, and its slices are added up.
+// addPanels appends a product by blocks of rows and some panelWide columns: a piece of a is packed, and its slices are added up.
 func (m matmul) addPanels(p *gpu.Program, tile panelTile) {
 	held := panelsOf(p)
 	if p.Err() != nil {
@@ -91,7 +92,7 @@ func (m matmul) addPanels(p *gpu.Program, tile panelTile) {
 		}
 		piece := panelFloats / tile.WG / tile.depth() * tile.depth() // addends that the buffer holds
 		packed := -1
-		for from := 0; from < m.cols; from += panelWide {
+		for from := 0; from < m.cols; from += tile.wide() {
 			for depth := 0; depth < m.sums; depth += tile.depth() {
 				if start := depth / piece * piece; start != packed {
 					m.addPack(p, f, held, tile, row, start, min(piece, m.sums-start))
@@ -120,7 +121,7 @@ func (m matmul) addPack(p *gpu.Program, f factors, held *panels, tile panelTile,
 
 // addSlice appends the slice of addends from depth on, the at-th of the packed piece.
 func (m matmul) addSlice(p *gpu.Program, f factors, held *panels, tile panelTile, row, from, depth, at int) {
-	rows, cols, n := min(tile.WG, m.rows-row), min(panelWide, m.cols-from), min(tile.depth(), m.sums-depth)
+	rows, cols, n := min(tile.WG, m.rows-row), min(tile.wide(), m.cols-from), min(tile.depth(), m.sums-depth)
 	first, last := depth == 0, depth+tile.depth() >= m.sums
 	choice := store(f.a)
 	choice["panels"], choice["tile"], choice["epilogue"] = fmt.Sprintf("panels_%d", tile.windows()), f.tile, "epilogue_store"

@@ -145,7 +145,7 @@ func (t Tile) check(d *gpu.Device) error {
 
 func (g panelTile) check(t Tile, m matmulTile, d *gpu.Device) error {
 	w := g.windows()
-	if m.TM|m.TN4|m.WX|m.WY|m.BK != 0 || m.Split || g.TC4 < 1 || g.KS4 < 1 || g.TC4*g.KS4 > mostTile || panelWide%g.cols() != 0 ||
+	if m.TM|m.TN4|m.WX|m.WY|m.BK != 0 || m.Split || g.TC4 < 1 || g.KS4 < 1 || g.TC4*g.KS4 > mostTile || g.cols() > panelWide ||
 		g.WG < panelLeast || g.WG > panelMost || g.WG&(g.WG-1) != 0 || w*panelWindow != g.WG*g.depth() || w > 8 || w&(w-1) != 0 {
 		return fmt.Errorf("impossible geometry %v", t)
 	}
