@@ -47,7 +47,7 @@ lint: setup
 	@test -z "$$(gofmt -l .)" || { gofmt -l .; echo "gofmt would change these files"; exit 1; }
 	go vet ./...
 
-# All 50 steps of the reference document's first run on tiny shakespeare, compared with PyTorch's losses: about 6 minutes on
+# All 50 steps of the reference document's first run on tiny shakespeare, compared with PyTorch's losses: about three minutes on
 # two cores. TEXT names the text (1,115,394 bytes, karpathy/char-rnn's tinyshakespeare/input.txt).
 TEXT ?= ../shared/data/tinyshakespeare.txt
 reproduce: setup

@@ -186,7 +186,7 @@ func (b *benchFlags) measure(ctx context.Context, d *gpu.Device, log *slog.Logge
 		seconds := m.Time.Seconds()
 		r.Step = &bench.Step{
 			Preset: b.preset, MS: seconds * 1e3, TokensPerS: float64(m.Tokens) / seconds, FLOPsPerToken: m.FLOPs / float64(m.Tokens),
-			Breakdown: bench.Breakdown(m.Timings), FirstUse: bench.FirstUse(m.First),
+			Breakdown: bench.Breakdown(m.Timings), FirstUses: m.First,
 			Describe: fmt.Sprintf("B=%d T=%d%s, one micro-step and the update, %s", step.BatchSize, step.SeqLen, why, step.DType),
 		}
 	}

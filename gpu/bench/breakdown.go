@@ -43,16 +43,6 @@ func Breakdown(timings []gpu.Timing) []Share {
 	return shares
 }
 
-// FirstUse lists timings of first uses, the longest first: a row for each text of a kernel.
-func FirstUse(timings []gpu.Timing) []Share {
-	shares := []Share{}
-	for _, t := range timings {
-		shares = append(shares, Share{Name: t.Label, MS: t.Duration.Seconds() * 1e3, Count: 1, Result: Result{Time: t.Duration}})
-	}
-	slices.SortStableFunc(shares, func(a, b Share) int { return cmp.Compare(b.Time, a.Time) })
-	return shares
-}
-
 // kernelName returns a label up to its numbers: matmul_forward_direct/epilogue_bias/store_f32 of …/TM=16/TN4=4. Clears and
 // copies are one row each, whatever tensor they are of.
 func kernelName(label string) string {

@@ -3,6 +3,7 @@ package bench
 import (
 	"fmt"
 	"io"
+	"time"
 
 	"github.com/gpt2wgpu/gpt2wgpu/gpu"
 )
@@ -23,9 +24,9 @@ type Step struct {
 	MFU        float64 `json:"mfu"` // the model's operations in that time, of the rate of multiply-adds
 	Breakdown  []Share `json:"breakdown"`
 
-	Describe      string  `json:"-"` // batch, and what is left out
-	FirstUse      []Share `json:"-"` // the kernels' compilations, the slowest first; a driver's shader cache shortens them
-	FLOPsPerToken float64 `json:"-"`
+	Describe      string       `json:"-"` // batch, and what is left out
+	FirstUses     []gpu.Timing `json:"-"` // of the kernels, above all their compilations; a driver's shader cache shortens them
+	FLOPsPerToken float64      `json:"-"`
 }
 
 // Best returns the faster one of each row of two measurements of the same kernels.
@@ -74,12 +75,15 @@ func (r Report) Write(w io.Writer, info gpu.AdapterInfo) error {
 	fmt.Fprintf(w, "\nstep: %s, %s\n", s.Preset, s.Describe)
 	fmt.Fprintf(w, "%s ms, %s tokens/s, MFU %.3f: %.4g FLOPs a token, 6 N + 6 L C T, at %.4g GFLOP/s\n\n",
 		number(s.MS), number(s.TokensPerS), s.MFU, s.FLOPsPerToken, r.Peak.FMA)
-	if len(s.FirstUse) > 0 {
-		var all float64
-		for _, k := range s.FirstUse {
-			all += k.MS
+	var all time.Duration
+	var slowest gpu.Timing
+	for _, k := range s.FirstUses {
+		all += k.Duration
+		if k.Duration > slowest.Duration {
+			slowest = k
 		}
-		fmt.Fprintf(w, "first use of %d kernels: %s ms, the slowest %s ms (%s)\n\n", len(s.FirstUse), number(all), number(s.FirstUse[0].MS), s.FirstUse[0].Name)
 	}
+	fmt.Fprintf(w, "first use of %d kernels: %s ms, the slowest %s ms (%s)\n\n",
+		len(s.FirstUses), number(all.Seconds()*1e3), number(slowest.Duration.Seconds()*1e3), slowest.Label)
 	return WriteBreakdown(w, s.Breakdown, r.Peak)
 }

@@ -254,7 +254,7 @@ func (t matmulTile) bytes() int {
 }
 
 // matmulSoftware suits CPUs: panels for lavapipe where a product fills them, and register tiles, which save loads. Of 1024x768x3072 on
-// lavapipe, GFLOP/s: panels 62 to 72, 16x16 sums a thread 41, 16x8 32, 8x8 29, 4x4 18. 16x12 are as fast as 16x16 and compile for 0.5 to
+// lavapipe, GFLOP/s: panels 56 to 72, 16x16 sums a thread 41, 16x8 32, 8x8 29, 4x4 18. 16x12 are as fast as 16x16 and compile for 0.5 to
 // 0.7 s at the first use, where those take up to 1.0; larger ones are no faster in any form and take 1 to 3 s.
 var matmulSoftware = []matmulTile{
 	{Panel: panelTile{512, 5, 64}, MinRows: 257, MinCols: 96, MinSums: 192},

@@ -31,7 +31,7 @@ func (t panelTile) suits(d *gpu.Device) bool {
 	return d.Info.Lavapipe() && t.WG <= int(d.Limits.MaxInvocations) && 4*t.depth()*t.cols() <= int(d.Limits.MaxWorkgroupBytes)
 }
 
-// panels is the scratch of matmul_panels, 5.5 MiB, one a device: its programs run one after the other.
+// panels is the scratch of matmul_panels, 5.6 MiB, one a device: its programs run one after the other.
 type panels struct {
 	a    gpu.Tensor // a packed piece of a, in rows of a window
 	sums gpu.Tensor // (panelMost, panelWide)
