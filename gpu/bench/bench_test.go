@@ -150,6 +150,7 @@ func TestReport(t *testing.T) {
 	r := bench.Report{Device: "Some GPU (vulkan, discrete)", Kernels: []bench.Row{row}, Step: &bench.Step{
 		Preset: "tiny", MS: 500, TokensPerS: 1000, Breakdown: bench.Breakdown([]gpu.Timing{{Label: "add", Duration: time.Second, FLOPs: 5e9, Bytes: 1e9}}),
 		Describe: "B=1 T=500", FLOPsPerToken: 2e6,
+		FirstUses: []gpu.Timing{{Label: "scale", Duration: 20 * time.Millisecond}, {Label: "add/WG=8", Duration: 200 * time.Millisecond}},
 	}}
 	r.SetPeak(bench.Peak{FMA: 10, Wide: 6, Copy: 4})
 	var b strings.Builder
@@ -164,6 +165,8 @@ add     N=2 C=4  f32    1000    5.000  1.000     0.50
 
 step: tiny, B=1 T=500
 500.0 ms, 1000 tokens/s, MFU 0.200: 2e+06 FLOPs a token, 6 N + 6 L C T, at 10 GFLOP/s
+
+first use of 2 kernels: 220.0 ms, the slowest 200.0 ms (add/WG=8)
 
 kernel  count    ms   share  GFLOP/s   GB/s  of peak
 add         1  1000  100.0%    5.000  1.000     0.50
