@@ -39,7 +39,7 @@ type kernel struct {
 	pipeline       *wgpu.ComputePipeline
 
 	made time.Duration // what making the pipeline took
-	used bool          // FirstUses has seen it
+	used bool          // RecordFirstUses has told it
 }
 
 var (

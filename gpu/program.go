@@ -50,6 +50,7 @@ type Program struct {
 	warm   bool // has run once, with its submissions timed
 
 	record *[]Timing // see Record
+	first  *[]Timing // see RecordFirstUses
 }
 
 // NewProgram returns an empty program.
@@ -300,6 +301,11 @@ func (p *Program) Run() error {
 		*p.record = append(*p.record, timings...)
 		return err
 	}
+	if p.first != nil {
+		timings, err := p.firstUses()
+		*p.first = append(*p.first, timings...)
+		return err
+	}
 	d := p.dev
 	for at := 0; at < len(p.steps); {
 		end, cost := p.submission(at)
@@ -510,13 +516,12 @@ func (p *Program) Profile() ([]Timing, error) {
 	return out, nil
 }
 
-// FirstUses runs the program once and returns what the first use of each kernel took that no call has seen before: its pipeline's
-// making, and its dispatch less the same dispatch again, because drivers compile at either. It is meant for a device whose
-// programs have not run; those dispatches run twice, so that what they add up is no result. A shader cache shortens it.
-func (p *Program) FirstUses() ([]Timing, error) {
-	if !p.built {
-		return nil, fmt.Errorf("%s: FirstUses before Build", p.Name)
-	}
+// RecordFirstUses has every later Run append to into what the first use of each kernel took that none has told before: its pipeline's
+// making, and its dispatch less the same dispatch again, because drivers compile at either; nil ends that. It is meant for a device
+// whose programs have not run. Those dispatches run twice, so what they add up is no result. A shader cache shortens them.
+func (p *Program) RecordFirstUses(into *[]Timing) { p.first = into }
+
+func (p *Program) firstUses() ([]Timing, error) {
 	var out []Timing
 	took := func(s *step) (time.Duration, error) {
 		start := time.Now()

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"math"
 	"time"
 
 	"github.com/gpt2wgpu/gpt2wgpu/gpu"
@@ -98,7 +99,10 @@ func MeasureStep(d *gpu.Device, cfg Config, log *slog.Logger) (StepTime, error) 
 		if err := r.optim.Update(i, cfg.LR); err != nil {
 			return err
 		}
-		_, err := r.training.Stats() // waits
+		stats, err := r.training.Stats() // waits
+		if err == nil && (stats.Skipped || math.IsNaN(stats.Loss)) {
+			err = fmt.Errorf("the step that is measured has the loss %v and is no step; hint: selftest", stats.Loss)
+		}
 		return err
 	}
 	const (
@@ -109,11 +113,13 @@ func MeasureStep(d *gpu.Device, cfg Config, log *slog.Logger) (StepTime, error) 
 	)
 	s := StepTime{Tokens: cfg.TokensPerStep(), FLOPs: float64(cfg.TokensPerStep()) * cfg.Model().FLOPsPerToken(cfg.SeqLen)}
 	for _, p := range r.programs() {
-		first, err := p.FirstUses()
-		if err != nil {
-			return s, err
-		}
-		s.First = append(s.First, first...)
+		p.RecordFirstUses(&s.First)
+	}
+	if err := step(0); err != nil {
+		return s, err
+	}
+	for _, p := range r.programs() {
+		p.RecordFirstUses(nil)
 	}
 	var total time.Duration
 	for i := 0; i < warm+least || total < enough && i < most; i++ {
