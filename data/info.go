@@ -35,7 +35,7 @@ func Info(path string) (ShardInfo, error) {
 		return ShardInfo{}, err
 	}
 	defer s.close()
-	info := ShardInfo{Path: path, Format: "llm.c", Bytes: int64(len(s.mem)), Tokens: s.len(), MinID: 1 << 16}
+	info := ShardInfo{Path: path, Format: "llm.c", Bytes: int64(len(s.file.Bytes)), Tokens: s.len(), MinID: 1 << 16}
 	if filepath.Ext(path) == ".npy" {
 		info.Format = "npy"
 	}

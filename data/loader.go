@@ -79,7 +79,7 @@ func NewLoader(c *Corpus, B, T, rank, ranks int, opts ...LoaderOption) (*Loader,
 	}
 	l := &Loader{c: c, B: B, T: T, rank: rank, window: int64(B) * int64(T) * int64(ranks), first: -1}
 	for _, s := range c.shards {
-		l.readAhead = l.readAhead || s.mem != nil
+		l.readAhead = l.readAhead || s.file != nil
 	}
 	for _, f := range opts {
 		f(l)

@@ -11,16 +11,15 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/edsrzf/mmap-go"
+	"github.com/gpt2wgpu/gpt2wgpu/data/filemap"
 )
 
 // A shard is one file of tokens or one text.
 type shard struct {
-	name string // for messages: the file, or the corpus' own name
-	raw  []byte // the tokens, uint16 little endian, two bytes each
-	at   int64  // where raw begins in the file, bytes
-	file *os.File
-	mem  mmap.MMap // the whole file; nil for tokens in memory
+	name string       // for messages: the file, or the corpus' own name
+	raw  []byte       // the tokens, uint16 little endian, two bytes each
+	at   int64        // where raw begins in the file, bytes
+	file *filemap.Map // nil for tokens in memory
 }
 
 func (s *shard) len() int64 { return int64(len(s.raw) / 2) }
@@ -28,15 +27,11 @@ func (s *shard) len() int64 { return int64(len(s.raw) / 2) }
 func (s *shard) token(i int64) uint16 { return binary.LittleEndian.Uint16(s.raw[2*i:]) }
 
 func (s *shard) close() error {
-	if s.mem == nil {
+	if s.file == nil {
 		return nil
 	}
-	err := s.mem.Unmap()
-	s.raw, s.mem = nil, nil
-	if e := s.file.Close(); err == nil {
-		err = e
-	}
-	return err
+	s.raw = nil
+	return s.file.Close()
 }
 
 // firstOutside returns the index of the first of tokens begin to end (end not included) that is no id of a vocabulary of
@@ -56,7 +51,7 @@ func (s *shard) firstOutside(begin, end int64, vocab int) int64 {
 // outside is the error for a token that is no id of the vocabulary.
 func (s *shard) outside(i int64, vocab int) error {
 	where := fmt.Sprintf("token %d", i)
-	if s.mem != nil {
+	if s.file != nil {
 		where += fmt.Sprintf(" at byte %d", s.at+2*i)
 	}
 	hint := "--vocab-size 50257 for GPT-2 tokens, or --tokenizer bytes and a text for a small vocabulary"
@@ -72,12 +67,8 @@ func openShard(path string) (*shard, error) {
 	if err != nil {
 		return nil, fmt.Errorf("shard: %w; hint: check the path", err)
 	}
-	s, err := mapShard(path, f)
-	if err != nil {
-		f.Close()
-		return nil, err
-	}
-	return s, nil
+	defer f.Close()
+	return mapShard(path, f)
 }
 
 func mapShard(path string, f *os.File) (*shard, error) {
@@ -111,11 +102,11 @@ func mapShard(path string, f *os.File) (*shard, error) {
 	if n == 0 {
 		return nil, fmt.Errorf("%s: holds no tokens; hint: remove it", path)
 	}
-	mem, err := mmap.Map(f, mmap.RDONLY, 0)
+	file, err := filemap.Open(f)
 	if err != nil {
 		return nil, fmt.Errorf("%s: mapping %d bytes into memory: %w; hint: use smaller or fewer shards", path, info.Size(), err)
 	}
-	return &shard{name: path, raw: mem[at : at+2*n : at+2*n], at: at, file: f, mem: mem}, nil
+	return &shard{name: path, raw: file.Bytes[at : at+2*n : at+2*n], at: at, file: file}, nil
 }
 
 // llm.c's headers are 256 int32; the first says what the file is.

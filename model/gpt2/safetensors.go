@@ -10,8 +10,9 @@ import (
 	"sort"
 	"strconv"
 
-	"github.com/edsrzf/mmap-go"
 	"github.com/nlpodyssey/safetensors"
+
+	"github.com/gpt2wgpu/gpt2wgpu/data/filemap"
 )
 
 // NamedTensor is a tensor of a safetensors file.
@@ -149,7 +150,7 @@ type tensorFile struct {
 	path     string
 	metadata map[string]string
 	tensors  []fileTensor // in the order of their data
-	mapping  mmap.MMap
+	file     *filemap.Map
 }
 
 type fileTensor struct {
@@ -157,10 +158,10 @@ type fileTensor struct {
 	shape []int
 	count int // values
 	dtype safetensors.DType
-	data  []byte // count values; part of the mapping, so dead after close
+	data  []byte // count values; part of the file, so dead after close
 }
 
-func (f *tensorFile) close() { f.mapping.Unmap() }
+func (f *tensorFile) close() { f.file.Close() }
 
 // maxHeader is far above any header seen (XL's is 70 kB) and keeps a corrupt length from costing gigabytes of JSON.
 const maxHeader = 32 << 20
@@ -175,7 +176,7 @@ func openTensors(path string) (*tensorFile, error) {
 	if err != nil {
 		return nil, osError(doing, path, err)
 	}
-	defer file.Close() // a mapping outlives its descriptor
+	defer file.Close()
 	info, err := file.Stat()
 	if err != nil {
 		return nil, osError(doing, path, err)
@@ -189,11 +190,11 @@ func openTensors(path string) (*tensorFile, error) {
 	if info.Size() != int64(int(info.Size())) {
 		return nil, fileError(doing, path, "use a 64-bit build", "got %d bytes, too large to map here", info.Size())
 	}
-	mapping, err := mmap.Map(file, mmap.RDONLY, 0)
+	content, err := filemap.Open(file)
 	if err != nil {
 		return nil, osError(doing, path, err)
 	}
-	f := &tensorFile{path: path, mapping: mapping}
+	f, mapping := &tensorFile{path: path, file: content}, content.Bytes
 	ok := false
 	defer func() {
 		if !ok {
