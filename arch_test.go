@@ -16,19 +16,23 @@ const module = "github.com/gpt2wgpu/gpt2wgpu/"
 // imports is the statement of policy: imports of ours that a package may have. It points down only.
 var imports = map[string]string{
 	"shaders":      "",
-	"data":         "",
+	"data":         "data/atomicfile data/filemap data/lock",
 	"gpu":          "",
 	"gpu/ref":      "",
 	"gpu/op":       "gpu shaders",
-	"gpu/tune":     "gpu gpu/op shaders",
-	"model/gpt2":   "",
+	"gpu/tune":     "data/atomicfile gpu gpu/op shaders",
+	"model/gpt2":   "data/atomicfile data/filemap",
 	"model":        "gpu gpu/op model/gpt2",
 	"gpu/bench":    "gpu gpu/op shaders",
 	"gpu/selftest": "gpu gpu/op gpu/ref",
-	"train":        "data gpu gpu/bench gpu/op model model/gpt2",
+	"train":        "data data/atomicfile data/lock gpu gpu/bench gpu/op model model/gpt2",
 	"train/mpi":    "train",
 	"cmd/gpt2wgpu": "data gpu gpu/bench gpu/op gpu/selftest gpu/tune model model/gpt2 shaders train train/mpi",
 	"gpu/gputest":  "gpu gpu/bench gpu/selftest",
+
+	"data/atomicfile": "",
+	"data/filemap":    "",
+	"data/lock":       "data/atomicfile",
 }
 
 // testOnly may be imported by tests alone.
@@ -45,6 +49,8 @@ var only = map[string][2]string{
 	"github.com/pkoukk/tiktoken-go": {"data", "tokenizers have one home"},
 	"github.com/parquet-go/":        {"data", "datasets have one home"},
 	"github.com/sbinet/npyio":       {"data", "shards have one home"},
+	"github.com/gofrs/flock":        {"data/lock", "one place says who holds a lock"},
+	"github.com/edsrzf/mmap-go":     {"data/filemap", "not every file system maps files"},
 }
 
 func TestImports(t *testing.T) {

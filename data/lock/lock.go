@@ -1,0 +1,123 @@
+// Package lock keeps two processes from writing the same files. The operating system holds the lock, so that it ends with
+// the process, however that ends.
+package lock
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"syscall"
+	"time"
+
+	"github.com/gofrs/flock"
+
+	"github.com/gpt2wgpu/gpt2wgpu/data/atomicfile"
+)
+
+// Lock is a lock that this process holds.
+type Lock struct {
+	f     *flock.Flock
+	owner string
+}
+
+// Owner is who holds a lock: the content of PATH.json. Windows keeps others from reading the lock file itself.
+type Owner struct {
+	PID  int    `json:"pid"`
+	Host string `json:"host"`
+}
+
+func (o Owner) String() string {
+	if o.PID == 0 {
+		return "another process"
+	}
+	return fmt.Sprintf("process %d on %s", o.PID, o.Host)
+}
+
+// HeldError is the error of a lock that another process holds.
+type HeldError struct {
+	Path  string // of the lock file
+	Owner Owner  // zero if unknown
+}
+
+func (e *HeldError) Error() string { return fmt.Sprintf("%s: in use by %v", e.Path, e.Owner) }
+
+// ErrUnsupported is wrapped by the error of a file system without locks. The caller warns and goes on without one.
+var ErrUnsupported = errors.New("this file system has no locks")
+
+const retry = 50 * time.Millisecond
+
+// Take takes the lock path, a file that is made if it is missing and stays, and writes PATH.json. It waits for at most
+// wait; a negative wait has no end but ctx's. waiting, if not nil, is called once if another process holds the lock now.
+// Errors: *HeldError; ErrUnsupported; ctx's; those of the operating system.
+func Take(ctx context.Context, path string, wait time.Duration, waiting func(Owner)) (*Lock, error) {
+	return take(ctx, flock.New(path), wait, waiting)
+}
+
+func take(ctx context.Context, f *flock.Flock, wait time.Duration, waiting func(Owner)) (*Lock, error) {
+	began := time.Now()
+	for {
+		ok, err := f.TryLock()
+		switch {
+		case unsupported(err):
+			f.Close()
+			return nil, fmt.Errorf("%s: %w (%w)", f.Path(), ErrUnsupported, err)
+		case err != nil:
+			f.Close()
+			return nil, err
+		case ok:
+			return hold(f)
+		}
+		owner := readOwner(f.Path())
+		if waiting != nil {
+			waiting(owner)
+			waiting = nil
+		}
+		if wait >= 0 && time.Since(began) >= wait {
+			f.Close()
+			return nil, &HeldError{f.Path(), owner}
+		}
+		select {
+		case <-ctx.Done():
+			f.Close()
+			return nil, ctx.Err()
+		case <-time.After(retry):
+		}
+	}
+}
+
+func unsupported(err error) bool {
+	return errors.Is(err, errors.ErrUnsupported) || errors.Is(err, syscall.ENOLCK) || errors.Is(err, syscall.EINVAL)
+}
+
+func hold(f *flock.Flock) (*Lock, error) {
+	l := &Lock{f, f.Path() + ".json"}
+	host, _ := os.Hostname()
+	raw, err := json.Marshal(Owner{os.Getpid(), host})
+	if err == nil {
+		err = atomicfile.Write(l.owner, append(raw, '\n'))
+	}
+	if err != nil {
+		l.Release()
+		return nil, err
+	}
+	return l, nil
+}
+
+func readOwner(path string) (o Owner) {
+	raw, err := os.ReadFile(path + ".json")
+	if err != nil || json.Unmarshal(raw, &o) != nil {
+		return Owner{}
+	}
+	return o
+}
+
+// Release gives the lock back. It does nothing on nil. The lock file stays: whoever waits for it has it open.
+func (l *Lock) Release() error {
+	if l == nil {
+		return nil
+	}
+	os.Remove(l.owner) // before the next owner writes its own
+	return l.f.Close()
+}
