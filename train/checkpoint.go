@@ -144,6 +144,13 @@ func readState(dir string) (s State, err error) {
 	if err := json.Unmarshal(raw, &s); err != nil {
 		return s, fmt.Errorf("%s: %w; hint: name another complete step in %s", path, err, filepath.Join(filepath.Dir(dir), gpt2.LatestFile))
 	}
+	var fields struct {
+		Config map[string]json.RawMessage `json:"config"`
+	}
+	if err := json.Unmarshal(raw, &fields); err != nil {
+		return s, fmt.Errorf("%s: %w; hint: name another complete step in %s", path, err, filepath.Join(filepath.Dir(dir), gpt2.LatestFile))
+	}
+	s.Config.asBefore(fields.Config)
 	return s, nil
 }
 

@@ -44,6 +44,9 @@ func ReadConfig(path string, c *Config) (names []string, err error) {
 		}
 		return nil, fmt.Errorf("%s: %w; hint: compare it with a run's config.json", path, err)
 	}
+	if _, written := fields["version"]; written { // by the program, not by hand
+		record.Config.asBefore(fields)
+	}
 	*c = record.Config
 	return names, nil
 }
