@@ -15,7 +15,7 @@ require (
 	github.com/pkoukk/tiktoken-go v0.1.8
 	github.com/pkoukk/tiktoken-go-loader v0.0.2
 	github.com/sbinet/npyio v0.9.0
-	github.com/spf13/pflag v1.1.0
+	github.com/spf13/pflag v1.0.10
 )
 
 require (
