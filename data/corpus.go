@@ -20,6 +20,7 @@ import (
 // loaders may read one at the same time.
 type Corpus struct {
 	name   string
+	files  []string // that were opened, in order
 	shards []*shard
 	total  int64 // tokens
 	vocab  int   // ids must be below; 0: unchecked
@@ -91,6 +92,7 @@ func (c *Corpus) open(spec string, tok Tokenizer, o openOptions) error {
 	if err != nil {
 		return err
 	}
+	c.files = paths
 	shards := 0
 	for _, p := range paths {
 		if filepath.Ext(p) == ".txt" {
