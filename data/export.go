@@ -6,6 +6,8 @@ import (
 	"path/filepath"
 	"strconv"
 	"unicode/utf16"
+
+	"github.com/gpt2wgpu/gpt2wgpu/data/atomicfile"
 )
 
 // WriteTokenizerFiles writes a tokenizer's files for Hugging Face's transformers into dir: vocab.json, merges.txt and
@@ -42,7 +44,7 @@ func WriteTokenizerFiles(dir string, tok Tokenizer, context int) error {
 }
 `, special, special, context, special)
 	for name, content := range map[string][]byte{"vocab.json": vocab, "merges.txt": merges, "tokenizer_config.json": []byte(config)} {
-		if err := writeAtomically(filepath.Join(dir, name), content); err != nil {
+		if err := atomicfile.Write(filepath.Join(dir, name), content); err != nil {
 			return fmt.Errorf("tokenizer files: %w; hint: check the disk's free space and the directory's permissions", err)
 		}
 	}

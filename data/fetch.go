@@ -21,6 +21,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/gpt2wgpu/gpt2wgpu/data/atomicfile"
 )
 
 // FetchOptions adjusts [Fetch]. The zero value of a field is its default.
@@ -101,7 +103,7 @@ func fetch(ctx context.Context, name string, o FetchOptions) (string, error) {
 	}
 	raw, err := json.MarshalIndent(done, "", "\t")
 	if err == nil {
-		err = writeAtomically(filepath.Join(dir, completeFile), append(raw, '\n'))
+		err = atomicfile.Write(filepath.Join(dir, completeFile), append(raw, '\n'))
 	}
 	if err != nil {
 		return "", fmt.Errorf("%w; hint: check the disk's free space", err)
@@ -437,7 +439,7 @@ func (f *fetcher) download(ctx context.Context, u, dest, want string, hub bool) 
 	}
 	p, err := os.OpenFile(part, os.O_RDWR, 0)
 	if err == nil {
-		if err = publish(p, dest); err == nil {
+		if err = atomicfile.Publish(p, dest); err == nil {
 			os.Remove(tagFile)
 		}
 	}

@@ -18,6 +18,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/gpt2wgpu/gpt2wgpu/data/atomicfile"
 )
 
 // TokenizeOptions says what [Tokenize] writes. The zero value of a field is its default.
@@ -292,13 +294,13 @@ func (t *tokenizing) find(finished bool) ([]string, error) {
 		split = string(t.o.Split)
 	}
 	pattern := regexp.QuoteMeta(t.o.Name) + "_" + split + `_\d{6}\.(npy|bin)`
+	re := regexp.MustCompile("^(" + pattern + ")$")
 	if !finished {
-		pattern = `\.` + pattern + regexp.QuoteMeta(tempSuffix) + ".*"
+		re = regexp.MustCompile(`^\.(` + pattern + ")")
 	}
-	re := regexp.MustCompile("^" + pattern + "$")
 	var found []string
 	for _, e := range entries {
-		if re.MatchString(e.Name()) {
+		if m := re.FindStringSubmatch(e.Name()); m != nil && (finished || atomicfile.IsTemp(e.Name(), m[1])) {
 			found = append(found, filepath.Join(t.o.Out, e.Name()))
 		}
 	}
@@ -322,7 +324,7 @@ func (t *tokenizing) sweep() error {
 func (t *tokenizing) save() error {
 	raw, err := json.MarshalIndent(t.m, "", "\t")
 	if err == nil {
-		err = writeAtomically(t.manifestPath(), append(raw, '\n'))
+		err = atomicfile.Write(t.manifestPath(), append(raw, '\n'))
 	}
 	if err != nil {
 		return fmt.Errorf("%w; hint: check the disk's free space and the directory's permissions", err)
@@ -647,19 +649,17 @@ func (t *tokenizing) splitSmall() error {
 	return nil
 }
 
-const tempSuffix = ".tmp-"
-
 // shardWriter writes one shard: under a temporary name, until commit.
 type shardWriter struct {
 	path string
-	f    *os.File
+	f    *atomicfile.File
 	w    *bufio.Writer
 	head func(n int64) []byte // the header for n tokens; its length doesn't depend on n
 	n    int64                // tokens so far
 }
 
 func (t *tokenizing) newShard(name string) (*shardWriter, error) {
-	f, err := os.CreateTemp(t.o.Out, "."+name+tempSuffix+"*")
+	f, err := atomicfile.Create(filepath.Join(t.o.Out, name))
 	if err != nil {
 		return nil, fmt.Errorf("%w; hint: check the directory's permissions", err)
 	}
@@ -720,7 +720,7 @@ func (s *shardWriter) commit() error {
 		_, err = s.f.WriteAt(s.head(s.n), 0)
 	}
 	if err == nil {
-		err = publish(s.f, s.path)
+		err = s.f.Commit()
 	}
 	return s.failed(err)
 }
@@ -728,7 +728,6 @@ func (s *shardWriter) commit() error {
 // abandon removes the temporary file. It does nothing after commit, or on nil.
 func (s *shardWriter) abandon() {
 	if s != nil {
-		s.f.Close()
-		os.Remove(s.f.Name())
+		s.f.Abandon()
 	}
 }

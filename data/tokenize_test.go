@@ -280,7 +280,7 @@ func TestTokenizeStops(t *testing.T) {
 		}
 		stops++
 		for _, name := range dirNames(o.Out) {
-			if strings.Contains(name, tempSuffix) {
+			if strings.Contains(name, ".tmp-") {
 				t.Errorf("%s is left behind", name)
 			}
 		}
@@ -508,7 +508,7 @@ func TestTokenizeErrors(t *testing.T) {
 			t.Errorf("case %d: more than one line: %q", i, err)
 		}
 		for _, n := range dirNames(c.o.Out) {
-			if strings.Contains(n, tempSuffix) {
+			if strings.Contains(n, ".tmp-") {
 				t.Errorf("case %d: %s is left behind", i, n)
 			}
 		}

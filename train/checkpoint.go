@@ -8,11 +8,11 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
-	"runtime"
 	"sort"
 	"strings"
 
 	"github.com/gpt2wgpu/gpt2wgpu/data"
+	"github.com/gpt2wgpu/gpt2wgpu/data/atomicfile"
 	"github.com/gpt2wgpu/gpt2wgpu/model"
 	"github.com/gpt2wgpu/gpt2wgpu/model/gpt2"
 )
@@ -68,26 +68,19 @@ func saveCheckpoint(out string, s State, m *model.Model, first, second, b [][]fl
 	if err != nil {
 		return dir, err
 	}
-	if err := writeSynced(filepath.Join(tmp, gpt2.StateFile), append(raw, '\n')); err != nil {
+	if err := atomicfile.Write(filepath.Join(tmp, gpt2.StateFile), append(raw, '\n')); err != nil {
 		return dir, err
 	}
-	if err := syncDir(tmp); err != nil {
+	if err := atomicfile.SyncDir(tmp); err != nil {
 		return dir, err
 	}
 	if err := os.RemoveAll(dir); err != nil { // a step that is saved again after a resume
 		return dir, err
 	}
-	if err := os.Rename(tmp, dir); err != nil {
+	if err := atomicfile.Rename(tmp, dir); err != nil {
 		return dir, err
 	}
-	latest := filepath.Join(root, gpt2.LatestFile)
-	if err := writeSynced(latest+".new", []byte(name+"\n")); err != nil {
-		return dir, err
-	}
-	if err := os.Rename(latest+".new", latest); err != nil {
-		return dir, err
-	}
-	if err := syncDir(root); err != nil {
+	if err := atomicfile.Write(filepath.Join(root, gpt2.LatestFile), []byte(name+"\n")); err != nil {
 		return dir, err
 	}
 	return dir, prune(root, name, keep)
@@ -195,24 +188,4 @@ func removeLeftovers(root string) error {
 		}
 	}
 	return err
-}
-
-func writeSynced(path string, raw []byte) error {
-	f, err := os.Create(path)
-	if err != nil {
-		return err
-	}
-	_, err = f.Write(raw)
-	return errors.Join(err, f.Sync(), f.Close())
-}
-
-func syncDir(dir string) error {
-	if runtime.GOOS == "windows" { // directories can't be synced there
-		return nil
-	}
-	f, err := os.Open(dir)
-	if err != nil {
-		return err
-	}
-	return errors.Join(f.Sync(), f.Close())
 }

@@ -10,8 +10,9 @@ import (
 	"io/fs"
 	"math"
 	"os"
-	"path/filepath"
 	"strings"
+
+	"github.com/gpt2wgpu/gpt2wgpu/data/atomicfile"
 )
 
 // The kinds of a metrics.jsonl line.
@@ -222,37 +223,10 @@ func (m *Metrics) TruncateFrom(step int) error {
 	if err := m.f.Close(); err != nil {
 		return fmt.Errorf("metrics: %w; hint: check the disk and its free space", err)
 	}
-	if err := replaceFile(m.path, kept); err != nil {
+	if err := atomicfile.Write(m.path, kept); err != nil {
 		return fmt.Errorf("metrics: cannot cut off the lines from step %d on: %w; hint: check the disk and its free space", step, err)
 	}
 	return m.open()
-}
-
-// replaceFile puts content in the place of path, whole or not at all.
-func replaceFile(path string, content []byte) (err error) {
-	f, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+".*.tmp")
-	if err != nil {
-		return err
-	}
-	defer func() {
-		if err != nil {
-			f.Close()
-			os.Remove(f.Name())
-		}
-	}()
-	if info, err := os.Stat(path); err == nil {
-		f.Chmod(info.Mode()) // CreateTemp's is private; where this fails, so be it
-	}
-	if _, err = f.Write(content); err != nil {
-		return err
-	}
-	if err = f.Sync(); err != nil {
-		return err
-	}
-	if err = f.Close(); err != nil {
-		return err
-	}
-	return os.Rename(f.Name(), path)
 }
 
 // Close closes the file.

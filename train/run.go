@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 
 	"github.com/gpt2wgpu/gpt2wgpu/data"
+	"github.com/gpt2wgpu/gpt2wgpu/data/atomicfile"
 	"github.com/gpt2wgpu/gpt2wgpu/gpu"
 	"github.com/gpt2wgpu/gpt2wgpu/model"
 	"github.com/gpt2wgpu/gpt2wgpu/model/gpt2"
@@ -339,7 +340,7 @@ func (r *run) openOut() error {
 	if err != nil {
 		return err
 	}
-	if err := writeSynced(filepath.Join(r.cfg.Out, "config.json"), append(raw, '\n')); err != nil {
+	if err := atomicfile.Write(filepath.Join(r.cfg.Out, "config.json"), append(raw, '\n')); err != nil {
 		return fmt.Errorf("--out: %w", err)
 	}
 	path := filepath.Join(r.cfg.Out, "metrics.jsonl")

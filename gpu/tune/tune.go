@@ -20,6 +20,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/gpt2wgpu/gpt2wgpu/data/atomicfile"
 	"github.com/gpt2wgpu/gpt2wgpu/gpu"
 	"github.com/gpt2wgpu/gpt2wgpu/gpu/op"
 	"github.com/gpt2wgpu/gpt2wgpu/shaders"
@@ -123,18 +124,7 @@ func (t *Tuner) keep(info gpu.AdapterInfo, tuning op.Tuning) error {
 	if err := os.MkdirAll(t.Dir, 0o755); err != nil {
 		return err
 	}
-	tmp, err := os.CreateTemp(t.Dir, "writing-*")
-	if err != nil {
-		return err
-	}
-	_, err = tmp.Write(append(raw, '\n'))
-	if err = errors.Join(err, tmp.Close()); err == nil {
-		err = os.Rename(tmp.Name(), t.Path(info))
-	}
-	if err != nil {
-		os.Remove(tmp.Name())
-	}
-	return err
+	return atomicfile.Write(t.Path(info), append(raw, '\n'))
 }
 
 // session is one Tune.

@@ -8,15 +8,15 @@ import (
 	"io"
 	"io/fs"
 	"math"
-	"math/rand/v2"
 	"os"
-	"path/filepath"
 	"runtime"
 	"strings"
 	"sync"
 	"sync/atomic"
 
 	"github.com/nlpodyssey/safetensors"
+
+	"github.com/gpt2wgpu/gpt2wgpu/data/atomicfile"
 )
 
 const ioBuffer = 1 << 20 // bytes
@@ -60,51 +60,10 @@ func clip(text string) string {
 	return text
 }
 
-// writeFile replaces path by what write produces, or leaves it as it was. The data is on the disk when writeFile
-// returns. (renameio does the same and more, but not on Windows.)
-func writeFile(path string, write func(*bufio.Writer) error) (err error) {
-	var f *os.File
-	for try := 0; ; try++ {
-		temp := filepath.Join(filepath.Dir(path), fmt.Sprintf(".%s.%08x.tmp", filepath.Base(path), rand.Uint32()))
-		f, err = os.OpenFile(temp, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o666) // the umask applies, as to any new file
-		if err == nil {
-			break
-		}
-		if !errors.Is(err, fs.ErrExist) || try == 100 {
-			return osError("write", path, err)
-		}
-	}
-	closed := false
-	defer func() {
-		if err != nil {
-			if !closed {
-				f.Close()
-			}
-			os.Remove(f.Name())
-			err = osError("write", path, err)
-		}
-	}()
-	w := bufio.NewWriterSize(f, ioBuffer)
-	if err = write(w); err != nil {
-		return err
-	}
-	if err = w.Flush(); err != nil {
-		return err
-	}
-	if err = f.Sync(); err != nil {
-		return err
-	}
-	closed = true
-	if err = f.Close(); err != nil {
-		return err
-	}
-	if err = os.Rename(f.Name(), path); err != nil {
-		return err
-	}
-	// The rename itself must survive a crash. Not every system can sync a directory, and the data is safe already.
-	if d, derr := os.Open(filepath.Dir(path)); derr == nil {
-		d.Sync()
-		d.Close()
+// writeFile replaces path by what write produces, or leaves it as it was (see package atomicfile).
+func writeFile(path string, write func(*bufio.Writer) error) error {
+	if err := atomicfile.WriteFunc(path, write); err != nil {
+		return osError("write", path, err)
 	}
 	return nil
 }
