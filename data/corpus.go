@@ -303,20 +303,27 @@ func resolve(spec string, o openOptions) ([]string, error) {
 	if err == nil && info.IsDir() {
 		return shardsIn(spec, o.split)
 	}
-	if errors.Is(err, fs.ErrNotExist) && strings.ContainsAny(spec, "*?[") {
+	if isPattern(spec, err) {
 		return glob(spec, o.split)
 	}
 	if err != nil {
-		hint := "check the path"
-		if errors.Is(err, fs.ErrNotExist) && !strings.ContainsAny(spec, `./\`) {
-			hint = "names are sample, shakespeare, tinystories, fineweb-edu; anything else is a path"
-		}
-		return nil, fmt.Errorf("data: %w; hint: %s", err, hint)
+		return nil, fmt.Errorf("data: %w; hint: %s", err, missingHint(spec))
 	}
 	if err := checkKind(spec); err != nil {
 		return nil, err
 	}
 	return []string{spec}, nil
+}
+
+// missingHint is the hint about a spec that cannot be found, whatever the error: systems differ in it.
+func missingHint(spec string) string {
+	switch {
+	case strings.Contains(spec, "://"):
+		return "an address is not read; download the file and name it"
+	case !strings.ContainsAny(spec, `./\`):
+		return "names are sample, shakespeare, tinystories, fineweb-edu; anything else is a path"
+	}
+	return "check the path"
 }
 
 // checkKind says what is wrong with a file whose extension isn't one that Open reads.
@@ -384,18 +391,17 @@ func shardsIn(dir string, split Split) ([]string, error) {
 }
 
 func glob(pattern string, split Split) ([]string, error) {
-	paths, err := filepath.Glob(pattern)
+	paths, err := matches(pattern)
 	if err != nil {
-		return nil, fmt.Errorf("data: pattern %q: %w; hint: quote it, and close every [", pattern, err)
+		return nil, err
 	}
 	paths = slices.DeleteFunc(paths, func(p string) bool {
 		info, err := os.Stat(p)
 		return err != nil || info.IsDir()
 	})
 	if len(paths) == 0 {
-		return nil, fmt.Errorf("data: no file matches %q: %w; hint: check the path, and quote the pattern", pattern, fs.ErrNotExist)
+		return nil, fmt.Errorf("data: only directories match %q: %w; hint: name one of them, or a pattern of files", pattern, fs.ErrNotExist)
 	}
-	slices.Sort(paths)
 	if chosen, _ := choose(paths, split); len(chosen) > 0 {
 		paths = chosen
 	} // else a pattern that names the other split alone says what is wanted

@@ -167,6 +167,9 @@ func (d *dataFlags) makeShards(ctx context.Context, e *env, args []string) error
 	if err := errors.Join(errs...); err != nil {
 		return &usageError{err}
 	}
+	if args, err = data.Expand(args); err != nil {
+		return err
+	}
 	m := newMeter(e.log)
 	o.Tokenizer, o.Log, o.Progress = tok, e.log, m.tokenizing
 	r, err := data.Tokenize(ctx, args, o)
@@ -186,6 +189,10 @@ func (d *dataFlags) makeShards(ctx context.Context, e *env, args []string) error
 func (d *dataFlags) info(e *env, args []string) error {
 	if len(args) == 0 {
 		return usagef("info takes files, got none; hint: gpt2wgpu data info shard.npy")
+	}
+	args, err := data.Expand(args)
+	if err != nil {
+		return err
 	}
 	for i, path := range args {
 		info, err := data.Info(path)
