@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"regexp"
+	"runtime"
 	"slices"
 	"strconv"
 	"strings"
@@ -130,7 +131,7 @@ func Adapters() ([]AdapterInfo, error) {
 func adapters() ([]AdapterInfo, []*wgpu.Adapter, error) {
 	refs := instance().EnumerateAdapters(&wgpu.InstanceEnumerateAdapterOptons{Backends: wgpu.InstanceBackendPrimary})
 	if len(refs) == 0 {
-		return nil, nil, fmt.Errorf("no GPU found; hint: install a Vulkan driver, or software Vulkan with `apt-get install libvulkan1 mesa-vulkan-drivers`")
+		return nil, nil, fmt.Errorf("no GPU found; hint: %s", driverHint(runtime.GOOS))
 	}
 	list := make([]AdapterInfo, len(refs))
 	for i, r := range refs {
@@ -139,15 +140,30 @@ func adapters() ([]AdapterInfo, []*wgpu.Adapter, error) {
 	return list, refs, nil
 }
 
+// driverHint says what a machine of an operating system lacks that shows no GPU.
+func driverHint(goos string) string {
+	switch goos {
+	case "windows":
+		return "install the driver of the graphics card's maker, which brings Vulkan and DX12"
+	case "darwin":
+		return "Metal is part of macOS; a virtual machine needs a virtual GPU, and an old Mac macOS 10.15 or later"
+	case "linux":
+		return "install a Vulkan driver, or software Vulkan: on Debian and Ubuntu `apt-get install libvulkan1 mesa-vulkan-drivers`"
+	}
+	return "install a Vulkan driver"
+}
+
 // Choose picks an adapter by the words of --device: auto (or ""), an index, vulkan | metal | dx12, cpu, PyTorch's cuda
-// and mps, or a part of a name. Among several it prefers discrete, then integrated, then software ones.
+// and mps, or a part of a name. Among several it prefers discrete, then integrated, then software ones, and of one card's two
+// backends Vulkan: DX12's compiler takes seconds to a minute for a kernel and keeps nothing for the next start.
 func Choose(list []AdapterInfo, device string) (AdapterInfo, error) {
 	want := strings.ToLower(strings.TrimSpace(device))
 	match := func(AdapterInfo) bool { return true }
+	exact := false // whether want says which of a card's backends
 	switch want {
 	case "", "auto":
 	case "vulkan", "metal", "dx12":
-		match = func(a AdapterInfo) bool { return a.Backend == want }
+		match, exact = func(a AdapterInfo) bool { return a.Backend == want }, true
 	case "cpu":
 		match = AdapterInfo.Software
 	case "cuda":
@@ -156,7 +172,7 @@ func Choose(list []AdapterInfo, device string) (AdapterInfo, error) {
 		match = func(a AdapterInfo) bool { return a.Backend == "metal" }
 	default:
 		if i, err := strconv.Atoi(want); err == nil {
-			match = func(a AdapterInfo) bool { return a.Index == i }
+			match, exact = func(a AdapterInfo) bool { return a.Index == i }, true
 		} else {
 			match = func(a AdapterInfo) bool { return strings.Contains(strings.ToLower(a.Name), want) }
 		}
@@ -174,7 +190,22 @@ func Choose(list []AdapterInfo, device string) (AdapterInfo, error) {
 		}
 		return AdapterInfo{}, fmt.Errorf("--device %s: no such GPU here; hint: this machine offers %s", device, strings.Join(names, "; "))
 	}
+	if i := onVulkan(list, list[best]); i >= 0 && !exact {
+		best = i
+	}
 	return list[best], nil
+}
+
+// onVulkan returns the index of the Vulkan adapter that drives the same card as a DX12 one, or -1. The two may call the card and
+// its type differently.
+func onVulkan(list []AdapterInfo, a AdapterInfo) int {
+	if a.Backend != "dx12" {
+		return -1
+	}
+	return slices.IndexFunc(list, func(b AdapterInfo) bool {
+		sameIDs := a.vendorID != 0 && a.vendorID == b.vendorID && a.deviceID == b.deviceID
+		return b.Backend == "vulkan" && a.Software() == b.Software() && (sameIDs || a.Name == b.Name)
+	})
 }
 
 // preference orders adapters, the most welcome first.
@@ -192,8 +223,8 @@ func ChooseLocal(list []AdapterInfo, device string, local int) (AdapterInfo, err
 	}
 	order := slices.Clone(list)
 	slices.SortStableFunc(order, func(a, b AdapterInfo) int { return preference(a) - preference(b) })
+	order = slices.DeleteFunc(order, func(a AdapterInfo) bool { return onVulkan(list, a) >= 0 })
 	best := order[0]
-	// One GPU may be listed under two backends.
-	order = slices.DeleteFunc(order, func(a AdapterInfo) bool { return a.Software() != best.Software() || a.Backend != best.Backend })
+	order = slices.DeleteFunc(order, func(a AdapterInfo) bool { return a.Software() != best.Software() })
 	return order[local%len(order)], nil
 }

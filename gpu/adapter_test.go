@@ -73,6 +73,47 @@ func TestChooseLocal(t *testing.T) {
 	}
 }
 
+// TestVulkanBeforeDX12: of one card's two backends Vulkan is taken, whatever the two call the card and its type, and another
+// card that has only DX12 stays.
+func TestVulkanBeforeDX12(t *testing.T) {
+	adapter := gpu.AdapterForTest
+	list := []gpu.AdapterInfo{
+		adapter(0, "AMD Radeon(TM) RX 6800", "dx12", "discrete", false).WithIDs(0x1002, 0x73bf),
+		adapter(1, "AMD Radeon RX 6800", "vulkan", "other", false).WithIDs(0x1002, 0x73bf),
+		adapter(2, "NVIDIA GeForce RTX 4060", "dx12", "discrete", true).WithIDs(0x10de, 0x2882),
+		adapter(3, "Intel(R) UHD Graphics", "dx12", "integrated", false).WithIDs(0x8086, 0x9a49),
+		adapter(4, "Intel(R) UHD Graphics", "vulkan", "integrated", false),
+		adapter(5, "Microsoft Basic Render Driver", "dx12", "cpu", false).WithIDs(0x1414, 0x8c),
+	}
+	for device, want := range map[string]int{
+		"auto": 1, "radeon": 1, "radeon(tm)": 1, "uhd": 4, "nvidia": 2, "cuda": 2, "dx12": 0, "vulkan": 4, "0": 0, "3": 3, "cpu": 5,
+	} {
+		if got, err := gpu.Choose(list, device); err != nil || got.Index != want {
+			t.Errorf("--device %s: got %v, %v, want index %d", device, got, err, want)
+		}
+	}
+	for local, want := range []int{2, 4, 1, 2} {
+		if got, err := gpu.ChooseLocal(list, "auto", local); err != nil || got.Index != want {
+			t.Errorf("local rank %d: got %v, %v, want index %d", local, got, err, want)
+		}
+	}
+}
+
+// TestHintsByOS: a hint names what the system at hand has.
+func TestHintsByOS(t *testing.T) {
+	for goos, want := range map[string]string{"linux": "apt-get install", "windows": "maker", "darwin": "Metal", "freebsd": "Vulkan driver"} {
+		hint := gpu.DriverHint(goos)
+		if !strings.Contains(hint, want) || goos != "linux" && strings.Contains(hint, "apt") {
+			t.Errorf("%s: %q, want %q in it", goos, hint, want)
+		}
+	}
+	for backend, want := range map[string]string{"dx12": "; hint: --device vulkan", "vulkan": "", "metal": ""} {
+		if got := gpu.PipelineHint(backend); got != want {
+			t.Errorf("%s: %q, want %q", backend, got, want)
+		}
+	}
+}
+
 func TestAdaptersAreDescribed(t *testing.T) {
 	gputest.Available(t)
 	list, err := gpu.Adapters()

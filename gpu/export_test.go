@@ -9,6 +9,15 @@ func AdapterForTest(index int, name, backend, kind string, nvidia bool) AdapterI
 	return a
 }
 
+// WithIDs returns a with its maker's and the card's ids.
+func (a AdapterInfo) WithIDs(vendor, device uint32) AdapterInfo {
+	a.vendorID, a.deviceID = vendor, device
+	return a
+}
+
+// What depends on the operating system or the backend.
+var DriverHint, PipelineHint = driverHint, pipelineHint
+
 // WithoutTimestamps makes Profile use the wall clock, as on devices that have no timestamps, until undo is called.
 func (d *Device) WithoutTimestamps() (undo func()) {
 	old := d.timestamps

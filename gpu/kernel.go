@@ -115,7 +115,7 @@ func (d *Device) compile(k *kernel) (err error) {
 		Label: k.src.Label, WGSLDescriptor: &wgpu.ShaderModuleWGSLDescriptor{Code: k.src.WGSL},
 	})
 	if err != nil {
-		return fmt.Errorf("%s: the shader does not compile: %w", k.src.Label, err)
+		return fmt.Errorf("%s: the shader does not compile: %w%s", k.src.Label, err, pipelineHint(d.Info.Backend))
 	}
 	defer module.Release()
 	entries := make([]wgpu.BindGroupLayoutEntry, len(k.bindings))
@@ -138,10 +138,18 @@ func (d *Device) compile(k *kernel) (err error) {
 	if k.pipeline, err = d.dev.CreateComputePipeline(&wgpu.ComputePipelineDescriptor{
 		Label: k.src.Label, Layout: k.pipelineLayout, Compute: wgpu.ProgrammableStageDescriptor{Module: module, EntryPoint: "main"},
 	}); err != nil {
-		return fmt.Errorf("%s: pipeline: %w", k.src.Label, err)
+		return fmt.Errorf("%s: pipeline: %w%s", k.src.Label, err, pipelineHint(d.Info.Backend))
 	}
 	k.made = time.Since(start)
 	return nil
+}
+
+// pipelineHint is the hint about a kernel that a backend's compiler refuses. Vulkan takes the same kernels another way.
+func pipelineHint(backend string) string {
+	if backend == "dx12" {
+		return "; hint: --device vulkan"
+	}
+	return ""
 }
 
 func (k *kernel) release() {
