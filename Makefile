@@ -8,9 +8,11 @@ export MESA_SHADER_CACHE_DIR ?= $(CURDIR)/.cache/mesa
 build: setup
 	go build -o gpt2wgpu ./cmd/gpt2wgpu
 
-# The same program for several processes, started by mpirun. MPICC is the compiler of the MPI to use: its own flags find it.
+# The same program for several processes, started by mpirun. Installs Open MPI with apt-get where it is missing. MPICC is the
+# compiler of the MPI to use: its own flags find it.
 MPICC ?= mpicc
 mpi: setup
+	@bash .ci/setup mpi
 	CC=$(MPICC) go build -tags mpi -o gpt2wgpu ./cmd/gpt2wgpu
 
 setup:

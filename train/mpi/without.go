@@ -13,5 +13,5 @@ func open(l train.Launch) (train.Group, error) {
 	if l.Rank > 0 {
 		return nil, train.ErrElsewhere
 	}
-	return nil, fmt.Errorf("%s started %d ranks, but this gpt2wgpu was built without MPI; hint: `make mpi` builds one with it (needs mpicc: apt-get install libopenmpi-dev openmpi-bin)", l.By, l.Size)
+	return nil, fmt.Errorf("%s started %d ranks, but this gpt2wgpu was built without MPI; hint: `make mpi` builds one with it", l.By, l.Size)
 }
