@@ -2,11 +2,14 @@
 """Times PyTorch at what `gpt2wgpu bench` measures: GPT-2's training step and its largest matmul, on the same card.
 
 Prints one JSON object: milliseconds and tokens/s of a step (forward, backward, clipping, AdamW) for float32 without and with TF32 and for
-compiled bf16 autocast, and GFLOP/s of N x K x OC matmuls. Needs torch alone.
+bf16 autocast, which PyTorch 2 compiles, and GFLOP/s of N x K x OC matmuls. Needs only torch, from 1.12 on.
 """
-import argparse, json, math, time
+import argparse, json, math, sys, time
 
-import torch
+try:
+    import torch
+except ImportError:
+    sys.exit("torch_step: this Python has no torch; hint: apt-get install python3-torch, then /usr/bin/python3 " + sys.argv[0])
 import torch.nn as nn
 from torch.nn import functional as F
 
@@ -68,7 +71,7 @@ def step(a, tf32, bf16):
     torch.manual_seed(1337)
     torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = tf32
     model = GPT(a.layers, a.heads, a.channels, a.vocab, a.seq_len).to(a.device)
-    loss_of = torch.compile(model) if bf16 else model
+    loss_of = torch.compile(model) if bf16 and a.compile else model
     opt = torch.optim.AdamW(model.parameters(), lr=6e-4, betas=(0.9, 0.95), eps=1e-8, weight_decay=0.1, **({"fused": True} if a.device == "cuda" else {}))
     x = torch.randint(a.vocab, (a.batch_size, a.seq_len), device=a.device)
 
@@ -100,11 +103,10 @@ p.add_argument("--heads", type=int, default=12)
 p.add_argument("--channels", type=int, default=768)
 p.add_argument("--vocab", type=int, default=50304)
 p.add_argument("--runs", type=int, default=10)
-p.add_argument("--no-compile", action="store_true", help="leave out the compiled bf16 step")
+p.add_argument("--no-compile", dest="compile", action="store_false", help="do not compile the bf16 step")
 a = p.parse_args()
-out = {"torch": torch.__version__, "device": torch.cuda.get_device_name() if a.device == "cuda" else "cpu"}
-out["step"] = {"f32": step(a, False, False), "tf32": step(a, True, False)}
-if not a.no_compile:
-    out["step"]["bf16"] = step(a, True, True)
+a.compile = a.compile and hasattr(torch, "compile")  # PyTorch 1 cannot
+out = {"torch": torch.__version__, "device": torch.cuda.get_device_name() if a.device == "cuda" else "cpu", "compiled": a.compile}
+out["step"] = {"f32": step(a, False, False), "tf32": step(a, True, False), "bf16": step(a, False, True)}
 out["matmul"] = {"f32": matmul(a, False, torch.float32), "tf32": matmul(a, True, torch.float32), "bf16": matmul(a, True, torch.bfloat16)}
 print(json.dumps(out))
