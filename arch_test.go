@@ -5,7 +5,9 @@ import (
 	"go/parser"
 	"go/token"
 	"io/fs"
+	"os"
 	"path/filepath"
+	"regexp"
 	"strconv"
 	"strings"
 	"testing"
@@ -15,20 +17,21 @@ const module = "github.com/gpt2wgpu/gpt2wgpu/"
 
 // imports is the statement of policy: imports of ours that a package may have. It points down only.
 var imports = map[string]string{
-	"shaders":      "",
-	"data":         "data/atomicfile data/filemap data/lock",
-	"gpu":          "",
-	"gpu/ref":      "",
-	"gpu/op":       "gpu shaders",
-	"gpu/tune":     "data/atomicfile gpu gpu/op shaders",
-	"model/gpt2":   "data/atomicfile data/filemap",
-	"model":        "gpu gpu/op model/gpt2",
-	"gpu/bench":    "gpu gpu/op shaders",
-	"gpu/selftest": "gpu gpu/op gpu/ref",
-	"train":        "data data/atomicfile data/lock gpu gpu/bench gpu/op model model/gpt2",
-	"train/mpi":    "train",
-	"cmd/gpt2wgpu": "data gpu gpu/bench gpu/op gpu/selftest gpu/tune model model/gpt2 shaders train train/mpi",
-	"gpu/gputest":  "gpu gpu/bench gpu/selftest",
+	"shaders":        "",
+	"data":           "data/atomicfile data/filemap data/lock",
+	"gpu":            "",
+	"gpu/ref":        "",
+	"gpu/op":         "gpu shaders",
+	"gpu/tune":       "data/atomicfile gpu gpu/op shaders",
+	"model/gpt2":     "data/atomicfile data/filemap",
+	"model":          "gpu gpu/op model/gpt2",
+	"gpu/bench":      "gpu gpu/op shaders",
+	"gpu/selftest":   "gpu gpu/op gpu/ref",
+	"train":          "data data/atomicfile data/lock gpu gpu/bench gpu/op model model/gpt2",
+	"train/mpi":      "train",
+	"cmd/gpt2wgpu":   "data gpu gpu/bench gpu/op gpu/selftest gpu/tune model model/gpt2 shaders train train/mpi",
+	"gpu/gputest":    "gpu gpu/bench gpu/selftest",
+	"internal/needs": "",
 
 	"data/atomicfile": "",
 	"data/filemap":    "",
@@ -37,7 +40,8 @@ var imports = map[string]string{
 
 // testOnly may be imported by tests alone.
 var testOnly = map[string]string{
-	"gpu/gputest": "it needs testing.TB",
+	"gpu/gputest":    "it needs testing.TB",
+	"internal/needs": "it needs testing.TB",
 }
 
 // only names the one package that may import a library, and why.
@@ -110,6 +114,54 @@ func TestImports(t *testing.T) {
 		if !seen[dir] {
 			t.Errorf("the table names %s, which does not exist", dir)
 		}
+	}
+}
+
+// platform is what not every system has: a test whose text matches must ask for it with the call on the right (see internal/needs),
+// or its file has a build constraint.
+var platform = []struct{ use, ask string }{
+	{`os\.(Symlink|Readlink)\(`, `needs\.Symlinks\(`},
+	{`os\.Link\(`, `needs\.\w+\(`},
+	{`os\.Chmod\([^\n]*0o?[0-7]{3}\)|os\.Mkdir(All)?\([^\n]*0o?[45]00\)`, `needs\.(Permissions|Modes)\(`},
+	{`\.Mode\(\)\.Perm\(`, `needs\.Modes\(`},
+	{`syscall\.(SIG|Kill\b)|\.Signal\(`, `needs\.Signals\(`},
+	{`"/(dev|proc|sys)/`, `needs\.Paths\(`},
+	{`exec\.Command(Context)?\((ctx, |context\.Background\(\), |t\.Context\(\), )?"\w`, `needs\.Programs\(`},
+}
+
+// TestPlatform: what a test needs from a platform, it asks for.
+func TestPlatform(t *testing.T) {
+	type rule struct{ use, ask *regexp.Regexp }
+	var rules []rule
+	for _, p := range platform {
+		rules = append(rules, rule{regexp.MustCompile(p.use), regexp.MustCompile(p.ask)})
+	}
+	constraint := regexp.MustCompile(`(?m)^//go:build `)
+	err := filepath.WalkDir(".", func(path string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() || !strings.HasSuffix(path, "_test.go") || path == "arch_test.go" {
+			return err
+		}
+		raw, err := os.ReadFile(path)
+		if err != nil || constraint.Match(raw) {
+			return err
+		}
+		set := token.NewFileSet()
+		file, err := parser.ParseFile(set, path, raw, 0)
+		if err != nil {
+			return err
+		}
+		for _, decl := range file.Decls {
+			text := raw[set.Position(decl.Pos()).Offset:set.Position(decl.End()).Offset]
+			for i, r := range rules {
+				if use := r.use.Find(text); use != nil && !r.ask.Match(text) {
+					t.Errorf("%s: %s without %s in the same function", set.Position(decl.Pos()), use, platform[i].ask)
+				}
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
 	}
 }
 

@@ -8,6 +8,8 @@ import (
 	"runtime"
 	"syscall"
 	"testing"
+
+	"github.com/gpt2wgpu/gpt2wgpu/internal/needs"
 )
 
 // names returns the names in dir.
@@ -90,9 +92,7 @@ func TestCommitWithoutADirectory(t *testing.T) {
 }
 
 func TestModeIsKept(t *testing.T) {
-	if runtime.GOOS == "windows" {
-		t.Skip("this system has no modes")
-	}
+	needs.Modes(t)
 	path := filepath.Join(t.TempDir(), "x")
 	if err := os.WriteFile(path, nil, 0o640); err != nil {
 		t.Fatal(err)

@@ -13,7 +13,6 @@ import (
 	"path/filepath"
 	"reflect"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 
@@ -52,7 +51,7 @@ func (s *saboteur) Write(line []byte) (int, error) {
 		case "crash":
 			fmt.Fprintln(os.Stderr, "thread panicked: device lost")
 			p, _ := os.FindProcess(os.Getpid())
-			p.Signal(syscall.SIGKILL)
+			p.Kill()
 			select {}
 		case "hang":
 			select {}
@@ -153,7 +152,7 @@ func TestTune(t *testing.T) {
 	if again := tn.Cached(info); !reflect.DeepEqual(again, got) {
 		t.Errorf("kept %v, chose %v", again, got)
 	}
-	tn.Child = func(context.Context) *exec.Cmd { t.Error("measured again"); return exec.Command("false") }
+	tn.Child = func(context.Context) *exec.Cmd { t.Error("measured again"); return exec.Command(os.Args[0]) }
 	if again, err := tn.Tune(context.Background(), info, list); err != nil || !reflect.DeepEqual(again, got) {
 		t.Errorf("again: %v, %v", again, err)
 	}
@@ -202,9 +201,9 @@ func TestNoChild(t *testing.T) {
 			return exec.CommandContext(ctx, filepath.Join(t.TempDir(), "nothing"))
 		},
 		"fails": func(ctx context.Context) *exec.Cmd {
-			return exec.CommandContext(ctx, "sh", "-c", "echo sorry >&2; exit 1")
+			return exec.CommandContext(ctx, os.Args[0], "-no-such-flag")
 		},
-		"silent": func(ctx context.Context) *exec.Cmd { return exec.CommandContext(ctx, "true") },
+		"silent": func(ctx context.Context) *exec.Cmd { return exec.CommandContext(ctx, os.Args[0], "-test.list=^$") },
 	} {
 		tn, _ := tuner(t, "good")
 		tn.Child = child
