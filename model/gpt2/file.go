@@ -14,8 +14,6 @@ import (
 	"sync"
 	"sync/atomic"
 
-	"github.com/nlpodyssey/safetensors"
-
 	"github.com/gpt2wgpu/gpt2wgpu/data/atomicfile"
 )
 
@@ -129,19 +127,19 @@ func writeTransposed(w *bufio.Writer, x []float32, rows, cols int) error {
 }
 
 // decode converts len(dst) values of a file.
-func decode(dst []float32, src []byte, dtype safetensors.DType) {
+func decode(dst []float32, src []byte, dtype dataType) {
 	switch dtype {
-	case safetensors.F32:
+	case float32Type:
 		src = src[:4*len(dst)]
 		for i := range dst {
 			dst[i] = math.Float32frombits(binary.LittleEndian.Uint32(src[4*i:]))
 		}
-	case safetensors.BF16:
+	case bfloat16Type:
 		src = src[:2*len(dst)]
 		for i := range dst {
 			dst[i] = math.Float32frombits(uint32(binary.LittleEndian.Uint16(src[2*i:])) << 16)
 		}
-	case safetensors.F16:
+	case float16Type:
 		src = src[:2*len(dst)]
 		for i := range dst {
 			dst[i] = fromFloat16(binary.LittleEndian.Uint16(src[2*i:]))
@@ -150,8 +148,8 @@ func decode(dst []float32, src []byte, dtype safetensors.DType) {
 }
 
 // decodeTransposed converts a file's (rows,cols) into dst (cols,rows).
-func decodeTransposed(dst []float32, src []byte, rows, cols int, dtype safetensors.DType) {
-	size := int(dtype.Size())
+func decodeTransposed(dst []float32, src []byte, rows, cols int, dtype dataType) {
+	size := typeSizes[dtype]
 	strip := make([]float32, min(tile, rows)*cols)
 	for r0 := 0; r0 < rows; r0 += tile {
 		n := min(tile, rows-r0)

@@ -300,7 +300,7 @@ func TestReadDirErrors(t *testing.T) {
 		want    []string
 	}{
 		"other model":    {map[string]any{"model_type": "llama"}, nil, []string{"config.json", `"llama"`}},
-		"no layers":      {map[string]any{"n_layer": nil}, nil, []string{"n_layer: missing"}},
+		"no layers":      {map[string]any{"n_layer": nil}, nil, []string{"h.1.ln_1.weight", "missing", "config.json"}},
 		"huge":           {map[string]any{"n_layer": 1e9}, nil, []string{"--n-layer"}},
 		"number as text": {map[string]any{"n_layer": "1"}, nil, []string{"bad JSON"}},
 		"activation":     {map[string]any{"activation_function": "relu\n"}, nil, []string{"activation_function"}},

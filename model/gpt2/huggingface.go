@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"math"
 	"os"
 	"path/filepath"
 	"slices"
@@ -27,8 +28,9 @@ const (
 )
 
 // ReadDir reads a GPT-2 in Hugging Face's layout: config.json with model.safetensors, or with shards and their
-// model.safetensors.index.json. Tensors may be F32, F16 or BF16, with or without the prefix "transformer."; masks stored
-// as attn.bias and attn.masked_bias are skipped, and so is an lm_head.weight that equals wte.
+// model.safetensors.index.json. Tensors may be F32, F16 or BF16, with or without the prefix "transformer." and those of
+// PyTorch's wrappers ("_orig_mod.", "module."); masks stored as attn.bias and attn.masked_bias are skipped, and so is
+// an lm_head.weight that equals wte. Values that are not finite are read as they stand: see [Weights.CheckFinite].
 //
 // Errors: a missing or malformed file, a model that isn't GPT-2 or uses an option this program lacks (another activation,
 // an untied output layer), tensors that are missing, unknown, stored twice, or of another shape than config.json says.
@@ -68,27 +70,34 @@ func ReadDir(dir string) (*Weights, error) {
 	var head *source
 	for _, f := range files {
 		for _, t := range f.tensors {
-			name := strings.TrimPrefix(t.name, filePrefix)
+			name := plainName(t.name)
 			if strings.HasSuffix(name, ".attn.bias") || strings.HasSuffix(name, ".attn.masked_bias") {
 				continue
 			}
-			if err := f.checkType(t); err != nil {
-				return nil, err
-			}
 			if name == headName {
+				if err := f.checkType(t); err != nil {
+					return nil, err
+				}
 				head = &source{f, t}
 				continue
 			}
 			i, ok := index[name]
 			if !ok {
-				return nil, fileError("read", f.path, "does config.json belong to these weights?",
+				return nil, fileError("read", f.path, unknownHint(t.name),
 					"tensor %q: not in a GPT-2 of %d layers", clip(t.name), c.NLayer)
 			}
 			if sources[i].file != nil {
 				return nil, fileError("read", f.path, "remove one of the copies", "tensor %q: stored twice", clip(t.name))
 			}
+			if err := f.checkType(t); err != nil {
+				return nil, err
+			}
 			if want := table[i].fileShape(); !slices.Equal(t.shape, want) {
-				return nil, fileError("read", f.path, "does config.json belong to these weights?",
+				hint := "does config.json belong to these weights?"
+				if table[i].Conv1D && slices.Equal(t.shape, table[i].Shape) {
+					hint = "these are nn.Linear's weights, as nanoGPT has them; Hugging Face's GPT-2 has the transpose: see docs/nanogpt_to_hf.py in this program's source"
+				}
+				return nil, fileError("read", f.path, hint,
 					"tensor %q: got shape %v, want %v", clip(t.name), t.shape, want)
 			}
 			sources[i] = source{f, t}
@@ -96,7 +105,11 @@ func ReadDir(dir string) (*Weights, error) {
 	}
 	for i, s := range sources {
 		if s.file == nil {
-			return nil, fileError("read", dir, "fetch or save the model again", "tensor %s: missing, want shape %v", table[i].Name, table[i].fileShape())
+			hint := "fetch or save the model again; does config.json belong to these weights?"
+			if strings.HasSuffix(table[i].Name, ".bias") {
+				hint = "GPT-2 has biases: where the model was trained without them, save zeros"
+			}
+			return nil, fileError("read", dir, hint, "tensor %s: missing, want shape %v", table[i].Name, table[i].fileShape())
 		}
 	}
 	if wte := sources[0]; head != nil {
@@ -121,6 +134,29 @@ func ReadDir(dir string) (*Weights, error) {
 	})
 }
 
+// wrappers are the words that PyTorch's wrappers put into names: torch.compile, DataParallel and
+// DistributedDataParallel, FSDP.
+var wrappers = []string{"_orig_mod", "module", "_fsdp_wrapped_module", "_checkpoint_wrapped_module"}
+
+// plainName returns a tensor's name without the words of wrappers, wherever they stand, and without "transformer.".
+func plainName(name string) string {
+	words := slices.DeleteFunc(strings.Split(name, "."), func(w string) bool { return slices.Contains(wrappers, w) })
+	return strings.TrimPrefix(strings.Join(words, "."), filePrefix)
+}
+
+// unknownHint says what a tensor is that GPT-2 hasn't, where its name says so.
+func unknownHint(name string) string {
+	switch {
+	case strings.Contains(name, "lora_"):
+		return loraHint
+	case strings.HasPrefix(name, "model."), strings.HasPrefix(name, "gpt_neox."), strings.HasPrefix(name, "bert."), strings.HasPrefix(name, "roberta."):
+		return "these are the weights of another architecture; only GPT-2 models are supported"
+	case strings.HasSuffix(name, "_scale"), strings.HasSuffix(name, "_scale_inv"), strings.Contains(name, ".SCB"), strings.Contains(name, "absmax"), strings.HasSuffix(name, ".qweight"):
+		return "a quantized model is not read here: use the float32, float16 or bfloat16 one that it was made from"
+	}
+	return "does config.json belong to these weights?"
+}
+
 // weightFiles lists the safetensors files of a directory: the one file, or the shards that the index names.
 func weightFiles(dir string) ([]string, error) {
 	single := filepath.Join(dir, weightsFile)
@@ -134,26 +170,34 @@ func weightFiles(dir string) ([]string, error) {
 	path := filepath.Join(dir, indexFile)
 	text, indexErr := readSmall(path, maxHeader)
 	if errors.Is(indexErr, fs.ErrNotExist) {
-		hint := "name a directory with config.json and model.safetensors"
-		if _, err := os.Stat(filepath.Join(dir, "pytorch_model.bin")); err == nil {
-			hint = "pytorch_model.bin is not read here: save the model with safe_serialization=True in transformers"
+		found, hint := inPlaceOfWeights(dir)
+		if found != "" {
+			return nil, fileError("read", dir, hint, "got %s, want %s: %w", found, weightsFile, fs.ErrNotExist)
 		}
-		return nil, fileError("read", dir, hint, "neither %s nor %s: %w", weightsFile, indexFile, fs.ErrNotExist)
+		return nil, fileError("read", dir, "name a directory with config.json and model.safetensors", "neither %s nor %s: %w", weightsFile, indexFile, fs.ErrNotExist)
 	}
 	if indexErr != nil {
 		return nil, indexErr
 	}
-	var parsed struct {
-		WeightMap map[string]string `json:"weight_map"`
+	if err := refuseForeign(path, text[:min(sniffed, len(text))], "the index of the shards"); err != nil {
+		return nil, err
 	}
-	if err := json.Unmarshal(text, &parsed); err != nil {
+	var index map[string]json.RawMessage
+	var weightMap map[string]string
+	if err := parseJSON(text, &index); err != nil {
 		return nil, fileError("read", path, "fetch the file again", "bad JSON (%s)", clip(err.Error()))
 	}
-	if len(parsed.WeightMap) == 0 {
+	if index["weight_map"] == nil {
 		return nil, fileError("read", path, "fetch the file again", `got no "weight_map"`)
 	}
+	if err := parseJSON(index["weight_map"], &weightMap); err != nil {
+		return nil, fileError("read", path, "fetch the file again", "weight_map: %s", clip(err.Error()))
+	}
+	if len(weightMap) == 0 {
+		return nil, fileError("read", path, "fetch the file again", `got an empty "weight_map"`)
+	}
 	shards := map[string]bool{}
-	for tensor, name := range parsed.WeightMap {
+	for tensor, name := range weightMap {
 		if name == "" || name != filepath.Base(name) || !filepath.IsLocal(name) { // an index must not reach outside its directory
 			return nil, fileError("read", path, "fetch the file again", "tensor %q: got shard %q, want a file name", clip(tensor), clip(name))
 		}
@@ -167,81 +211,147 @@ func weightFiles(dir string) ([]string, error) {
 	return paths, nil
 }
 
-// hfConfig is what of a Hugging Face config.json decides whether the model is one of ours. Absent fields have the
-// defaults of transformers' GPT2Config, which are GPT-2's.
-type hfConfig struct {
-	ModelType        *string  `json:"model_type"`
-	NLayer           *int     `json:"n_layer"`
-	NHead            *int     `json:"n_head"`
-	NEmbd            *int     `json:"n_embd"`
-	NPositions       *int     `json:"n_positions"`
-	NCtx             *int     `json:"n_ctx"` // n_positions' older name
-	VocabSize        *int     `json:"vocab_size"`
-	NInner           *int     `json:"n_inner"`
-	Activation       *string  `json:"activation_function"`
-	LayerNormEpsilon *float64 `json:"layer_norm_epsilon"`
-	Tie              *bool    `json:"tie_word_embeddings"`
-	ScaleWeights     *bool    `json:"scale_attn_weights"`
-	ScaleByLayer     *bool    `json:"scale_attn_by_inverse_layer_idx"`
-	CrossAttention   *bool    `json:"add_cross_attention"`
+// settings are the fields of a Hugging Face config.json, read by their exact names.
+type settings struct {
+	path   string
+	fields map[string]json.RawMessage
 }
 
+// take decodes a field into to, a pointer to what is there for a field that is absent or null.
+func (s settings) take(name string, to any) error {
+	raw, ok := s.fields[name]
+	if !ok || string(raw) == "null" {
+		return nil
+	}
+	if n, ok := to.(*int); ok { // Python may have written 12.0
+		if f := 0.0; parseJSON(raw, &f) == nil && f == math.Trunc(f) && math.Abs(f) < 1<<53 {
+			*n = int(f)
+			return nil
+		}
+	}
+	if err := parseJSON(raw, to); err != nil {
+		return s.bad("want Hugging Face's config.json of a GPT-2", "bad JSON (%s: %s)", name, clip(err.Error()))
+	}
+	return nil
+}
+
+// takeOne is take for a field that has several names; those that are there must agree.
+func (s settings) takeOne(to *int, names ...string) error {
+	first := ""
+	for _, name := range names {
+		v := *to
+		if err := s.take(name, &v); err != nil {
+			return err
+		}
+		if raw, ok := s.fields[name]; !ok || string(raw) == "null" {
+			continue
+		}
+		if first != "" && v != *to {
+			return s.bad("these are two names of one setting: remove the wrong one", "%s: got %d, but %s is %d", name, v, first, *to)
+		}
+		*to, first = v, name
+	}
+	return nil
+}
+
+func (s settings) bad(hint, format string, args ...any) error {
+	return fileError("read", s.path, hint, format, args...)
+}
+
+// readConfig reads a config.json. What it leaves out has the default of transformers' GPT2Config, which is GPT-2's.
 func readConfig(path string) (Config, error) {
 	text, err := readSmall(path, 1<<20)
+	if errors.Is(err, fs.ErrNotExist) {
+		dir, hint := filepath.Dir(path), "name a directory with config.json and model.safetensors"
+		if _, err := os.Stat(filepath.Join(dir, weightsFile)); err == nil {
+			hint = "fetch the model's config.json too"
+		} else if found, how := inPlaceOfWeights(dir); found != "" {
+			return Config{}, fileError("read", dir, how, "got %s, want %s and %s: %w", found, configFile, weightsFile, fs.ErrNotExist)
+		}
+		return Config{}, fileError("read", path, hint, "%w", fs.ErrNotExist)
+	}
 	if err != nil {
 		return Config{}, err
 	}
-	bad := func(hint, format string, args ...any) (Config, error) {
-		return Config{}, fileError("read", path, hint, format, args...)
+	if err := refuseForeign(path, text[:min(sniffed, len(text))], "Hugging Face's config.json"); err != nil {
+		return Config{}, err
 	}
-	var h hfConfig
-	if err := json.Unmarshal(text, &h); err != nil {
-		return bad("want Hugging Face's config.json of a GPT-2", "bad JSON (%s)", clip(err.Error()))
+	s := settings{path: path}
+	const want = "want Hugging Face's config.json of a GPT-2"
+	if err := parseJSON(text, &s.fields); err != nil {
+		return Config{}, s.bad(want, "bad JSON (%s)", clip(err.Error()))
 	}
-	if h.ModelType != nil && *h.ModelType != "gpt2" {
-		return bad("only GPT-2 models are supported", "model_type: got %q, want gpt2", clip(*h.ModelType))
+	model := "gpt2"
+	if err := s.take("model_type", &model); err != nil {
+		return Config{}, err
 	}
-	if h.NPositions == nil {
-		h.NPositions = h.NCtx
+	if model != "gpt2" {
+		return Config{}, s.bad("only GPT-2 models are supported", "model_type: got %q, want gpt2", clip(model))
 	}
-	var c Config
-	for _, f := range []struct {
-		name string
-		from *int
-		to   *int
-	}{
-		{"n_layer", h.NLayer, &c.NLayer},
-		{"n_head", h.NHead, &c.NHead},
-		{"n_embd", h.NEmbd, &c.NEmbd},
-		{"n_positions", h.NPositions, &c.BlockSize},
-		{"vocab_size", h.VocabSize, &c.VocabSize},
+	c, _ := Named("gpt2")
+	older := c.BlockSize // of n_ctx, which transformers doesn't read any more
+	for _, err := range []error{
+		s.takeOne(&c.NLayer, "n_layer", "num_hidden_layers"),
+		s.takeOne(&c.NHead, "n_head", "num_attention_heads"),
+		s.takeOne(&c.NEmbd, "n_embd", "hidden_size"),
+		s.take("n_ctx", &older),
 	} {
-		if f.from == nil {
-			return bad("want Hugging Face's config.json of a GPT-2", "%s: missing", f.name)
+		if err != nil {
+			return Config{}, err
 		}
-		*f.to = *f.from
+	}
+	c.BlockSize = older
+	if err := s.takeOne(&c.BlockSize, "n_positions", "max_position_embeddings"); err != nil {
+		return Config{}, err
+	}
+	if err := s.take("vocab_size", &c.VocabSize); err != nil {
+		return Config{}, err
 	}
 	if err := c.Validate(); err != nil {
 		return Config{}, fmt.Errorf("read %s: %w", path, err)
 	}
+	return c, s.checkFixed(c)
+}
+
+// checkFixed refuses options of GPT2Config that this program lacks.
+func (s settings) checkFixed(c Config) error {
 	const fixed = "this program trains GPT-2 as published"
-	switch {
-	case h.Activation != nil && *h.Activation != "gelu_new" && *h.Activation != "gelu_pytorch_tanh": // two names of one formula
-		return bad(fixed, "activation_function: got %q, want gelu_new", clip(*h.Activation))
-	case h.LayerNormEpsilon != nil && *h.LayerNormEpsilon != layerNormEpsilon:
-		return bad(fixed, "layer_norm_epsilon: got %v, want %v", *h.LayerNormEpsilon, layerNormEpsilon)
-	case h.NInner != nil && *h.NInner != 4*c.NEmbd:
-		return bad(fixed, "n_inner: got %d, want %d", *h.NInner, 4*c.NEmbd)
-	case h.Tie != nil && !*h.Tie:
-		return bad(fixed, "tie_word_embeddings: got false, want true")
-	case h.ScaleWeights != nil && !*h.ScaleWeights:
-		return bad(fixed, "scale_attn_weights: got false, want true")
-	case h.ScaleByLayer != nil && *h.ScaleByLayer:
-		return bad(fixed, "scale_attn_by_inverse_layer_idx: got true, want false")
-	case h.CrossAttention != nil && *h.CrossAttention:
-		return bad(fixed, "add_cross_attention: got true, want false")
+	activation := "gelu_new"
+	if err := s.take("activation_function", &activation); err != nil {
+		return err
 	}
-	return c, nil
+	if activation != "gelu_new" && activation != "gelu_pytorch_tanh" { // two names of one formula
+		return s.bad(fixed, "activation_function: got %q, want gelu_new", clip(activation))
+	}
+	epsilon := layerNormEpsilon
+	if err := s.take("layer_norm_epsilon", &epsilon); err != nil {
+		return err
+	}
+	if epsilon != layerNormEpsilon {
+		return s.bad(fixed, "layer_norm_epsilon: got %v, want %v", epsilon, layerNormEpsilon)
+	}
+	inner := 4 * c.NEmbd
+	if err := s.take("n_inner", &inner); err != nil {
+		return err
+	}
+	if inner != 4*c.NEmbd {
+		return s.bad(fixed, "n_inner: got %d, want %d", inner, 4*c.NEmbd)
+	}
+	for _, f := range []struct {
+		name string
+		want bool
+	}{
+		{"tie_word_embeddings", true}, {"scale_attn_weights", true}, {"scale_attn_by_inverse_layer_idx", false}, {"add_cross_attention", false},
+	} {
+		got := f.want
+		if err := s.take(f.name, &got); err != nil {
+			return err
+		}
+		if got != f.want {
+			return s.bad(fixed, "%s: got %v, want %v", f.name, got, f.want)
+		}
+	}
+	return nil
 }
 
 // WriteDir writes w as a Hugging Face directory, float32, that transformers loads as it stands: model.safetensors in the

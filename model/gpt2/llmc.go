@@ -6,8 +6,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-
-	"github.com/nlpodyssey/safetensors"
 )
 
 // llm.c's checkpoint: 256 int32 (magic, version, T, V, L, NH, C, Vp, zeros), then each of the sixteen tensors over all
@@ -19,6 +17,9 @@ const (
 	llmcHeaderInts = 256
 	llmcPadding    = 128 // of the rows of wte
 )
+
+// llmcStart is the first bytes of such a file.
+var llmcStart = binary.LittleEndian.AppendUint32(nil, llmcMagic)
 
 // llmcOrder lists the tensors' short names in file order.
 var llmcOrder = []string{"wte", "wpe", "ln1w", "ln1b", "qkvw", "qkvb", "attprojw", "attprojb",
@@ -38,23 +39,40 @@ func inLLMCOrder(table []Param, f func(i int) error) error {
 	return nil
 }
 
-// ReadLLMC reads a checkpoint of llm.c, version 3 (float32) or 5 (bfloat16). The rows that pad the vocabulary are
-// dropped, so V is the vocabulary itself.
-//
-// Errors: another kind or version of file, an impossible shape, or a size that doesn't fit the header's shape.
-func ReadLLMC(path string) (*Weights, error) {
+// llmcFile is a checkpoint of llm.c, read up to its tensors.
+type llmcFile struct {
+	*os.File
+	r      *bufio.Reader
+	config Config
+	padded int // rows of wte
+	dtype  dataType
+}
+
+// openLLMC reads and checks a checkpoint's header.
+func openLLMC(path string) (_ *llmcFile, err error) {
 	const doing = "read"
 	f, err := os.Open(path)
 	if err != nil {
 		return nil, osError(doing, path, err)
 	}
-	defer f.Close()
+	defer func() {
+		if err != nil {
+			f.Close()
+		}
+	}()
 	info, err := f.Stat()
 	if err != nil {
 		return nil, osError(doing, path, err)
 	}
 	if !info.Mode().IsRegular() {
 		return nil, fileError(doing, path, "name the .bin file itself", "got a directory or device, want a file")
+	}
+	head := make([]byte, min(sniffed, info.Size()))
+	if _, err := f.ReadAt(head, 0); err != nil {
+		return nil, osError(doing, path, err)
+	}
+	if err := refuseForeign(path, head, "llm.c's checkpoint"); err != nil {
+		return nil, err
 	}
 	if info.Size() < 4*llmcHeaderInts {
 		return nil, fileError(doing, path, "the file is cut short: fetch it again", "got %d bytes, want a header of %d", info.Size(), 4*llmcHeaderInts)
@@ -76,12 +94,12 @@ func ReadLLMC(path string) (*Weights, error) {
 		}
 		return nil, fileError(doing, path, hint, "got magic number %d, want %d", header[0], llmcMagic)
 	}
-	var dtype safetensors.DType
+	var dtype dataType
 	switch header[1] {
 	case llmcFloat32:
-		dtype = safetensors.F32
+		dtype = float32Type
 	case llmcBFloat16:
-		dtype = safetensors.BF16
+		dtype = bfloat16Type
 	default:
 		return nil, fileError(doing, path, "write it again with a current llm.c", "got version %d, want %d (float32) or %d (bfloat16)", header[1], llmcFloat32, llmcBFloat16)
 	}
@@ -93,14 +111,27 @@ func ReadLLMC(path string) (*Weights, error) {
 	if padded < c.VocabSize || padded > maxRows {
 		return nil, fileError(doing, path, "the header is damaged", "got %d rows for a vocabulary of %d", padded, c.VocabSize)
 	}
-	size := int64(dtype.Size())
+	size := int64(typeSizes[dtype])
 	stored := c
 	stored.VocabSize = padded
 	if want := 4*llmcHeaderInts + size*int64(ParamCount(stored)); info.Size() != want {
 		return nil, fileError(doing, path, "the file is cut short or damaged: fetch it again", "got %d bytes, want %d for L=%d NH=%d C=%d T=%d Vp=%d",
 			info.Size(), want, c.NLayer, c.NHead, c.NEmbd, c.BlockSize, padded)
 	}
+	return &llmcFile{f, r, c, padded, dtype}, nil
+}
 
+// ReadLLMC reads a checkpoint of llm.c, version 3 (float32) or 5 (bfloat16). The rows that pad the vocabulary are
+// dropped, so V is the vocabulary itself.
+//
+// Errors: another kind or version of file, an impossible shape, or a size that doesn't fit the header's shape.
+func ReadLLMC(path string) (*Weights, error) {
+	f, err := openLLMC(path)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	c, size := f.config, int64(typeSizes[f.dtype])
 	table := Table(c)
 	w := newWeights(c)
 	raw := make([]byte, ioBuffer)
@@ -108,20 +139,20 @@ func ReadLLMC(path string) (*Weights, error) {
 		for x := w.Tensors[i]; len(x) > 0; {
 			n := min(len(x), len(raw)/int(size))
 			b := raw[:n*int(size)]
-			if _, err := io.ReadFull(r, b); err != nil {
+			if _, err := io.ReadFull(f.r, b); err != nil {
 				return err
 			}
-			decode(x[:n], b, dtype)
+			decode(x[:n], b, f.dtype)
 			x = x[n:]
 		}
 		if i == 0 {
-			_, err := io.CopyN(io.Discard, r, size*int64(padded-c.VocabSize)*int64(c.NEmbd))
+			_, err := io.CopyN(io.Discard, f.r, size*int64(f.padded-c.VocabSize)*int64(c.NEmbd))
 			return err
 		}
 		return nil
 	})
 	if err != nil {
-		return nil, osError(doing, path, err)
+		return nil, osError("read", path, err)
 	}
 	return w, nil
 }

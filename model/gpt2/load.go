@@ -1,6 +1,7 @@
 package gpt2
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"os"
@@ -12,6 +13,7 @@ import (
 type Source struct {
 	Path      string // the directory or file that was read
 	Tokenizer string // "gpt2" or "bytes" where a checkpoint of this program says so, else ""
+	SeqLen    int    // tokens of a sequence that the run of a checkpoint trained with; 0: not known
 }
 
 // Files of a run directory and of a checkpoint within it.
@@ -22,46 +24,98 @@ const (
 )
 
 // Load reads weights as --init and --model name them: a Hugging Face directory or a checkpoint, a run directory (its newest
-// checkpoint), or an llm.c .bin file.
+// checkpoint), or an llm.c .bin file. Values that are not finite are an error, which names the first.
 func Load(spec string) (*Weights, Source, error) {
-	info, err := os.Stat(spec)
-	if err != nil {
-		if _, ok := Named(spec); ok {
-			return nil, Source{}, fmt.Errorf("%s: no such directory here; hint: gpt2wgpu data fetch %s brings it from the Hugging Face hub", spec, spec)
-		}
-		return nil, Source{}, fmt.Errorf("%s: no such model file or directory; hint: a Hugging Face GPT-2 directory, a run directory, a checkpoint or an llm.c .bin", spec)
-	}
-	if !info.IsDir() {
-		if strings.HasSuffix(spec, ".bin") {
-			w, err := ReadLLMC(spec)
-			src := Source{Path: spec}
-			if err == nil && w.Config.VocabSize > endOfText { // llm.c knows no other; smaller ones are exports of ours
-				src.Tokenizer = "gpt2"
-			}
-			return w, src, err
-		}
-		return nil, Source{}, fmt.Errorf("%s: a file that is no llm.c .bin; hint: name the directory that holds config.json and model.safetensors", spec)
-	}
-	dir := spec
-	if _, err := os.Stat(filepath.Join(spec, CheckpointsDir)); err == nil {
-		if dir, err = LatestCheckpoint(spec); err != nil {
-			return nil, Source{}, err
-		}
-	}
-	w, err := ReadDir(dir)
+	path, file, err := locate(spec)
 	if err != nil {
 		return nil, Source{}, err
 	}
-	src := Source{Path: dir}
-	var state struct {
-		Tokenizer string `json:"tokenizer"`
+	src := Source{Path: path}
+	read := ReadDir
+	if file {
+		read = ReadLLMC
 	}
-	if raw, err := os.ReadFile(filepath.Join(dir, StateFile)); err == nil {
-		if json.Unmarshal(raw, &state) == nil {
-			src.Tokenizer = state.Tokenizer
+	w, err := read(path)
+	if err == nil {
+		err = w.CheckFinite(path)
+	}
+	if err != nil {
+		return nil, Source{}, err
+	}
+	if file {
+		if w.Config.VocabSize > endOfText { // llm.c knows no other; smaller ones are exports of ours
+			src.Tokenizer = "gpt2"
+		}
+		return w, src, nil
+	}
+	src.readState()
+	return w, src, nil
+}
+
+// Shape returns the shape of the weights that spec names, as [Load] does, without reading them. Published names have
+// theirs, whether or not they were fetched.
+func Shape(spec string) (Config, error) {
+	if c, ok := Named(spec); ok {
+		if _, err := os.Stat(spec); err != nil {
+			return c, nil
 		}
 	}
-	return w, src, nil
+	path, file, err := locate(spec)
+	if err != nil {
+		return Config{}, err
+	}
+	if !file {
+		return readConfig(filepath.Join(path, configFile))
+	}
+	f, err := openLLMC(path)
+	if err != nil {
+		return Config{}, err
+	}
+	return f.config, f.Close()
+}
+
+// locate returns the directory to read, a run's being its newest checkpoint, or the llm.c file.
+func locate(spec string) (path string, file bool, err error) {
+	info, err := os.Stat(spec)
+	if err != nil {
+		if _, ok := Named(spec); ok {
+			return "", false, fmt.Errorf("%s: no such directory here; hint: gpt2wgpu data fetch %s brings it from the Hugging Face hub", spec, spec)
+		}
+		return "", false, fmt.Errorf("%s: no such model file or directory; hint: a Hugging Face GPT-2 directory, a run directory, a checkpoint or an llm.c .bin", spec)
+	}
+	if info.IsDir() {
+		if _, err := os.Stat(filepath.Join(spec, CheckpointsDir)); err == nil {
+			spec, err = LatestCheckpoint(spec)
+			return spec, false, err
+		}
+		return spec, false, nil
+	}
+	head := readHead(spec)
+	if strings.HasSuffix(spec, ".bin") || bytes.HasPrefix(head, llmcStart) {
+		return spec, true, nil
+	}
+	const want = "a model's directory or an llm.c .bin"
+	if err := refuseForeign(spec, head, want); err != nil {
+		return "", false, err
+	}
+	return "", false, fmt.Errorf("%s: a file that is no llm.c .bin, want %s; hint: name the directory that holds config.json and model.safetensors", spec, want)
+}
+
+// readState takes from a checkpoint's state.json what its weights don't say. Other directories have none.
+func (s *Source) readState() {
+	raw, err := os.ReadFile(filepath.Join(s.Path, StateFile))
+	if err != nil {
+		return
+	}
+	var state struct {
+		Tokenizer string `json:"tokenizer"`
+		Config    struct {
+			SeqLen int `json:"seq_len"`
+		} `json:"config"`
+	}
+	if json.Unmarshal(raw, &state) == nil {
+		s.Tokenizer, s.SeqLen = state.Tokenizer, state.Config.SeqLen
+	}
 }
 
 // LatestCheckpoint returns the directory of a run's newest complete checkpoint.

@@ -5,15 +5,32 @@ import (
 	"bytes"
 	"encoding/binary"
 	"encoding/json"
+	"errors"
+	"fmt"
 	"os"
 	"slices"
 	"sort"
-	"strconv"
-
-	"github.com/nlpodyssey/safetensors"
+	"strings"
 
 	"github.com/gpt2wgpu/gpt2wgpu/data/filemap"
 )
+
+// dataType is a type of values as safetensors files name it.
+type dataType string
+
+const (
+	float32Type  dataType = "F32"
+	float16Type  dataType = "F16"
+	bfloat16Type dataType = "BF16"
+)
+
+// typeSizes has the bytes of a value. Types of less than a byte, such as F4, are absent.
+var typeSizes = map[dataType]int{
+	"BOOL": 1, "U8": 1, "I8": 1, "F8_E4M3": 1, "F8_E5M2": 1, "F8_E8M0": 1, "F8_E4M3FNUZ": 1, "F8_E5M2FNUZ": 1,
+	"I16": 2, "U16": 2, float16Type: 2, bfloat16Type: 2,
+	"I32": 4, "U32": 4, float32Type: 4,
+	"I64": 8, "U64": 8, "F64": 8, "C64": 8,
+}
 
 // NamedTensor is a tensor of a safetensors file.
 type NamedTensor struct {
@@ -63,9 +80,9 @@ type outTensor struct {
 // writeSafetensors writes the header itself because the library would need each tensor as bytes, transposed ones included.
 func writeSafetensors(path string, tensors []outTensor, metadata map[string]string) error {
 	type entry struct {
-		DType   safetensors.DType `json:"dtype"`
-		Shape   []int             `json:"shape"`
-		Offsets [2]int            `json:"data_offsets"`
+		DType   dataType `json:"dtype"`
+		Shape   []int    `json:"shape"`
+		Offsets [2]int   `json:"data_offsets"`
 	}
 	var header bytes.Buffer
 	add := func(key string, value any) {
@@ -80,7 +97,7 @@ func writeSafetensors(path string, tensors []outTensor, metadata map[string]stri
 		header.WriteByte(':')
 		header.Write(v)
 	}
-	const reserved = "__metadata__"
+	const reserved = metadataKey
 	if len(metadata) > 0 {
 		add(reserved, metadata)
 	}
@@ -95,7 +112,7 @@ func writeSafetensors(path string, tensors []outTensor, metadata map[string]stri
 		for _, d := range t.shape {
 			n *= d
 		}
-		add(t.name, entry{safetensors.F32, append([]int{}, t.shape...), [2]int{at, at + n}})
+		add(t.name, entry{float32Type, append([]int{}, t.shape...), [2]int{at, at + n}})
 		at += n
 	}
 	if header.Len() == 0 {
@@ -157,11 +174,109 @@ type fileTensor struct {
 	name  string
 	shape []int
 	count int // values
-	dtype safetensors.DType
+	dtype dataType
 	data  []byte // count values; part of the file, so dead after close
 }
 
 func (f *tensorFile) close() { f.file.Close() }
+
+const metadataKey = "__metadata__"
+
+var errMetadata = errors.New(metadataKey)
+
+// readHeader fills f.tensors and f.metadata from a file's header, whose offsets point into data. It checks that the
+// tensors follow each other without a gap and fill data. A type that this program has no use for, or doesn't know, is
+// the reader's to refuse.
+func (f *tensorFile) readHeader(header, data []byte) error {
+	var entries map[string]json.RawMessage
+	if err := parseJSON(header, &entries); err != nil {
+		return err
+	}
+	type located struct {
+		fileTensor
+		at int
+	}
+	var all []located
+	for name, raw := range entries {
+		if name == metadataKey {
+			if err := f.readMetadata(raw); err != nil {
+				return err
+			}
+			continue
+		}
+		var entry map[string]json.RawMessage
+		if err := parseJSON(raw, &entry); err != nil {
+			return fmt.Errorf("tensor %q: %w", name, err)
+		}
+		t := located{fileTensor: fileTensor{name: name}}
+		var offsets []int
+		var shape []uint64
+		for key, value := range map[string]any{"dtype": &t.dtype, "shape": &shape, "data_offsets": &offsets} {
+			if err := parseJSON(entry[key], value); err != nil {
+				return fmt.Errorf("tensor %q: %s: %w", name, key, err)
+			}
+		}
+		if len(offsets) != 2 || offsets[0] < 0 || offsets[1] < offsets[0] || offsets[1] > len(data) {
+			return fmt.Errorf("tensor %q: data_offsets: got %v, want two that rise, up to the %d bytes of data", name, offsets, len(data))
+		}
+		t.at, t.data = offsets[0], data[offsets[0]:offsets[1]]
+		t.shape = make([]int, len(shape))
+		for i, d := range shape {
+			if d > 1<<48 { // possible beside a dimension of 0
+				return fmt.Errorf("tensor %q: got a dimension of %d", name, d)
+			}
+			t.shape[i] = int(d)
+		}
+		if size := typeSizes[t.dtype]; size > 0 { // else no size is known
+			t.count = len(t.data) / size
+			if len(t.data)%size != 0 || !fills(t.shape, t.count) {
+				return fmt.Errorf("tensor %q: got %d bytes for shape %v of %s", name, len(t.data), t.shape, t.dtype)
+			}
+		}
+		all = append(all, t)
+	}
+	sort.Slice(all, func(i, j int) bool {
+		a, b := all[i], all[j]
+		if a.at != b.at {
+			return a.at < b.at
+		}
+		if len(a.data) != len(b.data) {
+			return len(a.data) < len(b.data) // empty tensors come before the one that starts in the same place
+		}
+		return a.name < b.name
+	})
+	end := 0
+	for _, t := range all {
+		if t.at != end {
+			return fmt.Errorf("tensor %q: begins at byte %d of the data, the one before it ends at %d", t.name, t.at, end)
+		}
+		end += len(t.data)
+		f.tensors = append(f.tensors, t.fileTensor)
+	}
+	if end != len(data) {
+		return fmt.Errorf("the tensors take %d bytes, the file has %d", end, len(data))
+	}
+	return nil
+}
+
+// readMetadata takes the file's own map of texts to texts.
+func (f *tensorFile) readMetadata(raw json.RawMessage) error {
+	var values map[string]json.RawMessage
+	if err := parseJSON(raw, &values); err != nil {
+		return fmt.Errorf("%w: %w", errMetadata, err)
+	}
+	for key, value := range values {
+		var text string
+		if err := parseJSON(value, &text); err != nil {
+			return fmt.Errorf("%w: %q: %w", errMetadata, key, err)
+		}
+		if f.metadata == nil {
+			f.metadata = map[string]string{}
+		}
+		f.metadata[key] = text
+	}
+	return nil
+}
 
 // maxHeader is far above any header seen (XL's is 70 kB) and keeps a corrupt length from costing gigabytes of JSON.
 const maxHeader = 32 << 20
@@ -183,6 +298,13 @@ func openTensors(path string) (*tensorFile, error) {
 	}
 	if !info.Mode().IsRegular() {
 		return nil, fileError(doing, path, "name the .safetensors file itself", "got a directory or device, want a file")
+	}
+	head := make([]byte, min(sniffed, info.Size()))
+	if _, err := file.ReadAt(head, 0); err != nil {
+		return nil, osError(doing, path, err)
+	}
+	if found, hint := foreign(path, head); found != "" && !bytes.HasPrefix(head[min(8, len(head)):], []byte("{")) {
+		return nil, fileError(doing, path, hint, "%s, want safetensors", found)
 	}
 	if info.Size() < 8 {
 		return nil, fileError(doing, path, truncated, "got %d bytes, want at least 8", info.Size())
@@ -209,40 +331,12 @@ func openTensors(path string) (*tensorFile, error) {
 	if length > maxHeader {
 		return nil, fileError(doing, path, "is this a safetensors file?", "got a header of %d bytes, want at most %d", length, maxHeader)
 	}
-	_, header, err := safetensors.ReadMetadata(mapping)
-	if err != nil {
-		return nil, fileError(doing, path, truncated, "bad header (%s)", clip(err.Error()))
-	}
-	f.metadata = header.Metadata()
-	type located struct {
-		fileTensor
-		at uint64
-	}
-	var all []located
-	data := mapping[8+length:]
-	for name, t := range header.Tensors() {
-		out := fileTensor{name: name, dtype: t.DType, shape: make([]int, len(t.Shape)), data: data[t.DataOffsets[0]:t.DataOffsets[1]]}
-		out.count = len(out.data) / int(t.DType.Size())
-		for i, d := range t.Shape {
-			if d > 1<<48 { // possible beside a dimension of 0
-				return nil, fileError(doing, path, truncated, "tensor %q: got a dimension of %d", clip(name), d)
-			}
-			out.shape[i] = int(d)
+	if err := f.readHeader(mapping[8:8+length], mapping[8+length:]); err != nil {
+		hint := truncated
+		if errors.Is(err, errMetadata) {
+			hint = "the metadata of a safetensors file is texts only: save it again, with str(...) around each value"
 		}
-		all = append(all, located{out, t.DataOffsets[0]})
-	}
-	sort.Slice(all, func(i, j int) bool {
-		a, b := all[i], all[j]
-		if a.at != b.at {
-			return a.at < b.at
-		}
-		if len(a.data) != len(b.data) {
-			return len(a.data) < len(b.data) // empty tensors come before the one that starts in the same place
-		}
-		return a.name < b.name
-	})
-	for _, t := range all {
-		f.tensors = append(f.tensors, t.fileTensor)
+		return nil, fileError(doing, path, hint, "bad header (%s)", clip(err.Error()))
 	}
 	ok = true
 	return f, nil
@@ -250,8 +344,12 @@ func openTensors(path string) (*tensorFile, error) {
 
 func (f *tensorFile) checkType(t fileTensor) error {
 	switch t.dtype {
-	case safetensors.F32, safetensors.F16, safetensors.BF16:
+	case float32Type, float16Type, bfloat16Type:
 		return nil
 	}
-	return fileError("read", f.path, "save the tensors as float32, float16 or bfloat16", "tensor %q: got type %s, want F32, F16 or BF16", clip(t.name), strconv.Quote(t.dtype.String()))
+	hint := "save the tensors as float32, float16 or bfloat16"
+	if strings.HasPrefix(string(t.dtype), "F8") || strings.HasPrefix(string(t.dtype), "F4") {
+		hint = "a quantized model is not read here: use the float32, float16 or bfloat16 one that it was made from"
+	}
+	return fileError("read", f.path, hint, "tensor %q: got type %q, want F32, F16 or BF16", clip(t.name), clip(string(t.dtype)))
 }

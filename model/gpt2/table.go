@@ -32,6 +32,18 @@ func (p Param) fileShape() []int {
 	return p.Shape
 }
 
+// filePlace returns the indices, in fileShape, of the value at a place in memory.
+func (p Param) filePlace(at int) []int {
+	last := p.Shape[len(p.Shape)-1]
+	switch {
+	case len(p.Shape) == 1:
+		return []int{at}
+	case p.Conv1D:
+		return []int{at % last, at / last}
+	}
+	return []int{at / last, at % last}
+}
+
 // Table lists a model's parameters in the order of PyTorch's named_parameters: wte, wpe, the blocks, ln_f. The output
 // layer is tied to wte and has no entry. c must be valid (see [Config.Validate]).
 func Table(c Config) []Param {

@@ -2,6 +2,8 @@ package gpt2
 
 import (
 	"fmt"
+	"math"
+	"slices"
 	"strings"
 )
 
@@ -41,6 +43,53 @@ func (w *Weights) Validate() error {
 		}
 	}
 	return nil
+}
+
+// CheckFinite reports the first value that is NaN or infinite, by its tensor and its place in it as Hugging Face's
+// files have it. path is where the weights are from.
+func (w *Weights) CheckFinite(path string) error {
+	table := Table(w.Config)
+	return parallel(len(table), func(i int) error {
+		if at := NotFinite(w.Tensors[i]); at >= 0 {
+			return fileError("read", path, "these weights diverged, or overflowed in float16: take an earlier checkpoint, or save them as float32",
+				"tensor %s: value %v of shape %v is %s, want finite numbers", table[i].Name, table[i].filePlace(at), table[i].fileShape(), NameOf(w.Tensors[i][at]))
+		}
+		return nil
+	})
+}
+
+// NotFinite returns the place of the first value that is NaN or infinite, -1 if there is none.
+func NotFinite(x []float32) int {
+	for i, v := range x {
+		if math.Float32bits(v)&0x7f800000 == 0x7f800000 {
+			return i
+		}
+	}
+	return -1
+}
+
+// NameOf says which of the numbers that are not finite v is: NaN, +Inf or -Inf.
+func NameOf(v float32) string {
+	switch {
+	case v > 0:
+		return "+Inf"
+	case v < 0:
+		return "-Inf"
+	}
+	return "NaN"
+}
+
+// Crop returns the weights with a context of block tokens, at most the present one: the positions behind it are
+// dropped. The results for shorter sequences stay as they are. All tensors share memory with w.
+func (w *Weights) Crop(block int) *Weights {
+	if block < 1 || block >= w.Config.BlockSize || w.Validate() != nil {
+		return w
+	}
+	out := &Weights{Config: w.Config, Tensors: slices.Clone(w.Tensors)}
+	out.Config.BlockSize = block
+	n := block * w.Config.NEmbd
+	out.Tensors[1] = w.Tensors[1][:n:n]
+	return out
 }
 
 // Pad returns the weights with a vocabulary of vocab tokens: rows are added to wte, or its last rows dropped, as between 50257 and
