@@ -18,22 +18,23 @@ const module = "github.com/gpt2wgpu/gpt2wgpu/"
 // imports is the statement of policy: imports of ours that a package may have. It points down only.
 var imports = map[string]string{
 	"shaders":        "",
-	"data":           "data/atomicfile data/filemap data/lock",
+	"data":           "data/atomicfile data/exactjson data/filemap data/lock",
 	"gpu":            "",
 	"gpu/ref":        "",
 	"gpu/op":         "gpu shaders",
 	"gpu/tune":       "data/atomicfile gpu gpu/op shaders",
-	"model/gpt2":     "data/atomicfile data/filemap",
+	"model/gpt2":     "data/atomicfile data/exactjson data/filemap",
 	"model":          "gpu gpu/op model/gpt2",
 	"gpu/bench":      "gpu gpu/op shaders",
 	"gpu/selftest":   "gpu gpu/op gpu/ref",
-	"train":          "data data/atomicfile data/lock gpu gpu/bench gpu/op model model/gpt2",
+	"train":          "data data/atomicfile data/exactjson data/lock gpu gpu/bench gpu/op model model/gpt2",
 	"train/mpi":      "train",
 	"cmd/gpt2wgpu":   "data gpu gpu/bench gpu/op gpu/selftest gpu/tune model model/gpt2 shaders train train/mpi",
 	"gpu/gputest":    "gpu gpu/bench gpu/selftest",
 	"internal/needs": "",
 
 	"data/atomicfile": "",
+	"data/exactjson":  "",
 	"data/filemap":    "",
 	"data/lock":       "data/atomicfile",
 }
