@@ -393,14 +393,14 @@ func shardsIn(dir string, split Split) ([]string, error) {
 func glob(pattern string, split Split) ([]string, error) {
 	paths, err := matches(pattern)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("data: %w", err)
 	}
 	paths = slices.DeleteFunc(paths, func(p string) bool {
 		info, err := os.Stat(p)
 		return err != nil || info.IsDir()
 	})
 	if len(paths) == 0 {
-		return nil, fmt.Errorf("data: only directories match %q: %w; hint: name one of them, or a pattern of files", pattern, fs.ErrNotExist)
+		return nil, fmt.Errorf("data: only directories match %s: %w; hint: name one of them, or a pattern of files", pattern, fs.ErrNotExist)
 	}
 	if chosen, _ := choose(paths, split); len(chosen) > 0 {
 		paths = chosen

@@ -38,10 +38,10 @@ func Expand(paths []string) ([]string, error) {
 func matches(pattern string) ([]string, error) {
 	paths, err := filepath.Glob(pattern)
 	if err != nil {
-		return nil, fmt.Errorf("data: pattern %q: %w; hint: quote it, and close every [", pattern, err)
+		return nil, fmt.Errorf("pattern %s: %w; hint: quote it, and close every [", pattern, err)
 	}
 	if len(paths) == 0 {
-		return nil, fmt.Errorf("data: no file matches %q: %w; hint: check the path, and quote the pattern", pattern, fs.ErrNotExist)
+		return nil, fmt.Errorf("no file matches %s: %w; hint: check the path, and quote the pattern", pattern, fs.ErrNotExist)
 	}
 	slices.Sort(paths)
 	return paths, nil
