@@ -2,9 +2,13 @@ package data
 
 import (
 	"bytes"
+	"cmp"
 	"fmt"
+	"maps"
 	"path/filepath"
+	"slices"
 	"strconv"
+	"sync"
 	"unicode/utf16"
 
 	"github.com/gpt2wgpu/gpt2wgpu/data/atomicfile"
@@ -12,28 +16,47 @@ import (
 
 // WriteTokenizerFiles writes a tokenizer's files for Hugging Face's transformers into dir: vocab.json, merges.txt and
 // tokenizer_config.json. Those of gpt2 are the published ones, byte for byte. bytes is a GPT2Tokenizer too, one without
-// merges, in which a byte's id is the byte. context is the model's, in tokens. Errors: another tokenizer, and those of
-// the operating system.
+// merges, in which a byte's id is the byte. A tokenizer that was read from files has these, unchanged; one that is not
+// known has none. context is the model's, in tokens. Errors: those of the operating system.
 func WriteTokenizerFiles(dir string, tok Tokenizer, context int) error {
-	var vocab, merges []byte
+	files, err := filesOf(tok, context)
+	if err != nil {
+		return err
+	}
+	for name, content := range files {
+		if err := atomicfile.Write(filepath.Join(dir, name), content); err != nil {
+			return fmt.Errorf("tokenizer files: %w; hint: check the disk's free space and the directory's permissions", err)
+		}
+	}
+	return nil
+}
+
+func filesOf(tok Tokenizer, context int) (tokenizerFiles, error) {
+	files := tokenizerFiles{}
 	special := "null"
 	switch t := tok.(type) {
-	case *gpt2Tokenizer:
-		var err error
-		if vocab, merges, err = t.files(); err != nil {
-			return err
+	case *idsOnly:
+		return t.files, nil
+	case *bpe:
+		if t.files != nil {
+			return t.files, nil
 		}
+		own, err := gpt2Files()
+		if err != nil {
+			return nil, err
+		}
+		maps.Copy(files, own)
 		special = `"<|endoftext|>"`
 	case byteTokenizer:
 		ids := make([]string, 256)
 		for b := range ids {
 			ids[b] = string([]byte{byte(b)})
 		}
-		vocab, merges = vocabJSON(ids), []byte(mergesHead)
+		files["vocab.json"], files["merges.txt"] = vocabJSON(ids), []byte(mergesHead)
 	default:
-		return fmt.Errorf("tokenizer %s: no files for it; hint: gpt2 or bytes", tok.Name())
+		return nil, fmt.Errorf("tokenizer %s: no files for it; hint: gpt2 or bytes", tok.Name())
 	}
-	config := fmt.Sprintf(`{
+	files[tokenizerConfigFile] = []byte(fmt.Sprintf(`{
   "add_prefix_space": false,
   "bos_token": %s,
   "clean_up_tokenization_spaces": false,
@@ -42,61 +65,29 @@ func WriteTokenizerFiles(dir string, tok Tokenizer, context int) error {
   "tokenizer_class": "GPT2Tokenizer",
   "unk_token": %s
 }
-`, special, special, context, special)
-	for name, content := range map[string][]byte{"vocab.json": vocab, "merges.txt": merges, "tokenizer_config.json": []byte(config)} {
-		if err := atomicfile.Write(filepath.Join(dir, name), content); err != nil {
-			return fmt.Errorf("tokenizer files: %w; hint: check the disk's free space and the directory's permissions", err)
-		}
-	}
-	return nil
+`, special, special, context, special))
+	return files, nil
 }
 
 const mergesHead = "#version: 0.2\n"
 
-// files returns vocab.json and merges.txt. A token's merge is that of the two parts which the merges before it leave of its
-// bytes: ids are in the order of the merges.
-func (t *gpt2Tokenizer) files() (vocab, merges []byte, err error) {
-	tokens := make([]string, gpt2Vocab)
-	for s, id := range t.ranks {
-		tokens[id] = s
+// gpt2Files are vocab.json and merges.txt as OpenAI published them.
+var gpt2Files = sync.OnceValues(func() (tokenizerFiles, error) {
+	t, err := loadGPT2()
+	if err != nil {
+		return nil, err
 	}
+	pairs := slices.SortedFunc(maps.Keys(t.merges), func(a, b uint32) int { return cmp.Compare(t.merges[a].rank, t.merges[b].rank) })
 	var b bytes.Buffer
 	b.WriteString(mergesHead)
-	for id, s := range tokens[:gpt2EOT] {
-		if len(s) == 1 {
-			continue
-		}
-		parts := t.partsBefore(s, id)
-		if len(parts) != 2 {
-			return nil, nil, fmt.Errorf("tokenizer gpt2: embedded ranks: token %d falls into %d parts, want 2; hint: this build is damaged, build it again", id, len(parts))
-		}
-		b.WriteString(printable(parts[0]) + " " + printable(parts[1]) + "\n")
+	for _, p := range pairs {
+		b.WriteString(printable(t.tokens[p>>16]) + " " + printable(t.tokens[p&0xffff]) + "\n")
 	}
-	return vocabJSON(tokens), b.Bytes(), nil
-}
+	return tokenizerFiles{"vocab.json": vocabJSON(t.tokens), "merges.txt": b.Bytes()}, nil
+})
 
-// partsBefore merges the bytes of s as encoding does, with the merges of ranks below rank alone.
-func (t *gpt2Tokenizer) partsBefore(s string, rank int) []string {
-	parts := make([]string, len(s))
-	for i := range parts {
-		parts[i] = s[i : i+1]
-	}
-	for {
-		best, least := -1, rank
-		for i := 0; i+1 < len(parts); i++ {
-			if r, ok := t.ranks[parts[i]+parts[i+1]]; ok && r < least {
-				best, least = i, r
-			}
-		}
-		if best < 0 {
-			return parts
-		}
-		parts = append(parts[:best], append([]string{parts[best] + parts[best+1]}, parts[best+2:]...)...)
-	}
-}
-
-// vocabJSON is a token's text to its id, in the order of ids, as Python's json.dump writes it. The empty last token is
-// <|endoftext|>.
+// vocabJSON is a token's text to its id, in the order of ids, as Python's json.dump writes it. <|endoftext|> is printed
+// as it is, since it has no blanks.
 func vocabJSON(tokens []string) []byte {
 	var b bytes.Buffer
 	b.WriteByte('{')
@@ -105,9 +96,6 @@ func vocabJSON(tokens []string) []byte {
 			b.WriteString(", ")
 		}
 		text := printable(s)
-		if id == gpt2EOT {
-			text = "<|endoftext|>"
-		}
 		b.WriteByte('"')
 		for _, u := range utf16.Encode([]rune(text)) {
 			switch {

@@ -366,7 +366,7 @@ func TestTokenizeBytes(t *testing.T) {
 
 // TestTextSource cuts texts into tiny chunks at every place where a run may be resumed.
 func TestTextSource(t *testing.T) {
-	tok := mustTokenizer(t, "gpt2").(*gpt2Tokenizer)
+	tok := mustTokenizer(t, "gpt2").(*bpe)
 	r := rand.New(rand.NewPCG(9, 9))
 	path := filepath.Join(t.TempDir(), "a.txt")
 	for range 60 {

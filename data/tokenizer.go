@@ -1,7 +1,11 @@
 package data
 
 import (
+	"errors"
 	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
 	"runtime"
 	"strings"
 	"sync"
@@ -11,11 +15,12 @@ import (
 
 // Tokenizer turns text into ids and back. Its methods are safe for concurrent use.
 type Tokenizer interface {
-	// Name is the word the command line knows it by: "gpt2" or "bytes".
+	// Name is what the command line knows it by: "gpt2", "bytes", "ids", or the path of a tokenizer's files.
 	Name() string
-	// VocabSize is one more than the largest id: 50257 or 256.
+	// VocabSize is one more than the largest id: 50257 for gpt2, 256 for bytes; 0 if it is not known.
 	VocabSize() int
-	// Encode returns the ids of text. The text of special tokens ("<|endoftext|>") is encoded as ordinary text.
+	// Encode returns the ids of text. For gpt2 the text of the special token ("<|endoftext|>") is ordinary text; a
+	// tokenizer of Hugging Face's files finds its added tokens, as theirs does. None if [TextError] has one.
 	Encode(text string) []int
 	// Decode returns the text of ids, the special token's own included. Ids outside the vocabulary, such as the
 	// padding rows 50257 to 50303, decode to "". A character cut in two by a token border decodes to its bytes.
@@ -24,16 +29,83 @@ type Tokenizer interface {
 	EOT() (id int, ok bool)
 }
 
-// NewTokenizer returns the tokenizer of that name: "gpt2" (byte pair encoding, 50,257 ids) or "bytes" (256 ids).
-// The ranks of gpt2 are part of the program; nothing is read or downloaded.
-func NewTokenizer(name string) (Tokenizer, error) {
-	switch name {
+// NewTokenizer returns the tokenizer that spec names:
+//
+//	gpt2                  byte pair encoding, 50,257 ids; part of the program
+//	bytes                 256 ids
+//	ids                   none: token shards and --prompt-ids are used as they are
+//	DIR, tokenizer.json   Hugging Face's files; see [FindTokenizer]
+func NewTokenizer(spec string) (Tokenizer, error) {
+	switch spec {
 	case "gpt2":
 		return loadGPT2()
 	case "bytes":
 		return byteTokenizer{}, nil
+	case "ids":
+		return &idsOnly{name: "ids", reason: "the tokenizer is not known", eot: -1}, nil
 	}
-	return nil, fmt.Errorf("tokenizer %q: no such tokenizer; hint: gpt2 or bytes", name)
+	info, err := os.Stat(spec)
+	if errors.Is(err, fs.ErrNotExist) || spec == "" {
+		return nil, fmt.Errorf("tokenizer %q: no such tokenizer; hint: gpt2, bytes, or a directory with tokenizer.json or vocab.json and merges.txt", spec)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("tokenizer: %w; hint: check the path", err)
+	}
+	if !info.IsDir() {
+		raw, err := readTokenizerFile(spec)
+		if err != nil {
+			return nil, fmt.Errorf("tokenizer: %w", err)
+		}
+		if filepath.Ext(spec) != ".json" {
+			return nil, fmt.Errorf("tokenizer %s: a file that is not a tokenizer.json; hint: name the directory that holds it", spec)
+		}
+		if filepath.Base(spec) == "tokenizer.json" || filepath.Base(spec) == "vocab.json" {
+			return NewTokenizer(filepath.Dir(spec))
+		}
+		return parseTokenizer(spec, tokenizerFiles{"tokenizer.json": raw}), nil
+	}
+	tok, err := FindTokenizer(spec)
+	if err == nil && tok == nil {
+		err = fmt.Errorf("tokenizer %s: the directory has neither tokenizer.json nor vocab.json; hint: gpt2, bytes, or another directory", spec)
+	}
+	return tok, err
+}
+
+// FindTokenizer returns the tokenizer whose Hugging Face files are in dir, nil if there are none. A byte-level BPE encodes
+// text, from tokenizer.json or from vocab.json and merges.txt; any other kind counts ids only (see [TextError]). Where the
+// files are those of gpt2 or bytes, it is that.
+func FindTokenizer(dir string) (Tokenizer, error) {
+	files, err := readTokenizerFiles(dir)
+	if err != nil {
+		return nil, fmt.Errorf("tokenizer: %w", err)
+	}
+	if files == nil {
+		return nil, nil
+	}
+	return parseTokenizer(dir, files), nil
+}
+
+// TextError is why tok cannot encode text; nil if it can.
+func TextError(tok Tokenizer) error {
+	if t, ok := tok.(*idsOnly); ok {
+		where := "tokenizer " + t.name
+		if t.name == "ids" {
+			where = "tokenizer"
+		}
+		return fmt.Errorf("%s: no text can be encoded: %s; hint: --prompt-ids and token shards work, or --tokenizer gpt2, bytes or a directory with a byte-level BPE", where, t.reason)
+	}
+	return nil
+}
+
+// EncodePrompt returns the ids of a prompt: the text of special tokens ("<|endoftext|>") and of added tokens is the token.
+func EncodePrompt(tok Tokenizer, text string) ([]int, error) {
+	if err := TextError(tok); err != nil {
+		return nil, err
+	}
+	if t, ok := tok.(*bpe); ok {
+		return t.encodePrompt(text), nil
+	}
+	return tok.Encode(text), nil
 }
 
 // byteTokenizer has one id per byte.
@@ -54,6 +126,8 @@ func (byteTokenizer) Decode(ids []int) string {
 	return b.String()
 }
 
+func (t byteTokenizer) appendRest(dst []uint16, text string) []uint16 { return t.appendIDs(dst, text) }
+
 func (byteTokenizer) appendIDs(dst []uint16, text string) []uint16 {
 	for i := range len(text) {
 		dst = append(dst, uint16(text[i]))
@@ -63,7 +137,8 @@ func (byteTokenizer) appendIDs(dst []uint16, text string) []uint16 {
 
 // idAppender is what our own tokenizers offer beside Tokenizer: ids in the two bytes that shards hold.
 type idAppender interface {
-	appendIDs(dst []uint16, text string) []uint16
+	appendIDs(dst []uint16, text string) []uint16  // of a text, or of its first part
+	appendRest(dst []uint16, text string) []uint16 // of a later part
 }
 
 func widen(ids []uint16) []int {
@@ -76,11 +151,22 @@ func widen(ids []uint16) []int {
 
 // appendIDs appends the ids of text as tok encodes it. An id that takes more than two bytes is an error.
 func appendIDs(tok Tokenizer, dst []uint16, text string) ([]uint16, error) {
+	return appendPart(tok, dst, text, true)
+}
+
+// appendPart is appendIDs for a part of a text, cut by safeCut; begins says that it is the first.
+func appendPart(tok Tokenizer, dst []uint16, text string, begins bool) ([]uint16, error) {
+	if err := TextError(tok); err != nil {
+		return nil, err
+	}
 	if a, ok := tok.(idAppender); ok {
+		if !begins {
+			return a.appendRest(dst, text), nil
+		}
 		return a.appendIDs(dst, text), nil
 	}
 	for _, id := range tok.Encode(text) {
-		if id < 0 || id > 0xffff {
+		if id < 0 || id >= maxVocab {
 			return nil, fmt.Errorf("tokenizer %s: id %d, want 0 to 65535: tokens are stored in two bytes; hint: use gpt2 or bytes",
 				tok.Name(), id)
 		}
@@ -101,12 +187,9 @@ func encodeText(tok Tokenizer, text string) ([]uint16, error) {
 func encodeChunks(tok Tokenizer, text string, chunk int) ([]uint16, error) {
 	var pieces []string
 	for len(text) > 0 {
-		n := safeCut(text, chunk)
+		n := cutFor(tok, text, chunk)
 		pieces = append(pieces, text[:n])
 		text = text[n:]
-	}
-	if _, ours := tok.(idAppender); len(pieces) <= 1 || !ours { // safeCut knows our own tokenizers alone
-		return appendIDs(tok, nil, strings.Join(pieces, ""))
 	}
 	parts := make([][]uint16, len(pieces))
 	errs := make([]error, len(pieces))
@@ -117,7 +200,7 @@ func encodeChunks(tok Tokenizer, text string, chunk int) ([]uint16, error) {
 		wg.Add(1)
 		go func() {
 			defer func() { <-slots; wg.Done() }()
-			parts[i], errs[i] = appendIDs(tok, make([]uint16, 0, len(p)/3), p)
+			parts[i], errs[i] = appendPart(tok, make([]uint16, 0, len(p)/3), p, i == 0)
 		}()
 	}
 	wg.Wait()
@@ -133,6 +216,37 @@ func encodeChunks(tok Tokenizer, text string, chunk int) ([]uint16, error) {
 		out = append(out, p...)
 	}
 	return out, nil
+}
+
+// cutFor is safeCut for the tokenizer that encodes the halves.
+func cutFor(tok Tokenizer, text string, at int) int {
+	if _, ours := tok.(idAppender); !ours { // a tokenizer that nothing is known of
+		return len(text)
+	}
+	t, ok := tok.(*bpe)
+	if !ok || !t.unsplit && len(t.added.all) == 0 {
+		return safeCut(text, at)
+	}
+	if t.unsplit {
+		return len(text)
+	}
+	for {
+		if at = safeCut(text, at); at+t.added.maxLen > len(text) {
+			return len(text)
+		}
+		if !t.added.touches(text, at) {
+			return at
+		}
+		at++
+	}
+}
+
+// lookBack is how many bytes before a cut cutFor must see.
+func lookBack(tok Tokenizer) int {
+	if t, ok := tok.(*bpe); ok {
+		return max(t.added.maxLen, utf8.UTFMax)
+	}
+	return utf8.UTFMax
 }
 
 // safeCut returns the first place at or after byte `at` where text may be cut so that both halves, encoded apart, give
