@@ -8,8 +8,14 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"os"
 	"path/filepath"
+	"strconv"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/gpt2wgpu/gpt2wgpu/data/exactjson"
 )
 
 // Example is one question of HellaSwag: which of four endings continues the context? Label is the right one, 0 to 3.
@@ -17,12 +23,13 @@ import (
 type Example struct {
 	Context []int
 	Endings [4][]int
+	Chars   [4]int // characters (code points) of the endings' texts, without the blank before them
 	Label   int
 }
 
 // ReadHellaSwag reads questions from the dataset's own .jsonl (fields ctx, endings, label), encoded by tok, or from
 // llm.c's .bin, which holds GPT-2 tokens. The path "hellaswag" is the validation set fetched before (see [Fetch]),
-// 10,042 questions. Errors tell the file and the byte.
+// 10,042 questions. Labels may be numbers or texts. Errors tell the file and the byte.
 func ReadHellaSwag(path string, tok Tokenizer, opts ...Option) ([]Example, error) {
 	if path == "hellaswag" {
 		var o openOptions
@@ -43,6 +50,9 @@ func ReadHellaSwag(path string, tok Tokenizer, opts ...Option) ([]Example, error
 	var examples []Example
 	switch filepath.Ext(path) {
 	case ".bin":
+		if tok != nil && tok.Name() != "gpt2" {
+			return nil, fmt.Errorf("%s: holds GPT-2 tokens, as llm.c's files do, but the model's tokenizer is %s; hint: take the dataset's .jsonl", path, tok.Name())
+		}
 		examples, err = readEvalBin(f)
 	case ".jsonl":
 		examples, err = readEvalJSONL(f, tok)
@@ -59,7 +69,7 @@ func ReadHellaSwag(path string, tok Tokenizer, opts ...Option) ([]Example, error
 }
 
 func readEvalJSONL(r io.Reader, tok Tokenizer) ([]Example, error) {
-	const hint = "hint: want HellaSwag's fields ctx, endings (four) and label (0 to 3); gpt2wgpu data fetch hellaswag"
+	const hint = "want one JSON object per line with HellaSwag's fields ctx, endings (four) and label (0 to 3); gpt2wgpu data fetch hellaswag"
 	if tok == nil {
 		return nil, errors.New("a text, but no tokenizer was given; hint: --tokenizer gpt2")
 	}
@@ -70,36 +80,71 @@ func readEvalJSONL(r io.Reader, tok Tokenizer) ([]Example, error) {
 		if err != nil && !errors.Is(err, io.EOF) {
 			return nil, fmt.Errorf("%w; hint: check the disk", err)
 		}
-		if text := bytes.TrimSpace(line); len(text) > 0 {
+		text := line
+		if at == 0 {
+			text = bytes.TrimPrefix(text, []byte("\ufeff"))
+			if err := inPlaceOfQuestions(text); err != nil {
+				return nil, err
+			}
+		}
+		if text = bytes.TrimSpace(text); len(text) > 0 {
 			var q struct {
-				Ctx     string   `json:"ctx"`
-				Endings []string `json:"endings"`
-				Label   *int     `json:"label"`
+				Ctx     string          `json:"ctx"`
+				Endings []string        `json:"endings"`
+				Label   json.RawMessage `json:"label"`
 			}
-			if e := json.Unmarshal(text, &q); e != nil {
-				return nil, fmt.Errorf("byte %d: %w; %s", at, e, hint)
+			if e := exactjson.Unmarshal(text, &q); e != nil {
+				return nil, fmt.Errorf("line at byte %d: %w; hint: %s", at, e, exactjson.Hint(e, hint))
 			}
+			label, e := evalLabel(q.Label)
 			switch {
 			case q.Ctx == "":
-				return nil, fmt.Errorf("byte %d: no ctx; %s", at, hint)
+				return nil, fmt.Errorf("byte %d: no ctx; hint: %s", at, hint)
 			case len(q.Endings) != 4:
-				return nil, fmt.Errorf("byte %d: %d endings, want 4; %s", at, len(q.Endings), hint)
-			case q.Label == nil:
-				return nil, fmt.Errorf("byte %d: no label (the test set has none); %s", at, hint)
-			case *q.Label < 0 || *q.Label > 3:
-				return nil, fmt.Errorf("byte %d: label %d, want 0 to 3; %s", at, *q.Label, hint)
+				return nil, fmt.Errorf("byte %d: %d endings, want 4; hint: %s", at, len(q.Endings), hint)
+			case e != nil:
+				return nil, fmt.Errorf("byte %d: %w; hint: %s", at, e, hint)
 			}
-			e := Example{Context: tok.Encode(q.Ctx), Label: *q.Label}
+			x := Example{Context: tok.Encode(q.Ctx), Label: label}
 			for i, ending := range q.Endings {
-				e.Endings[i] = tok.Encode(" " + ending)
+				x.Endings[i], x.Chars[i] = tok.Encode(" "+ending), utf8.RuneCountInString(ending)
 			}
-			examples = append(examples, e)
+			examples = append(examples, x)
 		}
 		at += int64(len(line))
 		if err != nil {
 			return examples, nil
 		}
 	}
+}
+
+// inPlaceOfQuestions says what a file is that begins like text and holds no questions.
+func inPlaceOfQuestions(text []byte) error {
+	switch {
+	case bytes.HasPrefix(text, []byte("version https://git-lfs.github.com/spec/")):
+		return errors.New("a Git LFS pointer, a text that stands for the file; hint: git lfs pull, in the directory that was cloned, brings the file itself")
+	case bytes.HasPrefix(bytes.TrimSpace(text), []byte("<")):
+		return errors.New("an HTML or XML page; hint: the download saved a web page: use the file's download link, or gpt2wgpu data fetch hellaswag")
+	}
+	return nil
+}
+
+// evalLabel returns the number of the right ending. The Hugging Face hub's copy of the dataset has it as a text.
+func evalLabel(raw json.RawMessage) (int, error) {
+	text := string(raw)
+	if exactjson.Kind(raw) == "a string" {
+		if err := exactjson.Unmarshal(raw, &text); err != nil {
+			return 0, err
+		}
+	}
+	if text = strings.TrimSpace(text); text == "" || text == "null" {
+		return 0, errors.New("no label (the test set has none)")
+	}
+	label, err := strconv.ParseFloat(text, 64)
+	if err != nil || label < 0 || label > 3 || label != math.Trunc(label) {
+		return 0, fmt.Errorf("label %.40s, want 0 to 3", raw)
+	}
+	return int(label), nil
 }
 
 // readEvalBin reads llm.c's format: a header of 256 int32 (magic, version 1, examples, longest example in bytes), then
@@ -110,6 +155,13 @@ func readEvalBin(r io.Reader) ([]Example, error) {
 	raw, err := io.ReadAll(r)
 	if err != nil {
 		return nil, fmt.Errorf("%w; hint: check the disk", err)
+	}
+	if err := inPlaceOfQuestions(raw); err != nil {
+		return nil, err
+	}
+	gpt2, err := NewTokenizer("gpt2")
+	if err != nil {
+		return nil, err
 	}
 	word := func(i int) int32 { return int32(binary.LittleEndian.Uint32(raw[4*i:])) }
 	if len(raw) < binHeader || word(0) != binEval {
@@ -156,6 +208,7 @@ func readEvalBin(r io.Reader) ([]Example, error) {
 				e.Context = ids
 			} else {
 				e.Endings[k-1] = ids
+				e.Chars[k-1] = utf8.RuneCountInString(strings.TrimPrefix(gpt2.Decode(ids), " "))
 			}
 		}
 		if at-begin != size {

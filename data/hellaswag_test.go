@@ -28,6 +28,9 @@ func TestHellaSwagJSONL(t *testing.T) {
 	if s := tok.Decode(got[0].Context) + "|" + tok.Decode(got[0].Endings[2]); s != "A man sits on a roof. He| starts to sing." {
 		t.Errorf("first question: %q", s)
 	}
+	if got[0].Chars != [4]int{12, 10, 15, 14} {
+		t.Errorf("characters %v", got[0].Chars)
+	}
 	if want := tok.Encode(" rains."); !cmp.Equal(got[1].Endings[3], want) {
 		t.Errorf("ending %v, want %v", got[1].Endings[3], want)
 	}
@@ -82,6 +85,30 @@ func TestHellaSwagBin(t *testing.T) {
 	}
 }
 
+const lfsText = "version https://git-lfs.github.com/spec/v1\noid sha256:4d7a214614ab2935c943f9e0ff69d22eadbb8f32b1258daaa5e2ca24d17e2393\nsize 3600000\n"
+
+// TestHellaSwagLabels: labels as the hub's copy has them, keys in their exact case, a byte order mark, and characters that are no bytes.
+func TestHellaSwagLabels(t *testing.T) {
+	path := write(t, filepath.Join(t.TempDir(), "v.jsonl"), []byte("\ufeff"+`{"ctx": "a", "label": "2", "endings": ["bé", "c", "日本", ""], "Label": 0}
+{"CTX": "x", "ctx": "b", "label": 3.0, "endings": ["b", "c", "d", "e"], "ENDINGS": 5}
+{"ctx": "b", "label": " 1 ", "endings": ["b", "c", "d", "e"]}
+`))
+	got, err := ReadHellaSwag(path, mustTokenizer(t, "gpt2"))
+	if err != nil || len(got) != 3 || got[0].Label != 2 || got[1].Label != 3 || got[2].Label != 1 {
+		t.Fatalf("%+v, %v", got, err)
+	}
+	if got[0].Chars != [4]int{2, 1, 2, 0} {
+		t.Errorf("characters %v", got[0].Chars)
+	}
+	bin := write(t, filepath.Join(t.TempDir(), "v.bin"), evalBin(got))
+	if again, err := ReadHellaSwag(bin, mustTokenizer(t, "gpt2")); err != nil || again[0].Chars != got[0].Chars {
+		t.Errorf("llm.c's: %+v, %v", again, err)
+	}
+	if _, err := ReadHellaSwag(bin, mustTokenizer(t, "bytes")); err == nil || !strings.Contains(err.Error(), "GPT-2 tokens") {
+		t.Errorf("llm.c's with the tokenizer bytes: %v", err)
+	}
+}
+
 func TestHellaSwagErrors(t *testing.T) {
 	dir := t.TempDir()
 	line := `{"ctx": "a", "label": 0, "endings": ["b", "c", "d", "e"]}` + "\n"
@@ -90,6 +117,20 @@ func TestHellaSwagErrors(t *testing.T) {
 		{"a.jsonl", "", "no questions"},
 		{"a.jsonl", strings.Replace(line, `"e"`, `"e", "f"`, 1), "5 endings"},
 		{"a.jsonl", strings.Replace(line, `0`, `4`, 1), "label 4"},
+		{"a.jsonl", strings.Replace(line, `0`, `"4"`, 1), `label "4"`},
+		{"a.jsonl", strings.Replace(line, `0`, `"two"`, 1), `label "two"`},
+		{"a.jsonl", strings.Replace(line, `0`, `1.5`, 1), "label 1.5"},
+		{"a.jsonl", strings.Replace(line, `0`, `""`, 1), "no label"},
+		{"a.jsonl", strings.Replace(line, `0`, `null`, 1), "no label"},
+		{"a.jsonl", strings.Replace(line, `0`, `NaN`, 1), "NaN"},
+		{"a.jsonl", strings.Replace(line, `0`, `[1]`, 1), "label [1]"},
+		{"a.jsonl", strings.Replace(line, `label`, `Label`, 1), "no label"},
+		{"a.jsonl", strings.Replace(line, `"a"`, `["a"]`, 1), "a list, want a string"},
+		{"a.jsonl", strings.Replace(line, `"e"`, `7`, 1), "a number, want a string"},
+		{"a.jsonl", "[" + strings.TrimSpace(line) + "]", "a list, want an object"},
+		{"a.jsonl", lfsText, "git lfs pull"},
+		{"a.bin", lfsText, "git lfs pull"},
+		{"a.jsonl", "<!DOCTYPE html>", "HTML"},
 		{"a.jsonl", strings.Replace(line, `"label": 0, `, ``, 1), "no label"},
 		{"a.jsonl", strings.Replace(line, `ctx`, `text`, 1), "no ctx"},
 		{"a.csv", line, `".csv"`},

@@ -6,6 +6,7 @@ import (
 
 	"github.com/gpt2wgpu/gpt2wgpu/gpu"
 	"github.com/gpt2wgpu/gpt2wgpu/gpu/op"
+	"github.com/gpt2wgpu/gpt2wgpu/model/gpt2"
 )
 
 // Evaluator is the forward and the loss of batches of any shape that its memory of N tokens holds. It has no gradients,
@@ -94,6 +95,14 @@ func (e *Evaluator) Losses(b, t int, x, y []uint32, out []float32) error {
 		return err
 	}
 	return e.m.Device.Read(ev.acts.losses, out)
+}
+
+// CheckLosses reports the first of a batch's losses that is not finite. first is how many targets came before the batch.
+func CheckLosses(losses []float32, first int) error {
+	if at := gpt2.NotFinite(losses); at >= 0 {
+		return &NotFiniteError{fmt.Sprintf("the loss of target %d is %s, want finite numbers (the weights are finite: an activation overflows float32)", first+at+1, gpt2.NameOf(losses[at]))}
+	}
+	return nil
 }
 
 // MeanLoss returns the mean loss over batches of B sequences of T tokens, each filled by next. No batches have none: NaN.

@@ -158,6 +158,9 @@ func (s *Sampler) Generate(ctx context.Context, prompt []int, o SampleOptions, e
 		if err != nil {
 			return out, err
 		}
+		if err := checkLogits(logits, made, done); err != nil {
+			return out, err
+		}
 		open := false
 		for i := range seqs {
 			id := o.choose(logits[i], draws[i])
@@ -180,6 +183,27 @@ func (s *Sampler) Generate(ctx context.Context, prompt []int, o SampleOptions, e
 		}
 	}
 	return out, nil
+}
+
+// NotFiniteError reports a number that the model computed and that is not finite.
+type NotFiniteError struct{ what string }
+
+func (e *NotFiniteError) Error() string {
+	return e.what + "; hint: take an earlier checkpoint; gpt2wgpu selftest checks this device"
+}
+
+// checkLogits refuses logits that no token can be drawn by, those of sequences that have ended apart. made is how many tokens there are.
+func checkLogits(logits [][]float32, made int, done []bool) error {
+	for i, row := range logits {
+		if done[i] {
+			continue
+		}
+		if at := gpt2.NotFinite(row); at >= 0 {
+			return &NotFiniteError{fmt.Sprintf("text %d, new token %d: the logit of token %d is %s, want finite numbers (the weights are finite: an activation overflows float32)",
+				i+1, made+1, at, gpt2.NameOf(row[at]))}
+		}
+	}
+	return nil
 }
 
 // next returns the logits after each sequence; all have one length, and differ in nothing while the cache is empty.

@@ -11,7 +11,8 @@ import (
 
 // HellaSwag scores a model on questions, completion style as in build-nanogpt: each of the four endings follows the context
 // in a row of its own, and only the ending's tokens count. The answer is the ending of the smallest loss: summed over its
-// tokens for acc, averaged for acc_norm. Causal attention never sees the padding of a row, so batches are packed freely:
+// tokens for acc, divided by their number for acc_norm (as build-nanogpt and llm.c do) and by the ending's characters for acc_norm_chars
+// (as lm-eval's acc_norm does, which renders the texts differently). Causal attention never sees the padding of a row, so batches are packed freely:
 // rows of all questions, the longest first, as many as the evaluator's memory holds.
 type HellaSwag struct {
 	Questions int
@@ -19,6 +20,7 @@ type HellaSwag struct {
 
 	eval    *model.Evaluator
 	labels  []int
+	chars   [][4]int
 	rows    []endingRow // the longest first
 	batches []rowBatch
 }
@@ -35,9 +37,10 @@ type rowBatch struct{ lo, hi, b, t int }
 
 // HellaSwagScore is the result on N questions.
 type HellaSwagScore struct {
-	N       int   `json:"n"`
-	Acc     Float `json:"acc"`
-	AccNorm Float `json:"acc_norm"` // by the mean loss a token of each ending
+	N            int   `json:"n"`
+	Acc          Float `json:"acc"`
+	AccNorm      Float `json:"acc_norm"`       // by the mean loss per token of each ending
+	AccNormChars Float `json:"acc_norm_chars"` // by the mean loss per character of each ending
 }
 
 // EndingLosses is the cross-entropy in nats of a question's endings.
@@ -51,6 +54,7 @@ func NewHellaSwag(e *model.Evaluator, questions []data.Example, context, vocab i
 	h := &HellaSwag{Questions: len(questions), eval: e}
 	for q, x := range questions {
 		h.labels = append(h.labels, x.Label)
+		h.chars = append(h.chars, x.Chars)
 		for i, ending := range x.Endings {
 			r := endingRow{question: q, ending: i, ids: append(append([]int(nil), x.Context...), ending...)}
 			if len(ending) == 0 || len(r.ids) < 2 {
@@ -114,7 +118,11 @@ func (h *HellaSwag) Losses(ctx context.Context, progress func(done, all int)) ([
 		}
 		for i, r := range h.rows[b.lo:b.hi] {
 			sum := 0.0
-			for _, l := range losses[i*b.t+r.first : i*b.t+len(r.ids)-1] {
+			of := losses[i*b.t+r.first : i*b.t+len(r.ids)-1]
+			if err := model.CheckLosses(of, r.first); err != nil {
+				return nil, fmt.Errorf("HellaSwag: question %d, ending %d: %w", r.question, r.ending, err)
+			}
+			for _, l := range of {
 				sum += float64(l)
 			}
 			o := &out[r.question]
@@ -133,17 +141,26 @@ func (h *HellaSwag) Score(ctx context.Context, progress func(done, all int)) (He
 	if err != nil {
 		return HellaSwagScore{}, err
 	}
-	right, rightNorm := 0, 0
+	return h.grade(losses), nil
+}
+
+// grade counts the questions whose right ending has the smallest loss.
+func (h *HellaSwag) grade(losses []EndingLosses) HellaSwagScore {
+	var right [3]int // by sum, token and character
 	for q, l := range losses {
-		if least(l.Sum) == h.labels[q] {
-			right++
+		var perChar [4]float64
+		for i, sum := range l.Sum {
+			perChar[i] = sum / float64(max(h.chars[q][i], 1))
 		}
-		if least(l.Mean) == h.labels[q] {
-			rightNorm++
+		for i, of := range [][4]float64{l.Sum, l.Mean, perChar} {
+			if least(of) == h.labels[q] {
+				right[i]++
+			}
 		}
 	}
 	n := float64(h.Questions)
-	return HellaSwagScore{N: h.Questions, Acc: Float(float64(right) / n), AccNorm: Float(float64(rightNorm) / n)}, nil
+	share := func(i int) Float { return Float(float64(right[i]) / n) }
+	return HellaSwagScore{N: h.Questions, Acc: share(0), AccNorm: share(1), AccNormChars: share(2)}
 }
 
 // least returns the place of the smallest number, the first among equals.

@@ -112,10 +112,56 @@ func TestHellaSwagAgainstTorch(t *testing.T) {
 				t.Errorf("largest difference from PyTorch's losses %v", worst)
 			}
 			score, err := h.Score(context.Background(), nil)
+			if want := byChars(t, torch.Questions); float64(score.AccNormChars) != want {
+				t.Errorf("acc_norm_chars %v, PyTorch's losses give %v", score.AccNormChars, want)
+			}
 			if err != nil || score.N != torch.N || float64(score.Acc) != torch.Acc || float64(score.AccNorm) != torch.AccNorm {
 				t.Errorf("%+v, %v; PyTorch %d %v %v", score, err, torch.N, torch.Acc, torch.AccNorm)
 			}
 		})
+	}
+}
+
+// byChars is lm-eval's acc_norm: an ending's loss divided by len(ending), from the file as it stands.
+func byChars(t *testing.T, losses []EndingLosses) float64 {
+	t.Helper()
+	text, err := os.ReadFile(hellaswagQuestions)
+	if err != nil {
+		t.Fatal(err)
+	}
+	right := 0
+	for i, line := range strings.Split(strings.TrimSpace(string(text)), "\n") {
+		var q struct {
+			Endings []string `json:"endings"`
+			Label   int      `json:"label"`
+		}
+		if err := json.Unmarshal([]byte(line), &q); err != nil {
+			t.Fatal(err)
+		}
+		best, least := 0, math.Inf(1)
+		for k, ending := range q.Endings {
+			if l := losses[i].Sum[k] / float64(len([]rune(ending))); l < least {
+				best, least = k, l
+			}
+		}
+		if best == q.Label {
+			right++
+		}
+	}
+	return float64(right) / float64(len(losses))
+}
+
+// TestHellaSwagGrades: the three ways of choosing an ending differ.
+func TestHellaSwagGrades(t *testing.T) {
+	h := &HellaSwag{Questions: 4, labels: []int{0, 1, 2, 2}, chars: [][4]int{{10, 4, 40, 8}, {10, 4, 40, 8}, {10, 4, 40, 8}, {10, 4, 0, 8}}}
+	// Sums choose 0, means 1, characters 2; the last has an ending without characters.
+	l := EndingLosses{Sum: [4]float64{4, 5, 6, 9}, Mean: [4]float64{4, 1, 3, 3}}
+	got := h.grade([]EndingLosses{l, l, l, l})
+	if want := (HellaSwagScore{N: 4, Acc: 0.25, AccNorm: 0.25, AccNormChars: 0.25}); got != want {
+		t.Errorf("%+v, want %+v", got, want)
+	}
+	if got := h.grade([]EndingLosses{l, {}, l, l}); got.AccNormChars != 0.25 || got.AccNorm != 0 {
+		t.Errorf("%+v", got)
 	}
 }
 

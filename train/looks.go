@@ -2,6 +2,7 @@ package train
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math"
 
@@ -33,18 +34,23 @@ func (r *run) validate() error {
 // resumed run measures again.
 func (r *run) scoreHellaSwag(ctx context.Context) error {
 	score, err := r.hella.Score(ctx, nil)
-	stopped := 0.0
-	if ctx.Err() != nil {
+	stopped, failed := 0.0, 0.0
+	var overflow *model.NotFiniteError
+	switch {
+	case ctx.Err() != nil:
 		stopped = 1
-	} else if err != nil {
+	case errors.As(err, &overflow): // not what the training needs: it goes on
+		failed = 1
+		r.env.Log.Warn(fmt.Sprintf("step %d: not measured: %v", r.step, err))
+	case err != nil:
 		return err
 	}
 	n := float64(score.N)
-	all, err := gatherFloats(r.group, stopped, n, n*float64(score.Acc), n*float64(score.AccNorm))
+	all, err := gatherFloats(r.group, stopped, n, n*float64(score.Acc), n*float64(score.AccNorm), n*float64(score.AccNormChars), failed)
 	if err != nil {
 		return err
 	}
-	var sum [4]float64
+	var sum [6]float64
 	for _, of := range all {
 		for i := range sum {
 			sum[i] += of[i]
@@ -53,8 +59,13 @@ func (r *run) scoreHellaSwag(ctx context.Context) error {
 	if sum[0] > 0 {
 		return r.interrupt()
 	}
-	total := HellaswagMetric{Step: r.step, N: int(sum[1]), Acc: Float(math.Round(sum[2]) / sum[1]), AccNorm: Float(math.Round(sum[3]) / sum[1])}
-	r.env.Log.Info(fmt.Sprintf("step %d: HellaSwag: %d questions, acc %.4f, acc_norm %.4f", r.step, total.N, float64(total.Acc), float64(total.AccNorm)))
+	if sum[5] > 0 {
+		return nil
+	}
+	share := func(right float64) Float { return Float(math.Round(right) / sum[1]) }
+	total := HellaswagMetric{Step: r.step, N: int(sum[1]), Acc: share(sum[2]), AccNorm: share(sum[3]), AccNormChars: share(sum[4])}
+	r.env.Log.Info(fmt.Sprintf("step %d: HellaSwag: %d questions, acc %.4f, acc_norm %.4f, acc_norm_chars %.4f",
+		r.step, total.N, float64(total.Acc), float64(total.AccNorm), float64(total.AccNormChars)))
 	return r.metrics.Hellaswag(total)
 }
 
@@ -74,6 +85,11 @@ func (r *run) sample(ctx context.Context) error {
 	out, err := r.sampler.Generate(ctx, prompt, model.SampleOptions{
 		MaxTokens: length, Temperature: 0.8, TopK: 50, TopP: 1, Seed: uint64(r.cfg.Seed) + uint64(r.step), Stop: stop,
 	}, nil)
+	var overflow *model.NotFiniteError
+	if errors.As(err, &overflow) { // not what the training needs: it goes on
+		r.env.Log.Warn(fmt.Sprintf("step %d: no sample: %v", r.step, err))
+		return nil
+	}
 	if err != nil && ctx.Err() == nil {
 		return err
 	}

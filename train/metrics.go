@@ -80,10 +80,11 @@ type ValMetric struct {
 
 // HellaswagMetric is the score on N examples of HellaSwag.
 type HellaswagMetric struct {
-	Step    int   `json:"step"`
-	N       int   `json:"n"`
-	Acc     Float `json:"acc"`
-	AccNorm Float `json:"acc_norm"` // by the mean loss a token of each ending
+	Step         int   `json:"step"`
+	N            int   `json:"n"`
+	Acc          Float `json:"acc"`
+	AccNorm      Float `json:"acc_norm"`       // by the mean loss per token of each ending
+	AccNormChars Float `json:"acc_norm_chars"` // by the mean loss per character of each ending
 }
 
 // SampleMetric is text that the model wrote.
@@ -239,18 +240,19 @@ func (m *Metrics) Close() error {
 
 // Metric is a line of metrics.jsonl as it is read back: Kind says which fields count.
 type Metric struct {
-	Kind       string `json:"kind"`
-	Step       int    `json:"step"`
-	Loss       Float  `json:"loss"`
-	LR         Float  `json:"lr"`
-	GradNorm   Float  `json:"grad_norm"`
-	Tokens     int64  `json:"tokens"`
-	MS         Float  `json:"ms"`
-	TokensPerS Float  `json:"tokens_per_s"`
-	N          int    `json:"n"`
-	Acc        Float  `json:"acc"`
-	AccNorm    Float  `json:"acc_norm"`
-	Text       string `json:"text"`
+	Kind         string `json:"kind"`
+	Step         int    `json:"step"`
+	Loss         Float  `json:"loss"`
+	LR           Float  `json:"lr"`
+	GradNorm     Float  `json:"grad_norm"`
+	Tokens       int64  `json:"tokens"`
+	MS           Float  `json:"ms"`
+	TokensPerS   Float  `json:"tokens_per_s"`
+	N            int    `json:"n"`
+	Acc          Float  `json:"acc"`
+	AccNorm      Float  `json:"acc_norm"`
+	AccNormChars Float  `json:"acc_norm_chars"` // 0 in lines of before it was measured
+	Text         string `json:"text"`
 	RanksMetric
 }
 

@@ -47,12 +47,12 @@ func TestMetricsLines(t *testing.T) {
 	must(t,
 		m.Train(TrainMetric{0, Float(float32(10.960028648376465)), 3e-4, 47.78, 128, 12.3, 10406, nil}),
 		m.Val(ValMetric{250, 6.17}),
-		m.Hellaswag(HellaswagMetric{250, 10042, 0.25, 0.25}),
+		m.Hellaswag(HellaswagMetric{250, 10042, 0.25, 0.25, 0.5}),
 		m.Sample(SampleMetric{250, "<|endoftext|>a\n\"b\" \xff"}),
 		m.Train(TrainMetric{1, Float(math.NaN()), 1e-7, Float(math.Inf(1)), 1 << 60, 1, 2, nil}))
 	want := `{"kind":"train","step":0,"loss":10.960028648376465,"lr":0.0003,"grad_norm":47.78,"tokens":128,"ms":12.3,"tokens_per_s":10406}
 {"kind":"val","step":250,"loss":6.17}
-{"kind":"hellaswag","step":250,"n":10042,"acc":0.25,"acc_norm":0.25}
+{"kind":"hellaswag","step":250,"n":10042,"acc":0.25,"acc_norm":0.25,"acc_norm_chars":0.5}
 {"kind":"sample","step":250,"text":"<|endoftext|>a\n\"b\" �"}
 {"kind":"train","step":1,"loss":null,"lr":1e-7,"grad_norm":null,"tokens":1152921504606846976,"ms":1,"tokens_per_s":2}
 `
@@ -67,7 +67,7 @@ func TestMetricsLines(t *testing.T) {
 	if diff := cmp.Diff([]Metric{
 		{Kind: KindTrain, Loss: 10.960028648376465, LR: 3e-4, GradNorm: 47.78, Tokens: 128, MS: 12.3, TokensPerS: 10406},
 		{Kind: KindVal, Step: 250, Loss: 6.17},
-		{Kind: KindHellaswag, Step: 250, N: 10042, Acc: 0.25, AccNorm: 0.25},
+		{Kind: KindHellaswag, Step: 250, N: 10042, Acc: 0.25, AccNorm: 0.25, AccNormChars: 0.5},
 		{Kind: KindSample, Step: 250, Text: "<|endoftext|>a\n\"b\" �"},
 		{Kind: KindTrain, Step: 1, Loss: Float(math.NaN()), LR: 1e-7, GradNorm: Float(math.NaN()), Tokens: 1 << 60, MS: 1, TokensPerS: 2},
 	}, got, nan); diff != "" {
