@@ -124,7 +124,26 @@ func readMoments(dir string, c gpt2.Config) (m, v [][]float32, err error) {
 			*into = append(*into, t.Data)
 		}
 	}
-	return m, v, nil
+	return m, v, checkMoments(path, c, m, v)
+}
+
+const damagedHint = "hint: the checkpoint is damaged: name another complete step in checkpoints/" + gpt2.LatestFile
+
+// checkMoments refuses moments that no training leaves: what is not finite, and second moments below zero, whose root is NaN.
+func checkMoments(path string, c gpt2.Config, m, v [][]float32) error {
+	for i, p := range gpt2.Table(c) {
+		for prefix, x := range map[string][]float32{"m.": m[i], "v.": v[i]} {
+			if at := gpt2.NotFinite(x); at >= 0 {
+				return fmt.Errorf("%s: %s%s: value %d is %s, want finite numbers; %s", path, prefix, p.Name, at, gpt2.NameOf(x[at]), damagedHint)
+			}
+		}
+		for at, x := range v[i] {
+			if x < 0 {
+				return fmt.Errorf("%s: v.%s: value %d is %v, want 0 or more (a mean of squares); %s", path, p.Name, at, x, damagedHint)
+			}
+		}
+	}
+	return nil
 }
 
 // readState returns a checkpoint's state.

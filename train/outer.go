@@ -132,6 +132,9 @@ func readOuter(dir string, c gpt2.Config) (b [][]float32, err error) {
 		if !ok || len(t.Data) != p.Size() {
 			return nil, fmt.Errorf("%s: b.%s: %d values, want %d; hint: the checkpoint belongs to another model", path, p.Name, len(t.Data), p.Size())
 		}
+		if at := gpt2.NotFinite(t.Data); at >= 0 {
+			return nil, fmt.Errorf("%s: b.%s: value %d is %s, want finite numbers; %s", path, p.Name, at, gpt2.NameOf(t.Data[at]), damagedHint)
+		}
 		b = append(b, t.Data)
 	}
 	return b, nil

@@ -91,6 +91,9 @@ func (r *run) readStart() (s origin, err error) {
 	if s.weights, err = gpt2.ReadDir(s.checkpoint); err != nil {
 		return s, err
 	}
+	if err := s.weights.CheckFinite(s.checkpoint); err != nil {
+		return s, fmt.Errorf("--resume: %w", err)
+	}
 	if s.m, s.v, err = readMoments(s.checkpoint, r.cfg.Model()); err != nil || !r.cfg.local() {
 		return s, err
 	}
