@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"slices"
 
 	"github.com/gpt2wgpu/gpt2wgpu/data"
 	"github.com/gpt2wgpu/gpt2wgpu/gpu"
@@ -17,10 +18,11 @@ var evalCommand = &command{
 	name:  "eval",
 	short: "Measure validation loss, or HellaSwag",
 	long: `
-With --data: the mean loss, in nats a token, over the validation shards of a directory, or over a text. --val-steps N
-takes N batches from the start, as train does on the way; without it, all of it once.
-With --hellaswag: which of four endings continues a text? acc takes the likeliest ending, acc_norm the likeliest by
-the token.
+With --data: the mean loss, in nats per token, over the validation shards of a directory, or over a text, in sequences
+of the length that the run trained with (--seq-len). --val-steps N takes N batches from the start, as train does on the
+way. Without it, every token but the first is predicted once, the last incomplete sequence included.
+With --hellaswag: which of four endings continues a text? acc takes the likeliest ending, acc_norm the likeliest per
+token (build-nanogpt, llm.c), acc_norm_chars the likeliest per character (the acc_norm of lm-eval).
 
   gpt2wgpu eval --model runs/first --data sample
   gpt2wgpu eval --model gpt2 --hellaswag fetch --json`,
@@ -32,6 +34,7 @@ the token.
 
 // evalFlags are the flags of eval.
 type evalFlags struct {
+	fs                       *flagSet
 	model, tokenizer, device string
 	data, hellaswag          string
 	batch, seq, steps        int
@@ -39,15 +42,15 @@ type evalFlags struct {
 }
 
 func newEvalFlags(fs *flagSet) *evalFlags {
-	v := &evalFlags{}
+	v := &evalFlags{fs: fs}
 	f := fs.section("Model")
 	f.StringVar(&v.model, "model", "", modelUsage)
 	f.StringVar(&v.tokenizer, "tokenizer", "", "`name` of the tokenizer: gpt2, bytes (default: the checkpoint's, else by the size of the vocabulary)")
 
 	f = fs.section("Loss")
 	f.StringVar(&v.data, "data", "", "`spec` of the text: sample, shakespeare, tinystories, fineweb-edu, a .txt file, a .npy or .bin token shard, a directory or a quoted glob of shards")
-	f.IntVar(&v.seq, "seq-len", 0, "`tokens` of a sequence (T), at most the model's context (default: that)")
-	f.IntVar(&v.steps, "val-steps", 0, "`batches` of B*T tokens; 0 is the whole text, once")
+	f.IntVar(&v.seq, "seq-len", 0, "`tokens` of a sequence (T), at most the model's context (default: those that the run trained with; of other weights, the context)")
+	f.IntVar(&v.steps, "val-steps", 0, "`batches` of B*T tokens from the start, as train takes them; 0 is all of the text once: every token but a shard's first is predicted")
 
 	f = fs.section("HellaSwag")
 	f.StringVar(&v.hellaswag, "hellaswag", "", "`file` of questions, the dataset's .jsonl or llm.c's .bin; fetch: the validation set, downloaded once")
@@ -57,7 +60,7 @@ func newEvalFlags(fs *flagSet) *evalFlags {
 	f.StringVar(&v.device, "device", "auto", deviceUsage)
 
 	f = fs.section("Output")
-	f.BoolVar(&v.asJSON, "json", false, `print a JSON object: {"loss":..,"perplexity":..,"tokens":..} or {"n":..,"acc":..,"acc_norm":..}`)
+	f.BoolVar(&v.asJSON, "json", false, `print a JSON object: {"loss":..,"perplexity":..,"tokens":..} or {"n":..,"acc":..,"acc_norm":..,"acc_norm_chars":..}`)
 	fs.logFlags(f)
 	return v
 }
@@ -84,7 +87,7 @@ func (v *evalFlags) validate() error {
 		bad("--batch-size is %d, want 1 to %d; hint: --batch-size 4", v.batch, maxBatchTokens)
 	}
 	if v.seq < 0 {
-		bad("--seq-len is %d, want 0 or more; hint: 0 is the model's context", v.seq)
+		bad("--seq-len is %d, want 0 or more; hint: leave it out for the length that the run trained with", v.seq)
 	}
 	if v.steps < 0 {
 		bad("--val-steps is %d, want 0 or more; hint: 0 is the whole text", v.steps)
@@ -110,6 +113,9 @@ func (v *evalFlags) run(ctx context.Context, e *env, _ []string) error {
 		return err
 	}
 	if v.seq == 0 {
+		v.seq = source.SeqLen // the run's own
+	}
+	if v.seq == 0 || v.seq > w.Config.BlockSize && !v.fs.Changed("seq-len") {
 		v.seq = w.Config.BlockSize
 	}
 	if v.seq > w.Config.BlockSize {
@@ -161,18 +167,13 @@ func (v *evalFlags) open(e *env, w *gpt2.Weights, n int) (*gpu.Device, *model.Ev
 	return d, ev, nil
 }
 
-// loss measures the mean loss: of --val-steps batches in the loader's order, or of every row of T tokens once.
+// loss measures the mean loss: of --val-steps batches in the loader's order, or of all of the text once.
 func (v *evalFlags) loss(ctx context.Context, e *env, w *gpt2.Weights, corpus *data.Corpus) error {
-	b, t := v.batch, v.seq
-	rows := b // a batch of the loader
-	if v.steps == 0 {
-		rows = 1 // so that the end of a shard is left out only where it is shorter than a row
-	}
-	loader, err := data.NewLoader(corpus, rows, t, 0, 1)
+	next, t, all, err := v.batches(corpus)
 	if err != nil {
 		return fmt.Errorf("--data %w", err)
 	}
-	defer loader.Close()
+	b := v.batch
 	d, ev, err := v.open(e, w, b*t)
 	if err != nil {
 		return err
@@ -181,43 +182,83 @@ func (v *evalFlags) loss(ctx context.Context, e *env, w *gpt2.Weights, corpus *d
 
 	x, y, losses := make([]uint32, b*t), make([]uint32, b*t), make([]float32, b*t)
 	sum, tokens := 0.0, 0
-	all := v.steps * b * t
-	if v.steps == 0 {
-		all = int(corpus.Len())
-	}
 	m := newMeter(e.log)
-	for step := 0; v.steps == 0 || step < v.steps; step++ {
+	for tokens < all {
 		if err := ctx.Err(); err != nil {
 			return fmt.Errorf("%w after %d tokens", train.ErrInterrupted, tokens)
 		}
-		n := 0 // of x and y that are filled
-		for ; n < b*t && (v.steps > 0 || loader.State().Epoch == 0); n += rows * t {
-			if err := loader.Next(x[n:n+rows*t], y[n:n+rows*t]); err != nil {
-				return fmt.Errorf("--data %w", err)
-			}
+		rows, err := next(x, y) // the tokens of each row that count
+		if err != nil {
+			return fmt.Errorf("--data %w", err)
 		}
-		if n == 0 {
-			break
-		}
-		if err := ev.Losses(n/t, t, x[:n], y[:n], losses[:n]); err != nil {
+		n := len(rows) * t
+		if err := ev.Losses(len(rows), t, x[:n], y[:n], losses[:n]); err != nil {
 			return err
 		}
-		for _, l := range losses[:n] {
-			sum += float64(l)
+		for i, length := range rows {
+			of := losses[i*t : i*t+length]
+			if err := model.CheckLosses(of, tokens); err != nil {
+				return fmt.Errorf("--model %s: %w", v.model, err)
+			}
+			for _, l := range of {
+				sum += float64(l)
+			}
+			tokens += length
 		}
-		tokens += n
-		m.counting("evaluating", tokens, max(all, tokens))
+		m.counting("evaluating", tokens, all)
 	}
 	loss := sum / float64(tokens)
 	if v.asJSON {
 		return writeJSON(e.stdout, struct {
 			Loss       train.Float `json:"loss"`
-			Perplexity train.Float `json:"perplexity"`
+			Perplexity train.Float `json:"perplexity"` // null beyond what a float64 holds
 			Tokens     int         `json:"tokens"`
 		}{train.Float(loss), train.Float(math.Exp(loss)), tokens})
 	}
-	_, err = fmt.Fprintf(e.stdout, "loss %.6f, perplexity %.4f, on %d tokens\n", loss, math.Exp(loss), tokens)
+	perplexity := fmt.Sprintf("%.4f", math.Exp(loss))
+	if math.IsInf(math.Exp(loss), 0) {
+		perplexity = fmt.Sprintf("e^%.0f", loss)
+	}
+	_, err = fmt.Fprintf(e.stdout, "loss %.6f, perplexity %s, on %d tokens\n", loss, perplexity, tokens)
 	return err
+}
+
+// batches returns what fills x and y with up to --batch-size rows of t tokens and says how many tokens of each row count, and how many
+// tokens there are in all. The loader's batches are whole; of all of the text, the last row of a shard is padded.
+func (v *evalFlags) batches(corpus *data.Corpus) (next func(x, y []uint32) ([]int, error), t, all int, err error) {
+	b := v.batch
+	if v.steps > 0 {
+		loader, err := data.NewLoader(corpus, b, v.seq, 0, 1)
+		if err != nil {
+			return nil, 0, 0, err
+		}
+		return func(x, y []uint32) ([]int, error) {
+			return slices.Repeat([]int{v.seq}, b), loader.Next(x, y)
+		}, v.seq, v.steps * b * v.seq, nil
+	}
+	rows, err := data.NewRows(corpus, v.seq)
+	if err != nil {
+		return nil, 0, 0, err
+	}
+	if rows.Total == 0 {
+		return nil, 0, 0, fmt.Errorf("%s: %d tokens, want at least 2: a token and the one to predict after it; hint: a longer text", corpus.Name(), corpus.Len())
+	}
+	t = rows.T
+	return func(x, y []uint32) (lengths []int, err error) {
+		for i := range b {
+			n, err := rows.Next(x[i*t:(i+1)*t], y[i*t:(i+1)*t])
+			if err != nil {
+				return nil, err
+			}
+			if n == 0 {
+				break
+			}
+			clear(x[i*t+n : (i+1)*t])
+			clear(y[i*t+n : (i+1)*t])
+			lengths = append(lengths, n)
+		}
+		return lengths, nil
+	}, t, int(rows.Total), nil
 }
 
 // score measures HellaSwag.
@@ -240,11 +281,11 @@ func (v *evalFlags) score(ctx context.Context, e *env, w *gpt2.Weights, question
 		return fmt.Errorf("%w; there is no score of a part", train.ErrInterrupted)
 	}
 	if err != nil {
-		return err
+		return fmt.Errorf("--model %s: %w", v.model, err)
 	}
 	if v.asJSON {
 		return writeJSON(e.stdout, score)
 	}
-	_, err = fmt.Fprintf(e.stdout, "acc %.4f, acc_norm %.4f, on %d questions\n", float64(score.Acc), float64(score.AccNorm), score.N)
+	_, err = fmt.Fprintf(e.stdout, "acc %.4f, acc_norm %.4f, acc_norm_chars %.4f, on %d questions\n", float64(score.Acc), float64(score.AccNorm), float64(score.AccNormChars), score.N)
 	return err
 }

@@ -86,23 +86,41 @@ func TestEval(t *testing.T) {
 		t.Errorf("%+v, PyTorch's loss %v", r, torch)
 	}
 
-	// The whole text once: 100 bytes are 4 rows of 24 and 3 over. Several batches of 3 rows, and one of all, give the same.
+	// The whole text once: 100 bytes are 4 rows of 24 and one of 3. Several batches of 3 rows, and one of all, give the same.
 	text, err := os.ReadFile("../../data/sample.txt")
 	if err != nil {
 		t.Fatal(err)
 	}
 	file := writeFile(t, filepath.Join(t.TempDir(), "short.txt"), string(text[:100]))
-	whole := evalLoss(t, "--model", greedyModel, "--data", file, "--batch-size", "4")
+	whole := evalLoss(t, "--model", greedyModel, "--data", file, "--batch-size", "8")
 	parts := evalLoss(t, "--model", greedyModel, "--data", file, "--batch-size", "3")
-	if whole.Tokens != 96 || parts.Tokens != 96 || math.Abs(whole.Loss-parts.Loss) > 1e-6 {
+	if whole.Tokens != 99 || parts.Tokens != 99 || math.Abs(whole.Loss-parts.Loss) > 1e-6 {
 		t.Errorf("a text of 100 bytes: %+v in one batch, %+v in two", whole, parts)
 	}
+	// It is the mean over rows that were evaluated one by one.
+	sum := 0.0
+	for at := 0; at < 99; at += 24 {
+		row := writeFile(t, filepath.Join(t.TempDir(), "row.txt"), string(text[at:min(at+25, 100)]))
+		r := evalLoss(t, "--model", greedyModel, "--data", row)
+		if want := min(24, 99-at); r.Tokens != want {
+			t.Errorf("a row of %d: %+v", want, r)
+		}
+		sum += r.Loss * float64(r.Tokens)
+	}
+	if math.Abs(sum/99-whole.Loss) > 1e-5 {
+		t.Errorf("loss %v, row by row %v", whole.Loss, sum/99)
+	}
+	if r := evalLoss(t, "--model", greedyModel, "--data", file, "--seq-len", "7"); r.Tokens != 99 || r.Loss == whole.Loss {
+		t.Errorf("rows of 7: %+v, of 24: %+v", r, whole)
+	}
+	one := writeFile(t, filepath.Join(t.TempDir(), "one.txt"), "x")
+	wantFailure(t, exitFailed, append([]string{"eval", "--model", greedyModel, "--data", one, "-q"}, device()...), "1 tokens, want at least 2")
 
 	args := append([]string{"eval", "--model", greedyModel, "--hellaswag", questions, "-q"}, device()...)
-	if code, stdout, stderr := cli(t, append(args, "--json")...); code != 0 || stdout != `{"n":9,"acc":0.2222222222222222,"acc_norm":0.3333333333333333}`+"\n" {
+	if code, stdout, stderr := cli(t, append(args, "--json")...); code != 0 || stdout != `{"n":9,"acc":0.2222222222222222,"acc_norm":0.3333333333333333,"acc_norm_chars":0.3333333333333333}`+"\n" {
 		t.Errorf("code %d, %q, %s", code, stdout, stderr)
 	}
-	if code, stdout, _ := cli(t, args...); code != 0 || stdout != "acc 0.2222, acc_norm 0.3333, on 9 questions\n" {
+	if code, stdout, _ := cli(t, args...); code != 0 || stdout != "acc 0.2222, acc_norm 0.3333, acc_norm_chars 0.3333, on 9 questions\n" {
 		t.Errorf("code %d, %q", code, stdout)
 	}
 }

@@ -137,8 +137,14 @@ func (s *sampleFlags) run(ctx context.Context, e *env, _ []string) error {
 		out.shown = tok.Decode(prompt)
 	}
 	all, err := sampler.Generate(ctx, prompt, opts, out.emit)
-	if errors.Is(err, context.Canceled) {
+	switch {
+	case errors.Is(err, context.Canceled):
 		err = fmt.Errorf("%w; the texts are not complete", train.ErrInterrupted)
+	case err != nil:
+		if out.started {
+			out.print("\n")
+		}
+		return fmt.Errorf("--model %s: %w", s.model, err)
 	}
 	return errors.Join(err, out.finish(all))
 }
