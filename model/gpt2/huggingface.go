@@ -13,6 +13,8 @@ import (
 	"slices"
 	"sort"
 	"strings"
+
+	"github.com/gpt2wgpu/gpt2wgpu/data/exactjson"
 )
 
 const (
@@ -185,7 +187,7 @@ func weightFiles(dir string) ([]string, error) {
 	var index map[string]json.RawMessage
 	var weightMap map[string]string
 	if err := parseJSON(text, &index); err != nil {
-		return nil, fileError("read", path, "fetch the file again", "bad JSON (%s)", clip(err.Error()))
+		return nil, fileError("read", path, exactjson.Hint(err, "fetch the file again"), "bad JSON (%s)", clip(err.Error()))
 	}
 	if index["weight_map"] == nil {
 		return nil, fileError("read", path, "fetch the file again", `got no "weight_map"`)
@@ -217,6 +219,8 @@ type settings struct {
 	fields map[string]json.RawMessage
 }
 
+const wantConfig = "want Hugging Face's config.json of a GPT-2"
+
 // take decodes a field into to, a pointer to what is there for a field that is absent or null.
 func (s settings) take(name string, to any) error {
 	raw, ok := s.fields[name]
@@ -230,7 +234,7 @@ func (s settings) take(name string, to any) error {
 		}
 	}
 	if err := parseJSON(raw, to); err != nil {
-		return s.bad("want Hugging Face's config.json of a GPT-2", "bad JSON (%s: %s)", name, clip(err.Error()))
+		return s.bad(wantConfig, "bad JSON (%s: %s)", name, clip(err.Error()))
 	}
 	return nil
 }
@@ -277,9 +281,8 @@ func readConfig(path string) (Config, error) {
 		return Config{}, err
 	}
 	s := settings{path: path}
-	const want = "want Hugging Face's config.json of a GPT-2"
 	if err := parseJSON(text, &s.fields); err != nil {
-		return Config{}, s.bad(want, "bad JSON (%s)", clip(err.Error()))
+		return Config{}, s.bad(exactjson.Hint(err, wantConfig), "bad JSON (%s)", clip(err.Error()))
 	}
 	model := "gpt2"
 	if err := s.take("model_type", &model); err != nil {

@@ -2,11 +2,12 @@ package gpt2
 
 import (
 	"bytes"
-	"encoding/json"
 	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
+
+	"github.com/gpt2wgpu/gpt2wgpu/data/exactjson"
 )
 
 // Source tells where weights came from.
@@ -113,7 +114,7 @@ func (s *Source) readState() {
 			SeqLen int `json:"seq_len"`
 		} `json:"config"`
 	}
-	if json.Unmarshal(raw, &state) == nil {
+	if exactjson.Unmarshal(raw, &state) == nil {
 		s.Tokenizer, s.SeqLen = state.Tokenizer, state.Config.SeqLen
 	}
 }
