@@ -27,6 +27,14 @@ func (p *progress) step(r TrainMetric) {
 	p.told = now
 	done := r.Step - p.first + 1
 	left := time.Duration(float64(now.Sub(p.started)) / float64(done) * float64(p.steps-r.Step-1))
-	p.log.Info(fmt.Sprintf("step %*d/%d | loss %.6f | lr %.2e | norm %.4f | %.0f ms | %.0f tok/s | %v left",
-		len(fmt.Sprint(p.steps)), r.Step, p.steps, r.Loss, r.LR, r.GradNorm, r.MS, r.TokensPerS, left.Round(time.Second)))
+	eta := left.Round(time.Second)
+	e := Event{Name: "step", Attrs: append(r.attrs(), attrs("steps", p.steps, "eta_s", eta.Seconds())...)}
+	at := fmt.Sprintf("step %*d/%d | loss %.6f", len(fmt.Sprint(p.steps)), r.Step, p.steps, r.Loss)
+	e.Short = fmt.Sprintf("%s | %.0f tok/s | %v left", at, r.TokensPerS, eta)
+	p.log.Info(fmt.Sprintf("%s | lr %.2e | norm %.4f | %.0f ms | %.0f tok/s | %v left", at, r.LR, r.GradNorm, r.MS, r.TokensPerS, eta), slog.Any("event", e))
+}
+
+// attrs are the fields of metrics.jsonl.
+func (r TrainMetric) attrs() []slog.Attr {
+	return attrs("step", r.Step, "loss", r.Loss, "lr", r.LR, "grad_norm", r.GradNorm, "ms", r.MS, "tokens_per_s", r.TokensPerS, "tokens", r.Tokens)
 }

@@ -35,7 +35,9 @@ func init() {
 	}
 }
 
-func printRoot(w io.Writer) {
+func printRoot(out io.Writer) {
+	w := &strings.Builder{}
+	defer func() { io.WriteString(out, wrap(w.String(), columns(out), 2)) }()
 	fmt.Fprint(w, `gpt2wgpu trains GPT-2 on any GPU, through Vulkan, Metal or DX12, and on the CPU through software Vulkan.
 
 Usage:
@@ -56,10 +58,16 @@ gpt2wgpu help COMMAND lists a command's flags. A first run that needs no network
 `)
 }
 
-// helpWidth is where help is wrapped, in columns.
+// helpWidth is where help is wrapped, in columns, unless the terminal is narrower.
 const helpWidth = 110
 
-func printHelp(w io.Writer, c *command) {
+func printHelp(out io.Writer, c *command) {
+	w, width := &strings.Builder{}, columns(out)
+	defer func() { io.WriteString(out, wrap(w.String(), width, 2)) }()
+	flagsWidth := helpWidth
+	if width > 0 {
+		flagsWidth = min(helpWidth, width)
+	}
 	usage := "gpt2wgpu " + c.name
 	fs := newFlagSet(c.name)
 	c.setup(fs)
@@ -74,6 +82,6 @@ func printHelp(w io.Writer, c *command) {
 		fmt.Fprintf(w, "\n%s\n", strings.TrimSpace(c.long))
 	}
 	for _, s := range fs.sections {
-		fmt.Fprintf(w, "\n%s:\n%s", s.title, s.FlagUsagesWrapped(helpWidth))
+		fmt.Fprintf(w, "\n%s:\n%s", s.title, s.FlagUsagesWrapped(flagsWidth))
 	}
 }

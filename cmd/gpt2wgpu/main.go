@@ -8,9 +8,10 @@ package main
 //     command line are a line each. No capital at the start, no full stop at the end. Never a stack, but for a panic
 //     with -v.
 //   - Progress is the logger's: lower case, no more than one line a second.
-//   - Exit codes: 0 done, 1 failed, 2 wrong usage, 130 interrupted. The first interrupt lets a step finish and writes a
-//     checkpoint, the second ends the process at once.
-//   - Colour and streaming depend on the terminal, what is said does not.
+//   - Exit codes: 0 done, 1 failed, 2 wrong usage, 130 interrupted. The first interrupt, SIGTERM or hangup lets a step finish
+//     and writes a checkpoint, the second ends the process at once.
+//   - Output that cannot be written never ends a training. What it does to other commands, see streams.go.
+//   - Colour, streaming and the breaks of long lines depend on the terminal, which is never asked anything.
 
 import (
 	"context"
@@ -23,9 +24,7 @@ import (
 	"os/signal"
 	"runtime/debug"
 	"strings"
-	"syscall"
 
-	"github.com/charmbracelet/log"
 	"github.com/mattn/go-isatty"
 	"github.com/spf13/pflag"
 
@@ -46,18 +45,8 @@ func main() {
 	}
 	autotune = func(log *slog.Logger) train.Tuner { return newTuner(log) }
 	ctx, cancel := context.WithCancel(context.Background())
-	signals := make(chan os.Signal, 2)
-	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
-	go func() {
-		<-signals
-		if l, _ := train.ReadLaunch(os.Getenv); l.Rank == 0 { // mpirun interrupts all ranks
-			fmt.Fprintln(os.Stderr, "gpt2wgpu: stopping once this step is done; interrupt again to stop at once")
-		}
-		cancel()
-		<-signals
-		os.Exit(exitInterrupted)
-	}()
-	os.Exit(run(ctx, os.Args[1:], os.Stdin, os.Stdout, os.Stderr))
+	watchSignals(cancel)
+	os.Exit(run(ctx, os.Args[1:], os.Stdin, results{os.Stdout}, messages{os.Stderr}))
 }
 
 // A command is one word of the command line. Each has a file of its own.
@@ -89,7 +78,7 @@ func (e *env) leave(err error, code int) {
 		return
 	}
 	// The launcher ends the others with SIGTERM once one has failed: too late for "stopping once this step is done".
-	signal.Reset(os.Interrupt, syscall.SIGTERM)
+	signal.Reset(stopSignals()...)
 	switch {
 	case train.Agreed(err):
 		e.group.Close()
@@ -146,6 +135,7 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 		opts = logOptions{}
 		return report(e, name, opts, err)
 	}
+	talker.Store(e.log)
 	if c.args == "" && fs.NArg() > 0 {
 		return report(e, name, opts, usagef("%q follows no flag, and %s takes nothing else; hint: %s --help", fs.Arg(0), c.name, name))
 	}
@@ -187,7 +177,7 @@ func report(e *env, name string, opts logOptions, err error) int {
 		if opts.format == "json" {
 			e.log.Error(line, "command", name)
 		} else {
-			fmt.Fprintf(e.stderr, "%s: %s\n", name, line)
+			fmt.Fprint(e.stderr, wrap(name+": "+line+"\n", columns(e.stderr), 2))
 		}
 	}
 	var usage *usageError
@@ -224,36 +214,14 @@ func (u *usageError) Unwrap() error { return u.err }
 
 func usagef(format string, args ...any) error { return &usageError{fmt.Errorf(format, args...)} }
 
-// logOptions are the flags about what is told on standard error.
-type logOptions struct {
-	format         string
-	verbose, quiet bool
-}
-
-func (o logOptions) logger(w io.Writer) (*slog.Logger, error) {
-	opts := log.Options{ReportTimestamp: true, TimeFormat: "15:04:05"}
-	switch {
-	case o.verbose && o.quiet:
-		return nil, usagef("-v and -q contradict each other; hint: use one")
-	case o.verbose:
-		opts.Level = log.DebugLevel
-	case o.quiet:
-		opts.Level = log.WarnLevel
-	}
-	switch o.format {
-	case "", "text":
-	case "json":
-		opts.Formatter, opts.TimeFormat = log.JSONFormatter, "2006-01-02T15:04:05.000Z07:00"
-	default:
-		return nil, usagef("--log-format is %q, no such format; hint: text, json", o.format)
-	}
-	return slog.New(log.NewWithOptions(w, opts)), nil
-}
-
 // isTerminal reports whether a stream is one that a person looks at.
 func isTerminal(stream any) bool {
-	f, ok := stream.(*os.File)
-	return ok && (isatty.IsTerminal(f.Fd()) || isatty.IsCygwinTerminal(f.Fd()))
+	_, ok := terminal(stream)
+	return ok
+}
+
+func isTerminalFile(f *os.File) bool {
+	return isatty.IsTerminal(f.Fd()) || isatty.IsCygwinTerminal(f.Fd())
 }
 
 // writeJSON prints v as one line.

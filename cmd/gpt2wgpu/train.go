@@ -52,6 +52,8 @@ tiny's. With --resume the run's own config.json is the --config. Presets:
 			if t.dryRun {
 				return train.DryRun(c, en)
 			}
+			e.lastingOutput()
+			en.Stdout = e.stdout
 			// One process of a machine downloads, the others find it in the cache.
 			for turn := range min(group.Size(), 2) {
 				if (group.Local() == 0) == (turn == 0) {

@@ -131,9 +131,9 @@ func newTuner(log *slog.Logger) *tune.Tuner {
 // tuneChild is the word that makes this program a Tuner's child; no command, for no person ever types it.
 const tuneChild = "tune-child"
 
-// runTuneChild is the whole of such a process. An interrupt of the terminal reaches it too, but its parent ends it.
+// runTuneChild is the whole of such a process. An interrupt or a hangup of the terminal reaches it too, but its parent ends it.
 func runTuneChild() int {
-	signal.Ignore(os.Interrupt)
+	signal.Ignore(append(hangups, os.Interrupt)...)
 	if err := tune.Child(os.Stdin, os.Stdout); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		return exitFailed

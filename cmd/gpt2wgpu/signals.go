@@ -1,0 +1,73 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"os"
+	"os/signal"
+	"sync/atomic"
+	"syscall"
+
+	"github.com/gpt2wgpu/gpt2wgpu/train"
+)
+
+// talker is the log of the command that runs; nil before there is one.
+var talker atomic.Pointer[slog.Logger]
+
+// stopSignals are those that end a command: an interrupt, a request to terminate (on Windows: the console closes, the user logs
+// off), and a hangup unless nohup has made the process ignore it.
+func stopSignals() []os.Signal {
+	list := []os.Signal{os.Interrupt, syscall.SIGTERM}
+	for _, s := range hangups {
+		if !signal.Ignored(s) {
+			list = append(list, s)
+		}
+	}
+	return list
+}
+
+// watchSignals calls cancel at the first signal that asks to stop, and ends the process at the second one. A hangup never counts
+// as the second: a terminal that closes sends it twice, by the kernel and by the shell.
+func watchSignals(cancel context.CancelFunc) {
+	signals := make(chan os.Signal, 8)
+	signal.Notify(signals, stopSignals()...)
+	keepBrokenPipes()
+	go func() {
+		asked := 0
+		for first := true; ; first = false {
+			s := <-signals
+			if first {
+				cancel()
+				sayStopping()
+			}
+			if isHangup(s) {
+				continue
+			}
+			if asked++; asked == 2 {
+				os.Exit(exitInterrupted)
+			}
+		}
+	}()
+}
+
+func sayStopping() {
+	const text = "stopping once this step is done; interrupt again to stop at once"
+	if l, _ := train.ReadLaunch(os.Getenv); l.Rank != 0 { // mpirun interrupts all ranks
+		return
+	}
+	if log := talker.Load(); log != nil {
+		log.Warn(text)
+	} else {
+		fmt.Fprintln(os.Stderr, "gpt2wgpu: "+text)
+	}
+}
+
+func isHangup(s os.Signal) bool {
+	for _, h := range hangups {
+		if s == h {
+			return true
+		}
+	}
+	return false
+}

@@ -1,0 +1,237 @@
+//go:build unix
+
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+
+	"github.com/charmbracelet/x/ansi"
+	"github.com/creack/pty"
+
+	"github.com/gpt2wgpu/gpt2wgpu/gpu/gputest"
+	"github.com/gpt2wgpu/gpt2wgpu/model/gpt2"
+	"github.com/gpt2wgpu/gpt2wgpu/train"
+)
+
+// waitFor reads lines until one has word.
+func waitFor(t *testing.T, r *bufio.Reader, word string) {
+	t.Helper()
+	var seen strings.Builder
+	for {
+		line, err := r.ReadString('\n')
+		seen.WriteString(line)
+		if strings.Contains(line, word) {
+			return
+		}
+		if err != nil {
+			t.Fatalf("%v before %q: %s", err, word, seen.String())
+		}
+	}
+}
+
+// startRun starts a training that would go on for a long time and returns once it has done a step, with the rest of its
+// standard error.
+func startRun(t *testing.T, cmd *exec.Cmd) *bufio.Reader {
+	t.Helper()
+	cmd.Stderr = nil
+	pipe, err := cmd.StderrPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { cmd.Process.Kill() })
+	r := bufio.NewReader(pipe)
+	waitFor(t, r, "step ")
+	return r
+}
+
+func wantCheckpoint(t *testing.T, cmd *exec.Cmd, code int, err error, out string) {
+	t.Helper()
+	if cmd.ProcessState.ExitCode() != code {
+		t.Errorf("ended with %v (%v), want exit code %d", cmd.ProcessState, err, code)
+	}
+	if _, err := gpt2.LatestCheckpoint(filepath.Join(cmd.Dir, out)); err != nil {
+		t.Errorf("no checkpoint: %v", err)
+	}
+}
+
+// TestStopSignals: each signal that asks a training to stop lets it save, and a hangup that comes twice is one.
+func TestStopSignals(t *testing.T) {
+	gputest.Available(t)
+	for name, signals := range map[string][]os.Signal{
+		"SIGINT":       {syscall.SIGINT},
+		"SIGTERM":      {syscall.SIGTERM},
+		"SIGHUP":       {syscall.SIGHUP},
+		"SIGHUP twice": {syscall.SIGHUP, syscall.SIGHUP},
+		"shutdown":     {syscall.SIGTERM, syscall.SIGHUP},
+	} {
+		t.Run(name, func(t *testing.T) {
+			cmd, _, _ := program(t, smallRun("--steps", "1000000", "--out", "r")...)
+			stderr := startRun(t, cmd)
+			for _, s := range signals {
+				cmd.Process.Signal(s)
+			}
+			io.Copy(io.Discard, stderr)
+			wantCheckpoint(t, cmd, exitInterrupted, cmd.Wait(), "r")
+		})
+	}
+}
+
+// TestNohup: a hangup that was ignored when the program started stays so.
+func TestNohup(t *testing.T) {
+	gputest.Available(t)
+	run, _, _ := program(t)
+	cmd := exec.Command("sh", append([]string{"-c", `trap "" HUP; exec "$0" "$@"`, os.Args[0]}, smallRun("--steps", "1000000", "--out", "r")...)...)
+	cmd.Env, cmd.Dir = run.Env, run.Dir
+	stderr := startRun(t, cmd)
+	cmd.Process.Signal(syscall.SIGHUP)
+	waitFor(t, stderr, "step ")
+	waitFor(t, stderr, "step ")
+	cmd.Process.Signal(syscall.SIGINT)
+	io.Copy(io.Discard, stderr)
+	wantCheckpoint(t, cmd, exitInterrupted, cmd.Wait(), "r")
+}
+
+// TestOutputGone: a training goes on when nobody reads what it prints, as when Ctrl-C has ended a tee, and still ends as an
+// interrupt wants.
+func TestOutputGone(t *testing.T) {
+	gputest.Available(t)
+	for name, interrupt := range map[string]bool{"interrupted": true, "left alone": false} {
+		t.Run(name, func(t *testing.T) {
+			args, code := smallRun("--steps", "40", "--sample-every", "20", "--out", "r"), exitDone
+			if interrupt {
+				args, code = smallRun("--steps", "1000000", "--out", "r"), exitInterrupted
+			}
+			cmd, _, _ := program(t, args...)
+			r, w, err := os.Pipe()
+			if err != nil {
+				t.Fatal(err)
+			}
+			cmd.Stdout, cmd.Stderr = w, w
+			if err := cmd.Start(); err != nil {
+				t.Fatal(err)
+			}
+			defer cmd.Process.Kill()
+			w.Close()
+			waitFor(t, bufio.NewReader(r), "step ")
+			r.Close()
+			if interrupt {
+				cmd.Process.Signal(syscall.SIGINT)
+			}
+			wantCheckpoint(t, cmd, code, cmd.Wait(), "r")
+		})
+	}
+}
+
+// TestOutputClosed: a training runs without standard output and standard error, and with ones that have no space left.
+func TestOutputClosed(t *testing.T) {
+	gputest.Available(t)
+	for _, to := range []string{">&- 2>&-", ">/dev/full 2>/dev/full", ">/dev/full"} {
+		cmd, _, stderr := program(t)
+		args := append([]string{"-c", `"$0" "$@" ` + to, os.Args[0]}, smallRun("--steps", "4", "--sample-every", "1", "--out", "r")...)
+		sh := exec.Command("sh", args...)
+		sh.Env, sh.Dir, sh.Stderr = cmd.Env, cmd.Dir, stderr
+		if err := sh.Run(); err != nil {
+			t.Errorf("%s: %v: %s", to, err, stderr)
+		}
+		if lines, err := train.ReadMetrics(filepath.Join(cmd.Dir, "r", "metrics.jsonl")); err != nil || len(lines) != 8 {
+			t.Errorf("%s: %d lines of metrics, %v, want 8", to, len(lines), err)
+		}
+		if warned := strings.Count(stderr.String(), "standard output cannot be written"); to == ">/dev/full" && warned != 1 {
+			t.Errorf("%s: warned %d times: %s", to, warned, stderr)
+		}
+	}
+}
+
+// TestNoReader: commands whose reader has gone end quietly, by SIGPIPE.
+func TestNoReader(t *testing.T) {
+	cmd, _, stderr := program(t, "train", "--help")
+	r, w, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.Close()
+	cmd.Stdout = w
+	err = cmd.Run()
+	w.Close()
+	status := cmd.ProcessState.Sys().(syscall.WaitStatus)
+	if !status.Signaled() || status.Signal() != syscall.SIGPIPE || stderr.Len() > 0 {
+		t.Errorf("%v, %q; want SIGPIPE and not a word", err, stderr)
+	}
+}
+
+// onTerminal runs the program on a terminal of 80 columns that never answers, and checks that nothing is asked and lines fit.
+func onTerminal(t *testing.T, args ...string) string {
+	t.Helper()
+	cmd, _, _ := program(t, args...)
+	cmd.Stdin, cmd.Stdout, cmd.Stderr = nil, nil, nil
+	cmd.Env = append(cmd.Env, "NO_COLOR=", "TERM=xterm-256color", "CI=")
+	f, err := pty.StartWithSize(cmd, &pty.Winsize{Rows: 24, Cols: 80})
+	if err != nil {
+		t.Skipf("no pseudo terminal: %v", err)
+	}
+	var all bytes.Buffer
+	io.Copy(&all, f) // ends with EIO
+	f.Close()
+	cmd.Wait()
+	for _, query := range []string{"\x1b]10;", "\x1b]11;", "\x1b[6n", "\x1b[c", "\x1b[0c", "\x1b[>"} {
+		if bytes.Contains(all.Bytes(), []byte(query)) {
+			t.Errorf("%q asks the terminal %q", args, query)
+		}
+	}
+	for _, line := range strings.Split(all.String(), "\n") {
+		if n := ansi.StringWidth(strings.TrimRight(line, "\r")); n > 80 {
+			t.Errorf("%q: %d columns: %s", args, n, line)
+		}
+	}
+	return all.String()
+}
+
+func TestTerminal(t *testing.T) {
+	for _, args := range [][]string{
+		{"version"},
+		{"help"},
+		{"sample"},
+		{"train", "--sync-every", "0", "--total-batch-size", "1000", "--vocab-size", "1"},
+	} {
+		if text := onTerminal(t, args...); text == "" {
+			t.Errorf("%q prints nothing", args)
+		}
+	}
+	for _, c := range commands {
+		onTerminal(t, c.name, "--help")
+	}
+}
+
+func TestTerminalTraining(t *testing.T) {
+	gputest.Available(t)
+	text := onTerminal(t, smallRun("--steps", "3", "--out", "r")...)
+	if !strings.Contains(text, "\x1b[") || !strings.Contains(text, "loss ") {
+		t.Errorf("no colour, or no loss: %s", text)
+	}
+}
+
+// TestTerminalGone: a terminal that closes hangs up, and writing to it fails from then on.
+func TestTerminalGone(t *testing.T) {
+	gputest.Available(t)
+	cmd, _, _ := program(t, smallRun("--steps", "1000000", "--out", "r")...)
+	cmd.Stdin, cmd.Stdout, cmd.Stderr = nil, nil, nil
+	f, err := pty.Start(cmd)
+	if err != nil {
+		t.Skipf("no pseudo terminal: %v", err)
+	}
+	defer cmd.Process.Kill()
+	waitFor(t, bufio.NewReader(f), "step ")
+	f.Close()
+	wantCheckpoint(t, cmd, exitInterrupted, cmd.Wait(), "r")
+}
