@@ -1,7 +1,6 @@
 package data
 
 import (
-	"encoding/json"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -9,6 +8,8 @@ import (
 	"strings"
 
 	"github.com/adrg/xdg"
+
+	"github.com/gpt2wgpu/gpt2wgpu/data/exactjson"
 )
 
 // CacheDir is where fetched datasets are kept: gpt2wgpu in the user's cache directory (XDG_CACHE_HOME, by default
@@ -90,7 +91,7 @@ type completePart struct {
 // readComplete returns the account of a fetched dataset if all its files are there, in their sizes.
 func readComplete(dir string) (c complete, ok bool) {
 	raw, err := os.ReadFile(filepath.Join(dir, completeFile))
-	if err != nil || json.Unmarshal(raw, &c) != nil || len(c.Files) == 0 {
+	if err != nil || exactjson.Unmarshal(raw, &c) != nil || len(c.Files) == 0 {
 		return c, false
 	}
 	for _, f := range c.Files {
@@ -124,13 +125,13 @@ func Cached(name, cacheDir string) (string, error) {
 }
 
 // cached returns the files of a corpus fetched before.
-func (d dataset) cached(name string, o openOptions) ([]string, error) {
+func (d dataset) cached(name string, o openOptions) (Parts, error) {
 	path, err := Cached(name, o.cache)
 	if err != nil {
-		return nil, err
+		return Parts{}, err
 	}
 	if d.file != "" {
-		return []string{path}, nil
+		return Parts{Train: []string{path}}, nil
 	}
 	account, _ := readComplete(path) // the files it tells, and not those that a larger fetch has begun to add
 	var shards []string
@@ -138,9 +139,9 @@ func (d dataset) cached(name string, o openOptions) ([]string, error) {
 		shards = append(shards, filepath.Join(path, f.Name))
 	}
 	slices.Sort(shards)
-	chosen, _ := choose(shards, o.split)
-	if len(chosen) == 0 {
-		return nil, fmt.Errorf("%s: no shard for split %q in %s; hint: gpt2wgpu data fetch %s", name, o.split, path, name)
+	p := partition(shards, namesBelow(path, shards))
+	if p.Train == nil || p.Val == nil {
+		return Parts{}, fmt.Errorf("%s: no shards to train on, or none to validate on, in %s; hint: gpt2wgpu data fetch %s", name, path, name)
 	}
-	return chosen, nil
+	return p, nil
 }

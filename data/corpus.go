@@ -31,24 +31,21 @@ type Corpus struct {
 	closed bool
 }
 
-// Split says which shards of a directory a corpus takes.
-type Split string
-
-const (
-	Train Split = "train" // those with "train" in their names
-	Val   Split = "val"   // those with "val" in their names
-)
-
 // Option adjusts [Open].
 type Option func(*openOptions)
 
 type openOptions struct {
 	split Split
 	cache string
+	join  bool
 }
 
-// WithSplit chooses among the shards of a directory or a glob that has both, by name. The default is [Train]. Texts
-// and shards named for neither are taken whole.
+// Joined makes one sequence of the texts of a glob, as they are of a directory: the tokenizer's EOT stands before each. Otherwise
+// each is a shard of its own.
+func Joined() Option { return func(o *openOptions) { o.join = true } }
+
+// WithSplit chooses among the files of a directory or a glob by the splits that their names say: see [Parts]. The default
+// is [Train]. A file that is named itself is taken whole.
 func WithSplit(s Split) Option { return func(o *openOptions) { o.split = s } }
 
 // WithCacheDir looks for fetched datasets in dir, not in [CacheDir].
@@ -58,9 +55,10 @@ func WithCacheDir(dir string) Option { return func(o *openOptions) { o.cache = d
 //
 //	sample                                   the text that is part of the program
 //	shakespeare, tinystories, fineweb-edu    a dataset fetched before (see [Fetch])
-//	FILE.txt                                 a text, encoded now by tok, all of it in memory
+//	FILE.txt, FILE.md                        a text, encoded now by tok, all of it in memory
 //	FILE.npy, FILE.bin                       a token shard of NumPy or llm.c, mapped into memory
-//	DIR, 'GLOB'                              such shards, in the order of their names
+//	DIR                                      such shards, or such texts, in the order of their names
+//	'GLOB'                                   any such files
 //
 // Names win over files; write ./sample for a file of that name. tok encodes texts; for shards it isn't used and may be
 // nil. Every id must be below vocabSize (0: no check): texts are checked whole, shards here in part and then batch by
@@ -88,19 +86,29 @@ func (c *Corpus) open(spec string, tok Tokenizer, o openOptions) error {
 	if spec == "sample" {
 		return c.addText(spec, SampleText(), tok)
 	}
-	paths, err := resolve(spec, o)
+	p, err := find(spec, o)
 	if err != nil {
 		return err
 	}
+	paths, err := p.of(o.split, spec)
+	if err != nil {
+		return err
+	}
+	if p.Left != nil || p.Texts && p.Validation() != nil {
+		c.log.Info(spec + ": " + p.String())
+	}
 	c.files = paths
+	if len(paths) > 1 && (p.dir || o.join) && isPlain(paths[0]) {
+		return c.addTexts(spec, paths, tok)
+	}
 	shards := 0
 	for _, p := range paths {
-		if filepath.Ext(p) == ".txt" {
-			b, err := os.ReadFile(p)
-			if err != nil {
-				return fmt.Errorf("text: %w; hint: check the path", err)
+		if isPlain(p) {
+			text, err := readText(p)
+			if err == nil {
+				err = c.addText(p, text, tok)
 			}
-			if err := c.addText(p, string(b), tok); err != nil {
+			if err != nil {
 				return err
 			}
 			continue
@@ -145,25 +153,56 @@ func (c *Corpus) add(s *shard) {
 	c.total += s.len()
 }
 
-func (c *Corpus) addText(name, text string, tok Tokenizer) error {
-	if tok == nil {
-		return fmt.Errorf("%s: a text, but no tokenizer was given; hint: --tokenizer gpt2 or bytes", name)
-	}
-	if text == "" {
-		return fmt.Errorf("%s: the file is empty, want text; hint: check the path", name)
-	}
-	if tok.Name() != "bytes" {
-		if i := strings.IndexByte(text, 0); i >= 0 {
-			return fmt.Errorf("%s: byte %d is zero, so this isn't UTF-8 text; hint: convert UTF-16 to UTF-8 first, or use --tokenizer bytes for binary data", name, i)
-		}
-		if i, n := invalidUTF8(text); n > 0 {
-			c.log.Warn("text isn't valid UTF-8: each invalid byte is read as U+FFFD", "file", name, "invalid", n, "first_at", i)
-		}
-	}
-	ids, err := encodeText(tok, text)
+// byteOrderMark begins texts that some editors on Windows write. It is no part of the text.
+const byteOrderMark = "\ufeff"
+
+func readText(path string) (string, error) {
+	b, err := os.ReadFile(path)
 	if err != nil {
-		return fmt.Errorf("%s: %w", name, err)
+		return "", fmt.Errorf("text: %w; hint: check the path", err)
 	}
+	if err := foreign(path, b[:min(len(b), sniffed)], "text"); err != nil {
+		return "", err
+	}
+	return strings.TrimPrefix(string(b), byteOrderMark), nil
+}
+
+func (c *Corpus) addText(name, text string, tok Tokenizer) error {
+	ids, err := c.encode(nil, name, text, tok)
+	if err != nil {
+		return err
+	}
+	return c.addIDs(name, ids)
+}
+
+// addTexts makes one sequence of several texts, each behind the tokenizer's EOT. Empty ones are passed over.
+func (c *Corpus) addTexts(name string, paths []string, tok Tokenizer) error {
+	var ids []uint16
+	for _, p := range paths {
+		text, err := readText(p)
+		if err != nil {
+			return err
+		}
+		if text == "" {
+			c.log.Warn("an empty text is passed over", "file", p)
+			continue
+		}
+		if tok != nil {
+			if eot, ok := tok.EOT(); ok {
+				ids = append(ids, uint16(eot))
+			}
+		}
+		if ids, err = c.encode(ids, p, text, tok); err != nil {
+			return err
+		}
+	}
+	if len(ids) == 0 {
+		return fmt.Errorf("%s: all of its %d texts are empty; hint: check the path", name, len(paths))
+	}
+	return c.addIDs(name, ids)
+}
+
+func (c *Corpus) addIDs(name string, ids []uint16) error {
 	s := memoryShard(name, ids)
 	if c.vocab > 0 {
 		if i := s.firstOutside(0, s.len(), c.vocab); i >= 0 {
@@ -174,6 +213,39 @@ func (c *Corpus) addText(name, text string, tok Tokenizer) error {
 	c.log.Info(fmt.Sprintf("loaded %d tokens", len(ids)))
 	return nil
 }
+
+// encode appends the ids of a text, and warns of what in it may not be what it seems.
+func (c *Corpus) encode(ids []uint16, name, text string, tok Tokenizer) ([]uint16, error) {
+	if tok == nil {
+		return nil, fmt.Errorf("%s: a text, but no tokenizer was given; hint: --tokenizer gpt2 or bytes", name)
+	}
+	if text == "" {
+		return nil, fmt.Errorf("%s: the file is empty, want text; hint: check the path", name)
+	}
+	if tok.Name() != "bytes" {
+		if i := strings.IndexByte(text, 0); i >= 0 {
+			return nil, fmt.Errorf("%s: byte %d is zero, so this isn't UTF-8 text; hint: convert UTF-16 to UTF-8 first, or use --tokenizer bytes for binary data", name, i)
+		}
+		if i, n := invalidUTF8(text); n > 0 {
+			c.log.Warn("text isn't valid UTF-8: each invalid byte is read as U+FFFD", "file", name, "invalid", n, "first_at", i)
+		}
+	}
+	if n := strings.Count(text, endOfText); n > 0 {
+		c.log.Warn(fmt.Sprintf("the text holds %s, which is read as %d characters and not as the token; hint: gpt2wgpu data tokenize %s --separator '%s' --out DIR, then --data DIR",
+			endOfText, len(endOfText), name, endOfText), "file", name, "times", n)
+	}
+	more, err := encodeText(tok, text)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", name, err)
+	}
+	if ids == nil {
+		return more, nil
+	}
+	return append(ids, more...), nil
+}
+
+// endOfText is GPT-2's token between documents, as texts write it.
+const endOfText = "<|endoftext|>"
 
 // invalidUTF8 returns where the first invalid byte of text is and how many there are.
 func invalidUTF8(text string) (first, n int) {
@@ -291,28 +363,43 @@ func guard(name string, f func()) (err error) {
 	return nil
 }
 
-// resolve returns the files that spec names, in order.
-func resolve(spec string, o openOptions) ([]string, error) {
+// Find returns the files that spec names, by what they are for. It opens none of them. Of the options it takes [WithCacheDir].
+// The text "sample" is no file: its parts are empty. Errors: those of [Open] about the spec.
+func Find(spec string, opts ...Option) (Parts, error) {
+	var o openOptions
+	for _, f := range opts {
+		f(&o)
+	}
+	if spec == "sample" {
+		return Parts{}, nil
+	}
+	p, err := find(spec, o)
+	if err == nil && p.Train == nil && p.dir {
+		err = p.noTraining(spec)
+	}
+	return p, err
+}
+
+func find(spec string, o openOptions) (Parts, error) {
 	if d, ok := datasets[spec]; ok && d.corpus {
 		return d.cached(spec, o)
 	}
 	if spec == "" {
-		return nil, fmt.Errorf("data: no corpus was named; hint: sample, shakespeare, a .txt file, or a directory of shards")
+		return Parts{}, fmt.Errorf("data: no corpus was named; hint: sample, shakespeare, a .txt file, or a directory of texts or shards")
 	}
 	info, err := os.Stat(spec)
-	if err == nil && info.IsDir() {
-		return shardsIn(spec, o.split)
-	}
-	if isPattern(spec, err) {
-		return glob(spec, o.split)
-	}
-	if err != nil {
-		return nil, fmt.Errorf("data: %w; hint: %s", err, missingHint(spec))
+	switch {
+	case err == nil && info.IsDir():
+		return filesIn(spec)
+	case isPattern(spec, err):
+		return glob(spec)
+	case err != nil:
+		return Parts{}, fmt.Errorf("data: %w; hint: %s", err, missingHint(spec))
 	}
 	if err := checkKind(spec); err != nil {
-		return nil, err
+		return Parts{}, err
 	}
-	return []string{spec}, nil
+	return Parts{Train: []string{spec}, Texts: isPlain(spec)}, nil
 }
 
 // missingHint is the hint about a spec that cannot be found, whatever the error: systems differ in it.
@@ -328,18 +415,30 @@ func missingHint(spec string) string {
 
 // checkKind says what is wrong with a file whose extension isn't one that Open reads.
 func checkKind(path string) error {
-	switch ext := filepath.Ext(path); ext {
-	case ".txt", ".npy", ".bin":
+	switch {
+	case isPlain(path), isShard(filepath.Base(path)):
 		return nil
-	case ".jsonl", ".parquet":
-		return fmt.Errorf("%s: a %s file must be tokenized first; hint: gpt2wgpu data tokenize %s --out DIR, then give DIR", path, ext, path)
+	case isText(path):
+		return fmt.Errorf("%s: a %s file must be tokenized first; hint: gpt2wgpu data tokenize %s --out DIR, then give DIR", path, extension(path), path)
 	default:
 		hint := "rename a text to .txt"
 		if looksBinary(path) {
 			hint = "this looks like binary data; make shards with gpt2wgpu data tokenize"
 		}
-		return fmt.Errorf("%s: extension %q, want .txt, .npy or .bin; hint: %s", path, ext, hint)
+		return fmt.Errorf("%s: extension %q, want .txt, .md, .npy or .bin; hint: %s", path, extension(path), hint)
 	}
+}
+
+// extension is filepath.Ext in small letters: Windows' programs write FILE.TXT.
+func extension(path string) string { return strings.ToLower(filepath.Ext(path)) }
+
+// isPlain reports whether the name is that of a plain text.
+func isPlain(path string) bool { e := extension(path); return e == ".txt" || e == ".md" }
+
+// isText reports whether the name is that of a file that Tokenize reads.
+func isText(path string) bool {
+	e := extension(path)
+	return isPlain(path) || e == ".jsonl" || e == ".parquet"
 }
 
 func looksBinary(path string) bool {
@@ -355,97 +454,82 @@ func looksBinary(path string) bool {
 
 // isShard reports whether the name is that of a token file.
 func isShard(name string) bool {
-	ext := filepath.Ext(name)
+	ext := extension(name)
 	return (ext == ".npy" || ext == ".bin") && !strings.HasPrefix(name, ".")
 }
 
-func shardsIn(dir string, split Split) ([]string, error) {
-	entries, err := os.ReadDir(dir)
+// walk returns the files below dir that are wanted, hidden ones left out, in the order of their paths.
+func walk(dir string, wanted func(path string) bool) (paths []string, err error) {
+	err = filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		if hidden := strings.HasPrefix(d.Name(), ".") && path != dir; hidden && d.IsDir() {
+			return fs.SkipDir
+		} else if !hidden && !d.IsDir() && wanted(path) {
+			paths = append(paths, path)
+		}
+		return nil
+	})
 	if err != nil {
-		return nil, fmt.Errorf("data: %w; hint: check the path", err)
+		return nil, fmt.Errorf("data: %w; hint: check the directory's permissions", err)
 	}
-	var paths []string
-	texts := 0
-	for _, e := range entries {
-		if isShard(e.Name()) && !e.IsDir() {
-			paths = append(paths, filepath.Join(dir, e.Name()))
-		}
-		switch filepath.Ext(e.Name()) {
-		case ".txt", ".jsonl", ".parquet":
-			texts++
-		}
-	}
-	if len(paths) == 0 {
-		hint := "make shards with gpt2wgpu data tokenize"
-		if texts > 0 {
-			hint = fmt.Sprintf("it has %d texts: gpt2wgpu data tokenize %s --out DIR, then give DIR", texts, dir)
-		}
-		return nil, fmt.Errorf("%s: no .npy or .bin shards in this directory; hint: %s", dir, hint)
-	}
-	chosen, others := choose(paths, split)
-	if len(chosen) == 0 {
-		return nil, fmt.Errorf("%s: none of its %d shards has %q in its name, %s has %q; hint: name the file or a quoted glob",
-			dir, len(paths), split, filepath.Base(paths[0]), others)
-	}
-	return chosen, nil
+	return paths, nil
 }
 
-func glob(pattern string, split Split) ([]string, error) {
+// filesIn returns the parts of a directory: its shards, those in it or else those in folders below it, or the texts in it and below.
+func filesIn(dir string) (Parts, error) {
+	all, err := walk(dir, func(path string) bool { return isShard(filepath.Base(path)) || isText(path) })
+	if err != nil {
+		return Parts{}, err
+	}
+	kind := func(wanted func(string) bool) (paths []string) {
+		for _, p := range all {
+			if wanted(p) {
+				paths = append(paths, p)
+			}
+		}
+		return paths
+	}
+	paths := kind(func(p string) bool { return isShard(filepath.Base(p)) && filepath.Dir(p) == filepath.Clean(dir) })
+	if len(paths) == 0 {
+		paths = kind(func(p string) bool { return isShard(filepath.Base(p)) })
+	}
+	texts := false
+	if len(paths) == 0 {
+		if paths = kind(isText); len(paths) == 0 {
+			return Parts{}, fmt.Errorf("%s: no .npy or .bin shards and no .txt or .md texts in this directory; hint: check the path", dir)
+		}
+		if n := len(paths) - len(kind(isPlain)); n > 0 {
+			return Parts{}, fmt.Errorf("%s: no .npy or .bin shards in this directory; hint: it has %d .jsonl or .parquet files: gpt2wgpu data tokenize %s --out DIR, then give DIR", dir, n, dir)
+		}
+		texts = true
+	}
+	p := partition(paths, namesBelow(dir, paths))
+	p.dir, p.Texts = true, texts
+	return p, nil
+}
+
+func glob(pattern string) (Parts, error) {
 	paths, err := matches(pattern)
 	if err != nil {
-		return nil, fmt.Errorf("data: %w", err)
+		return Parts{}, err
 	}
 	paths = slices.DeleteFunc(paths, func(p string) bool {
 		info, err := os.Stat(p)
 		return err != nil || info.IsDir()
 	})
 	if len(paths) == 0 {
-		return nil, fmt.Errorf("data: only directories match %s: %w; hint: name one of them, or a pattern of files", pattern, fs.ErrNotExist)
+		return Parts{}, fmt.Errorf("data: only directories match %q: %w; hint: name one of them, or a pattern of files", pattern, fs.ErrNotExist)
 	}
-	if chosen, _ := choose(paths, split); len(chosen) > 0 {
-		paths = chosen
-	} // else a pattern that names the other split alone says what is wanted
-	for _, p := range paths {
-		if err := checkKind(p); err != nil {
-			return nil, err
+	p := partition(paths, namesBelow(globRoot(pattern), paths))
+	for _, list := range [][]string{p.Train, p.Val} {
+		for _, path := range list {
+			if err := checkKind(path); err != nil {
+				return Parts{}, err
+			}
 		}
 	}
-	return paths, nil
-}
-
-// choose returns the shards of a split. If none is named for either split, that is all of them. If some are named for
-// the other split alone, it is none, and others says which split that is.
-func choose(paths []string, split Split) (chosen []string, others Split) {
-	for _, p := range paths {
-		switch s := splitOf(filepath.Base(p)); {
-		case s == split:
-			chosen = append(chosen, p)
-		case s != "":
-			others = s
-		}
-	}
-	if chosen == nil && others == "" {
-		return paths, ""
-	}
-	return chosen, others
-}
-
-// splitOf returns the split that a file's name says: by the last of its words that says one (train-00_val_000000.npy is
-// "val"), else by the letters anywhere in it; "" if it says neither.
-func splitOf(name string) Split {
-	words := strings.FieldsFunc(strings.ToLower(name), func(r rune) bool { return r < 'a' || r > 'z' })
-	for _, w := range slices.Backward(words) {
-		switch w {
-		case "train", "training":
-			return Train
-		case "val", "valid", "validation":
-			return Val
-		}
-	}
-	for _, s := range []Split{Train, Val} {
-		if strings.Contains(name, string(s)) {
-			return s
-		}
-	}
-	return ""
+	p.Texts = !slices.ContainsFunc(paths, func(path string) bool { return !isPlain(path) })
+	return p, nil
 }

@@ -197,7 +197,7 @@ func TestOpenErrors(t *testing.T) {
 		{file("dict.npy", npy("{'shape': (3,)}")), []string{"descr"}},
 		{file("alien.npy", npyFile(1, 2, 299, 300, 4)), []string{"alien.npy", "token 3 at byte 134", "id 300", "300"}},
 		{sub("void"), []string{"void", "no .npy or .bin"}},
-		{sub("texts", "a.txt"), []string{"1 texts", "data tokenize"}},
+		{sub("texts", "a.jsonl", "b.txt"), []string{"1 .jsonl or .parquet", "data tokenize"}},
 		{sub("vals", "x_val_0.bin"), []string{"vals", `"train"`, "x_val_0.bin"}},
 	} {
 		corpus, err := Open(c.spec, mustTokenizer(t, "gpt2"), 300, nil)
@@ -265,9 +265,9 @@ func TestSplits(t *testing.T) {
 	}
 	for name, want := range map[string]Split{
 		"edufineweb_train_000001.npy": Train, "fineweb_val_000000.bin": Val, "constrained_val_0.bin": Val, "val.bin": Val,
-		"validation-00.bin": Val, "tokens.bin": "", "trainset.bin": Train, "interval_train.bin": Train, "TinyStories-Train.bin": Train, "train-00000-of-4_val_000000.npy": Val,
+		"validation-00.bin": Val, "tokens.bin": "", "trainset.bin": "", "interval_train.bin": Train, "medieval_0.npy": "", "evaluate.npy": "", "trainer.npy": "", "constrain.npy": "", "test-00.txt": test, "valid.txt": Val, "x/TRAIN/a.txt": Train, "train/test/a_train.txt": test, "training/a.txt": Train, "TinyStories-Train.bin": Train, "train-00000-of-4_val_000000.npy": Val,
 	} {
-		if got := splitOf(name); got != want {
+		if got := splitName(name); got != want {
 			t.Errorf("splitOf(%s) = %q, want %q", name, got, want)
 		}
 	}

@@ -23,6 +23,7 @@ import (
 	"time"
 
 	"github.com/gpt2wgpu/gpt2wgpu/data/atomicfile"
+	"github.com/gpt2wgpu/gpt2wgpu/data/lock"
 )
 
 // FetchOptions adjusts [Fetch]. The zero value of a field is its default.
@@ -85,14 +86,32 @@ func fetch(ctx context.Context, name string, o FetchOptions) (string, error) {
 	f := newFetcher(o)
 	dir := filepath.Join(f.o.CacheDir, name)
 	result := filepath.Join(dir, d.file)
-	if c, ok := readComplete(dir); ok && (c.Shards == 0 || o.Shards > 0 && o.Shards <= c.Shards) {
+	there := func() bool {
+		c, ok := readComplete(dir)
+		return ok && (c.Shards == 0 || o.Shards > 0 && o.Shards <= c.Shards)
+	}
+	if there() {
 		return result, nil
 	}
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return "", fmt.Errorf("%w; hint: check the cache directory's permissions, or set XDG_CACHE_HOME", err)
 	}
+	held, err := lock.Take(ctx, filepath.Join(f.o.CacheDir, "."+name+".lock"), -1, func(by lock.Owner) {
+		f.o.Log.Info(fmt.Sprintf("waiting for %v, which is fetching %s", by, name))
+	})
+	switch {
+	case errors.Is(err, lock.ErrUnsupported):
+		f.o.Log.Warn("no other process may fetch this meanwhile", "name", name, "error", err)
+	case ctx.Err() != nil:
+		return "", fmt.Errorf("stopped while another process is fetching it: %w; hint: run the same command again", ctx.Err())
+	case err != nil:
+		return "", fmt.Errorf("%w; hint: check the cache directory's permissions, or set XDG_CACHE_HOME", err)
+	}
+	defer held.Release()
+	if there() { // whoever held the lock has fetched it
+		return result, nil
+	}
 	done := complete{Shards: o.Shards}
-	var err error
 	if d.raw != "" {
 		err = f.fetchRaw(ctx, d, dir, &done)
 	} else {
@@ -213,7 +232,7 @@ func (f *fetcher) fetchHub(ctx context.Context, d dataset, dir string, done *com
 			return fmt.Errorf("%s: no file %s in the repository; hint: it may have moved: report this as a bug", d.repo, pattern)
 		}
 		slices.Sort(found)
-		if d.shardedData && f.o.Shards > 0 && splitOf(pattern) == Train {
+		if d.shardedData && f.o.Shards > 0 && splitName(pattern) == Train {
 			found = found[:min(f.o.Shards, len(found))]
 		}
 		names = append(names, found...)
@@ -275,7 +294,7 @@ func shardIsWhole(path string) bool {
 func (f *fetcher) tokenize(ctx context.Context, d dataset, from, dir string, names []string, done *complete) error {
 	done.Files = nil
 	for _, n := range names {
-		split := splitOf(n)
+		split := splitName(n)
 		r, err := Tokenize(ctx, []string{filepath.Join(from, n)}, TokenizeOptions{Out: dir, Name: filepath.Base(dir), Format: "bin",
 			Split: split, Separator: d.separator, Progress: f.o.Tokenize, Log: f.o.Log})
 		if err != nil {

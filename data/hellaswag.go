@@ -36,11 +36,11 @@ func ReadHellaSwag(path string, tok Tokenizer, opts ...Option) ([]Example, error
 		for _, f := range opts {
 			f(&o)
 		}
-		paths, err := datasets[path].cached(path, o)
+		p, err := datasets[path].cached(path, o)
 		if err != nil {
 			return nil, err
 		}
-		path = paths[0]
+		path = p.Train[0]
 	}
 	f, err := os.Open(path)
 	if err != nil {

@@ -6,8 +6,8 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"path/filepath"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -84,11 +84,24 @@ func mapShard(path string, f *os.File) (*shard, error) {
 		return nil, fmt.Errorf("%s: the file is empty, want a shard of tokens; hint: make it again with gpt2wgpu data tokenize", path)
 	}
 	parse := parseBin
-	if filepath.Ext(path) == ".npy" {
+	if extension(path) == ".npy" {
 		parse = parseNPY
 	}
 	at, n, err := parse(head)
 	if err != nil {
+		first := head[:min(len(head), sniffed)]
+		if err := foreign(path, first, "a shard of tokens"); err != nil {
+			return nil, err
+		}
+		if extension(path) == ".bin" && binary.LittleEndian.Uint32(append(slices.Clone(first), 0, 0, 0, 0)) != binShard && !magicNamed(first) {
+			switch {
+			case isUTF8Text(first):
+				return nil, fmt.Errorf("%s: looks like text, want a shard of tokens; hint: rename it to .txt", path)
+			case headerless(first, info.Size()):
+				return nil, fmt.Errorf("%s: byte 0: no header, want llm.c's %d; it looks like nanoGPT's train.bin: %d tokens without a header; hint: %s",
+					path, binShard, info.Size()/2, headerlessHint(path))
+			}
+		}
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}
 	if want := at + 2*n; info.Size() != want {

@@ -8,14 +8,16 @@ import (
 	"fmt"
 	"hash/crc32"
 	"io"
-	"io/fs"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"unicode/utf8"
 
 	"github.com/parquet-go/parquet-go"
+
+	"github.com/gpt2wgpu/gpt2wgpu/data/exactjson"
 )
 
 // input is one file that Tokenize reads.
@@ -31,61 +33,119 @@ type inputID struct {
 	CRC   uint32 `json:"crc"`
 }
 
-// findInputs returns the texts among paths and in the directories among them, those of a directory in the order of
-// their names.
-func findInputs(paths []string) ([]input, error) {
+const wantInputs = ".txt, .md, .jsonl or .parquet"
+
+// findInputs returns the files among paths and in the directories among them, those of a directory in the order of their
+// paths, by the splits that their names say.
+func findInputs(paths []string) (Parts, error) {
 	var files []string
+	dir := false
 	for _, p := range paths {
 		info, err := os.Stat(p)
 		if err != nil {
-			return nil, fmt.Errorf("input: %w; hint: check the path", err)
+			return Parts{}, fmt.Errorf("input: %w; hint: check the path", err)
 		}
 		if !info.IsDir() {
 			if !isText(p) {
-				return nil, fmt.Errorf("%s: extension %q, want .txt, .jsonl or .parquet; hint: rename a text to .txt", p, filepath.Ext(p))
+				return Parts{}, fmt.Errorf("%s: extension %q, want %s; hint: %s", p, extension(p), wantInputs, inputHint(p))
 			}
 			files = append(files, p)
 			continue
 		}
-		before := len(files)
-		err = filepath.WalkDir(p, func(path string, d fs.DirEntry, err error) error {
-			if err != nil {
-				return err
-			}
-			if hidden := strings.HasPrefix(d.Name(), ".") && path != p; hidden && d.IsDir() {
-				return fs.SkipDir
-			} else if !hidden && !d.IsDir() && isText(path) {
-				files = append(files, path)
-			}
-			return nil
-		})
+		dir = true
+		found, err := walk(p, isText)
 		if err != nil {
-			return nil, fmt.Errorf("input: %w; hint: check the directory's permissions", err)
+			return Parts{}, err
 		}
-		if len(files) == before {
-			return nil, fmt.Errorf("%s: no .txt, .jsonl or .parquet file in this directory; hint: check the path", p)
+		if len(found) == 0 {
+			return Parts{}, fmt.Errorf("%s: no %s file in this directory; hint: check the path", p, wantInputs)
 		}
+		files = append(files, found...)
 	}
 	if len(files) == 0 {
-		return nil, errors.New("no input was named; hint: give .txt, .jsonl or .parquet files, or directories of them")
+		return Parts{}, fmt.Errorf("no input was named; hint: give %s files, or directories of them", wantInputs)
 	}
+	if len(files) == 1 && !dir {
+		return Parts{Train: files}, nil // taken as it is, whatever its name
+	}
+	root := paths[0]
+	if len(paths) > 1 {
+		root = commonDir(paths)
+	}
+	files, cards := withoutCards(files)
+	p := partition(files, namesBelow(root, files))
+	p.dir = dir
+	p.Left = append(p.Left, cards...)
+	if p.Train == nil {
+		if dir {
+			return Parts{}, p.noTraining(root)
+		}
+		p.Train, p.Val = files, nil // they were named one by one
+	}
+	return p, nil
+}
+
+// withoutCards takes away what describes a data set and isn't part of it: the README and the licence beside .jsonl or .parquet files.
+func withoutCards(files []string) (rest, cards []string) {
+	if !slices.ContainsFunc(files, func(p string) bool { return !isPlain(p) }) {
+		return files, nil
+	}
+	for _, p := range files {
+		name := strings.ToLower(strings.TrimSuffix(filepath.Base(p), filepath.Ext(p)))
+		if isPlain(p) && slices.Contains([]string{"readme", "license", "licence", "citation", "dataset_card"}, name) {
+			cards = append(cards, p)
+		} else {
+			rest = append(rest, p)
+		}
+	}
+	return rest, cards
+}
+
+// inputHint says what to do with a file of another extension.
+func inputHint(path string) string {
+	switch extension(path) {
+	case ".json":
+		return "rename it to .jsonl if it has a JSON object per line; a JSON list becomes that by jq -c '.[]' FILE > NEW.jsonl"
+	case ".gz":
+		return "unpack it: gunzip " + path
+	case ".zst":
+		return "unpack it: unzstd " + path
+	case ".zip":
+		return "unpack it: unzip " + path
+	case ".xz":
+		return "unpack it: unxz " + path
+	case ".npy", ".bin":
+		return "these are tokens already: give them to train --data"
+	case ".csv", ".tsv":
+		return `write Parquet instead: python3 -c "import pandas as p; p.read_csv('FILE').to_parquet('NEW.parquet')", with a column "text"`
+	}
+	return "rename a text to .txt"
+}
+
+// identifyAll returns files as inputs.
+func identifyAll(files []string) ([]input, error) {
 	inputs := make([]input, len(files))
 	for i, f := range files {
 		id, err := identify(f)
 		if err != nil {
 			return nil, fmt.Errorf("input: %w; hint: check the file's permissions", err)
 		}
+		if err := refuseForeign(f, inputKind(f)); err != nil {
+			return nil, err
+		}
 		inputs[i] = input{f, id}
 	}
 	return inputs, nil
 }
 
-func isText(path string) bool {
-	switch filepath.Ext(path) {
-	case ".txt", ".jsonl", ".parquet":
-		return true
+func inputKind(path string) string {
+	switch extension(path) {
+	case ".jsonl":
+		return "a JSON object per line"
+	case ".parquet":
+		return "Parquet"
 	}
-	return false
+	return "text"
 }
 
 func identify(path string) (inputID, error) {
@@ -126,8 +186,9 @@ type chunk struct {
 type document struct {
 	text  string
 	json  []byte
-	at    int64 // of the line, bytes, for messages
+	at    int64 // for messages: bytes, of .parquet the row
 	begin bool  // not the continuation of a document in the chunk before
+	null  bool  // a row of .parquet without a text
 }
 
 // source makes chunks of one input. next returns io.EOF after the last. Where the chunks begin depends on the position
@@ -138,7 +199,7 @@ type source interface {
 }
 
 func openSource(in input, from position, separator string) (source, error) {
-	switch filepath.Ext(in.path) {
+	switch extension(in.path) {
 	case ".parquet":
 		return openParquet(in, from)
 	case ".jsonl":
@@ -147,7 +208,7 @@ func openSource(in input, from position, separator string) (source, error) {
 	return openText(in, from, separator)
 }
 
-// textSource reads a .txt file: one document, or several with a separator between them.
+// textSource reads a .txt or .md file: one document, or several with a separator between them.
 type textSource struct {
 	in   input
 	f    *os.File
@@ -196,6 +257,9 @@ func (s *textSource) next() (chunk, error) {
 	for taken < s.size {
 		if err := s.fill(s.size + len(s.sep) + 1<<12); err != nil {
 			return c, err
+		}
+		if s.pos.At == 0 && bytes.HasPrefix(s.buf, []byte(byteOrderMark)) {
+			s.buf, s.pos.At, taken = s.buf[len(byteOrderMark):], int64(len(byteOrderMark)), len(byteOrderMark)
 		}
 		if len(s.buf) == 0 {
 			break
@@ -319,7 +383,7 @@ func (s *jsonlSource) next() (chunk, error) {
 		at := s.pos.At
 		s.pos.At += int64(len(line))
 		if at == 0 {
-			line = bytes.TrimPrefix(line, []byte("\ufeff"))
+			line = bytes.TrimPrefix(line, []byte(byteOrderMark))
 		}
 		if line = bytes.TrimSpace(line); len(line) > 0 {
 			c.docs = append(c.docs, document{json: line, at: at, begin: true})
@@ -335,18 +399,49 @@ func (s *jsonlSource) next() (chunk, error) {
 	return c, nil
 }
 
-// jsonText returns the field "text" of a line of JSON.
-func jsonText(line []byte) (string, error) {
-	var v struct {
-		Text *string `json:"text"`
+// jsonText returns the field "text" of a line of JSON, and how many bytes and escapes in it are no valid UTF-8. null: the
+// field is there and has no text.
+func jsonText(line []byte) (text string, invalid int, null bool, err error) {
+	const hint = `.jsonl is a JSON object per line, with the text in the field "text"`
+	fields, err := exactjson.Object(line)
+	if err != nil {
+		other := hint
+		if line[0] == '[' {
+			other = "this is a JSON list: jq -c '.[]' FILE > NEW.jsonl writes its objects a line each"
+		} else if len(line) < 3 {
+			other = "this object takes several lines: jq -c . FILE > NEW.jsonl writes it in one"
+		}
+		return "", 0, false, fmt.Errorf("%w, in %.40q; hint: %s", err, line, exactjson.Hint(err, other))
 	}
-	if err := json.Unmarshal(line, &v); err != nil {
-		return "", fmt.Errorf("%w in %.40q; hint: .jsonl is one JSON object a line", err, line)
+	raw, ok := fields["text"]
+	switch kind := exactjson.Kind(raw); {
+	case !ok:
+		return "", 0, false, fmt.Errorf("no field \"text\" in %.40q; hint: rename the field that holds the text", line)
+	case kind == "null":
+		return "", 0, true, nil
+	case kind != "a string":
+		return "", 0, false, fmt.Errorf("the field \"text\" is %s, want a string, in %.40q; hint: %s", kind, line, hint)
 	}
-	if v.Text == nil {
-		return "", fmt.Errorf("no field \"text\" in %.40q; hint: rename the field that holds the text", line)
+	if err := json.Unmarshal(raw, &text); err != nil {
+		return "", 0, false, fmt.Errorf("%w, in %.40q; hint: %s", err, line, hint)
 	}
-	return *v.Text, nil
+	if strings.Contains(text, "\ufffd") { // what the decoder writes for either
+		_, invalid = invalidUTF8(string(raw))
+		invalid += loneSurrogates(raw)
+	}
+	return text, invalid, false, nil
+}
+
+var surrogate = regexp.MustCompile(`\\(?:\\|u[dD]([89abAB])[0-9a-fA-F]{2}(\\u[dD][c-fC-F][0-9a-fA-F]{2})?|u[dD][c-fC-F][0-9a-fA-F]{2})`)
+
+// loneSurrogates counts escapes like \ud83d in a JSON string that are half of a character.
+func loneSurrogates(raw []byte) (n int) {
+	for _, m := range surrogate.FindAllSubmatch(raw, -1) {
+		if string(m[0]) != `\\` && m[2] == nil {
+			n++
+		}
+	}
+	return n
 }
 
 // parquetSource reads the column "text" of a .parquet file, that column alone.
@@ -429,12 +524,12 @@ func (s *parquetSource) next() (c chunk, err error) {
 			return c, err
 		}
 		for _, v := range s.buf[:n] {
-			text := "" // a null is an empty document
-			if !v.IsNull() {
-				text = string(v.ByteArray())
+			d := document{at: s.pos.At, begin: true, null: v.IsNull()}
+			if !d.null {
+				d.text = string(v.ByteArray())
 			}
-			c.docs = append(c.docs, document{text: text, at: s.pos.At, begin: true})
-			taken += len(text)
+			c.docs = append(c.docs, d)
+			taken += len(d.text) + 1
 			s.pos.At++
 		}
 	}

@@ -15,11 +15,14 @@ import (
 	"reflect"
 	"regexp"
 	"runtime"
+	"slices"
 	"strings"
 	"sync"
 	"time"
 
 	"github.com/gpt2wgpu/gpt2wgpu/data/atomicfile"
+	"github.com/gpt2wgpu/gpt2wgpu/data/exactjson"
+	"github.com/gpt2wgpu/gpt2wgpu/data/lock"
 )
 
 // TokenizeOptions says what [Tokenize] writes. The zero value of a field is its default.
@@ -34,11 +37,11 @@ type TokenizeOptions struct {
 	// input ends inside that shard, a tenth of it. Negative: none.
 	ValTokens int64
 
-	// Split, if set, makes every shard one of that split: for data that come with their own validation set.
+	// Split, if set, makes every shard one of that split, whatever the inputs' names say.
 	Split Split
 
-	// Separator, if set, stands between the documents inside a .txt file ("<|endoftext|>"), with any line breaks
-	// around it. Otherwise a .txt file is one document.
+	// Separator, if set, stands between the documents inside a .txt or .md file ("<|endoftext|>"), with any line breaks
+	// around it. Otherwise such a file is one document.
 	Separator string
 
 	Workers  int                    // default: one a core
@@ -62,10 +65,11 @@ type TokenizeResult struct {
 	Tokens, Documents int64
 	ValTokens         int64 // of Tokens, those in validation shards
 	Resumed           int   // shards that an earlier run had written
-	InvalidUTF8       int64 // bytes of .txt files read as U+FFFD
+	InvalidUTF8       int64 // bytes and halves of characters read as U+FFFD
+	Nulls             int64 // rows and lines without a text, passed over
 }
 
-// Tokenize encodes texts into shards: .txt files (one document each), .jsonl (a document a line, in the field "text"),
+// Tokenize encodes texts into shards: .txt and .md files (one document each), .jsonl (a document a line, in the field "text"),
 // .parquet (a document a row, in the column "text"), and directories of these. Every document is preceded by the
 // tokenizer's EOT, if it has one; documents run on from shard to shard, and every shard but the last holds exactly
 // ShardTokens tokens. Files are named as build-nanogpt and llm.c name theirs: NAME_val_000000.npy,
@@ -76,8 +80,12 @@ type TokenizeResult struct {
 // stopped, by ctx or by a power cut, is continued by the next one with the same inputs and options behind the last
 // complete shard, and the files come out the same, byte for byte; NAME.tokenize.json in the directory keeps account.
 //
+// Inputs whose names say a split ([Parts]) keep it: those for training make the training shards, those for validation, else
+// those for test, the validation shards, and ValTokens is unused. Each split then has an account of its own. Without such names
+// the first ValTokens tokens validate.
+//
 // Errors: an input that is missing, damaged or without "text" (file, and byte or row); a directory that holds shards of
-// other inputs or options; a full disk; ctx's end, wrapped.
+// other inputs or options, or that another process is writing to; a full disk; ctx's end, wrapped.
 func Tokenize(ctx context.Context, inputs []string, o TokenizeOptions) (TokenizeResult, error) {
 	r, err := tokenize(ctx, inputs, o)
 	if err != nil {
@@ -90,14 +98,94 @@ func tokenize(ctx context.Context, paths []string, o TokenizeOptions) (TokenizeR
 	if err := o.setDefaults(paths); err != nil {
 		return TokenizeResult{}, err
 	}
-	inputs, err := findInputs(paths)
+	p, err := findInputs(paths)
 	if err != nil {
 		return TokenizeResult{}, err
+	}
+	if o.Split != "" {
+		p = Parts{Train: slices.Concat(p.Train, p.Val, p.Left)}
+	}
+	if p.Val != nil && o.ValTokens > 0 {
+		return TokenizeResult{}, fmt.Errorf("%d validation tokens, but there are files for validation: %s; hint: leave --val-tokens out, or --val-tokens -1 for no validation shards",
+			o.ValTokens, someNames(p.Val))
+	}
+	if p.Val != nil && o.ValTokens < 0 {
+		p.Left, p.Val = append(p.Val, p.Left...), nil
+	}
+	if p.Val != nil || p.Left != nil {
+		o.Log.Info(p.String())
 	}
 	if err := os.MkdirAll(o.Out, 0o755); err != nil {
 		return TokenizeResult{}, fmt.Errorf("%w; hint: check --out", err)
 	}
-	t := &tokenizing{o: o, inputs: inputs, began: time.Now()}
+	held, err := lock.Take(ctx, filepath.Join(o.Out, ".tokenize.lock"), 0, nil)
+	var by *lock.HeldError
+	switch {
+	case errors.As(err, &by):
+		return TokenizeResult{}, fmt.Errorf("%s: %v is tokenizing into this directory; hint: wait until it is done, or another --out", o.Out, by.Owner)
+	case errors.Is(err, lock.ErrUnsupported):
+		o.Log.Warn("no other process may tokenize into this directory meanwhile", "dir", o.Out, "error", err)
+	case err != nil:
+		return TokenizeResult{}, fmt.Errorf("%w; hint: check the permissions of --out", err)
+	}
+	defer held.Release()
+	if p.Val == nil {
+		return tokenizeFiles(ctx, p.Train, o, nil)
+	}
+	var all TokenizeResult
+	var before TokenizeProgress // of the other split
+	train, err := identifyAll(p.Train)
+	if err != nil {
+		return all, err
+	}
+	before.TotalBytes = sizeOf(train)
+	for _, part := range []struct {
+		split Split
+		files []string
+	}{{Val, p.Val}, {Train, p.Train}} {
+		o.Split = part.split
+		var last TokenizeProgress
+		r, err := tokenizeFiles(ctx, part.files, o, func(p TokenizeProgress) TokenizeProgress {
+			last = p
+			return p.after(before)
+		})
+		all.add(r)
+		if err != nil {
+			return all, err
+		}
+		before = last
+	}
+	return all, nil
+}
+
+// after adds what another part has done to p. The other's bytes are all done, or none of them are.
+func (p TokenizeProgress) after(o TokenizeProgress) TokenizeProgress {
+	p.Bytes += o.Bytes
+	p.TotalBytes += o.TotalBytes
+	p.Tokens += o.Tokens
+	p.Documents += o.Documents
+	p.Shards += o.Shards
+	return p
+}
+
+func (r *TokenizeResult) add(o TokenizeResult) {
+	r.Shards = append(r.Shards, o.Shards...)
+	r.Tokens += o.Tokens
+	r.Documents += o.Documents
+	r.ValTokens += o.ValTokens
+	r.Resumed += o.Resumed
+	r.InvalidUTF8 += o.InvalidUTF8
+	r.Nulls += o.Nulls
+}
+
+// tokenizeFiles tokenizes files into one split, or into a validation shard and training shards. whole, if not nil, makes of the
+// progress of these files that of all.
+func tokenizeFiles(ctx context.Context, files []string, o TokenizeOptions, whole func(TokenizeProgress) TokenizeProgress) (TokenizeResult, error) {
+	inputs, err := identifyAll(files)
+	if err != nil {
+		return TokenizeResult{}, err
+	}
+	t := &tokenizing{o: o, inputs: inputs, began: time.Now(), whole: whole}
 	if err := t.resume(); err != nil {
 		return TokenizeResult{}, err
 	}
@@ -110,6 +198,7 @@ func tokenize(ctx context.Context, paths []string, o TokenizeOptions) (TokenizeR
 		}
 	}
 	t.progress(true)
+	t.warn()
 	return t.result(), nil
 }
 
@@ -189,6 +278,7 @@ type doneShard struct {
 	Skip        int64    `json:"skip"`
 	Documents   int64    `json:"documents"` // begun before Next
 	InvalidUTF8 int64    `json:"invalid_utf8,omitempty"`
+	Nulls       int64    `json:"nulls,omitempty"`
 }
 
 // tokenizing is one run of Tokenize.
@@ -206,6 +296,10 @@ type tokenizing struct {
 	documents   int64
 	bytes       int64
 	invalid     int64
+	nulls       int64
+	endings     int64 // times that endOfText was read as characters, in this run
+	endingsIn   string
+	whole       func(TokenizeProgress) TokenizeProgress
 
 	shard *shardWriter // being written; nil between shards
 }
@@ -245,7 +339,7 @@ func (t *tokenizing) resume() error {
 	case err != nil:
 		return fmt.Errorf("%w; hint: check the directory's permissions", err)
 	}
-	if err := json.Unmarshal(raw, &t.m); err != nil {
+	if err := exactjson.Unmarshal(raw, &t.m); err != nil {
 		return fmt.Errorf("%s: %w; hint: remove this file and the shards beside it", path, err)
 	}
 	if len(t.m.Shards) == 0 { // nothing to go on with, whatever it was for
@@ -271,7 +365,7 @@ func (t *tokenizing) resume() error {
 	}
 	for _, s := range t.m.Shards {
 		t.tokens += s.Tokens
-		t.documents, t.invalid = s.Documents, s.InvalidUTF8
+		t.documents, t.invalid, t.nulls = s.Documents, s.InvalidUTF8, s.Nulls
 	}
 	t.resumed, t.startTokens = len(t.m.Shards), t.tokens
 	if t.m.Done {
@@ -332,18 +426,31 @@ func (t *tokenizing) save() error {
 	return nil
 }
 
-func (t *tokenizing) totalBytes() (n int64) {
-	for _, in := range t.inputs {
+func (t *tokenizing) totalBytes() int64 { return sizeOf(t.inputs) }
+
+func sizeOf(inputs []input) (n int64) {
+	for _, in := range inputs {
 		n += in.ID.Bytes
 	}
 	return n
 }
 
+// warn says once what the texts of this run were not.
+func (t *tokenizing) warn() {
+	if t.nulls > 0 {
+		t.o.Log.Warn("null texts are passed over", "nulls", t.nulls)
+	}
+	if t.endings > 0 {
+		t.o.Log.Warn(fmt.Sprintf("texts hold %s, which is read as %d characters and not as the token; hint: --separator '%s' parts the documents of a .txt or .md file there",
+			endOfText, len(endOfText), endOfText), "times", t.endings, "first_in", t.endingsIn)
+	}
+}
+
 func (t *tokenizing) result() TokenizeResult {
-	r := TokenizeResult{Tokens: t.tokens, Documents: t.documents, Resumed: t.resumed, InvalidUTF8: t.invalid}
+	r := TokenizeResult{Tokens: t.tokens, Documents: t.documents, Resumed: t.resumed, InvalidUTF8: t.invalid, Nulls: t.nulls}
 	for _, s := range t.m.Shards {
 		r.Shards = append(r.Shards, filepath.Join(t.o.Out, s.File))
-		if splitOf(s.File) == Val {
+		if strings.HasPrefix(s.File, t.o.Name+"_"+string(Val)+"_") {
 			r.ValTokens += s.Tokens
 		}
 	}
@@ -362,6 +469,9 @@ func (t *tokenizing) progress(last bool) {
 			p.ETA = time.Duration(s * float64(p.TotalBytes-p.Bytes) / float64(done) * float64(time.Second))
 		}
 	}
+	if t.whole != nil {
+		p = t.whole(p)
+	}
 	t.o.Progress(p)
 }
 
@@ -372,7 +482,9 @@ type job struct {
 	path    string
 	ids     []uint16
 	invalid int64
-	bad     int64 // where the first invalid byte is
+	bad     int64 // where the first invalid byte is: that byte, or its line or row
+	nulls   int64
+	endings int64
 	err     error
 	done    chan struct{}
 }
@@ -394,7 +506,7 @@ func (t *tokenizing) run(parent context.Context) error {
 	for _, in := range t.inputs[:from.File] {
 		t.startBytes += in.ID.Bytes
 	}
-	if from.File < len(t.inputs) && filepath.Ext(t.inputs[from.File].path) != ".parquet" {
+	if from.File < len(t.inputs) && extension(t.inputs[from.File].path) != ".parquet" {
 		t.startBytes += from.At
 	}
 	t.bytes = t.startBytes
@@ -451,12 +563,22 @@ func (t *tokenizing) run(parent context.Context) error {
 				t.documents++
 			}
 		}
+		t.documents -= j.nulls
+		t.nulls += j.nulls
 		if j.invalid > 0 {
 			if t.invalid == 0 {
-				t.o.Log.Warn("text isn't valid UTF-8: each invalid byte is read as U+FFFD", "file", j.path, "first_at", j.bad)
+				at := "first_at"
+				if extension(j.path) == ".parquet" {
+					at = "first_row"
+				}
+				t.o.Log.Warn("text isn't valid UTF-8: each invalid byte or half of a character is read as U+FFFD", "file", j.path, at, j.bad)
 			}
 			t.invalid += j.invalid
 		}
+		if j.endings > 0 && t.endings == 0 {
+			t.endingsIn = j.path
+		}
+		t.endings += j.endings
 		ids := j.ids[:0]
 		idPool.Put(&ids)
 		t.progress(false)
@@ -502,25 +624,35 @@ func (t *tokenizing) readAll(ctx context.Context, from position, emit func(*job)
 func (j *job) encode(tok Tokenizer) {
 	eot, separated := tok.EOT()
 	for _, d := range j.docs {
-		text := d.text
+		text, invalid, at := d.text, 0, d.at
+		null := d.null
 		if d.json != nil {
 			var err error
-			if text, err = jsonText(d.json); err != nil {
+			if text, invalid, null, err = jsonText(d.json); err != nil {
 				j.err = fmt.Errorf("%s: byte %d: %w", j.path, d.at, err)
 				return
 			}
-		} else if tok.Name() != "bytes" && filepath.Ext(j.path) == ".txt" {
-			if i := strings.IndexByte(text, 0); i >= 0 {
-				j.err = fmt.Errorf("%s: byte %d is zero, so this isn't UTF-8 text; hint: convert UTF-16 to UTF-8 first", j.path, d.at+int64(i))
-				return
-			}
-			if i, n := invalidUTF8(text); n > 0 {
-				if j.invalid == 0 {
-					j.bad = d.at + int64(i)
+		} else if tok.Name() != "bytes" {
+			first, n := invalidUTF8(text)
+			if invalid = n; isPlain(j.path) {
+				at += int64(first)
+				if i := strings.IndexByte(text, 0); i >= 0 {
+					j.err = fmt.Errorf("%s: byte %d is zero, so this isn't UTF-8 text; hint: convert UTF-16 to UTF-8 first", j.path, d.at+int64(i))
+					return
 				}
-				j.invalid += int64(n)
 			}
 		}
+		if null {
+			j.nulls++
+			continue
+		}
+		if invalid > 0 {
+			if j.invalid == 0 {
+				j.bad = at
+			}
+			j.invalid += int64(invalid)
+		}
+		j.endings += int64(strings.Count(text, endOfText))
 		if d.begin && separated {
 			j.ids = append(j.ids, uint16(eot))
 		}
@@ -595,7 +727,7 @@ func (t *tokenizing) complete(next position, skip int64) error {
 		return err
 	}
 	t.shard = nil
-	t.m.Shards = append(t.m.Shards, doneShard{File: filepath.Base(s.path), Tokens: s.n, Next: next, Skip: skip, Documents: t.documents, InvalidUTF8: t.invalid})
+	t.m.Shards = append(t.m.Shards, doneShard{File: filepath.Base(s.path), Tokens: s.n, Next: next, Skip: skip, Documents: t.documents, InvalidUTF8: t.invalid, Nulls: t.nulls})
 	return t.save()
 }
 

@@ -1,0 +1,193 @@
+package data
+
+import (
+	"fmt"
+	"path/filepath"
+	"slices"
+	"strings"
+)
+
+// Split says what part of a data set a file is, or which one a corpus takes.
+type Split string
+
+const (
+	Train Split = "train"
+	Val   Split = "val"
+	test  Split = "test" // validates where no file is named for validation
+)
+
+// splitWords are the words of file names that say a split, those of Hugging Face's datasets library. The others are common in
+// the names of texts too ("training.md", "dev-notes.md"): they count only where the files' names say two splits at least.
+var splitWords = map[string]Split{"train": Train, "val": Val, "valid": Val, "validation": Val, "test": test}
+var weakWords = map[string]Split{"training": Train, "dev": Val, "testing": test, "eval": test, "evaluation": test}
+
+// splitOf returns the split that a name says, "" if it says none. A name is a path below the directory that was given: the
+// innermost folder whose whole name is such a word decides, else the last such word in the file's own name. A word stands
+// between characters that are no letters: medieval.txt and constrained_0.npy say nothing.
+func splitOf(name string) (s Split, weak bool) {
+	folders := strings.Split(filepath.ToSlash(name), "/")
+	words := strings.FieldsFunc(strings.ToLower(folders[len(folders)-1]), func(r rune) bool { return r < 'a' || r > 'z' })
+	for i, f := range folders[:len(folders)-1] {
+		folders[i] = strings.ToLower(f)
+	}
+	for _, list := range [][]string{folders[:len(folders)-1], words} {
+		for _, w := range slices.Backward(list) {
+			if s := splitWords[w]; s != "" {
+				return s, false
+			}
+			if s := weakWords[w]; s != "" {
+				return s, true
+			}
+		}
+	}
+	return "", false
+}
+
+func splitName(name string) Split { s, _ := splitOf(name); return s }
+
+// Parts are the files that a spec names, by what they are for.
+type Parts struct {
+	Train []string
+	Val   []string // named for validation, else for test; none: whoever needs some takes them from Train
+	Left  []string // neither: named for test beside Val, or for nothing beside files named for training
+	Texts bool     // .txt and .md files of the user's own, and not of a data set that has a name
+
+	only Split // the one split that all files are named for, if it isn't Train; they are in Val
+	dir  bool  // a directory was named, and not the files themselves
+}
+
+// partition sorts files by the splits that their names say.
+func partition(paths, names []string) (p Parts) {
+	by := map[Split][]string{}
+	for _, counts := range []bool{true, false} { // whether weak words do
+		clear(by)
+		for i, path := range paths {
+			s, weak := splitOf(names[i])
+			if weak && !counts {
+				s = ""
+			}
+			by[s] = append(by[s], path)
+		}
+		said := len(by)
+		if by[""] != nil {
+			said--
+		}
+		if said > 1 {
+			break
+		}
+	}
+	p.Train, p.Val = by[Train], by[Val]
+	if p.Train != nil {
+		p.Left = by[""]
+	} else {
+		p.Train = by[""]
+	}
+	if p.Val != nil {
+		p.Left = append(p.Left, by[test]...)
+	} else {
+		p.Val = by[test]
+	}
+	if p.Train == nil {
+		p.only = test
+		if by[Val] != nil {
+			p.only = Val
+		}
+	}
+	return p
+}
+
+// of returns the files of a split. A file or a glob that names files of the other split only says what is wanted; of a
+// directory it is an error.
+func (p Parts) of(split Split, spec string) ([]string, error) {
+	if split == Val {
+		if p.Val != nil {
+			return p.Val, nil
+		}
+		if p.dir && splitName(filepath.Base(p.Train[0])) == Train {
+			return nil, fmt.Errorf(`%s: none of its files is named for validation ("val" or "test"), %s is for training; hint: name the file or a quoted glob`, spec, filepath.Base(p.Train[0]))
+		}
+		return p.Train, nil
+	}
+	if p.Train != nil {
+		return p.Train, nil
+	}
+	if p.dir {
+		return nil, p.noTraining(spec)
+	}
+	return append(slices.Clone(p.Val), p.Left...), nil
+}
+
+// Validation returns the files to validate on while others train; none: no file is named for it.
+func (p Parts) Validation() []string {
+	if p.Train == nil {
+		return nil
+	}
+	return p.Val
+}
+
+func (p Parts) noTraining(spec string) error {
+	return fmt.Errorf(`%s: all of its files are %s data by their names (%s), want some to train on ("train", or no such word); hint: name them by a quoted glob, '%s', to train on them anyway`,
+		spec, map[Split]string{Val: "validation", test: "test"}[p.only], someNames(p.Val), filepath.Join(spec, "*"))
+}
+
+// String says in a line which files train, which validate and which are left out.
+func (p Parts) String() string {
+	var b strings.Builder
+	if len(p.Train) > 0 {
+		fmt.Fprintf(&b, "to train on: %s", someNames(p.Train))
+	}
+	if len(p.Val) > 0 {
+		fmt.Fprintf(&b, "; to validate on: %s", someNames(p.Val))
+	}
+	if len(p.Left) > 0 {
+		fmt.Fprintf(&b, "; left out: %s", someNames(p.Left))
+	}
+	return strings.TrimPrefix(b.String(), "; ")
+}
+
+// someNames lists up to three files.
+func someNames(paths []string) string {
+	var names []string
+	for _, p := range paths {
+		names = append(names, filepath.Base(p))
+	}
+	if len(names) > 4 {
+		return fmt.Sprintf("%s and %d more", strings.Join(names[:3], ", "), len(names)-3)
+	}
+	return strings.Join(names, ", ")
+}
+
+// namesBelow returns paths as they stand below dir.
+func namesBelow(dir string, paths []string) []string {
+	names := make([]string, len(paths))
+	for i, p := range paths {
+		rel, err := filepath.Rel(dir, p)
+		if err != nil {
+			rel = filepath.Base(p)
+		}
+		names[i] = rel
+	}
+	return names
+}
+
+// commonDir returns the directory that all paths lie in.
+func commonDir(paths []string) string {
+	dir := filepath.Dir(paths[0])
+	for _, p := range paths[1:] {
+		for dir != filepath.Dir(dir) {
+			if rel, err := filepath.Rel(dir, p); err == nil && filepath.IsLocal(rel) && rel != "." {
+				break
+			}
+			dir = filepath.Dir(dir)
+		}
+	}
+	return dir
+}
+
+// globRoot returns the directory before the first pattern of a glob.
+func globRoot(pattern string) string {
+	if i := strings.IndexAny(pattern, "*?["); i >= 0 {
+		pattern = pattern[:i] + "x"
+	}
+	return filepath.Dir(pattern)
+}
