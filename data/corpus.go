@@ -27,6 +27,8 @@ type Corpus struct {
 	log    *slog.Logger
 	err    error // of FromTokens, which returns none
 
+	whole *Corpus // of which this is a part, made by Divide; nil: it is none
+
 	mu     sync.RWMutex // held for reading while tokens are copied: Close mustn't unmap under a reader
 	closed bool
 }
@@ -161,7 +163,7 @@ func readText(path string) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("text: %w; hint: check the path", err)
 	}
-	if err := foreign(path, b[:min(len(b), sniffed)], "text"); err != nil {
+	if err := misnamed(path, b[:min(len(b), sniffed)], "text"); err != nil {
 		return "", err
 	}
 	return strings.TrimPrefix(string(b), byteOrderMark), nil
@@ -244,9 +246,6 @@ func (c *Corpus) encode(ids []uint16, name, text string, tok Tokenizer) ([]uint1
 	return append(ids, more...), nil
 }
 
-// endOfText is GPT-2's token between documents, as texts write it.
-const endOfText = "<|endoftext|>"
-
 // invalidUTF8 returns where the first invalid byte of text is and how many there are.
 func invalidUTF8(text string) (first, n int) {
 	if utf8.ValidString(text) {
@@ -306,6 +305,9 @@ func (c *Corpus) Shards() int { return len(c.shards) }
 
 // Close unmaps the files. Loaders of the corpus return an error from then on.
 func (c *Corpus) Close() error {
+	if c.whole != nil {
+		return nil
+	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.closed {
@@ -321,9 +323,13 @@ func (c *Corpus) Close() error {
 
 // read copies tokens at, at+1, ... of a shard into x and the tokens one further into y; both have the same length.
 func (c *Corpus) read(i int, at int64, x, y []uint32) error {
-	c.mu.RLock()
-	defer c.mu.RUnlock()
-	if c.closed {
+	whole := c
+	if c.whole != nil {
+		whole = c.whole
+	}
+	whole.mu.RLock()
+	defer whole.mu.RUnlock()
+	if whole.closed {
 		return fmt.Errorf("%s: the corpus is closed; hint: close it after its last loader", c.name)
 	}
 	s := c.shards[i]

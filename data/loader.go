@@ -12,7 +12,7 @@ import (
 // over.
 //
 // With [Shuffled] the unit is a row of T tokens instead: every epoch goes once through all rows of all shards, in an
-// order drawn anew from the seed and the epoch's number.
+// order drawn anew from the seed and the epoch's number. So it is for a part that [Corpus.Divide] made, with the rows in their order.
 //
 // Batches of mapped shards are read one ahead, in the background, so that a disk's latency hides behind the step; what
 // Next returns is the same with or without. A Loader is for one goroutine; any number of loaders may share a corpus.
@@ -25,8 +25,9 @@ type Loader struct {
 	state  State
 
 	shuffle  bool
-	rows     int64   // shuffled: rows of T tokens in the corpus
-	rowsUpTo []int64 // shuffled: rows in shards 0 to i
+	byRows   bool    // batches are made of rows: shuffled, or of a divided corpus
+	rows     int64   // rows of T tokens in the corpus
+	rowsUpTo []int64 // rows in shards 0 to i
 	order    permutation
 	orderOf  int64 // the epoch that order is for
 
@@ -41,14 +42,14 @@ type batch struct {
 }
 
 // State is where a loader stands, the same for all ranks: in the document's order the next window begins at token Offset
-// of shard Shard; shuffled, Rows rows of this epoch are done.
+// of shard Shard; by rows, Rows rows of this epoch are done.
 type State struct {
 	Epoch  int64  `json:"epoch"`             // how often the corpus was gone through
 	Shard  int    `json:"shard"`             // index in the order of names
 	Offset int64  `json:"offset"`            // tokens from the shard's start
 	Tokens int64  `json:"tokens,omitempty"`  // of the whole corpus, to recognise another one; 0: unknown
-	Rows   int64  `json:"rows,omitempty"`    // shuffled: rows handed out, all ranks together
-	SeqLen int    `json:"seq_len,omitempty"` // shuffled: T, which cuts the corpus into rows; 0: not shuffled
+	Rows   int64  `json:"rows,omitempty"`    // by rows: those handed out, all ranks together
+	SeqLen int    `json:"seq_len,omitempty"` // by rows: T, which cuts the corpus into rows; 0: not by rows
 	Seed   uint64 `json:"seed,omitempty"`    // shuffled: the seed of the order
 }
 
@@ -79,11 +80,12 @@ func NewLoader(c *Corpus, B, T, rank, ranks int, opts ...LoaderOption) (*Loader,
 	}
 	l := &Loader{c: c, B: B, T: T, rank: rank, window: int64(B) * int64(T) * int64(ranks), first: -1}
 	for _, s := range c.shards {
-		l.readAhead = l.readAhead || s.file != nil
+		l.readAhead = l.readAhead || s.file != nil || s.mapped
 	}
 	for _, f := range opts {
 		f(l)
 	}
+	l.byRows = l.shuffle || c.whole != nil
 	longest, short := int64(0), 0
 	for i, s := range c.shards {
 		longest = max(longest, s.len())
@@ -96,18 +98,18 @@ func NewLoader(c *Corpus, B, T, rank, ranks int, opts ...LoaderOption) (*Loader,
 		l.rowsUpTo = append(l.rowsUpTo, l.rows)
 	}
 	enough := l.first >= 0
-	if l.shuffle {
+	if l.byRows {
 		enough = l.rows*int64(T) >= l.window
 	}
 	if !enough {
 		what := fmt.Sprintf("%d tokens", c.total)
-		if len(c.shards) > 1 && !l.shuffle {
+		if len(c.shards) > 1 && !l.byRows {
 			what = fmt.Sprintf("%d tokens in its longest shard", longest)
 		}
 		return nil, fmt.Errorf("%s: %s, want at least %d (B=%d times T=%d times %d ranks, and one more as the last target); hint: smaller --batch-size or --seq-len, or a longer text",
 			c.name, what, l.window+1, B, T, ranks)
 	}
-	if short > 0 && !l.shuffle {
+	if short > 0 && !l.byRows {
 		c.log.Warn("some shards are shorter than one batch and are passed over", "shards", short, "of", len(c.shards), "tokens_wanted", l.window+1)
 	}
 	l.Reset()
@@ -174,12 +176,15 @@ func (l *Loader) Close() error {
 
 // read reads the batch at s for this rank.
 func (l *Loader) read(s State, x, y []uint32) error {
-	if !l.shuffle {
+	if !l.byRows {
 		return l.c.read(s.Shard, s.Offset+int64(l.rank)*int64(l.B)*int64(l.T), x, y)
 	}
 	l.useOrder(s.Epoch)
 	for b := range l.B {
-		row := l.order.at(s.Rows + int64(l.rank)*int64(l.B) + int64(b))
+		row := s.Rows + int64(l.rank)*int64(l.B) + int64(b)
+		if l.shuffle {
+			row = l.order.at(row)
+		}
 		i := sort.Search(len(l.rowsUpTo), func(i int) bool { return l.rowsUpTo[i] > row })
 		if i > 0 {
 			row -= l.rowsUpTo[i-1]
@@ -199,7 +204,7 @@ func (l *Loader) useOrder(epoch int64) {
 
 // after returns the state one window on.
 func (l *Loader) after(s State) State {
-	if l.shuffle {
+	if l.byRows {
 		step := l.window / int64(l.T)
 		if s.Rows += step; s.Rows+step > l.rows {
 			s.Rows = 0
@@ -219,8 +224,13 @@ func (l *Loader) after(s State) State {
 }
 
 // Batches returns how many batches of B*T tokens the corpus holds, tokens/(B*T) rounded down: the document's "1 epoch =
-// N batches".
-func (l *Loader) Batches() int64 { return l.c.total / (int64(l.B) * int64(l.T)) }
+// N batches". Of a divided corpus only whole rows count.
+func (l *Loader) Batches() int64 {
+	if l.c.whole != nil {
+		return l.rows / int64(l.B)
+	}
+	return l.c.total / (int64(l.B) * int64(l.T))
+}
 
 // State returns where the loader stands: what [Loader.Seek] takes to make the same batches from here on.
 func (l *Loader) State() State { return l.state }
@@ -229,7 +239,7 @@ func (l *Loader) State() State { return l.state }
 func (l *Loader) Reset() {
 	l.settle()
 	s := State{Tokens: l.c.total}
-	if l.shuffle {
+	if l.byRows {
 		s.SeqLen, s.Seed = l.T, l.state.Seed
 	} else {
 		s.Shard = l.first
@@ -249,15 +259,18 @@ func (l *Loader) Seek(s State) error {
 	if s.Tokens != 0 && s.Tokens != l.c.total {
 		return fmt.Errorf("%s: has %d tokens, but the saved position is from a corpus of %d; %s", l.c.name, l.c.total, s.Tokens, hint)
 	}
-	if l.shuffle != (s.SeqLen != 0) {
-		return fmt.Errorf("%s: the saved position is of a shuffled order: %v, this loader's: %v; hint: resume with the order of before",
-			l.c.name, s.SeqLen != 0, l.shuffle)
+	if l.byRows != (s.SeqLen != 0) {
+		return fmt.Errorf("%s: the saved position is of batches made of rows: %v, this loader's: %v; hint: resume with the same --val-fraction",
+			l.c.name, s.SeqLen != 0, l.byRows)
 	}
 	if s.Epoch < 0 || s.Shard < 0 || s.Shard >= len(l.c.shards) {
 		return fmt.Errorf("%s: saved position epoch %d, shard %d, want shards 0 to %d; %s", l.c.name, s.Epoch, s.Shard, len(l.c.shards)-1, hint)
 	}
 	if n := l.c.shards[s.Shard].len(); s.Offset < 0 || s.Offset > n {
 		return fmt.Errorf("%s: saved position is token %d of shard %d, which has %d; %s", l.c.name, s.Offset, s.Shard, n, hint)
+	}
+	if l.byRows && !l.shuffle && s.SeqLen != l.T && s.SeqLen > 0 && s.Rows >= 0 {
+		s.Rows, s.SeqLen = l.rowAt(s.Rows, s.SeqLen), l.T
 	}
 	if s.Rows < 0 || s.Rows > l.rows {
 		return fmt.Errorf("%s: saved position is row %d, want 0 to %d; %s", l.c.name, s.Rows, l.rows, hint)
@@ -268,16 +281,29 @@ func (l *Loader) Seek(s State) error {
 	}
 	s.Tokens = l.c.total
 	// A longer step than when the state was saved may not fit any more: then what is left is dropped, as a tail is.
-	if l.shuffle && s.Rows+l.window/int64(l.T) > l.rows {
+	if l.byRows && s.Rows+l.window/int64(l.T) > l.rows {
 		s.Rows = 0
 		s.Epoch++
-	} else if !l.shuffle && !l.fits(s.Shard, s.Offset) {
+	} else if !l.byRows && !l.fits(s.Shard, s.Offset) {
 		s.Offset -= l.window
 		s = l.after(s)
 	}
 	l.settle()
 	l.state = s
 	return nil
+}
+
+// rowAt returns the first row that begins at or behind row i of rows of T tokens.
+func (l *Loader) rowAt(i int64, T int) int64 {
+	for k, s := range l.c.shards {
+		if n := max(s.len()-1, 0) / int64(T); i >= n {
+			i -= n
+			continue
+		}
+		behind := l.rowsUpTo[k] - max(s.len()-1, 0)/int64(l.T) // rows before this shard
+		return min(behind+(i*int64(T)+int64(l.T)-1)/int64(l.T), l.rowsUpTo[k])
+	}
+	return l.rows
 }
 
 // permutation is an order of 0 to n-1 that is computed where it is needed: a Feistel network over the smallest even

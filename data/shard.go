@@ -20,6 +20,9 @@ type shard struct {
 	raw  []byte       // the tokens, uint16 little endian, two bytes each
 	at   int64        // where raw begins in the file, bytes
 	file *filemap.Map // nil for tokens in memory
+
+	first  int64 // of a piece: its first token, counted in the whole shard
+	mapped bool  // of a piece: the whole shard has a file
 }
 
 func (s *shard) len() int64 { return int64(len(s.raw) / 2) }
@@ -50,8 +53,8 @@ func (s *shard) firstOutside(begin, end int64, vocab int) int64 {
 
 // outside is the error for a token that is no id of the vocabulary.
 func (s *shard) outside(i int64, vocab int) error {
-	where := fmt.Sprintf("token %d", i)
-	if s.file != nil {
+	where := fmt.Sprintf("token %d", s.first+i)
+	if s.file != nil || s.mapped {
 		where += fmt.Sprintf(" at byte %d", s.at+2*i)
 	}
 	hint := "--vocab-size 50257 for GPT-2 tokens, or --tokenizer bytes and a text for a small vocabulary"
@@ -90,7 +93,7 @@ func mapShard(path string, f *os.File) (*shard, error) {
 	at, n, err := parse(head)
 	if err != nil {
 		first := head[:min(len(head), sniffed)]
-		if err := foreign(path, first, "a shard of tokens"); err != nil {
+		if err := misnamed(path, first, "a shard of tokens"); err != nil {
 			return nil, err
 		}
 		if extension(path) == ".bin" && binary.LittleEndian.Uint32(append(slices.Clone(first), 0, 0, 0, 0)) != binShard && !magicNamed(first) {

@@ -11,10 +11,10 @@ import (
 
 // What stands in the place of data when a download or a conversion went wrong, by the first bytes of the file.
 
-const sniffed = 512 // bytes that foreign looks at
+const sniffed = 512 // bytes that misnamed looks at
 
-// foreign reports a file that is something else than what is wanted ("text", "a token shard"), if its first bytes say so.
-func foreign(path string, head []byte, want string) error {
+// misnamed reports a file that is something else than what is wanted ("text", "a token shard"), if its first bytes say so.
+func misnamed(path string, head []byte, want string) error {
 	is := func(what, hint string) error { return fmt.Errorf("%s: %s, want %s; hint: %s", path, what, want, hint) }
 	begins := func(s string) bool { return bytes.HasPrefix(head, []byte(s)) }
 	unpack := func(name, command string) error {
@@ -58,7 +58,7 @@ func foreign(path string, head []byte, want string) error {
 	return nil
 }
 
-// refuseForeign is [foreign] for a file that is not open yet. What can't be read is left to whoever opens it.
+// refuseForeign is [misnamed] for a file that is not open yet. What can't be read is left to whoever opens it.
 func refuseForeign(path, want string) error {
 	f, err := os.Open(path)
 	if err != nil {
@@ -67,7 +67,7 @@ func refuseForeign(path, want string) error {
 	defer f.Close()
 	head := make([]byte, sniffed)
 	n, _ := f.Read(head)
-	return foreign(path, head[:n], want)
+	return misnamed(path, head[:n], want)
 }
 
 // headerless reports a .bin file that begins with tokens, as nanoGPT's prepare.py writes them: ids below GPT-2's vocabulary, in an

@@ -1,0 +1,56 @@
+package data
+
+import "math"
+
+// A validation part that is taken from a text consists of blocks spread over it. A block has leastBlock tokens at least, so that
+// two rows of 1024 tokens and their last target fit into it, and there are at most mostBlocks of them in a shard.
+const (
+	leastBlock = 2049
+	mostBlocks = 16
+)
+
+// Divide parts a corpus in two: blocks with that fraction of its tokens to validate on, 0 < fraction < 1, and what lies between
+// them to train on. Where the blocks lie depends on the number of tokens and the fraction only, and not on how batches are cut or
+// how many processes there are. A shard of N tokens has K = fraction*N/2049 blocks, 1 to 16: it is cut into K equal pieces, and
+// each ends in a block.
+//
+// Loaders of the parts make batches of rows of T tokens, and no row crosses the border of a block: no token is input or target in
+// both parts. What is left of a block or a piece behind its last row is unused. The parts read c's memory: close c after them.
+func (c *Corpus) Divide(fraction float64) (train, val *Corpus) {
+	part := func() *Corpus {
+		return &Corpus{name: c.name, files: c.files, vocab: c.vocab, log: c.log, err: c.err, whole: c}
+	}
+	train, val = part(), part()
+	for _, s := range c.shards {
+		n := s.len()
+		blocks := min(max(int64(fraction*float64(n))/leastBlock, 1), mostBlocks)
+		for i := range blocks {
+			begin, end := n*i/blocks, n*(i+1)/blocks
+			cut := end - int64(math.Round(fraction*float64(end-begin)))
+			train.add(s.piece(begin, cut))
+			val.add(s.piece(cut, end))
+		}
+	}
+	return train, val
+}
+
+// piece is tokens begin to end of a shard, end not included. It needs no closing.
+func (s *shard) piece(begin, end int64) *shard {
+	return &shard{name: s.name, raw: s.raw[2*begin : 2*end : 2*end], at: s.at + 2*begin, first: begin, mapped: s.file != nil}
+}
+
+// Rows returns how many rows of T tokens, with the target behind the last, a divided corpus holds, and of how many tokens that
+// are part of it none is an input or a target.
+func (c *Corpus) Rows(T int) (rows, unused int64) {
+	for _, s := range c.shards {
+		n := max(s.len()-1, 0) / int64(T)
+		rows += n
+		if unused += s.len(); n > 0 {
+			unused -= n*int64(T) + 1
+		}
+	}
+	return rows, unused
+}
+
+// Blocks returns the number of blocks or pieces of a divided corpus.
+func (c *Corpus) Blocks() int { return len(c.shards) }
