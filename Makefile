@@ -3,7 +3,7 @@
 # lavapipe compiles shaders at their first dispatch; its cache makes that a matter of milliseconds the next time.
 export MESA_SHADER_CACHE_DIR ?= $(CURDIR)/.cache/mesa
 
-.PHONY: build mpi train test test-mpi mixed conformance lint reproduce setup clean
+.PHONY: build mpi train test test-mpi test-clients mixed conformance lint reproduce setup clean
 
 build: setup
 	go build -o gpt2wgpu ./cmd/gpt2wgpu
@@ -34,6 +34,11 @@ test: setup
 test-mpi: setup
 	@bash .ci/setup mpi
 	CC=$(MPICC) go test -tags mpi -timeout 20m -count 1 ./train/mpi
+
+# Our files held against the libraries that others use, transformers, tokenizers, pyarrow, safetensors and numpy, which a venv below
+# build/ gets by pip: what we write they read, and what they write we read. PyTorch comes from Debian's package.
+test-clients: setup
+	@bash .ci/clients
 
 # Two vendors in one run, without a GPU: lavapipe and SwiftShader, taken from Debian's chromium-common where there is none.
 mixed: setup
