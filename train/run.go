@@ -220,14 +220,28 @@ func (r *run) startWeights() (*gpt2.Weights, error) {
 	if err := r.takeShape(w.Config, src.Path, src.Tokenizer); err != nil {
 		return nil, err
 	}
+	r.env.Log.Info(fmt.Sprintf("fine-tuning from %s: %d parameters, context %d, vocabulary %d, tokenizer %s",
+		nameAndPath(r.cfg.Init, src.Path), gpt2.ParamCount(w.Config), w.Config.BlockSize, w.Config.VocabSize, r.cfg.Tokenizer))
+	if cut := w.Config.BlockSize - r.cfg.BlockSize; cut > 0 {
+		r.env.Log.Info("the context is shortened: the weights' last positions are dropped", "positions", cut)
+		w = w.Crop(r.cfg.BlockSize)
+	}
 	if more := r.cfg.VocabSize - w.Config.VocabSize; more > 0 {
 		r.env.Log.Info("the vocabulary is padded with rows that are the mean of the weights' own", "rows", more)
 	}
 	return w.Pad(r.cfg.VocabSize), r.cfg.Validate()
 }
 
+// nameAndPath is what was asked for and, where it differs, the path that was read.
+func nameAndPath(name, path string) string {
+	if path == name {
+		return name
+	}
+	return fmt.Sprintf("%s (%s)", name, path)
+}
+
 // takeShape completes the settings from those of the weights at path: a shape left open is theirs, one that was asked for
-// must be, but for the vocabulary, which is padded or cut. tokenizer may be empty.
+// must be, but for the vocabulary, which is padded or cut, and the context, which may be shorter. tokenizer may be empty.
 func (r *run) takeShape(has gpt2.Config, path, tokenizer string) error {
 	for _, f := range []struct {
 		flag string
@@ -240,9 +254,16 @@ func (r *run) takeShape(has gpt2.Config, path, tokenizer string) error {
 		if *f.set == 0 {
 			*f.set = f.has
 		}
+		if *f.set < f.has && f.flag == "--block-size" {
+			continue
+		}
 		if *f.set != f.has {
 			return fmt.Errorf("%s is %d, the weights of %s have %d; hint: leave %s out", f.flag, *f.set, path, f.has, f.flag)
 		}
+	}
+	if r.cfg.SeqLen > r.cfg.BlockSize {
+		return fmt.Errorf("--seq-len is %d, longer than the context of the weights of %s, %d; hint: leave --seq-len out, or --seq-len %d",
+			r.cfg.SeqLen, path, r.cfg.BlockSize, r.cfg.BlockSize)
 	}
 	if r.cfg.VocabSize == 0 {
 		r.cfg.VocabSize = has.VocabSize

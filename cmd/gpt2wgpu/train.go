@@ -13,6 +13,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/gpt2wgpu/gpt2wgpu/data"
+	"github.com/gpt2wgpu/gpt2wgpu/model/gpt2"
 	"github.com/gpt2wgpu/gpt2wgpu/train"
 	"github.com/gpt2wgpu/gpt2wgpu/train/mpi"
 )
@@ -22,7 +23,9 @@ var trainCommand = &command{
 	short: "Train from scratch, from pretrained weights, or go on with a run",
 	long: `
 An explicit flag comes before --config, that before --preset, and that before the defaults, which are the preset
-tiny's. With --resume the run's own config.json is the --config. Presets:
+tiny's. With --resume the run's own config.json is the --config. With --init the shape, the tokenizer and the longest
+sequence are those of the weights, and --lr and --warmup-steps are a tenth of the preset's unless they are given;
+--min-lr keeps the preset's proportion to --lr. Presets:
 
 ` + presetList() + `
   gpt2wgpu train --out runs/first
@@ -47,6 +50,9 @@ tiny's. With --resume the run's own config.json is the --config. Presets:
 			}
 			if err := train.Together(group, err); err != nil {
 				return err
+			}
+			if t.fineTuned && group.Rank() == 0 {
+				e.log.Info(fmt.Sprintf("learning rates for a run from weights: a tenth of the preset's where no flag gives one: --lr %v --min-lr %v --warmup-steps %d", c.LR, c.MinLR, c.WarmupSteps))
 			}
 			en := train.Env{Log: e.log, Stdout: e.stdout, Stderr: e.stderr, Version: programVersion(), Group: group, Tuner: e.tuner()}
 			if t.dryRun {
@@ -100,6 +106,7 @@ type trainFlags struct {
 	cfg            train.Config
 	preset, config string
 	dryRun         bool
+	fineTuned      bool // settle gave rates for a run from weights
 }
 
 func newTrainFlags(fs *flagSet) *trainFlags {
@@ -110,7 +117,7 @@ func newTrainFlags(fs *flagSet) *trainFlags {
 	f.IntVar(&c.NLayer, "n-layer", c.NLayer, "transformer `blocks`")
 	f.IntVar(&c.NHead, "n-head", c.NHead, "attention `heads` of a block")
 	f.IntVar(&c.NEmbd, "n-embd", c.NEmbd, "`channels`, a multiple of the heads")
-	f.IntVar(&c.BlockSize, "block-size", c.BlockSize, "longest context, in `tokens`")
+	f.IntVar(&c.BlockSize, "block-size", c.BlockSize, "longest context, in `tokens`; with --init it may be shorter than the weights', whose last positions are then dropped")
 	f.IntVar(&c.VocabSize, "vocab-size", c.VocabSize, "`tokens` of the vocabulary, padding included")
 	f.StringVar(&c.Init, "init", c.Init, "`weights` to start from: scratch, gpt2, gpt2-medium, gpt2-large, gpt2-xl, a Hugging Face directory, a checkpoint, or an llm.c .bin; their shape and tokenizer take the place of the preset's")
 
@@ -121,14 +128,14 @@ func newTrainFlags(fs *flagSet) *trainFlags {
 
 	f = fs.section("Batch")
 	f.IntVar(&c.BatchSize, "batch-size", c.BatchSize, "`sequences` of a micro-step (B), what device memory must hold")
-	f.IntVar(&c.SeqLen, "seq-len", c.SeqLen, "`tokens` of a sequence (T), at most --block-size")
+	f.IntVar(&c.SeqLen, "seq-len", c.SeqLen, "`tokens` of a sequence (T), at most --block-size or the context of the --init weights")
 	f.IntVar(&c.TotalBatchSize, "total-batch-size", c.TotalBatchSize, "`tokens` of an optimizer step, a multiple of B*T*ranks: micro-steps add up to it (default: B*T*ranks)")
 
 	f = fs.section("Optimizer")
 	f.IntVar(&c.Steps, "steps", c.Steps, "optimizer `steps` of the whole run")
-	f.Float64Var(&c.LR, "lr", c.LR, "peak learning `rate`")
-	f.Float64Var(&c.MinLR, "min-lr", c.MinLR, "learning `rate` that the schedule falls to")
-	f.IntVar(&c.WarmupSteps, "warmup-steps", c.WarmupSteps, "`steps` of linear rise to --lr")
+	f.Float64Var(&c.LR, "lr", c.LR, "peak learning `rate` (with --init: a tenth of the preset's)")
+	f.Float64Var(&c.MinLR, "min-lr", c.MinLR, "learning `rate` that the schedule falls to (with --init: in the preset's proportion to --lr)")
+	f.IntVar(&c.WarmupSteps, "warmup-steps", c.WarmupSteps, "`steps` of linear rise to --lr (with --init: a tenth of the preset's)")
 	f.StringVar(&c.Schedule, "schedule", c.Schedule, "`shape` of the learning rate after the warmup: constant, cosine, linear, or wsd, constant with a linear fall over the last 20% of the steps")
 	f.Float64Var(&c.WeightDecay, "weight-decay", c.WeightDecay, "AdamW's decoupled decay, as a `factor` of the learning rate")
 	f.StringVar(&c.Decay, "decay", c.Decay, "`parameters` that decay: all, matrices")
@@ -240,8 +247,27 @@ func (t *trainFlags) settle() (train.Config, error) {
 	} else if tok, err := data.NewTokenizer(c.Tokenizer); err == nil && !given("vocab-size") {
 		c.VocabSize = max(c.VocabSize, tok.VocabSize())
 	}
-	if c.BlockSize > 0 && !given("seq-len") {
-		c.SeqLen = min(c.SeqLen, c.BlockSize)
+	t.shorten(&c, given)
+	if c.FromWeights() && !c.Resume {
+		c, t.fineTuned = c.FineTune(base, given)
 	}
 	return c, nil
+}
+
+// shorten makes a sequence that nobody asked for no longer than the context, which --init weights bring where no flag says it, and the
+// preset's step a multiple of it.
+func (t *trainFlags) shorten(c *train.Config, given func(flag string) bool) {
+	context := c.BlockSize
+	if context == 0 && c.FromWeights() {
+		if shape, err := gpt2.Shape(c.Init); err == nil { // else reading the weights reports it
+			context = shape.BlockSize
+		}
+	}
+	if given("seq-len") || context < 1 || c.SeqLen <= context {
+		return
+	}
+	c.SeqLen = context
+	if micro := c.BatchSize * c.SeqLen; micro > 0 && !given("total-batch-size") {
+		c.TotalBatchSize -= c.TotalBatchSize % micro
+	}
 }
