@@ -1,19 +1,16 @@
 package train
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
+	"log/slog"
 	"os"
 	"path/filepath"
-	"regexp"
-	"sort"
 	"strings"
 
 	"github.com/gpt2wgpu/gpt2wgpu/data"
 	"github.com/gpt2wgpu/gpt2wgpu/data/atomicfile"
-	"github.com/gpt2wgpu/gpt2wgpu/model"
 	"github.com/gpt2wgpu/gpt2wgpu/model/gpt2"
 )
 
@@ -23,59 +20,77 @@ type State struct {
 	Tokens    int64      `json:"tokens"` // tokens seen
 	Skipped   int        `json:"skipped_in_a_row"`
 	Data      data.State `json:"data"`
+	DataFiles DataFiles  `json:"data_files"` // nil: written before there were digests
 	Tokenizer string     `json:"tokenizer"`
 	Config    Config     `json:"config"`
 	Version   string     `json:"program_version"`
 	Tiles     Tiles      `json:"tiles"`
+
+	Checksums map[string]checksum `json:"checksums,omitempty"` // of the checkpoint's other files, by name
+	SHA256    string              `json:"sha256,omitempty"`    // of state.json without this field; the last one
 }
 
 const optimizerFile = "optimizer.safetensors" // m.NAME and v.NAME in the shapes of memory
 
-var checkpointName = regexp.MustCompile(`^step-\d{6,}$`)
+// Prefixes of directories in checkpoints/ that are no checkpoints (yet, or any more): what a kill leaves is removed later.
+const (
+	writingPrefix = ".writing-"
+	oldPrefix     = ".old-"
+)
 
-// saveCheckpoint writes out/checkpoints/step-NNNNNN and makes it the latest: everything goes to a temporary directory, is
-// synced and renamed; the name in `latest` moves last. So a kill at any moment leaves the one before usable.
+// checkpointer writes the checkpoints of a run.
+type checkpointer struct {
+	out    string
+	keep   int // newest checkpoints that stay; 0: all
+	log    *slog.Logger
+	before func() error // what must be on the disk before a checkpoint is complete: the lines of metrics.jsonl
+}
+
+// save writes out/checkpoints/step-NNNNNN and makes it the latest: everything goes to a temporary directory, is synced and
+// renamed; the name in `latest` moves last. So a kill at any moment, or a full disk, leaves the one before usable. Old
+// directories that cannot be removed are only warned about.
 //
 // first and second are AdamW's moments; b is that of the outer optimizer, or nil.
-func saveCheckpoint(out string, s State, m *model.Model, first, second, b [][]float32, keep int) (dir string, err error) {
-	root := filepath.Join(out, gpt2.CheckpointsDir)
+func (c checkpointer) save(s State, w *gpt2.Weights, first, second, b [][]float32) (dir string, err error) {
+	root := filepath.Join(c.out, gpt2.CheckpointsDir)
 	name := fmt.Sprintf("step-%06d", s.Step)
-	dir, tmp := filepath.Join(root, name), filepath.Join(root, ".writing-"+name)
+	dir, tmp := filepath.Join(root, name), filepath.Join(root, writingPrefix+name)
+	c.removeLeftovers(root)
 	defer func() {
 		if err != nil {
 			os.RemoveAll(tmp)
-			err = fmt.Errorf("checkpoint %s: %w; hint: the newest complete one is still in place, see %s", dir, err, filepath.Join(root, gpt2.LatestFile))
+			err = fmt.Errorf("checkpoint %s: %w", dir, err)
 		}
 	}()
-	if err := removeLeftovers(root); err != nil {
-		return dir, err
-	}
 	if err := os.MkdirAll(tmp, 0o755); err != nil {
 		return dir, err
 	}
-	if err := writeWeights(tmp, m); err != nil {
+	if err := gpt2.WriteDir(tmp, w, nil); err != nil {
 		return dir, err
 	}
-	if err := writeMoments(filepath.Join(tmp, optimizerFile), m.Config, first, second); err != nil {
+	if err := writeMoments(filepath.Join(tmp, optimizerFile), w.Config, first, second); err != nil {
 		return dir, err
 	}
 	if b != nil {
-		if err := writeOuter(tmp, m.Config, b); err != nil {
+		if err := writeOuter(tmp, w.Config, b); err != nil {
 			return dir, err
 		}
 	}
-	raw, err := json.MarshalIndent(s, "", "  ")
-	if err != nil {
-		return dir, err
-	}
-	if err := atomicfile.Write(filepath.Join(tmp, gpt2.StateFile), append(raw, '\n')); err != nil {
+	if err := writeState(tmp, s); err != nil {
 		return dir, err
 	}
 	if err := atomicfile.SyncDir(tmp); err != nil {
 		return dir, err
 	}
-	if err := os.RemoveAll(dir); err != nil { // a step that is saved again after a resume
-		return dir, err
+	if c.before != nil {
+		if err := c.before(); err != nil {
+			return dir, err
+		}
+	}
+	if _, err := os.Lstat(dir); err == nil { // a step that is saved again after a resume
+		if err := os.Rename(dir, filepath.Join(root, oldPrefix+name)); err != nil {
+			return dir, err
+		}
 	}
 	if err := atomicfile.Rename(tmp, dir); err != nil {
 		return dir, err
@@ -83,15 +98,63 @@ func saveCheckpoint(out string, s State, m *model.Model, first, second, b [][]fl
 	if err := atomicfile.Write(filepath.Join(root, gpt2.LatestFile), []byte(name+"\n")); err != nil {
 		return dir, err
 	}
-	return dir, prune(root, name, keep)
+	c.prune(root, s.Step)
+	c.removeOld(root, oldPrefix+name)
+	return dir, nil
 }
 
-func writeWeights(dir string, m *model.Model) error {
-	w, err := m.Weights()
-	if err != nil {
-		return err
+// prune removes the oldest checkpoints beyond keep. Those of later steps, which a run that went back has left behind, do not
+// count: they are replaced when the run comes to their steps.
+func (c checkpointer) prune(root string, newest int) {
+	var before []string // newest first
+	for _, name := range gpt2.Checkpoints(c.out) {
+		if stepOf(name) < newest {
+			before = append(before, name)
+		}
 	}
-	return gpt2.WriteDir(dir, w, nil)
+	if c.keep <= 0 || len(before) < c.keep {
+		return
+	}
+	for _, name := range before[c.keep-1:] {
+		old := oldPrefix + name
+		if err := os.Rename(filepath.Join(root, name), filepath.Join(root, old)); err != nil {
+			c.log.Warn("an old checkpoint cannot be removed", "path", filepath.Join(root, name), "reason", reason(err))
+			continue
+		}
+		c.removeOld(root, old)
+	}
+}
+
+// remove is replaced by tests.
+var remove = os.RemoveAll
+
+// removeOld removes a directory of checkpoints/ that is no checkpoint any more.
+func (c checkpointer) removeOld(root, name string) {
+	if err := remove(filepath.Join(root, name)); err != nil {
+		c.log.Warn("an old checkpoint cannot be removed", "path", filepath.Join(root, name), "reason", reason(err))
+	}
+}
+
+// removeLeftovers removes what an interrupted save left behind.
+func (c checkpointer) removeLeftovers(root string) {
+	entries, _ := os.ReadDir(root)
+	for _, e := range entries {
+		if strings.HasPrefix(e.Name(), writingPrefix) || strings.HasPrefix(e.Name(), oldPrefix) {
+			c.removeOld(root, e.Name())
+		}
+	}
+}
+
+// reason returns what the operating system says of a failure, without the path.
+func reason(err error) error {
+	var path *fs.PathError
+	var link *os.LinkError
+	if errors.As(err, &path) {
+		return path.Err
+	} else if errors.As(err, &link) {
+		return link.Err
+	}
+	return err
 }
 
 func writeMoments(path string, c gpt2.Config, first, second [][]float32) error {
@@ -144,67 +207,4 @@ func checkMoments(path string, c gpt2.Config, m, v [][]float32) error {
 		}
 	}
 	return nil
-}
-
-// readState returns a checkpoint's state.
-func readState(dir string) (s State, err error) {
-	path := filepath.Join(dir, gpt2.StateFile)
-	raw, err := os.ReadFile(path)
-	if err != nil {
-		return s, fmt.Errorf("checkpoint: %w; hint: name another complete step in %s", err, filepath.Join(filepath.Dir(dir), gpt2.LatestFile))
-	}
-	if err := json.Unmarshal(raw, &s); err != nil {
-		return s, fmt.Errorf("%s: %w; hint: name another complete step in %s", path, err, filepath.Join(filepath.Dir(dir), gpt2.LatestFile))
-	}
-	var fields struct {
-		Config map[string]json.RawMessage `json:"config"`
-	}
-	if err := json.Unmarshal(raw, &fields); err != nil {
-		return s, fmt.Errorf("%s: %w; hint: name another complete step in %s", path, err, filepath.Join(filepath.Dir(dir), gpt2.LatestFile))
-	}
-	s.Config.asBefore(fields.Config)
-	return s, nil
-}
-
-// prune removes the oldest checkpoints beyond keep (0: keep all), never the newest.
-func prune(root, newest string, keep int) error {
-	if keep <= 0 {
-		return nil
-	}
-	entries, err := os.ReadDir(root)
-	if err != nil {
-		return err
-	}
-	var names []string
-	for _, e := range entries {
-		if checkpointName.MatchString(e.Name()) && e.Name() != newest {
-			names = append(names, e.Name())
-		}
-	}
-	sort.Slice(names, func(i, j int) bool {
-		return len(names[i]) < len(names[j]) || len(names[i]) == len(names[j]) && names[i] < names[j]
-	})
-	for len(names) >= keep && len(names) > 0 {
-		if err := os.RemoveAll(filepath.Join(root, names[0])); err != nil {
-			return err
-		}
-		names = names[1:]
-	}
-	return nil
-}
-
-// removeLeftovers deletes what an interrupted save left behind.
-func removeLeftovers(root string) error {
-	entries, err := os.ReadDir(root)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil
-	}
-	for _, e := range entries {
-		if strings.HasPrefix(e.Name(), ".writing-") {
-			if err := os.RemoveAll(filepath.Join(root, e.Name())); err != nil {
-				return err
-			}
-		}
-	}
-	return err
 }

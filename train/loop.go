@@ -89,7 +89,7 @@ func (r *run) loop(ctx context.Context) error {
 			return err
 		}
 	}
-	if err := r.save(); err != nil {
+	if err := r.saveLast(); err != nil {
 		return err
 	}
 	if r.sampler != nil {
@@ -265,36 +265,83 @@ func (r *run) watch(s model.Stats) error {
 	return nil
 }
 
-// save writes a checkpoint of the present step, unless there is one or no --out.
+// save writes a checkpoint of the present step, unless there is one or no --out. One that cannot be written is warned about:
+// the next save tries again.
 func (r *run) save() error {
-	if r.cfg.Out == "" || r.saved == r.step {
-		return nil
+	failed, err := r.trySave()
+	if failed != nil {
+		r.env.Log.Warn(fmt.Sprintf("%v: training goes on, and the next save tries again; hint: free space on the disk", failed))
 	}
-	r.saved = r.step
-	first, second, err := r.moments()
-	if err != nil || r.group.Rank() > 0 {
+	return err
+}
+
+// saveLast is save at the end of an invocation, where nothing comes that could try again.
+func (r *run) saveLast() error {
+	failed, err := r.trySave()
+	if err != nil {
 		return err
+	}
+	if failed == nil {
+		failed = r.metrics.Flush() // lines since the checkpoint
+	}
+	if failed != nil {
+		failed = fmt.Errorf("%w; hint: free space on the disk, then --out %s --resume goes on from the newest checkpoint", failed, r.cfg.Out)
+	}
+	return Together(r.group, failed)
+}
+
+// trySave returns in failed why rank 0 could not write the checkpoint. All ranks know that it failed.
+func (r *run) trySave() (failed, err error) {
+	if r.cfg.Out == "" || r.saved == r.step {
+		return nil, nil
+	}
+	first, second, err := r.moments()
+	if err != nil {
+		return nil, err
+	}
+	if r.group.Rank() == 0 {
+		failed, err = r.writeCheckpoint(first, second)
+		if err != nil {
+			return nil, err
+		}
+	}
+	flag := 0.0
+	if failed != nil {
+		flag = 1
+	}
+	all, err := gatherFloats(r.group, flag)
+	if err == nil && all[0][0] == 0 {
+		r.saved = r.step
+	}
+	return failed, err
+}
+
+// writeCheckpoint is rank 0's part of a save. failed is the disk's fault, err the device's.
+func (r *run) writeCheckpoint(first, second [][]float32) (failed, err error) {
+	w, err := r.model.Weights()
+	if err != nil {
+		return nil, err
 	}
 	var b [][]float32
 	if r.outer != nil {
 		b = r.outer.b
 	}
-	dir, err := saveCheckpoint(r.cfg.Out, State{
-		Step: r.step, Tokens: r.tokens, Skipped: r.skipped, Data: r.position(),
+	c := checkpointer{r.cfg.Out, r.cfg.Keep, r.env.Log, r.metrics.Flush}
+	dir, failed := c.save(State{
+		Step: r.step, Tokens: r.tokens, Skipped: r.skipped, Data: r.position(), DataFiles: r.files,
 		Tokenizer: r.cfg.Tokenizer, Config: r.cfg, Version: r.env.Version, Tiles: r.tiles,
-	}, r.model, first, second, b, r.cfg.Keep)
-	if err != nil {
-		return err
+	}, w, first, second, b)
+	if failed == nil {
+		r.env.Log.Info("checkpoint " + dir)
 	}
-	r.env.Log.Info("checkpoint " + dir)
-	return nil
+	return failed, nil
 }
 
 func (r *run) interrupt() error {
 	if err := r.syncOuter(); err != nil { // a checkpoint holds what is common to all ranks
 		return err
 	}
-	if err := r.save(); err != nil {
+	if err := r.saveLast(); err != nil {
 		return err
 	}
 	if r.group.Rank() > 0 {

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"log/slog"
 	"math"
 	"os"
 	"strings"
@@ -94,10 +95,14 @@ type SampleMetric struct {
 }
 
 // Metrics appends to a run's metrics.jsonl, one JSON object a line. A nil Metrics takes everything and writes nothing,
-// for runs without a directory.
+// for runs without a directory. Lines that cannot be written, on a full disk, wait in memory for the next line or Flush.
 type Metrics struct {
-	path string
-	f    *os.File
+	path    string
+	log     *slog.Logger // nil: silent
+	f       *os.File
+	size    int64  // of the complete lines in f
+	torn    bool   // f may have part of a line after them
+	waiting []byte // lines
 }
 
 // OpenMetrics opens path for appending, and makes it if it is missing. A last line that a crash left unfinished is cut
@@ -120,7 +125,7 @@ func (m *Metrics) open() error {
 		f.Close()
 		return fmt.Errorf("metrics %s: cannot find the end of the last line: %w; hint: check the disk", m.path, err)
 	}
-	m.f = f
+	m.f, m.size, m.torn = f, end, false
 	return nil
 }
 
@@ -189,8 +194,44 @@ func (m *Metrics) write(v any) error {
 	if err := enc.Encode(v); err != nil {
 		return fmt.Errorf("metrics %s: %w; hint: report this as a bug", m.path, err)
 	}
-	if _, err := m.f.Write(line.Bytes()); err != nil {
-		return fmt.Errorf("metrics: %w; hint: check the disk and its free space", err)
+	before := len(m.waiting)
+	m.waiting = append(m.waiting, line.Bytes()...)
+	if err := m.writeWaiting(); err != nil && before == 0 && m.log != nil {
+		m.log.Warn(fmt.Sprintf("%s cannot be written (%v): its lines wait in memory, and training goes on", m.path, reason(err)))
+	} else if err == nil && before > 0 && m.log != nil {
+		m.log.Info(m.path + " is written again")
+	}
+	return nil
+}
+
+// writeWaiting writes the lines that wait, all of them or none.
+func (m *Metrics) writeWaiting() error {
+	if m.torn {
+		if err := m.f.Truncate(m.size); err != nil {
+			return err
+		}
+		m.torn = false
+	}
+	if _, err := m.f.Write(m.waiting); err != nil {
+		m.torn = m.f.Truncate(m.size) != nil
+		return err
+	}
+	m.size += int64(len(m.waiting))
+	m.waiting = m.waiting[:0]
+	return nil
+}
+
+// Flush writes the lines that wait and brings the file to the disk. Error: it cannot be written.
+func (m *Metrics) Flush() error {
+	if m == nil {
+		return nil
+	}
+	err := m.writeWaiting()
+	if err == nil {
+		err = atomicfile.Sync(m.f)
+	}
+	if err != nil {
+		return fmt.Errorf("metrics %s: %w", m.path, reason(err))
 	}
 	return nil
 }
@@ -230,12 +271,16 @@ func (m *Metrics) TruncateFrom(step int) error {
 	return m.open()
 }
 
-// Close closes the file.
+// Close writes the lines that wait and closes the file.
 func (m *Metrics) Close() error {
 	if m == nil {
 		return nil
 	}
-	return m.f.Close()
+	err := m.writeWaiting()
+	if err != nil && m.log != nil {
+		m.log.Warn("the last lines of the metrics are lost", "file", m.path, "reason", reason(err))
+	}
+	return errors.Join(err, m.f.Close())
 }
 
 // Metric is a line of metrics.jsonl as it is read back: Kind says which fields count.

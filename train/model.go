@@ -23,7 +23,7 @@ var stored = map[string]gpu.Storage{"f32": gpu.F32, "bf16": gpu.BF16}
 var recomputed = map[string]model.Recompute{"none": model.RecomputeNone, "gelu": model.RecomputeGELU, "block": model.RecomputeBlock}
 
 // sameModel refuses to resume a run whose model or numerics were others, naming the difference. Batch shape, schedule and the
-// number of steps may change.
+// number of steps may change; checkData compares the data.
 func (c Config) sameModel(was Config) error {
 	for _, f := range []struct {
 		flag     string
@@ -31,7 +31,7 @@ func (c Config) sameModel(was Config) error {
 	}{
 		{"--n-layer", c.NLayer, was.NLayer}, {"--n-head", c.NHead, was.NHead}, {"--n-embd", c.NEmbd, was.NEmbd},
 		{"--block-size", c.BlockSize, was.BlockSize}, {"--vocab-size", c.VocabSize, was.VocabSize},
-		{"--tokenizer", c.Tokenizer, was.Tokenizer}, {"--data", c.Data, was.Data}, {"--dtype", c.DType, was.DType},
+		{"--tokenizer", c.Tokenizer, was.Tokenizer}, {"--dtype", c.DType, was.DType},
 	} {
 		if f.now != f.was {
 			return fmt.Errorf("%s is %v, the run has %v; hint: leave the flag out, or start a new run with another --out", f.flag, f.now, f.was)

@@ -16,6 +16,9 @@ func DryRun(cfg Config, env Env) error {
 	if err := r.cfg.Validate(); err != nil {
 		return err
 	}
+	if err := CheckOut(r.cfg); err != nil {
+		return err
+	}
 	if shape, _ := gpt2.Named(cfg.Init); r.published() { // nothing is fetched for a plan
 		if err := r.takeShape(shape, cfg.Init, "gpt2"); err != nil {
 			return err

@@ -12,6 +12,7 @@ import (
 
 	"github.com/gpt2wgpu/gpt2wgpu/data"
 	"github.com/gpt2wgpu/gpt2wgpu/data/atomicfile"
+	"github.com/gpt2wgpu/gpt2wgpu/data/lock"
 	"github.com/gpt2wgpu/gpt2wgpu/gpu"
 	"github.com/gpt2wgpu/gpt2wgpu/model"
 	"github.com/gpt2wgpu/gpt2wgpu/model/gpt2"
@@ -25,6 +26,10 @@ type Env struct {
 	Version string // of the program, for config.json
 	Group   Group  // nil: this process alone
 	Tuner   Tuner  // chooses tiles; nil: the fixed ones
+
+	// Fetch brings what the settings name into this machine's cache; init: the weights that the run starts from too. One
+	// process of a machine calls it before the others. nil: all is there.
+	Fetch func(c *Config, init bool) error
 }
 
 // ErrInterrupted ends a run that was asked to stop; its checkpoint is written.
@@ -52,6 +57,8 @@ type run struct {
 	eval     *model.Evaluator
 	hella    *HellaSwag // nil: not measured
 	metrics  *Metrics   // nil: no --out, or not rank 0
+	files    DataFiles  // of the corpora
+	wasFiles DataFiles  // those of the checkpoint that the run goes on from
 	lead     *lead      // nil: the device does nothing of the next step yet
 	exchange *exchange
 	outer    *outer // nil: the ranks sum gradients every step
@@ -63,6 +70,10 @@ type run struct {
 	tokens  int64
 	skipped int
 	saved   int // step of the newest checkpoint, -1 none
+
+	lock    *lock.Lock // of --out; nil: none, or not rank 0
+	madeOut bool       // --out was not there before
+	begun   bool       // --out holds this run
 
 	tiles   Tiles        // that programs take
 	timings []gpu.Timing // of the step that --profile looks at
@@ -76,7 +87,10 @@ type run struct {
 func Run(ctx context.Context, cfg Config, env Env) error {
 	r := newRun(cfg, env)
 	defer r.close()
-	err := r.open(ctx)
+	err := Together(r.group, r.claimOut(ctx))
+	if err == nil {
+		err = r.open(ctx)
+	}
 	if err == nil {
 		err = r.loop(ctx)
 	}
@@ -111,6 +125,14 @@ func (r *run) open(ctx context.Context) error {
 	from, err := r.openRun()
 	if err != nil {
 		return err
+	}
+	for turn := range min(r.group.Size(), 2) {
+		if r.env.Fetch != nil && (r.group.Local() == 0) == (turn == 0) {
+			err = r.env.Fetch(&r.cfg, from.checkpoint == "")
+		}
+		if err := Together(r.group, err); err != nil {
+			return err
+		}
 	}
 	if err = Together(r.group, r.openParts(&from)); err != nil {
 		return err
@@ -187,23 +209,10 @@ func (r *run) hasValidationShards() bool {
 func (r *run) openLoader(spec string, split data.Split) (*data.Loader, error) {
 	c, err := data.Open(spec, r.tok, r.cfg.VocabSize, r.env.Log, data.WithSplit(split))
 	if err != nil {
-		return nil, err
+		return nil, r.missingData(spec, split, err)
 	}
 	r.corpora = append(r.corpora, c)
 	return data.NewLoader(c, r.cfg.BatchSize, r.cfg.SeqLen, r.group.Rank(), r.group.Size())
-}
-
-// refuseUsedOut keeps a new run from mixing with an older one in its directory.
-func (r *run) refuseUsedOut() error {
-	if r.cfg.Out == "" {
-		return nil
-	}
-	for _, name := range []string{"metrics.jsonl", gpt2.CheckpointsDir} {
-		if _, err := os.Stat(filepath.Join(r.cfg.Out, name)); err == nil {
-			return fmt.Errorf("--out %s: holds a run already (%s); hint: --resume continues it, another --out starts a new one", r.cfg.Out, name)
-		}
-	}
-	return nil
 }
 
 // startWeights returns the weights of --init, and completes the settings from them: shape and tokenizer. From scratch it
@@ -353,21 +362,23 @@ func (r *run) openOut() error {
 	if r.cfg.Out == "" || r.group.Rank() > 0 {
 		return nil
 	}
-	if err := os.MkdirAll(r.cfg.Out, 0o755); err != nil {
-		return fmt.Errorf("--out: %w", err)
-	}
 	record := Record{Config: r.cfg, Version: r.env.Version, DeviceName: r.dev.Info.String()}
 	raw, err := json.MarshalIndent(record, "", "  ")
 	if err != nil {
 		return err
 	}
-	if err := atomicfile.Write(filepath.Join(r.cfg.Out, "config.json"), append(raw, '\n')); err != nil {
-		return fmt.Errorf("--out: %w", err)
+	if err := os.MkdirAll(r.cfg.Out, 0o755); err != nil {
+		return unwritable(r.cfg.Out, err)
 	}
-	path := filepath.Join(r.cfg.Out, "metrics.jsonl")
+	r.begun = true
+	if err := atomicfile.Write(filepath.Join(r.cfg.Out, configFile), append(raw, '\n')); err != nil {
+		return unwritable(r.cfg.Out, err)
+	}
+	path := filepath.Join(r.cfg.Out, metricsFile)
 	if r.metrics, err = OpenMetrics(path); err != nil {
 		return err
 	}
+	r.metrics.log = r.env.Log
 	return r.metrics.TruncateFrom(r.step)
 }
 
@@ -380,4 +391,5 @@ func (r *run) close() {
 	for _, c := range r.corpora {
 		c.Close()
 	}
+	r.leaveOut()
 }

@@ -3,9 +3,12 @@ package train
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"os"
+	"path/filepath"
 	"strings"
 
 	"github.com/gpt2wgpu/gpt2wgpu/gpu"
@@ -74,32 +77,90 @@ func (r *run) openRun() (origin, error) {
 	return s, nil
 }
 
-// readStart reads the checkpoint of --resume.
+// readStart reads the checkpoint of --resume. A damaged one is passed over for the one before; a run that has none yet starts
+// at step 0.
 func (r *run) readStart() (s origin, err error) {
 	if !r.cfg.Resume {
 		return s, r.refuseUsedOut()
 	}
-	if s.checkpoint, err = gpt2.LatestCheckpoint(r.cfg.Out); err != nil {
-		return s, err
+	out, latest := r.cfg.Out, latestFile(r.cfg.Out)
+	dirs := candidates(out)
+	settings := hasSettings(out)
+	switch {
+	case len(dirs) == 0 && settings:
+		r.env.Log.Warn("the run has no checkpoint yet: it starts at step 0", "out", out)
+		return s, nil
+	case len(dirs) == 0:
+		return s, fmt.Errorf("--resume: %s: no complete checkpoint and no %s, so no run to go on with; hint: check --out; without --resume a new run starts in an empty directory", out, configFile)
+	case !settings:
+		r.env.Log.Warn("the run's settings are those of its checkpoint, since its config.json is missing or damaged", "out", out)
 	}
-	if s.state, err = readState(s.checkpoint); err != nil {
-		return s, err
+	if raw, err := os.ReadFile(latest); err != nil || strings.TrimSpace(string(raw)) != filepath.Base(dirs[0]) {
+		r.env.Log.Warn(fmt.Sprintf("%s names no checkpoint: the run goes on from the newest", latest))
+	}
+	var damaged []error
+	for _, dir := range dirs {
+		s, damage, err := r.readCheckpoint(dir)
+		if err != nil {
+			return origin{}, err
+		}
+		if damage == nil {
+			for _, d := range damaged {
+				r.env.Log.Warn(fmt.Sprintf("a checkpoint cannot be used (%v): the run goes on from %s, the one before; hint: %s names the checkpoint to resume from", d, filepath.Base(dir), latest))
+			}
+			return s, nil
+		}
+		text, _, _ := strings.Cut(damage.Error(), "; hint: ")
+		damaged = append(damaged, fmt.Errorf("%s: %s", filepath.Base(dir), text))
+	}
+	return s, fmt.Errorf("--resume: no checkpoint in %s can be used: %w; hint: restore one from a copy and name it in %s, or start a new run with another --out",
+		filepath.Dir(latest), damaged[0], latest)
+}
+
+// readCheckpoint reads a checkpoint. damage is what keeps it from being read, err what refuses to resume at all.
+func (r *run) readCheckpoint(dir string) (s origin, damage, err error) {
+	damage = func() (err error) {
+		s.checkpoint = dir
+		if _, err := os.Stat(dir); err != nil {
+			return fmt.Errorf("it is missing: %w", reason(err))
+		}
+		if s.state, err = readState(dir); err != nil {
+			return err
+		}
+		changed, err := s.state.verify(dir)
+		if err != nil {
+			return err
+		}
+		if len(changed) > 0 {
+			r.env.Log.Warn("files of the checkpoint have changed, which a resume does not read", "checkpoint", dir, "files", strings.Join(changed, ", "))
+		}
+		if s.weights, err = gpt2.ReadDir(dir); err != nil {
+			return err
+		}
+		if err := s.weights.CheckFinite(dir); err != nil {
+			return err
+		}
+		shape := s.weights.Config
+		if s.m, s.v, err = readMoments(dir, shape); err != nil || !s.state.Config.local() {
+			return err
+		}
+		s.b, err = readOuter(dir, shape)
+		s.hasB = s.b != nil
+		return err
+	}()
+	if errors.Is(damage, fs.ErrPermission) {
+		return s, nil, fmt.Errorf("--resume: %w; hint: check the permissions", damage)
+	}
+	if damage != nil {
+		return s, damage, nil
 	}
 	if err := r.cfg.sameModel(s.state.Config); err != nil {
-		return s, fmt.Errorf("--resume: %s: %w", s.checkpoint, err)
+		return s, nil, fmt.Errorf("--resume: %s: %w", dir, err)
 	}
-	if s.weights, err = gpt2.ReadDir(s.checkpoint); err != nil {
-		return s, err
+	if !r.cfg.local() {
+		s.b, s.hasB = nil, false
 	}
-	if err := s.weights.CheckFinite(s.checkpoint); err != nil {
-		return s, fmt.Errorf("--resume: %w", err)
-	}
-	if s.m, s.v, err = readMoments(s.checkpoint, r.cfg.Model()); err != nil || !r.cfg.local() {
-		return s, err
-	}
-	s.b, err = readOuter(s.checkpoint, r.cfg.Model())
-	s.hasB = s.b != nil
-	return s, err
+	return s, nil, nil
 }
 
 // openParts opens all that a rank opens by itself but for the device, and completes s with the weights that a new run starts from.
@@ -116,7 +177,11 @@ func (r *run) openParts(s *origin) error {
 	} else if s.weights, err = r.startWeights(); err != nil {
 		return err
 	}
+	r.wasFiles = s.state.DataFiles
 	if err := r.openData(); err != nil {
+		return err
+	}
+	if err := r.checkData(*s); err != nil {
 		return err
 	}
 	if s.weights == nil && s.checkpoint == "" {

@@ -62,6 +62,9 @@ func loadModel(ctx context.Context, e *env, spec string) (*gpt2.Weights, gpt2.So
 	if err != nil {
 		return nil, source, fmt.Errorf("--model %w", err)
 	}
+	if source.Warning != "" {
+		e.log.Warn(source.Warning)
+	}
 	return w, source, nil
 }
 

@@ -2,11 +2,7 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"io/fs"
-	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 
@@ -60,15 +56,7 @@ sequence are those of the weights, and --lr and --warmup-steps are a tenth of th
 			}
 			e.lastingOutput()
 			en.Stdout = e.stdout
-			// One process of a machine downloads, the others find it in the cache.
-			for turn := range min(group.Size(), 2) {
-				if (group.Local() == 0) == (turn == 0) {
-					err = fetchForTrain(ctx, e, &c)
-				}
-				if err := train.Together(group, err); err != nil {
-					return err
-				}
-			}
+			en.Fetch = func(c *train.Config, init bool) error { return fetchForTrain(ctx, e, c, init) }
 			if c.Out == "" && group.Rank() == 0 {
 				e.log.Warn("nothing will be saved; hint: --out DIR keeps the weights and the metrics")
 			}
@@ -77,9 +65,9 @@ sequence are those of the weights, and --lr and --warmup-steps are a tenth of th
 	},
 }
 
-// fetchForTrain brings what the settings name into the cache.
-func fetchForTrain(ctx context.Context, e *env, c *train.Config) (err error) {
-	if ofHub(c.Init) && !c.Resume {
+// fetchForTrain brings what the settings name into the cache; init: the weights of --init too.
+func fetchForTrain(ctx context.Context, e *env, c *train.Config, init bool) (err error) {
+	if init && ofHub(c.Init) {
 		if _, err := fetchModel(ctx, e, c.Init); err != nil {
 			return fmt.Errorf("--init %w", err)
 		}
@@ -206,19 +194,15 @@ func (t *trainFlags) settle() (train.Config, error) {
 		}
 		base = p.Config
 	}
-	path := t.config
-	if path == "" && t.cfg.Resume && t.cfg.Out != "" {
-		path = filepath.Join(t.cfg.Out, "config.json")
-		if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
-			path = "" // the checkpoint, or its absence, will be reported
-		}
-	}
 	var inFile []string
-	if path != "" {
-		var err error
-		if inFile, err = train.ReadConfig(path, &base); err != nil {
-			return base, err
-		}
+	var err error
+	if t.config != "" {
+		inFile, err = train.ReadConfig(t.config, &base)
+	} else if t.cfg.Resume && t.cfg.Out != "" {
+		inFile, err = train.RunConfig(t.cfg.Out, &base) // none: what is missing will be reported
+	}
+	if err != nil {
+		return base, err
 	}
 	t.cfg = base // the flags point into it
 	for f, value := range explicit {
@@ -228,7 +212,7 @@ func (t *trainFlags) settle() (train.Config, error) {
 	}
 
 	c := t.cfg
-	fromFile := path != "" && c.Init == base.Init // the file's shape is that of these weights
+	fromFile := inFile != nil && c.Init == base.Init // the file's shape is that of these weights
 	given := func(flag string) bool {
 		return t.fs.Changed(flag) || slices.Contains(inFile, strings.ReplaceAll(flag, "-", "_"))
 	}

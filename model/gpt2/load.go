@@ -2,9 +2,14 @@ package gpt2
 
 import (
 	"bytes"
+	"cmp"
+	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
+	"regexp"
+	"slices"
 	"strings"
 
 	"github.com/gpt2wgpu/gpt2wgpu/data/exactjson"
@@ -15,6 +20,7 @@ type Source struct {
 	Path      string // the directory or file that was read
 	Tokenizer string // "gpt2" or "bytes" where a checkpoint of this program says so, else ""
 	SeqLen    int    // tokens of a sequence that the run of a checkpoint trained with; 0: not known
+	Warning   string // what the user should know of the run that Path is a checkpoint of; usually ""
 }
 
 // Files of a run directory and of a checkpoint within it.
@@ -32,6 +38,9 @@ func Load(spec string) (*Weights, Source, error) {
 		return nil, Source{}, err
 	}
 	src := Source{Path: path}
+	if IsRun(spec) {
+		_, src.Warning, _ = latestCheckpoint(spec)
+	}
 	read := ReadDir
 	if file {
 		read = ReadLLMC
@@ -85,11 +94,10 @@ func locate(spec string) (path string, file bool, err error) {
 		return "", false, fmt.Errorf("%s: no such model file or directory; hint: a Hugging Face GPT-2 directory, a run directory, a checkpoint or an llm.c .bin", spec)
 	}
 	if info.IsDir() {
-		if _, err := os.Stat(filepath.Join(spec, CheckpointsDir)); err == nil {
+		if IsRun(spec) {
 			spec, err = LatestCheckpoint(spec)
-			return spec, false, err
 		}
-		return spec, false, nil
+		return spec, false, err
 	}
 	head := readHead(spec)
 	if strings.HasSuffix(spec, ".bin") || bytes.HasPrefix(head, llmcStart) {
@@ -119,20 +127,72 @@ func (s *Source) readState() {
 	}
 }
 
-// LatestCheckpoint returns the directory of a run's newest complete checkpoint.
-func LatestCheckpoint(run string) (string, error) {
-	file := filepath.Join(run, CheckpointsDir, LatestFile)
-	raw, err := os.ReadFile(file)
-	if err != nil {
-		return "", fmt.Errorf("%s: no complete checkpoint yet: %v; hint: wait for the first --save-every, or train without --resume", run, err)
+// IsRun reports whether dir is a run's directory: it has checkpoints, or no weights of its own and metrics, or settings as
+// a run writes them.
+func IsRun(dir string) bool {
+	has := func(name string) bool {
+		_, err := os.Stat(filepath.Join(dir, name))
+		return err == nil
 	}
+	switch {
+	case has(CheckpointsDir):
+		return true
+	case has(weightsFile), has(indexFile):
+		return false
+	case has("metrics.jsonl"):
+		return true
+	}
+	var settings map[string]json.RawMessage
+	raw, err := os.ReadFile(filepath.Join(dir, configFile))
+	return err == nil && exactjson.Unmarshal(raw, &settings) == nil && settings["total_batch_size"] != nil && settings["model_type"] == nil
+}
+
+// checkpointName is that of a directory in CheckpointsDir.
+var checkpointName = regexp.MustCompile(`^step-\d{6,}$`)
+
+// Checkpoints returns the names of a run's checkpoints, the newest first.
+func Checkpoints(run string) (names []string) {
+	entries, _ := os.ReadDir(filepath.Join(run, CheckpointsDir))
+	for _, e := range entries {
+		if checkpointName.MatchString(e.Name()) {
+			names = append(names, e.Name())
+		}
+	}
+	slices.SortFunc(names, func(a, b string) int {
+		return cmp.Or(cmp.Compare(len(b), len(a)), strings.Compare(b, a)) // seven digits follow six
+	})
+	return names
+}
+
+// ErrNoCheckpoint is the error of a run that has not saved yet.
+var ErrNoCheckpoint = errors.New("no complete checkpoint yet")
+
+// LatestCheckpoint returns the directory of a run's newest complete checkpoint: the one that `latest` names, or where that
+// file is missing or names none, the one of the most steps. Error: [ErrNoCheckpoint], wrapped.
+func LatestCheckpoint(run string) (dir string, err error) {
+	dir, _, err = latestCheckpoint(run)
+	return dir, err
+}
+
+// latestCheckpoint also says what is wrong with `latest`, if something is.
+func latestCheckpoint(run string) (dir, wrong string, err error) {
+	root := filepath.Join(run, CheckpointsDir)
+	file := filepath.Join(root, LatestFile)
+	raw, readErr := os.ReadFile(file)
 	name := strings.TrimSpace(string(raw))
-	dir := filepath.Join(run, CheckpointsDir, name)
-	if name == "" || name != filepath.Base(name) {
-		return "", fmt.Errorf("%s: holds %q, want a checkpoint's name; hint: write the newest step-… directory's name into it", file, name)
+	if readErr == nil && name != "" && name == filepath.Base(name) && filepath.IsLocal(name) {
+		if _, err := os.Stat(filepath.Join(root, name)); err == nil {
+			return filepath.Join(root, name), "", nil
+		}
 	}
-	if _, err := os.Stat(dir); err != nil {
-		return "", fmt.Errorf("%s: names %s, which is missing; hint: write the newest step-… directory's name into it", file, name)
+	names := Checkpoints(run)
+	if len(names) == 0 {
+		return "", "", fmt.Errorf("%s: %w: this run is at its beginning; hint: if it is running, wait for its first checkpoint, else start it with gpt2wgpu train --resume --out %s",
+			run, ErrNoCheckpoint, run)
 	}
-	return dir, nil
+	wrong = fmt.Sprintf("%s is missing", file)
+	if readErr == nil {
+		wrong = fmt.Sprintf("%s names %q, which is not there", file, name)
+	}
+	return filepath.Join(root, names[0]), fmt.Sprintf("%s: %s, the newest, is used", wrong, names[0]), nil
 }
