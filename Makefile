@@ -19,10 +19,10 @@ setup:
 	@bash .ci/setup
 	@mkdir -p $(MESA_SHADER_CACHE_DIR)
 
-# A small byte-level model on the embedded sample text: about a minute on two cores of software Vulkan.
+# A small byte-level model on the embedded sample text: about a minute on two cores of software Vulkan. Each time it is a new
+# run, in runs/tiny-1, runs/tiny-2 and so on.
 train: build
-	@rm -rf runs/tiny
-	./gpt2wgpu train --out runs/tiny
+	./gpt2wgpu train
 
 # Everything that this machine can test: without a GPU the device's tests are skipped with the reason, unless
 # GPT2WGPU_GPU=require makes that a failure.

@@ -7,7 +7,9 @@ import "encoding/json"
 var settingsSince = []struct {
 	name   string // in JSON
 	before func(*Config)
-}{}
+}{
+	{"save_minutes", func(c *Config) { c.SaveMinutes = 0 }},
+}
 
 // asBefore sets the settings that fields, the content of a file that the program wrote, lacks.
 func (c *Config) asBefore(fields map[string]json.RawMessage) {

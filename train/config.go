@@ -53,16 +53,17 @@ type Config struct {
 	Recompute string `json:"recompute"` // none | gelu | block: what the backward pass computes again instead of keeping
 
 	// Run. Every interval is in steps, 0 is never.
-	Out            string `json:"out"`        // the run's directory; empty: nothing is written
-	SaveEvery      int    `json:"save_every"` // beside the last step and an interrupt, which always save
-	Keep           int    `json:"keep"`       // newest checkpoints that stay; 0: all
-	ValEvery       int    `json:"val_every"`
-	ValSteps       int    `json:"val_steps"` // batches of B*T tokens a rank
-	HellaswagEvery int    `json:"hellaswag_every"`
-	Hellaswag      string `json:"hellaswag"` // file; empty: never measured
-	SampleEvery    int    `json:"sample_every"`
-	Device         string `json:"device"`      // what gpu.ChooseLocal takes
-	NoAutotune     bool   `json:"no_autotune"` // the fixed tiles, not those that measuring chooses
+	Out            string  `json:"out"`          // the run's directory; empty: nothing is written
+	SaveEvery      int     `json:"save_every"`   // beside the last step and an interrupt, which always save
+	SaveMinutes    float64 `json:"save_minutes"` // time between checkpoints, in minutes; 0: never by time
+	Keep           int     `json:"keep"`         // newest checkpoints that stay; 0: all
+	ValEvery       int     `json:"val_every"`
+	ValSteps       int     `json:"val_steps"` // batches of B*T tokens a rank
+	HellaswagEvery int     `json:"hellaswag_every"`
+	Hellaswag      string  `json:"hellaswag"` // file; empty: never measured
+	SampleEvery    int     `json:"sample_every"`
+	Device         string  `json:"device"`      // what gpu.ChooseLocal takes
+	NoAutotune     bool    `json:"no_autotune"` // the fixed tiles, not those that measuring chooses
 
 	// Data parallel: what holds with more than one rank alone.
 	CheckEvery    int     `json:"check_every"` // steps between comparisons of the ranks' parameters; 0: at the start alone
@@ -126,7 +127,7 @@ func tiny() Config {
 		Steps: 900, LR: 2e-3, MinLR: 2e-4, WarmupSteps: 40, Schedule: "cosine",
 		WeightDecay: 0.1, Decay: "matrices", Beta1: 0.9, Beta2: 0.95, Eps: 1e-8, GradClip: 1,
 		DType: "f32", Seed: 1337, Recompute: "none",
-		Keep: 3, ValSteps: 20, SampleEvery: 450, Device: "auto",
+		SaveMinutes: 10, Keep: 3, ValSteps: 20, SampleEvery: 450, Device: "auto",
 		CheckEvery: 100, GradDType: "f32", SyncEvery: 1, OuterLR: 0.7, OuterMomentum: 0.9,
 	}
 }
@@ -140,7 +141,7 @@ func firstSteps() Config {
 		Steps: 50, LR: 3e-4, Schedule: "constant",
 		WeightDecay: 0.01, Decay: "all", Beta1: 0.9, Beta2: 0.999, Eps: 1e-8,
 		DType: "f32", Seed: 1337, Recompute: "none",
-		Keep: 3, ValSteps: 20, Device: "auto",
+		SaveMinutes: 10, Keep: 3, ValSteps: 20, Device: "auto",
 		CheckEvery: 100, GradDType: "f32", SyncEvery: 1, OuterLR: 0.7, OuterMomentum: 0.9,
 	}
 }
@@ -155,7 +156,7 @@ func recipe(layers, heads, channels, B int, lr, minLR float64) Config {
 		Steps: 19073, LR: lr, MinLR: minLR, WarmupSteps: 715, Schedule: "cosine",
 		WeightDecay: 0.1, Decay: "matrices", Beta1: 0.9, Beta2: 0.95, Eps: 1e-8, GradClip: 1,
 		DType: "bf16", Seed: 1337, Recompute: "none",
-		SaveEvery: 250, Keep: 3, ValEvery: 250, ValSteps: 20, HellaswagEvery: 250, SampleEvery: 250, Device: "auto",
+		SaveEvery: 250, SaveMinutes: 10, Keep: 3, ValEvery: 250, ValSteps: 20, HellaswagEvery: 250, SampleEvery: 250, Device: "auto",
 		CheckEvery: 100, GradDType: "f32", SyncEvery: 1, OuterLR: 0.7, OuterMomentum: 0.9,
 	}
 }
@@ -225,6 +226,7 @@ func (w words) check(got string) error {
 const (
 	maxCount      = 1 << 30
 	maxStepTokens = 1 << 32
+	maxMinutes    = 1e6 // two years
 )
 
 // Validate reports everything that is wrong with c, joined: a line each, with the flag, what it is, what it may be, and
@@ -286,7 +288,7 @@ func (c Config) Validate() error {
 		bad("--save-every is %d, want a multiple of --sync-every %d; hint: --save-every %d", c.SaveEvery, c.SyncEvery, (c.SaveEvery/c.SyncEvery+1)*c.SyncEvery)
 	}
 	if c.Resume && c.Out == "" {
-		bad("--resume needs the run's directory; hint: --out DIR")
+		bad("--resume needs the run's directory; hint: --out DIR --resume")
 	}
 
 	add(schedules.check(c.Schedule))
@@ -303,6 +305,7 @@ func (c Config) Validate() error {
 	}{
 		{"--lr", c.LR, c.LR >= 0, "0 or more", "3e-4 suits most small models"},
 		{"--min-lr", c.MinLR, c.MinLR >= 0, "0 or more", "a tenth of --lr"},
+		{"--save-minutes", c.SaveMinutes, c.SaveMinutes >= 0 && c.SaveMinutes <= maxMinutes, "0 to a million", "10, or 0 to save by steps only"},
 		{"--weight-decay", c.WeightDecay, c.WeightDecay >= 0, "0 or more", "0.1, or 0 for none"},
 		{"--beta1", c.Beta1, c.Beta1 >= 0 && c.Beta1 < 1, "at least 0 and below 1", "0.9"},
 		{"--beta2", c.Beta2, c.Beta2 >= 0 && c.Beta2 < 1, "at least 0 and below 1", "0.95 or 0.999"},

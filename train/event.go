@@ -13,8 +13,8 @@ type Event struct {
 // LogValue is what other handlers write.
 func (e Event) LogValue() slog.Value { return slog.GroupValue(e.Attrs...) }
 
-// event makes the attribute; fields are keys and values in turns.
-func event(name string, fields ...any) slog.Attr {
+// NewEvent makes the attribute; fields are keys and values in turns.
+func NewEvent(name string, fields ...any) slog.Attr {
 	return slog.Any("event", Event{Name: name, Attrs: attrs(fields...)})
 }
 

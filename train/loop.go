@@ -31,6 +31,7 @@ func (r *run) due(step int) due {
 // loop does the steps that are left, with what is looked at and saved on the way.
 func (r *run) loop(ctx context.Context) error {
 	r.first = r.step
+	r.savedAt = r.now()
 	progress := newProgress(r.env.Log, r.cfg.Steps, r.step)
 	if err := r.meet(ctx, nil); err != nil {
 		return err
@@ -73,7 +74,7 @@ func (r *run) loop(ctx context.Context) error {
 				return err
 			}
 		}
-		if before.save && r.skipped == 0 { // not what may end in an error
+		if (before.save || r.overdue && r.common()) && r.skipped == 0 { // not what may end in an error
 			if err := r.save(); err != nil {
 				return err
 			}
@@ -204,7 +205,7 @@ func (r *run) position() data.State {
 // meet brings the ranks' numbers of a step together, if there was one, and decides for all whether to stop before the next.
 func (r *run) meet(ctx context.Context, s *model.Stats) error {
 	done := r.step - r.first
-	mine := []float64{0, 0, 0}
+	mine := []float64{0, 0, 0, 0}
 	if s != nil {
 		done++ // r.step still counts the one before
 		mine[0], mine[2] = s.Loss, s.GradNorm
@@ -212,10 +213,14 @@ func (r *run) meet(ctx context.Context, s *model.Stats) error {
 	if ctx.Err() != nil || r.cfg.StopAfter > 0 && done >= r.cfg.StopAfter {
 		mine[1] = 1
 	}
+	if r.cfg.SaveMinutes > 0 && r.now().Sub(r.savedAt).Minutes() >= r.cfg.SaveMinutes {
+		mine[3] = 1
+	}
 	all, err := gatherFloats(r.group, mine...)
 	if err != nil {
 		return err
 	}
+	r.overdue = all[0][3] != 0 // rank 0's clock decides for all
 	loss, norm := 0.0, 0.0
 	for _, of := range all {
 		loss += of[0]
@@ -265,6 +270,9 @@ func (r *run) watch(s model.Stats) error {
 	return nil
 }
 
+// common reports whether all ranks have the same parameters, as a checkpoint needs them.
+func (r *run) common() bool { return r.outer == nil || r.outer.synced == r.step }
+
 // save writes a checkpoint of the present step, unless there is one or no --out. One that cannot be written is warned about:
 // the next save tries again.
 func (r *run) save() error {
@@ -295,6 +303,7 @@ func (r *run) trySave() (failed, err error) {
 	if r.cfg.Out == "" || r.saved == r.step {
 		return nil, nil
 	}
+	defer func() { r.savedAt, r.overdue = r.now(), false }() // also of one that failed: the next is due as long after it
 	first, second, err := r.moments()
 	if err != nil {
 		return nil, err

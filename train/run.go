@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"time"
 
 	"github.com/gpt2wgpu/gpt2wgpu/data"
 	"github.com/gpt2wgpu/gpt2wgpu/data/atomicfile"
@@ -69,7 +70,10 @@ type run struct {
 	step    int
 	tokens  int64
 	skipped int
-	saved   int // step of the newest checkpoint, -1 none
+	saved   int              // step of the newest checkpoint, -1 none
+	savedAt time.Time        // when this invocation began, or has saved
+	overdue bool             // all ranks know that --save-minutes have passed since
+	now     func() time.Time // time.Now but for tests
 
 	lock    *lock.Lock // of --out; nil: none, or not rank 0
 	madeOut bool       // --out was not there before
@@ -107,7 +111,7 @@ func Run(ctx context.Context, cfg Config, env Env) error {
 }
 
 func newRun(cfg Config, env Env) *run {
-	r := &run{cfg: cfg, env: env, group: env.Group, saved: -1}
+	r := &run{cfg: cfg, env: env, group: env.Group, saved: -1, now: time.Now}
 	if r.group == nil {
 		r.group = Alone()
 	}

@@ -2,10 +2,13 @@ package main
 
 import (
 	"bytes"
+	"fmt"
 	"os"
 	"os/exec"
 	"strings"
 	"testing"
+
+	"github.com/gpt2wgpu/gpt2wgpu/train"
 )
 
 // asProgram makes the test binary be the program: signals, exit codes and terminals need a process.
@@ -16,7 +19,12 @@ func TestMain(m *testing.M) {
 		os.Unsetenv(asProgram)
 		main()
 	}
-	os.Exit(m.Run())
+	code := m.Run()
+	if _, err := os.Stat(train.RunsDir); err == nil {
+		fmt.Fprintln(os.Stderr, "FAIL: a test trains without --out and leaves "+train.RunsDir+"; hint: --out ''")
+		code = 1
+	}
+	os.Exit(code)
 }
 
 // program returns the program as a process of its own in an empty directory, with what it prints.

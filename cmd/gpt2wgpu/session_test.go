@@ -77,7 +77,7 @@ func TestSession(t *testing.T) {
 		}
 	}
 	// From the model's weights: the shape is theirs.
-	if code, _, stderr := cli(t, "train", "--init", out, "--seq-len", "8", "--steps", "1", "--sample-every", "0", "-q"); code != 0 {
+	if code, _, stderr := cli(t, "train", "--init", out, "--seq-len", "8", "--steps", "1", "--sample-every", "0", "-q", "--out", ""); code != 0 {
 		t.Errorf("--init: code %d: %s", code, stderr)
 	}
 }

@@ -22,15 +22,18 @@ An explicit flag comes before --config, that before --preset, and that before th
 tiny's. With --resume the run's own config.json is the --config. With --init the shape, the tokenizer and the longest
 sequence are those of the weights, and --lr and --warmup-steps are a tenth of the preset's unless they are given;
 --min-lr keeps the preset's proportion to --lr. Presets:
+tiny's. With --resume the run's own config.json is the --config. Without --out a run is kept in a new directory,
+runs/PRESET-N. Presets:
 
 ` + presetList() + `
-  gpt2wgpu train --out runs/first
+  gpt2wgpu train
+  gpt2wgpu train --out runs/first --steps 2000
   gpt2wgpu train --preset first-steps --data input.txt --out runs/shakespeare
   gpt2wgpu train --preset gpt2-124m --batch-size 4 --dry-run
   mpirun -np 4 gpt2wgpu train --preset gpt2-124m --out runs/four`,
 	setup: func(fs *flagSet) runFunc {
 		t := newTrainFlags(fs)
-		return func(ctx context.Context, e *env, _ []string) error {
+		return func(ctx context.Context, e *env, _ []string) (result error) {
 			group, err := mpi.Join()
 			if err != nil {
 				return err
@@ -39,7 +42,7 @@ sequence are those of the weights, and --lr and --warmup-steps are a tenth of th
 			c, err := t.settle()
 			c.Ranks = group.Size()
 			if err == nil {
-				err = c.Validate()
+				err = t.check(c)
 			}
 			if err != nil {
 				err = &usageError{err}
@@ -57,12 +60,53 @@ sequence are those of the weights, and --lr and --warmup-steps are a tenth of th
 			e.lastingOutput()
 			en.Stdout = e.stdout
 			en.Fetch = func(c *train.Config, init bool) error { return fetchForTrain(ctx, e, c, init) }
-			if c.Out == "" && group.Rank() == 0 {
-				e.log.Warn("nothing will be saved; hint: --out DIR keeps the weights and the metrics")
+			made, err := t.makeOut(group, &c)
+			if err := train.Together(group, err); err != nil {
+				return err
+			}
+			if made != "" {
+				defer func() {
+					if result != nil {
+						train.RemoveUnused(made)
+					}
+				}()
+			}
+			switch {
+			case group.Rank() > 0:
+			case c.Out != "":
+				e.log.Info("run directory "+c.Out, train.NewEvent("run", "out", c.Out))
+			default:
+				e.log.Info("nothing will be saved (--out \"\")")
 			}
 			return train.Run(ctx, c, en)
 		}
 	},
+}
+
+// makeOut makes the directory of a new run that has no --out, on rank 0, and returns its path; the others learn it from train.Run.
+func (t *trainFlags) makeOut(group train.Group, c *train.Config) (made string, err error) {
+	if group.Rank() > 0 || c.Out != "" || t.outGiven {
+		return "", nil
+	}
+	name := t.preset
+	if name == "" {
+		name = train.Presets[0].Name
+	}
+	made, err = train.MakeRunDir(train.RunsDir, name)
+	c.Out = made
+	return made, err
+}
+
+// check reports what is wrong with the settings, and with the flags beside them.
+func (t *trainFlags) check(c train.Config) error {
+	if c.Resume && c.Out == "" {
+		out := "DIR"
+		if newest := train.NewestRun(train.RunsDir); newest != "" {
+			out = newest
+		}
+		return fmt.Errorf("--resume needs the run's directory; hint: --out %s --resume", out)
+	}
+	return c.Validate()
 }
 
 // fetchForTrain brings what the settings name into the cache; init: the weights of --init too.
@@ -95,6 +139,7 @@ type trainFlags struct {
 	preset, config string
 	dryRun         bool
 	fineTuned      bool // settle gave rates for a run from weights
+	outGiven       bool // by --out or in a file, be it empty
 }
 
 func newTrainFlags(fs *flagSet) *trainFlags {
@@ -140,9 +185,10 @@ func newTrainFlags(fs *flagSet) *trainFlags {
 	f.StringVar(&c.Recompute, "recompute", c.Recompute, "`activations` that the backward pass computes again instead of keeping: none, gelu, block")
 
 	f = fs.section("Run")
-	f.StringVar(&c.Out, "out", c.Out, "`directory` of the run: config.json, metrics.jsonl, checkpoints")
+	f.StringVar(&c.Out, "out", c.Out, "`directory` of the run: config.json, metrics.jsonl, checkpoints (default: a new one, "+train.RunsDir+"/PRESET-N, printed at the start); '' saves nothing")
 	f.BoolVar(&c.Resume, "resume", c.Resume, "go on with the run in --out, from its newest checkpoint")
 	f.IntVar(&c.SaveEvery, "save-every", c.SaveEvery, "`steps` between checkpoints; the end and an interrupt save in any case")
+	f.Float64Var(&c.SaveMinutes, "save-minutes", c.SaveMinutes, "`minutes` between checkpoints, those of --save-every included, 0 is never by time")
 	f.IntVar(&c.Keep, "keep", c.Keep, "`checkpoints` that stay, the newest ones; 0 is all")
 	f.IntVar(&c.StopAfter, "stop-after", c.StopAfter, "end this invocation after so many `steps`, as an interrupt would; the schedule still runs to --steps")
 	f.IntVar(&c.ValEvery, "val-every", c.ValEvery, "`steps` between validations, 0 is never")
@@ -212,6 +258,7 @@ func (t *trainFlags) settle() (train.Config, error) {
 	}
 
 	c := t.cfg
+	t.outGiven = t.fs.Changed("out") || slices.Contains(inFile, "out")
 	fromFile := inFile != nil && c.Init == base.Init // the file's shape is that of these weights
 	given := func(flag string) bool {
 		return t.fs.Changed(flag) || slices.Contains(inFile, strings.ReplaceAll(flag, "-", "_"))
