@@ -1,7 +1,8 @@
 package data
 
-// Rows walks a corpus once, for a loss of all of it: rows of T tokens that follow each other in a shard, the last one as long as what is
-// left. So every token of a shard but its first is a target exactly once, and no row crosses into another shard.
+// Rows walks a corpus once, for a loss of all of it: rows of T tokens that follow each other in a shard, the last one
+// as long as what is left. So every token of a shard but its first is a target exactly once, and no row crosses into
+// another shard.
 type Rows struct {
 	c     *Corpus
 	T     int   // at most the longest shard less one
@@ -26,8 +27,8 @@ func NewRows(c *Corpus, T int) (*Rows, error) {
 	return r, nil
 }
 
-// Next fills the beginning of x with a row and that of y with its targets, the tokens one further on, and returns their number: T, or
-// fewer at the end of a shard, or 0 after the last row. x and y have T elements.
+// Next fills the beginning of x with a row and that of y with its targets, the tokens one further on, and returns their
+// number: T, or fewer at the end of a shard, or 0 after the last row. x and y have T elements.
 func (r *Rows) Next(x, y []uint32) (int, error) {
 	for ; r.shard < len(r.c.shards); r.shard, r.at = r.shard+1, 0 {
 		if n := int(min(int64(r.T), r.c.shards[r.shard].len()-1-r.at)); n > 0 {

@@ -41,8 +41,9 @@ func (m *Model) evaluatorOn(acts *activations) *Evaluator {
 	return &Evaluator{m: m, acts: acts, byShape: map[[2]int]*evaluation{}}
 }
 
-// Evaluator returns one for batches of up to n tokens: in the training's own activations if they hold so many, since nobody
-// needs those between two steps, else in memory of its own, stored alike. Gradients and the step's loss stay as they are.
+// Evaluator returns one for batches of up to n tokens: in the training's own activations if they hold so many, since
+// nobody needs those between two steps, else in memory of its own, stored alike. Gradients and the step's loss stay as
+// they are.
 func (tr *Training) Evaluator(n int) (*Evaluator, error) {
 	if tr.eval.Tokens() >= n {
 		return tr.eval, nil
@@ -81,8 +82,8 @@ func (e *Evaluator) evaluation(b, t int) (*evaluation, error) {
 	return ev, nil
 }
 
-// Losses computes out[i], the cross-entropy in nats of target y[i] after x up to i, for B sequences of T tokens: x, y and
-// out hold B*T each.
+// Losses computes out[i], the cross-entropy in nats of target y[i] after x up to i, for B sequences of T tokens: x, y
+// and out hold B*T each.
 func (e *Evaluator) Losses(b, t int, x, y []uint32, out []float32) error {
 	ev, err := e.evaluation(b, t)
 	if err != nil {
@@ -97,7 +98,8 @@ func (e *Evaluator) Losses(b, t int, x, y []uint32, out []float32) error {
 	return e.m.Device.Read(ev.acts.losses, out)
 }
 
-// CheckLosses reports the first of a batch's losses that is not finite. first is how many targets came before the batch.
+// CheckLosses reports the first of a batch's losses that is not finite. first is how many targets came before the
+// batch.
 func CheckLosses(losses []float32, first int) error {
 	if at := gpt2.NotFinite(losses); at >= 0 {
 		return &NotFiniteError{fmt.Sprintf("the loss of target %d is %s, want finite numbers (the weights are finite: an activation overflows float32)", first+at+1, gpt2.NameOf(losses[at]))}
@@ -105,7 +107,8 @@ func CheckLosses(losses []float32, first int) error {
 	return nil
 }
 
-// MeanLoss returns the mean loss over batches of B sequences of T tokens, each filled by next. No batches have none: NaN.
+// MeanLoss returns the mean loss over batches of B sequences of T tokens, each filled by next. No batches have none:
+// NaN.
 func (e *Evaluator) MeanLoss(batches, b, t int, next func(x, y []uint32) error) (float64, error) {
 	x, y, losses := make([]uint32, b*t), make([]uint32, b*t), make([]float32, b*t)
 	if batches == 0 {

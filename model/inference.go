@@ -49,7 +49,8 @@ func (m *Model) addLogits(p *gpu.Program, logits, hidden gpu.Tensor) {
 	}
 }
 
-// run returns the logits of row row of each of the B sequences of T tokens. Their first token is at position first of the cache.
+// run returns the logits of row row of each of the B sequences of T tokens. Their first token is at position first of
+// the cache.
 func (inf *inference) run(tokens []uint32, row, first int) ([][]float32, error) {
 	d, a := inf.m.Device, inf.acts
 	rows := make([]uint32, a.B)
@@ -82,11 +83,13 @@ func (inf *inference) run(tokens []uint32, row, first int) ([][]float32, error) 
 	return logits, nil
 }
 
-// Sampler makes text, n sequences at once. The prompt goes through the model in one pass, which fills a cache of keys and values
-// for all sequences; then each token costs a pass over one row a sequence, and only its attention grows with the context.
+// Sampler makes text, n sequences at once. The prompt goes through the model in one pass, which fills a cache of keys
+// and values for all sequences; then each token costs a pass over one row a sequence, and only its attention grows with
+// the context.
 //
-// A text that outgrows the block size is continued from its last block-size tokens, at positions from 0 on. Each new token then
-// moves all others, and with them every key and value, so that from there on each costs a pass over the whole window.
+// A text that outgrows the block size is continued from its last block-size tokens, at positions from 0 on. Each new
+// token then moves all others, and with them every key and value, so that from there on each costs a pass over the
+// whole window.
 type Sampler struct {
 	m        *Model
 	n        int
@@ -118,7 +121,8 @@ func (m *Model) NewSampler(n int) (*Sampler, error) {
 	return &Sampler{m: m, n: n, windows: map[int]*inference{}}, nil
 }
 
-// widths are the lengths that windows are padded to, so that few programs serve all: causal attention never sees the padding.
+// widths are the lengths that windows are padded to, so that few programs serve all: causal attention never sees the
+// padding.
 func (s *Sampler) widths() (list []int) {
 	for t := 16; t < s.m.Config.BlockSize; t *= 2 {
 		list = append(list, t)
@@ -126,9 +130,9 @@ func (s *Sampler) widths() (list []int) {
 	return append(list, s.m.Config.BlockSize)
 }
 
-// Generate continues the prompt n times and returns the new tokens of each sequence. emit, if not nil, sees each token as it
-// is made. The parameters are those of the call; they must not change during it. A cancelled ctx returns what there is with its
-// error.
+// Generate continues the prompt n times and returns the new tokens of each sequence. emit, if not nil, sees each token
+// as it is made. The parameters are those of the call; they must not change during it. A cancelled ctx returns what
+// there is with its error.
 func (s *Sampler) Generate(ctx context.Context, prompt []int, o SampleOptions, emit func(seq, id int)) ([][]int, error) {
 	if err := o.Validate(); err != nil {
 		return nil, err
@@ -192,7 +196,8 @@ func (e *NotFiniteError) Error() string {
 	return e.what + "; hint: take an earlier checkpoint; gpt2wgpu selftest checks this device"
 }
 
-// checkLogits refuses logits that no token can be drawn by, those of sequences that have ended apart. made is how many tokens there are.
+// checkLogits refuses logits that no token can be drawn by, those of sequences that have ended apart. made is how many
+// tokens there are.
 func checkLogits(logits [][]float32, made int, done []bool) error {
 	for i, row := range logits {
 		if done[i] {

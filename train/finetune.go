@@ -5,13 +5,14 @@ import (
 	"strconv"
 )
 
-// fineTuneShare is the part of a preset's learning rates and warmup that a run from weights takes: what they have learned at the end of a
-// falling schedule is lost again at its peak. A tenth is where the presets' own schedules end, and build-nanogpt's with them.
+// fineTuneShare is the part of a preset's learning rates and warmup that a run from weights takes: what they have
+// learned at the end of a falling schedule is lost again at its peak. A tenth is where the presets' own schedules end,
+// and build-nanogpt's with them.
 const fineTuneShare = 0.1
 
-// FineTune returns c, the settings of a run from weights, with rates that suit it: a tenth of the preset's --lr and --warmup-steps, where
-// they weren't given, and a --min-lr that stays in the preset's proportion to --lr. preset is what c would be without any flag. scaled
-// says whether anything changed.
+// FineTune returns c, the settings of a run from weights, with rates that suit it: a tenth of the preset's --lr and
+// --warmup-steps, where they weren't given, and a --min-lr that stays in the preset's proportion to --lr. preset is
+// what c would be without any flag. scaled says whether anything changed.
 func (c Config) FineTune(preset Config, given func(flag string) bool) (_ Config, scaled bool) {
 	was := c
 	if !given("lr") {

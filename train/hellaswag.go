@@ -9,11 +9,12 @@ import (
 	"github.com/gpt2wgpu/gpt2wgpu/model"
 )
 
-// HellaSwag scores a model on questions, completion style as in build-nanogpt: each of the four endings follows the context
-// in a row of its own, and only the ending's tokens count. The answer is the ending of the smallest loss: summed over its
-// tokens for acc, divided by their number for acc_norm (as build-nanogpt and llm.c do) and by the ending's characters for acc_norm_chars
-// (as lm-eval's acc_norm does, which renders the texts differently). Causal attention never sees the padding of a row, so batches are packed freely:
-// rows of all questions, the longest first, as many as the evaluator's memory holds.
+// HellaSwag scores a model on questions, completion style as in build-nanogpt: each of the four endings follows the
+// context in a row of its own, and only the ending's tokens count. The answer is the ending of the smallest loss:
+// summed over its tokens for acc, divided by their number for acc_norm (as build-nanogpt and llm.c do) and by the
+// ending's characters for acc_norm_chars (as lm-eval's acc_norm does, which renders the texts differently). Causal
+// attention never sees the padding of a row, so batches are packed freely: rows of all questions, the longest first, as
+// many as the evaluator's memory holds.
 type HellaSwag struct {
 	Questions int
 	Cut       int // rows longer than the context, which lose their oldest tokens
@@ -48,8 +49,8 @@ type EndingLosses struct {
 	Sum, Mean [4]float64 // over the ending's tokens
 }
 
-// NewHellaSwag packs the questions for a model with that context and vocabulary and builds the programs. The evaluator must
-// hold one row of the context's length. Errors: an ending without tokens, an id outside the vocabulary.
+// NewHellaSwag packs the questions for a model with that context and vocabulary and builds the programs. The evaluator
+// must hold one row of the context's length. Errors: an ending without tokens, an id outside the vocabulary.
 func NewHellaSwag(e *model.Evaluator, questions []data.Example, context, vocab int) (*HellaSwag, error) {
 	h := &HellaSwag{Questions: len(questions), eval: e}
 	for q, x := range questions {
@@ -90,8 +91,8 @@ func NewHellaSwag(e *model.Evaluator, questions []data.Example, context, vocab i
 	return h, nil
 }
 
-// rowWidth pads a row, so that few programs serve all: HellaSwag's rows of GPT-2 tokens have up to about 170, which makes
-// six widths.
+// rowWidth pads a row, so that few programs serve all: HellaSwag's rows of GPT-2 tokens have up to about 170, which
+// makes six widths.
 func rowWidth(n int) int {
 	step := 32
 	if n > 256 {

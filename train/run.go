@@ -83,11 +83,11 @@ type run struct {
 	timings []gpu.Timing // of the step that --profile looks at
 }
 
-// Run trains as cfg says. It returns ErrInterrupted, wrapped, when ctx ended or --stop-after was reached before the last
-// step, with the checkpoint written if there is an --out.
+// Run trains as cfg says. It returns ErrInterrupted, wrapped, when ctx ended or --stop-after was reached before the
+// last step, with the checkpoint written if there is an --out.
 //
-// With a Group of more than one rank, rank 0's cfg counts on all of them but for the device. Rank 0 alone reads and writes
-// the run's directory and logs what is no warning. An error that is not [Agreed] leaves the other ranks waiting.
+// With a Group of more than one rank, rank 0's cfg counts on all of them but for the device. Rank 0 alone reads and
+// writes the run's directory and logs what is no warning. An error that is not [Agreed] leaves the other ranks waiting.
 func Run(ctx context.Context, cfg Config, env Env) error {
 	r := newRun(cfg, env)
 	defer r.close()
@@ -203,8 +203,8 @@ func (r *run) openHellaSwag() error {
 	return nil
 }
 
-// hasValidationShards says whether the validation corpus differs from the training one, as a directory with both kinds of
-// shards gives; a text is the same for both.
+// hasValidationShards says whether the validation corpus differs from the training one, as a directory with both kinds
+// of shards gives; a text is the same for both.
 func (r *run) hasValidationShards() bool {
 	c := r.corpora
 	return len(c) == 2 && c[0].Len() != c[1].Len()
@@ -253,8 +253,9 @@ func nameAndPath(name, path string) string {
 	return fmt.Sprintf("%s (%s)", name, path)
 }
 
-// takeShape completes the settings from those of the weights at path: a shape left open is theirs, one that was asked for
-// must be, but for the vocabulary, which is padded or cut, and the context, which may be shorter. tokenizer may be empty.
+// takeShape completes the settings from those of the weights at path: a shape left open is theirs, one that was asked
+// for must be, but for the vocabulary, which is padded or cut, and the context, which may be shorter. tokenizer may be
+// empty.
 func (r *run) takeShape(has gpt2.Config, path, tokenizer string) error {
 	for _, f := range []struct {
 		flag string

@@ -223,8 +223,9 @@ func (v *evalFlags) loss(ctx context.Context, e *env, w *gpt2.Weights, corpus *d
 	return err
 }
 
-// batches returns what fills x and y with up to --batch-size rows of t tokens and says how many tokens of each row count, and how many
-// tokens there are in all. The loader's batches are whole; of all of the text, the last row of a shard is padded.
+// batches returns what fills x and y with up to --batch-size rows of t tokens and says how many tokens of each row
+// count, and how many tokens there are in all. The loader's batches are whole; of all of the text, the last row of a
+// shard is padded.
 func (v *evalFlags) batches(corpus *data.Corpus) (next func(x, y []uint32) ([]int, error), t, all int, err error) {
 	b := v.batch
 	if v.steps > 0 {

@@ -226,9 +226,9 @@ func presetNames() (names []string) {
 	return names
 }
 
-// settle returns the settings of the run: explicit flag > --config > --preset > default. Where the preset alone speaks, it
-// gives way to what the flags imply: the shape and tokenizer of --init weights, a vocabulary that holds the tokenizer, a
-// sequence no longer than the context. The flags must be parsed.
+// settle returns the settings of the run: explicit flag > --config > --preset > default. Where the preset alone speaks,
+// it gives way to what the flags imply: the shape and tokenizer of --init weights, a vocabulary that holds the
+// tokenizer, a sequence no longer than the context. The flags must be parsed.
 func (t *trainFlags) settle() (train.Config, error) {
 	explicit := map[*pflag.Flag]string{} // Visit sees the flags that were set
 	t.fs.Visit(func(f *pflag.Flag) { explicit[f] = f.Value.String() })
@@ -285,8 +285,8 @@ func (t *trainFlags) settle() (train.Config, error) {
 	return c, nil
 }
 
-// shorten makes a sequence that nobody asked for no longer than the context, which --init weights bring where no flag says it, and the
-// preset's step a multiple of it.
+// shorten makes a sequence that nobody asked for no longer than the context, which --init weights bring where no flag
+// says it, and the preset's step a multiple of it.
 func (t *trainFlags) shorten(c *train.Config, given func(flag string) bool) {
 	context := c.BlockSize
 	if context == 0 && c.FromWeights() {

@@ -19,10 +19,14 @@ import (
 
 const ioBuffer = 1 << 20 // bytes
 
-// fileError makes the one-line error of this package: what failed, where, got and want, a hint.
+// fileError makes the one-line error of this package: where, got and want, a hint. doing is "read", which goes without
+// saying, or "write".
 func fileError(doing, path, hint, format string, args ...any) error {
-	args = append([]any{doing, path}, append(args, hint)...)
-	return fmt.Errorf("%s %s: "+format+"; hint: %s", args...)
+	if doing != "read" {
+		path = doing + " " + path
+	}
+	args = append([]any{path}, append(args, hint)...)
+	return fmt.Errorf("%s: "+format+"; hint: %s", args...)
 }
 
 // osError is fileError for a failure of the operating system. The path leaves the wrapped error, since fileError has it.

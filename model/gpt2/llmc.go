@@ -106,7 +106,7 @@ func openLLMC(path string) (_ *llmcFile, err error) {
 	c := Config{BlockSize: int(header[2]), VocabSize: int(header[3]), NLayer: int(header[4]), NHead: int(header[5]), NEmbd: int(header[6])}
 	padded := int(header[7])
 	if err := c.Validate(); err != nil {
-		return nil, fmt.Errorf("read %s: header: %w", path, err)
+		return nil, fmt.Errorf("%s: header: %w", path, err)
 	}
 	if padded < c.VocabSize || padded > maxRows {
 		return nil, fileError(doing, path, "the header is damaged", "got %d rows for a vocabulary of %d", padded, c.VocabSize)
