@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"math"
 
 	"github.com/gpt2wgpu/gpt2wgpu/model"
@@ -26,7 +27,11 @@ func (r *run) validate() error {
 	for _, of := range all {
 		loss += of[0] / float64(len(all))
 	}
-	r.env.Log.Info(fmt.Sprintf("step %d: validation loss %.6f", r.step, loss))
+	level := slog.LevelInfo
+	if math.IsNaN(loss) || math.IsInf(loss, 0) {
+		level = slog.LevelWarn
+	}
+	r.env.Log.Log(context.Background(), level, fmt.Sprintf("step %d: validation loss %.6f", r.step, loss))
 	return r.metrics.Val(ValMetric{Step: r.step, Loss: Float(loss)})
 }
 

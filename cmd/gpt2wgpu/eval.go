@@ -231,7 +231,7 @@ func (v *evalFlags) batches(corpus *data.Corpus) (next func(x, y []uint32) ([]in
 	if v.steps > 0 {
 		loader, err := data.NewLoader(corpus, b, v.seq, 0, 1)
 		if err != nil {
-			return nil, 0, 0, err
+			return nil, 0, 0, fmt.Errorf("%w, or no --val-steps: then all of it is evaluated, however short", err)
 		}
 		return func(x, y []uint32) ([]int, error) {
 			return slices.Repeat([]int{v.seq}, b), loader.Next(x, y)

@@ -115,6 +115,7 @@ func TestEval(t *testing.T) {
 	}
 	one := writeFile(t, filepath.Join(t.TempDir(), "one.txt"), "x")
 	wantFailure(t, exitFailed, append([]string{"eval", "--model", greedyModel, "--data", one, "-q"}, device()...), "1 tokens, want at least 2")
+	wantFailure(t, exitFailed, append([]string{"eval", "--model", greedyModel, "--data", file, "--val-steps", "1", "--batch-size", "5", "-q"}, device()...), "want at least 121", "no --val-steps")
 
 	args := append([]string{"eval", "--model", greedyModel, "--hellaswag", questions, "-q"}, device()...)
 	if code, stdout, stderr := cli(t, append(args, "--json")...); code != 0 || stdout != `{"n":9,"acc":0.2222222222222222,"acc_norm":0.3333333333333333,"acc_norm_chars":0.3333333333333333}`+"\n" {

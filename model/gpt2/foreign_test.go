@@ -129,6 +129,19 @@ func TestWithoutSafetensors(t *testing.T) {
 			wantError(t, err, append(want, dir)...)
 		}
 	}
+	for below, want := range map[string]string{
+		"snapshots/abc/config.json": "snapshots/abc", "first/checkpoints/latest": "first", "checkpoint-500/config.json": "checkpoint-500", "metrics.jsonl": "no complete checkpoint yet",
+	} {
+		dir := t.TempDir()
+		path := filepath.Join(dir, filepath.FromSlash(below))
+		os.MkdirAll(filepath.Dir(path), 0o777)
+		write(t, path, "")
+		write(t, filepath.Join(dir, configFile), `{"n_layer": 2, "block_size": 64}`) // as a run has it
+		_, _, err := Load(dir)
+		if wantError(t, err, dir); err != nil && !strings.Contains(filepath.ToSlash(err.Error()), want) {
+			t.Errorf("%s: %v", below, err)
+		}
+	}
 	dir := t.TempDir()
 	if err := WriteLLMC(filepath.Join(dir, "gpt2_124M.bin"), numbered(few)); err != nil {
 		t.Fatal(err)

@@ -95,6 +95,15 @@ func inPlaceOfWeights(dir string) (found, hint string) {
 			return x.what, transformersHint(dir)
 		}
 	}
+	for _, x := range []struct{ pattern, what string }{
+		{"snapshots/*/config.json", "the Hugging Face hub's cache, with the model in a directory below"},
+		{"*/" + CheckpointsDir, "a directory of runs"},
+		{"checkpoint-*/config.json", "a directory of checkpoints"},
+	} {
+		if list, _ := filepath.Glob(filepath.Join(escapeGlob(dir), filepath.FromSlash(x.pattern))); len(list) > 0 {
+			return x.what, fmt.Sprintf("name one, such as %s", filepath.Dir(list[len(list)-1]))
+		}
+	}
 	if has("adapter_config.json") != "" || has("adapter_model.*") != "" {
 		return "only an adapter (LoRA), not a whole model", loraHint
 	}
