@@ -31,6 +31,8 @@ type Env struct {
 	// Fetch brings what the settings name into this machine's cache; init: the weights that the run starts from too. One
 	// process of a machine calls it before the others. nil: all is there.
 	Fetch func(c *Config, init bool) error
+	// FineTuned says that cfg has the learning rates of FineTune, for the log.
+	FineTuned bool
 }
 
 // ErrInterrupted ends a run that was asked to stop; its checkpoint is written.
@@ -235,6 +237,10 @@ func (r *run) startWeights() (*gpt2.Weights, error) {
 	}
 	r.env.Log.Info(fmt.Sprintf("fine-tuning from %s: %d parameters, context %d, vocabulary %d, tokenizer %s",
 		nameAndPath(r.cfg.Init, src.Path), gpt2.ParamCount(w.Config), w.Config.BlockSize, w.Config.VocabSize, r.cfg.Tokenizer))
+	if r.env.FineTuned {
+		r.env.Log.Info(fmt.Sprintf("fine-tuning rates: --lr %v --min-lr %v --warmup-steps %d (a tenth of the preset's, where no flag gives them)",
+			r.cfg.LR, r.cfg.MinLR, r.cfg.WarmupSteps))
+	}
 	if cut := w.Config.BlockSize - r.cfg.BlockSize; cut > 0 {
 		r.env.Log.Info("the context is shortened: the weights' last positions are dropped", "positions", cut)
 		w = w.Crop(r.cfg.BlockSize)

@@ -50,10 +50,7 @@ runs/PRESET-N. Presets:
 			if err := train.Together(group, err); err != nil {
 				return err
 			}
-			if t.fineTuned && group.Rank() == 0 {
-				e.log.Info(fmt.Sprintf("learning rates for a run from weights: a tenth of the preset's where no flag gives one: --lr %v --min-lr %v --warmup-steps %d", c.LR, c.MinLR, c.WarmupSteps))
-			}
-			en := train.Env{Log: e.log, Stdout: e.stdout, Stderr: e.stderr, Version: programVersion(), Group: group, Tuner: e.tuner()}
+			en := train.Env{Log: e.log, Stdout: e.stdout, Stderr: e.stderr, Version: programVersion(), Group: group, FineTuned: t.fineTuned, Tuner: e.tuner()}
 			if t.dryRun {
 				return train.DryRun(c, en)
 			}
