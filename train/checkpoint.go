@@ -59,7 +59,8 @@ func (c checkpointer) save(s State, w *gpt2.Weights, first, second, b [][]float3
 	defer func() {
 		if err != nil {
 			os.RemoveAll(tmp)
-			err = fmt.Errorf("checkpoint %s: %w", dir, err)
+			text, _, _ := strings.Cut(err.Error(), "; hint: ") // the caller's is better
+			err = fmt.Errorf("checkpoint %s: %s", dir, text)
 		}
 	}()
 	if err := os.MkdirAll(tmp, 0o755); err != nil {

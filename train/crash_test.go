@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"log/slog"
 	"math/rand/v2"
 	"os"
 	"os/exec"
@@ -190,7 +191,131 @@ func TestSIGINT(t *testing.T) {
 	same(t, "after SIGINT", metricsOf(t, c.Out), metricsOf(t, whole.Out))
 }
 
-// TestFullDisk: a checkpoint that can't be written ends the run with an error; the one before stays the latest and usable.
+// inChild runs the test that calls it in a process of its own, whose limits are no one else's, and reports whether this is it.
+func inChild(t *testing.T) bool {
+	t.Helper()
+	const mark = "GPT2WGPU_TEST_ALONE"
+	if os.Getenv(mark) != "" {
+		return true
+	}
+	small(t) // a device
+	cmd := exec.Command(os.Args[0], "-test.run=^"+t.Name()+"$")
+	cmd.Env = append(os.Environ(), mark+"=1")
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Errorf("%v\n%s", err, out)
+	}
+	return false
+}
+
+// limitFiles keeps the files that this process writes below n bytes, as a full disk would, until full is called again with -1.
+func limitFiles(t *testing.T) (full func(n int64)) {
+	t.Helper()
+	var was syscall.Rlimit
+	if err := syscall.Getrlimit(syscall.RLIMIT_FSIZE, &was); err != nil {
+		t.Skip(err)
+	}
+	signal.Ignore(syscall.SIGXFSZ)
+	full = func(n int64) {
+		now := was
+		if n >= 0 {
+			now.Cur = uint64(n)
+		}
+		if err := syscall.Setrlimit(syscall.RLIMIT_FSIZE, &now); err != nil {
+			t.Error(err)
+		}
+	}
+	t.Cleanup(func() { full(-1) })
+	return full
+}
+
+// onLog calls f with every record's message.
+type onLog struct {
+	slog.Handler
+	f func(level slog.Level, text string)
+}
+
+func (h onLog) Enabled(context.Context, slog.Level) bool { return true }
+func (h onLog) Handle(_ context.Context, r slog.Record) error {
+	h.f(r.Level, r.Message)
+	return nil
+}
+
+// TestFullDiskForAWhile: while the disk is full training goes on, lines of the metrics wait, and no checkpoint is completed
+// before its lines are there. Once there is space again nothing is missing.
+func TestFullDiskForAWhile(t *testing.T) {
+	if !inChild(t) {
+		return
+	}
+	whole := stepsOnly(t)
+	mustRun(t, whole)
+	c := stepsOnly(t)
+	full := limitFiles(t)
+	metrics := filepath.Join(c.Out, "metrics.jsonl")
+	var warnings []string
+	env := quiet()
+	env.Log = slog.New(onLog{slog.DiscardHandler, func(level slog.Level, text string) {
+		switch {
+		case strings.HasSuffix(text, "step-000004"):
+			full(size(c.Out) + 50) // a part of the next line fits
+		case level == slog.LevelWarn:
+			warnings = append(warnings, text)
+			if strings.Contains(text, "step-000006") {
+				if lines := metricsOf(t, c.Out); len(lines) != 4 {
+					t.Errorf("%d lines on the full disk, want 4", len(lines))
+				}
+				if left, _ := filepath.Glob(filepath.Join(c.Out, gpt2.CheckpointsDir, ".*")); len(left) > 0 {
+					t.Errorf("left behind: %v", left)
+				}
+				full(-1)
+			}
+		case strings.HasSuffix(text, "step-000008"):
+			if lines := metricsOf(t, c.Out); len(lines) != 8 {
+				t.Errorf("%d lines at the checkpoint of step 8", len(lines))
+			}
+		}
+	}})
+	if err := Run(context.Background(), c, env); err != nil {
+		t.Fatal(err)
+	}
+	if len(warnings) != 2 || !strings.Contains(warnings[0], metrics) || !strings.Contains(warnings[1], "the next save tries again") {
+		t.Errorf("warnings: %q", warnings)
+	}
+	same(t, "on a disk that was full", metricsOf(t, c.Out), metricsOf(t, whole.Out))
+	if names := gpt2.Checkpoints(c.Out); len(names) != 2 || names[0] != "step-000009" || names[1] != "step-000008" {
+		t.Errorf("checkpoints %v", names)
+	}
+}
+
+// TestFullDiskAtTheEnd: the last save of an invocation, its end or an interrupt, is the one that must not fail.
+func TestFullDiskAtTheEnd(t *testing.T) {
+	if !inChild(t) {
+		return
+	}
+	for _, stop := range []int{0, 5} {
+		c := stepsOnly(t)
+		full := limitFiles(t)
+		c.StopAfter = stop
+		env := quiet()
+		env.Log = slog.New(onLog{slog.DiscardHandler, func(_ slog.Level, text string) {
+			if strings.HasSuffix(text, "step-000004") {
+				full(20000)
+			}
+		}})
+		err := Run(context.Background(), c, env)
+		full(-1)
+		wantError(t, err, "checkpoint", "--resume")
+		if errors.Is(err, ErrInterrupted) {
+			t.Errorf("--stop-after %d: an interrupt that could not save passes for one that did: %v", stop, err)
+		}
+		c.Resume, c.StopAfter = true, 0
+		mustRun(t, c)
+		whole := stepsOnly(t)
+		mustRun(t, whole)
+		same(t, "resumed", metricsOf(t, c.Out), metricsOf(t, whole.Out))
+	}
+}
+
+// TestFullDisk: a last checkpoint that can't be written ends the run with an error; the one before stays the latest and usable.
 func TestFullDisk(t *testing.T) {
 	c := small(t)
 	c.StopAfter = 2

@@ -146,3 +146,31 @@ func TestMetricsNil(t *testing.T) {
 	var m *Metrics
 	must(t, m.Train(TrainMetric{}), m.Val(ValMetric{}), m.Hellaswag(HellaswagMetric{}), m.Sample(SampleMetric{}), m.TruncateFrom(0), m.Close())
 }
+
+// TestMetricsWait: lines that cannot be written wait, in order, and Flush says so until they are there.
+func TestMetricsWait(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "metrics.jsonl")
+	m := openMetrics(t, path)
+	must(t, m.Val(ValMetric{Step: 0, Loss: 1}))
+	good := m.f
+	broken, err := os.Open(path) // not for writing
+	must(t, err)
+	defer broken.Close()
+	m.f = broken
+	must(t, m.Val(ValMetric{Step: 1, Loss: 2}), m.Val(ValMetric{Step: 2, Loss: 3}))
+	if err := m.Flush(); err == nil || !strings.Contains(err.Error(), path) {
+		t.Errorf("Flush of lines that wait: %v", err)
+	}
+	if lines, _ := ReadMetrics(path); len(lines) != 1 {
+		t.Errorf("%d lines", len(lines))
+	}
+	m.f = good
+	must(t, m.Flush(), m.Val(ValMetric{Step: 3, Loss: 4}), m.Flush())
+	lines, err := ReadMetrics(path)
+	must(t, err)
+	for i, l := range lines {
+		if l.Step != i || len(lines) != 4 {
+			t.Errorf("line %d of %d is step %d", i, len(lines), l.Step)
+		}
+	}
+}

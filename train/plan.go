@@ -74,5 +74,15 @@ func (r *run) printPlan() {
 	for _, role := range []gpu.Role{gpu.Parameters, gpu.Gradients, gpu.Moments, gpu.Activations, gpu.Scratch, gpu.Inputs} {
 		line("  "+string(role), "%s (%d bytes)", gpu.HumanBytes(r.dev.Bytes(role)), r.dev.Bytes(role))
 	}
+	if c.Out != "" {
+		bytes := c.checkpointBytes()
+		free := ""
+		if n, known := freeSpace(c.Out); known {
+			free = fmt.Sprintf("; %s free in %s", gpu.HumanBytes(n), c.Out)
+		}
+		line("checkpoint", "%s (about %d bytes), at most %d at a time%s", gpu.HumanBytes(bytes), bytes, r.mostCheckpoints(), free)
+	} else {
+		line("checkpoint", "%s (about %d bytes); without --out none is written", gpu.HumanBytes(c.checkpointBytes()), c.checkpointBytes())
+	}
 	w.Flush()
 }

@@ -143,6 +143,9 @@ func (r *run) open(ctx context.Context) error {
 	if err = Together(r.group, r.openParts(&from)); err != nil {
 		return err
 	}
+	if err = Together(r.group, r.checkSpace()); err != nil {
+		return err
+	}
 	tiles, err := r.agreeOnTiles(ctx, from) // measured in another process, so before this one opens the device
 	if err != nil {
 		return err

@@ -396,6 +396,52 @@ func TestUnwritableOut(t *testing.T) {
 	}
 }
 
+// TestSpace: a disk without room for a checkpoint is refused before training, one that will be full is warned about, and the
+// plan says what a checkpoint takes.
+func TestSpace(t *testing.T) {
+	c := stepsOnly(t)
+	asked := freeSpace
+	defer func() { freeSpace = asked }()
+	set := func(free uint64) { freeSpace = func(string) (uint64, bool) { return free, true } }
+	if free, known := freeSpace(t.TempDir()); known && free == 0 {
+		t.Errorf("%d bytes free here", free)
+	}
+	var plan bytes.Buffer
+	env, log := telling()
+	env.Stdout = &plan
+	must(t, DryRun(c, env))
+	var line string
+	for _, l := range strings.Split(plan.String(), "\n") {
+		if strings.HasPrefix(l, "checkpoint ") {
+			line = l
+		}
+	}
+	if !strings.Contains(line, fmt.Sprintf("about %d bytes", c.checkpointBytes())) || !strings.Contains(line, "at most 3 at a time") {
+		t.Errorf("the plan says %q", line)
+	}
+
+	set(c.checkpointBytes() - 1)
+	wantError(t, Run(context.Background(), c, env), "--out "+c.Out, "free, a checkpoint takes")
+	set(2 * c.checkpointBytes())
+	must(t, Run(context.Background(), c, env))
+	if !strings.Contains(log.String(), "the disk will be full") {
+		t.Errorf("log: %s", log)
+	}
+	total := int64(0)
+	dir, err := gpt2.LatestCheckpoint(c.Out)
+	must(t, err)
+	files, err := os.ReadDir(dir)
+	must(t, err)
+	for _, f := range files {
+		info, err := f.Info()
+		must(t, err)
+		total += info.Size()
+	}
+	if got := int64(c.checkpointBytes()); got < total || got > total+20000 {
+		t.Errorf("a checkpoint takes %d bytes, %d were foretold", total, got)
+	}
+}
+
 // TestUnremovable: old checkpoints and leftovers that cannot be removed are warned about, and training goes on.
 func TestUnremovable(t *testing.T) {
 	c := stepsOnly(t)

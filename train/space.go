@@ -1,0 +1,79 @@
+package train
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+
+	"github.com/gpt2wgpu/gpt2wgpu/gpu"
+	"github.com/gpt2wgpu/gpt2wgpu/model/gpt2"
+)
+
+// checkpointBytes returns about how many bytes a checkpoint of the run takes on the disk: weights, both moments and the outer
+// optimizer's momentum in float32 with their headers, and the small files.
+func (c Config) checkpointBytes() uint64 {
+	const (
+		entry = 115     // of a safetensors header, for a tensor
+		texts = 8 << 10 // config.json, state.json and the like
+	)
+	copies := 3 // weights, m, v
+	if c.local() {
+		copies++
+	}
+	bytes := texts + tokenizerBytes[c.Tokenizer]
+	for _, p := range gpt2.Table(c.Model()) {
+		bytes += copies * (4*p.Size() + entry)
+	}
+	return uint64(bytes)
+}
+
+// tokenizerBytes is what the files of a tokenizer take.
+var tokenizerBytes = map[string]int{"gpt2": 1600 << 10, "bytes": 8 << 10}
+
+// checkSpace refuses to train where the disk cannot hold one more checkpoint, and warns where it cannot hold those that --keep
+// keeps beside the one that is being written.
+func (r *run) checkSpace() error {
+	if r.cfg.Out == "" || r.group.Rank() > 0 {
+		return nil
+	}
+	free, known := freeSpace(r.cfg.Out)
+	if !known {
+		return nil
+	}
+	one := r.cfg.checkpointBytes()
+	if free < one {
+		return fmt.Errorf("--out %s: %s free, a checkpoint takes %s; hint: free space on this disk, or take an --out on another",
+			r.cfg.Out, gpu.HumanBytes(free), gpu.HumanBytes(one))
+	}
+	r.env.Log.Info(fmt.Sprintf("a checkpoint takes %s; %s free in %s", gpu.HumanBytes(one), gpu.HumanBytes(free), r.cfg.Out))
+	most := r.mostCheckpoints() - len(gpt2.Checkpoints(r.cfg.Out))
+	if most > 1 && free < one*uint64(most) {
+		r.env.Log.Warn(fmt.Sprintf("the disk will be full before the run ends: %s free, %d more checkpoints of %s are to be kept (--keep %d, and the one being written); hint: free space, or a smaller --keep",
+			gpu.HumanBytes(free), most, gpu.HumanBytes(one), r.cfg.Keep))
+	}
+	return nil
+}
+
+// mostCheckpoints returns how many checkpoints there are at most at a time.
+func (r *run) mostCheckpoints() int {
+	saves := 1
+	if r.cfg.SaveEvery > 0 {
+		saves += r.cfg.Steps / r.cfg.SaveEvery
+	}
+	if r.cfg.Keep > 0 {
+		saves = min(saves, r.cfg.Keep+1) // the oldest goes when the newest is complete
+	}
+	return saves
+}
+
+// freeSpace returns the bytes that this process may still write to dir's file system; it is replaced by tests.
+var freeSpace = func(dir string) (free uint64, known bool) {
+	path, err := filepath.EvalSymlinks(existing(dir))
+	if err != nil {
+		return 0, false
+	}
+	if info, err := os.Stat(path); err != nil || !info.IsDir() {
+		return 0, false
+	}
+	return diskFree(path)
+}
