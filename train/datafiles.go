@@ -60,7 +60,7 @@ func (r *run) checkData(from origin) error {
 		if len(now) != len(was) {
 			return fmt.Errorf("%s %s: %d files, want the run's %d (%s); "+hint, flag, spec, len(now), len(was), before, flag, r.cfg.Out)
 		}
-		moved := false
+		moved := spec != before // as the user sees it, be the path in full the same
 		for i, id := range now {
 			if !id.Same(was[i]) {
 				return fmt.Errorf("%s %s: %s is not the file that the run was trained on, %s: got %d bytes with digest %.12s, want %d with %.12s; "+hint,
@@ -71,8 +71,8 @@ func (r *run) checkData(from origin) error {
 		if len(now) == 0 && spec != before {
 			return fmt.Errorf("%s is %s, the run has %s; hint: leave the flag out, or start a new run with another --out", flag, spec, before)
 		}
-		if moved && r.group.Rank() == 0 {
-			r.env.Log.Warn(fmt.Sprintf("the data lie elsewhere than before, with the same content: %s, before %s", now[0].Path, was[0].Path))
+		if moved && len(now) > 0 && r.group.Rank() == 0 {
+			r.env.Log.Warn(fmt.Sprintf("the data lie elsewhere than before, with the same content: %s (%s), before %s (%s)", spec, now[0].Path, before, was[0].Path))
 		}
 	}
 	return nil

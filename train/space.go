@@ -48,7 +48,7 @@ func (r *run) checkSpace() error {
 	r.env.Log.Info(fmt.Sprintf("a checkpoint takes %s; %s free in %s", gpu.HumanBytes(one), gpu.HumanBytes(free), r.cfg.Out))
 	most := r.mostCheckpoints() - len(gpt2.Checkpoints(r.cfg.Out))
 	if most > 1 && free < one*uint64(most) {
-		r.env.Log.Warn(fmt.Sprintf("the disk will be full before the run ends: %s free, %d more checkpoints of %s are to be kept (--keep %d, and the one being written); hint: free space, or a smaller --keep",
+		r.env.Log.Warn(fmt.Sprintf("the disk may be full before the run ends: %s free, %d more checkpoints of %s may be kept (--keep %d, and the one being written); hint: free space, or a smaller --keep",
 			gpu.HumanBytes(free), most, gpu.HumanBytes(one), r.cfg.Keep))
 	}
 	return nil
@@ -60,8 +60,8 @@ func (r *run) mostCheckpoints() int {
 	if r.cfg.SaveEvery > 0 {
 		saves += r.cfg.Steps / r.cfg.SaveEvery
 	}
-	if r.cfg.Keep > 0 {
-		saves = min(saves, r.cfg.Keep+1) // the oldest goes when the newest is complete
+	if r.cfg.Keep > 0 && (saves > r.cfg.Keep || r.cfg.SaveMinutes > 0) {
+		return r.cfg.Keep + 1 // the oldest goes when the newest is complete
 	}
 	return saves
 }
