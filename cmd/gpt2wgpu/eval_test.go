@@ -172,7 +172,7 @@ func TestHub(t *testing.T) {
 	wantFailure(t, exitFailed, []string{"sample", "--model", "gpt2-large", "-q"}, "--model", "404")
 
 	gputest.Available(t)
-	args := append(strings.Fields("train --init gpt2 --data sample --seq-len 8 --batch-size 1 --steps 1 --sample-every 0 -q"), device()...)
+	args := append(strings.Fields("train --init gpt2 --data sample --seq-len 8 --batch-size 1 --steps 1 --sample-every 0 -q"), append(device(), "--out", "")...)
 	if code, _, stderr := cli(t, args...); code != 0 {
 		t.Errorf("train --init gpt2: code %d: %s", code, stderr)
 	}

@@ -174,7 +174,7 @@ func weightFiles(dir string) ([]string, error) {
 	if errors.Is(indexErr, fs.ErrNotExist) {
 		found, hint := inPlaceOfWeights(dir)
 		if found != "" {
-			return nil, fileError("read", dir, hint, "got %s, want %s: %w", found, weightsFile, fs.ErrNotExist)
+			return nil, fileError("read", dir, hint, "got %s, want %s (%w)", found, weightsFile, fs.ErrNotExist)
 		}
 		return nil, fileError("read", dir, "name a directory with config.json and model.safetensors", "neither %s nor %s: %w", weightsFile, indexFile, fs.ErrNotExist)
 	}
@@ -270,7 +270,7 @@ func readConfig(path string) (Config, error) {
 		if _, err := os.Stat(filepath.Join(dir, weightsFile)); err == nil {
 			hint = "fetch the model's config.json too"
 		} else if found, how := inPlaceOfWeights(dir); found != "" {
-			return Config{}, fileError("read", dir, how, "got %s, want %s and %s: %w", found, configFile, weightsFile, fs.ErrNotExist)
+			return Config{}, fileError("read", dir, how, "got %s, want %s and %s (%w)", found, configFile, weightsFile, fs.ErrNotExist)
 		}
 		return Config{}, fileError("read", path, hint, "%w", fs.ErrNotExist)
 	}
