@@ -131,7 +131,7 @@ func (d dataset) cached(name string, o openOptions) (Parts, error) {
 		return Parts{}, err
 	}
 	if d.file != "" {
-		return Parts{Train: []string{path}}, nil
+		return Parts{Train: []string{path}, Named: true}, nil
 	}
 	account, _ := readComplete(path) // the files it tells, and not those that a larger fetch has begun to add
 	var shards []string
@@ -143,5 +143,6 @@ func (d dataset) cached(name string, o openOptions) (Parts, error) {
 	if p.Train == nil || p.Val == nil {
 		return Parts{}, fmt.Errorf("%s: no shards to train on, or none to validate on, in %s; hint: gpt2wgpu data fetch %s", name, path, name)
 	}
+	p.Named = true
 	return p, nil
 }

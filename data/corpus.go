@@ -377,7 +377,7 @@ func Find(spec string, opts ...Option) (Parts, error) {
 		f(&o)
 	}
 	if spec == "sample" {
-		return Parts{}, nil
+		return Parts{Named: true}, nil
 	}
 	p, err := find(spec, o)
 	if err == nil && p.Train == nil && p.dir {

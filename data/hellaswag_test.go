@@ -174,7 +174,7 @@ func TestInfo(t *testing.T) {
 	if err != nil || info.Text != "hi" || info.Tokenizer != "bytes" {
 		t.Errorf("bytes: %+v, %v", info, err)
 	}
-	for _, path := range []string{filepath.Join(dir, "gone.npy"), write(t, filepath.Join(dir, "a.txt"), []byte("x")), write(t, filepath.Join(dir, "cut.npy"), npyFile(1, 2)[:129])} {
+	for _, path := range []string{filepath.Join(dir, "gone.npy"), write(t, filepath.Join(dir, "a.csv"), []byte("x")), write(t, filepath.Join(dir, "cut.npy"), npyFile(1, 2)[:129])} {
 		if _, err := Info(path); err == nil || !strings.Contains(err.Error(), "hint:") {
 			t.Errorf("Info(%s): %v", path, err)
 		}

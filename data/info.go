@@ -2,19 +2,21 @@ package data
 
 import (
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"io"
 	"os"
 	"path/filepath"
+	"strings"
 )
 
-// ShardInfo is what one token file holds.
+// ShardInfo is what one file of data holds: tokens, or text that is not tokenized yet.
 type ShardInfo struct {
 	Path      string `json:"path"`
-	Format    string `json:"format"` // "npy" (NumPy uint16), "llm.c" (token shard) or "llm.c eval" (HellaSwag)
+	Format    string `json:"format"` // "npy" (NumPy uint16), "llm.c" (token shard), "llm.c eval" (HellaSwag); "text", "jsonl", "parquet"
 	Bytes     int64  `json:"bytes"`
 	Tokens    int64  `json:"tokens"`
-	Documents int64  `json:"documents"` // how often GPT-2's <|endoftext|> occurs; of an eval file: its examples
+	Documents int64  `json:"documents"` // how often GPT-2's <|endoftext|> occurs; of an eval file: its examples; of texts: lines or rows
 	MinID     int    `json:"min_id"`
 	MaxID     int    `json:"max_id"`
 	Tokenizer string `json:"tokenizer"` // what Text was decoded with, a guess: "bytes" if every id is below 256
@@ -22,13 +24,56 @@ type ShardInfo struct {
 	Text      string `json:"text"`      // and what they say
 }
 
-// Info reads a token file to its end. Errors are those of [Open].
+// InfoFiles returns paths with the files of every directory in place of it. Files that the program keeps beside shards
+// (NAME.tokenize.json, complete.json and other .json), hidden ones and those of no known kind are left out where a directory or
+// several files were named; left says which, but for the .json. Errors: a path that is missing, no file of data among them.
+func InfoFiles(paths []string) (files, left []string, err error) {
+	known := func(p string) bool { return isShard(filepath.Base(p)) || isText(p) }
+	take := func(p string) {
+		switch base := filepath.Base(p); {
+		case known(p):
+			files = append(files, p)
+		case extension(p) != ".json" && !strings.HasPrefix(base, "."):
+			left = append(left, p)
+		}
+	}
+	for _, p := range paths {
+		info, err := os.Stat(p)
+		switch {
+		case err == nil && info.IsDir() && len(paths) > 1:
+			left = append(left, p)
+		case err == nil && info.IsDir():
+			entries, err := os.ReadDir(p)
+			if err != nil {
+				return nil, nil, fmt.Errorf("data: %w; hint: check the directory's permissions", err)
+			}
+			for _, e := range entries {
+				if !e.IsDir() {
+					take(filepath.Join(p, e.Name()))
+				}
+			}
+		case err != nil || len(paths) == 1:
+			files = append(files, p) // whatever is wrong, Info reports it
+		default:
+			take(p)
+		}
+	}
+	if len(files) == 0 {
+		return nil, nil, fmt.Errorf("%s: no file of data here; hint: give .npy or .bin shards, or texts", paths[0])
+	}
+	return files, left, nil
+}
+
+// Info reads a file of data to its end. Errors are those of [Open] and [Tokenize].
 func Info(path string) (ShardInfo, error) {
+	if isText(path) {
+		return textInfo(path)
+	}
 	if magic(path) == binEval {
 		return evalInfo(path)
 	}
 	if !isShard(filepath.Base(path)) {
-		return ShardInfo{}, fmt.Errorf("%s: extension %q, want .npy or .bin; hint: give it a shard of tokens", path, filepath.Ext(path))
+		return ShardInfo{}, fmt.Errorf("%s: extension %q, want .npy or .bin, or a text's; hint: give it a shard of tokens", path, extension(path))
 	}
 	s, err := openShard(path)
 	if err != nil {
@@ -36,7 +81,7 @@ func Info(path string) (ShardInfo, error) {
 	}
 	defer s.close()
 	info := ShardInfo{Path: path, Format: "llm.c", Bytes: int64(len(s.file.Bytes)), Tokens: s.len(), MinID: 1 << 16}
-	if filepath.Ext(path) == ".npy" {
+	if extension(path) == ".npy" {
 		info.Format = "npy"
 	}
 	err = guard(path, func() {
@@ -57,6 +102,45 @@ func Info(path string) (ShardInfo, error) {
 	return info, info.decode()
 }
 
+// textInfo counts the documents of a text and shows where it begins.
+func textInfo(path string) (ShardInfo, error) {
+	inputs, err := identifyAll([]string{path})
+	if err != nil {
+		return ShardInfo{}, err
+	}
+	info := ShardInfo{Path: path, Format: "text", Bytes: inputs[0].ID.Bytes, First: []int{}}
+	if !isPlain(path) {
+		info.Format = extension(path)[1:]
+	}
+	src, err := openSource(inputs[0], position{}, "")
+	if err != nil {
+		return ShardInfo{}, err
+	}
+	defer src.close()
+	for {
+		c, err := src.next()
+		if errors.Is(err, io.EOF) {
+			return info, nil
+		} else if err != nil {
+			return ShardInfo{}, err
+		}
+		for _, d := range c.docs {
+			if info.Text == "" {
+				text := d.text
+				if d.json != nil {
+					if text, _, _, err = jsonText(d.json); err != nil {
+						return ShardInfo{}, fmt.Errorf("%s: byte %d: %w", path, d.at, err)
+					}
+				}
+				info.Text = strings.ToValidUTF8(text[:min(len(text), 200)], "")
+			}
+			if d.begin {
+				info.Documents++
+			}
+		}
+	}
+}
+
 func (info *ShardInfo) decode() error {
 	info.Tokenizer = "gpt2"
 	if info.MaxID < 256 {
@@ -72,7 +156,7 @@ func (info *ShardInfo) decode() error {
 
 // magic returns the first four bytes of a .bin file as a number, 0 if there are none.
 func magic(path string) int64 {
-	if filepath.Ext(path) != ".bin" {
+	if extension(path) != ".bin" {
 		return 0
 	}
 	f, err := os.Open(path)

@@ -52,6 +52,8 @@ type Parts struct {
 	Left  []string // neither: named for test beside Val, or for nothing beside files named for training
 	Texts bool     // .txt and .md files of the user's own, and not of a data set that has a name
 
+	Named bool // of a data set that has a name
+
 	only Split // the one split that all files are named for, if it isn't Train; they are in Val
 	dir  bool  // a directory was named, and not the files themselves
 }

@@ -9,6 +9,7 @@ var settingsSince = []struct {
 	before func(*Config)
 }{
 	{"save_minutes", func(c *Config) { c.SaveMinutes = 0 }},
+	{"val_fraction", func(c *Config) { c.ValFraction = 0 }},
 }
 
 // asBefore sets the settings that fields, the content of a file that the program wrote, lacks.

@@ -10,6 +10,10 @@ import (
 	"github.com/gpt2wgpu/gpt2wgpu/model/gpt2"
 )
 
+// AutoFraction is the ValFraction that is settled when the data is opened: a tenth of a user's own text where nothing else
+// validates, else 0.
+const AutoFraction = -1
+
 // Config is every setting of a training run, under the names of the command line's flags (n_layer is --n-layer). It is
 // what config.json holds, beside the fields of [Record].
 //
@@ -25,9 +29,12 @@ type Config struct {
 	Init      string `json:"init"`       // scratch, or the weights to start from
 
 	// Data.
-	Data      string `json:"data"`      // what data.Open takes
-	ValData   string `json:"val_data"`  // empty: the validation shards of Data, if it has some
-	Tokenizer string `json:"tokenizer"` // gpt2 | bytes; empty with Init weights: theirs
+	Data    string `json:"data"`     // what data.Open takes
+	ValData string `json:"val_data"` // empty: the files of Data that are named for validation, if it has some
+	// ValFraction is the part of Data that validates, in blocks spread over it, and doesn't train; 0 is none. It is settled in
+	// config.json.
+	ValFraction float64 `json:"val_fraction"`
+	Tokenizer   string  `json:"tokenizer"` // gpt2 | bytes; empty with Init weights: theirs
 
 	// Batch.
 	BatchSize      int `json:"batch_size"`       // B: sequences of a micro-step
@@ -122,12 +129,12 @@ func FindPreset(name string) (Preset, error) {
 func tiny() Config {
 	return Config{
 		NLayer: 4, NHead: 4, NEmbd: 128, BlockSize: 64, VocabSize: 256, Init: "scratch",
-		Data: "sample", Tokenizer: "bytes",
+		Data: "sample", ValFraction: AutoFraction, Tokenizer: "bytes",
 		BatchSize: 4, SeqLen: 64, // many small steps: at the same tokens the loss ends 0.2 lower than with 1024 a step
 		Steps: 900, LR: 2e-3, MinLR: 2e-4, WarmupSteps: 40, Schedule: "cosine",
 		WeightDecay: 0.1, Decay: "matrices", Beta1: 0.9, Beta2: 0.95, Eps: 1e-8, GradClip: 1,
 		DType: "f32", Seed: 1337, Recompute: "none",
-		SaveMinutes: 10, Keep: 3, ValSteps: 20, SampleEvery: 450, Device: "auto",
+		SaveMinutes: 10, Keep: 3, ValEvery: 150, ValSteps: 20, SampleEvery: 450, Device: "auto",
 		CheckEvery: 100, GradDType: "f32", SyncEvery: 1, OuterLR: 0.7, OuterMomentum: 0.9,
 	}
 }
@@ -151,7 +158,7 @@ func firstSteps() Config {
 func recipe(layers, heads, channels, B int, lr, minLR float64) Config {
 	return Config{
 		NLayer: layers, NHead: heads, NEmbd: channels, BlockSize: 1024, VocabSize: 50304, Init: "scratch",
-		Data: "fineweb-edu", Tokenizer: "gpt2",
+		Data: "fineweb-edu", ValFraction: AutoFraction, Tokenizer: "gpt2",
 		BatchSize: B, SeqLen: 1024, TotalBatchSize: 524288,
 		Steps: 19073, LR: lr, MinLR: minLR, WarmupSteps: 715, Schedule: "cosine",
 		WeightDecay: 0.1, Decay: "matrices", Beta1: 0.9, Beta2: 0.95, Eps: 1e-8, GradClip: 1,
@@ -313,6 +320,7 @@ func (c Config) Validate() error {
 		{"--eps", c.Eps, c.Eps >= 0x1p-126, "1.2e-38 or more", "1e-8"},
 		{"--outer-lr", c.OuterLR, c.OuterLR > 0, "above 0", "0.7, or 1 to take the ranks' mean"},
 		{"--outer-momentum", c.OuterMomentum, c.OuterMomentum >= 0 && c.OuterMomentum < 1, "at least 0 and below 1", "0.9, or 0 for none"},
+		{"--val-fraction", c.ValFraction, c.ValFraction == AutoFraction || c.ValFraction >= 0 && c.ValFraction < 1, "0 or more and below 1", "0.1, or 0 for no validation on a part of --data"},
 		{"--grad-clip", c.GradClip, c.GradClip >= 0, "0 or more", "1, or 0 for no clipping"},
 	} {
 		if !f.ok || math.IsInf(f.got, 0) || f.got > math.MaxFloat32 { // NaN is never ok

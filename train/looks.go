@@ -15,7 +15,7 @@ import (
 // validate measures the loss on the validation data, from its start; ranks share it.
 func (r *run) validate() error {
 	r.val.Reset()
-	loss, err := r.training.EvalLoss(r.cfg.ValSteps, r.val.Next)
+	loss, err := r.training.EvalLoss(r.valSteps, r.val.Next)
 	if err != nil {
 		return err
 	}

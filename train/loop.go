@@ -22,7 +22,7 @@ func (r *run) due(step int) due {
 		sync:     r.outer != nil && (every(r.cfg.SyncEvery) || step == r.cfg.Steps),
 		save:     every(r.cfg.SaveEvery),
 		check:    r.group.Size() > 1 && r.outer == nil && step > r.first && every(r.cfg.CheckEvery),
-		validate: every(r.cfg.ValEvery),
+		validate: r.val != nil && every(r.cfg.ValEvery),
 		score:    r.hella != nil && every(r.cfg.HellaswagEvery),
 		sample:   r.sampler != nil && step > 0 && every(r.cfg.SampleEvery),
 	}

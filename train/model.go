@@ -25,13 +25,17 @@ var recomputed = map[string]model.Recompute{"none": model.RecomputeNone, "gelu":
 // sameModel refuses to resume a run whose model or numerics were others, naming the difference. Batch shape, schedule and the
 // number of steps may change; checkData compares the data.
 func (c Config) sameModel(was Config) error {
+	fraction := c.ValFraction
+	if fraction == AutoFraction { // nobody asked for another
+		fraction = was.ValFraction
+	}
 	for _, f := range []struct {
 		flag     string
 		now, was any
 	}{
 		{"--n-layer", c.NLayer, was.NLayer}, {"--n-head", c.NHead, was.NHead}, {"--n-embd", c.NEmbd, was.NEmbd},
 		{"--block-size", c.BlockSize, was.BlockSize}, {"--vocab-size", c.VocabSize, was.VocabSize},
-		{"--tokenizer", c.Tokenizer, was.Tokenizer}, {"--dtype", c.DType, was.DType},
+		{"--tokenizer", c.Tokenizer, was.Tokenizer}, {"--val-fraction", fraction, was.ValFraction}, {"--dtype", c.DType, was.DType},
 	} {
 		if f.now != f.was {
 			return fmt.Errorf("%s is %v, the run has %v; hint: leave the flag out, or start a new run with another --out", f.flag, f.now, f.was)

@@ -33,6 +33,7 @@ type Env struct {
 	Fetch func(c *Config, init bool) error
 	// FineTuned says that cfg has the learning rates of FineTune, for the log.
 	FineTuned bool
+	Given     func(flag string) bool // whether the command line has that flag ("val-every"); nil: it has none
 }
 
 // ErrInterrupted ends a run that was asked to stop; its checkpoint is written.
@@ -52,6 +53,7 @@ type run struct {
 	corpora  []*data.Corpus
 	loader   *data.Loader
 	val      *data.Loader // nil: no validation
+	valSteps int          // batches of a validation
 	dev      *gpu.Device
 	model    *model.Model
 	training *model.Training
@@ -163,26 +165,6 @@ func (r *run) open(ctx context.Context) error {
 	return r.checkInStep()
 }
 
-func (r *run) openData() error {
-	var err error
-	if r.tok, err = data.NewTokenizer(r.cfg.Tokenizer); err != nil {
-		return err
-	}
-	if r.loader, err = r.openLoader(r.cfg.Data, data.Train); err != nil {
-		return err
-	}
-	r.env.Log.Info(fmt.Sprintf("1 epoch = %d batches", r.loader.Batches()))
-	switch {
-	case r.cfg.ValData != "":
-		r.val, err = r.openLoader(r.cfg.ValData, data.Val)
-	case r.cfg.ValEvery > 0:
-		if r.val, err = r.openLoader(r.cfg.Data, data.Val); err == nil && !r.hasValidationShards() {
-			err = fmt.Errorf("--val-every %d: --data %s has no validation part; hint: --val-data SPEC, or --val-every 0", r.cfg.ValEvery, r.cfg.Data)
-		}
-	}
-	return err
-}
-
 // openHellaSwag reads and packs the questions, if they are to be measured.
 func (r *run) openHellaSwag() error {
 	if !r.cfg.measuresHellaSwag() {
@@ -208,20 +190,13 @@ func (r *run) openHellaSwag() error {
 	return nil
 }
 
-// hasValidationShards says whether the validation corpus differs from the training one, as a directory with both kinds
-// of shards gives; a text is the same for both.
-func (r *run) hasValidationShards() bool {
-	c := r.corpora
-	return len(c) == 2 && c[0].Len() != c[1].Len()
-}
-
-func (r *run) openLoader(spec string, split data.Split) (*data.Loader, error) {
-	c, err := data.Open(spec, r.tok, r.cfg.VocabSize, r.env.Log, data.WithSplit(split))
+func (r *run) openCorpus(spec string, split data.Split, opts ...data.Option) (*data.Corpus, error) {
+	c, err := data.Open(spec, r.tok, r.cfg.VocabSize, r.env.Log, append(opts, data.WithSplit(split))...)
 	if err != nil {
 		return nil, r.missingData(spec, split, err)
 	}
 	r.corpora = append(r.corpora, c)
-	return data.NewLoader(c, r.cfg.BatchSize, r.cfg.SeqLen, r.group.Rank(), r.group.Size())
+	return c, nil
 }
 
 // startWeights returns the weights of --init, and completes the settings from them: shape and tokenizer. From scratch it

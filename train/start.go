@@ -173,7 +173,9 @@ func (r *run) openParts(s *origin) error {
 		return err
 	}
 	if s.checkpoint != "" {
-		r.cfg = r.cfg.Resolved()
+		if r.cfg = r.cfg.Resolved(); r.cfg.ValFraction == AutoFraction {
+			r.cfg.ValFraction = s.state.Config.ValFraction
+		}
 	} else if s.weights, err = r.startWeights(); err != nil {
 		return err
 	}

@@ -25,11 +25,13 @@ fetch brings a dataset into the cache, from where --data takes it by its name, a
 that was cut off goes on where it stopped.
 
 ` + datasetList() + `
-tokenize makes shards of tokens of .txt files, .jsonl (field "text"), .parquet (column "text"), and directories of
-these, and prints their names. Before each document stands <|endoftext|>. The first shard is validation. A run that
-was stopped goes on behind its last complete shard.
+tokenize makes shards of tokens of .txt and .md files, .jsonl (field "text"), .parquet (column "text"), and
+directories of these, and prints their names. Before each document stands <|endoftext|>. Files named train, and val,
+valid, validation or test, or in folders of these names, become the training and the validation shards; else the
+first shard is validation. A run that was stopped goes on behind its last complete shard.
 
-info says what shards hold and decodes their first tokens.
+info says what shards and texts hold and decodes their first tokens. Of a directory, or of several files, it leaves
+out what is not data.
 
   gpt2wgpu data fetch shakespeare
   gpt2wgpu data tokenize corpus/ --out shards --format bin
@@ -73,9 +75,9 @@ func newDataFlags(fs *flagSet) *dataFlags {
 	f.StringVar(&o.Out, "out", "", "`directory` of the shards")
 	f.StringVar(&o.Format, "format", "npy", "`format` of the shards: npy (NumPy, as build-nanogpt's), bin (llm.c's)")
 	f.Int64Var(&o.ShardTokens, "shard-tokens", 100_000_000, "`tokens` of a shard")
-	f.Int64Var(&o.ValTokens, "val-tokens", 0, "`tokens` of the validation shard: 0 is one whole shard, or a tenth of a text that is shorter, -1 is none")
+	f.Int64Var(&o.ValTokens, "val-tokens", 0, "`tokens` of the validation shard, where no file is named for validation: 0 is one whole shard, or a tenth of a text that is shorter, -1 is none")
 	f.StringVar(&d.tok, "tokenizer", "gpt2", "`name` of the tokenizer: gpt2, bytes")
-	f.StringVar(&o.Separator, "separator", "", "`text` that parts the documents inside a .txt file, such as '<|endoftext|>' (default: the file is one document)")
+	f.StringVar(&o.Separator, "separator", "", "`text` that parts the documents inside a .txt or .md file, such as '<|endoftext|>' (default: the file is one document)")
 
 	f = verb("info", "Info")
 	f.BoolVar(&d.asJSON, "json", false, "print a JSON object a file")
@@ -194,10 +196,19 @@ func (d *dataFlags) info(e *env, args []string) error {
 	if err != nil {
 		return err
 	}
+	args, left, err := data.InfoFiles(args)
+	if err != nil {
+		return err
+	}
+	if len(left) > 0 {
+		e.log.Info("not data: " + strings.Join(left, ", "))
+	}
+	var errs []error // one damaged file does not hide the others
 	for i, path := range args {
 		info, err := data.Info(path)
 		if err != nil {
-			return err
+			errs = append(errs, err)
+			continue
 		}
 		if d.asJSON {
 			err = writeJSON(e.stdout, info)
@@ -211,12 +222,22 @@ func (d *dataFlags) info(e *env, args []string) error {
 			return err
 		}
 	}
-	return nil
+	return errors.Join(errs...)
 }
 
 func printShard(w io.Writer, s data.ShardInfo) error {
 	tab := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	documents := "documents"
+	switch s.Format {
+	case "text", "jsonl", "parquet":
+		if s.Format == "jsonl" {
+			documents = "lines"
+		} else if s.Format == "parquet" {
+			documents = "rows"
+		}
+		fmt.Fprintf(tab, "file\t%s\nformat\t%s, %s, not tokenized\n%s\t%d\nbegins\t%q\n", s.Path, s.Format, bytesWord(s.Bytes), documents, s.Documents, s.Text)
+		return tab.Flush()
+	}
 	if s.Format == "llm.c eval" {
 		documents = "examples"
 	}

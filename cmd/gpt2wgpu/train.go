@@ -2,8 +2,10 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/spf13/pflag"
@@ -50,7 +52,7 @@ runs/PRESET-N. Presets:
 			if err := train.Together(group, err); err != nil {
 				return err
 			}
-			en := train.Env{Log: e.log, Stdout: e.stdout, Stderr: e.stderr, Version: programVersion(), Group: group, FineTuned: t.fineTuned, Tuner: e.tuner()}
+			en := train.Env{Log: e.log, Stdout: e.stdout, Stderr: e.stderr, Version: programVersion(), Group: group, FineTuned: t.fineTuned, Tuner: e.tuner(), Given: t.fs.Changed}
 			if t.dryRun {
 				return train.DryRun(c, en)
 			}
@@ -152,8 +154,9 @@ func newTrainFlags(fs *flagSet) *trainFlags {
 	f.StringVar(&c.Init, "init", c.Init, "`weights` to start from: scratch, gpt2, gpt2-medium, gpt2-large, gpt2-xl, a Hugging Face directory, a checkpoint, or an llm.c .bin; their shape and tokenizer take the place of the preset's")
 
 	f = fs.section("Data")
-	f.StringVar(&c.Data, "data", c.Data, "`spec` of the text: sample, shakespeare, tinystories, fineweb-edu, a .txt file, a .npy or .bin token shard, a directory or a quoted glob of shards")
-	f.StringVar(&c.ValData, "val-data", c.ValData, "`spec` of the validation text (default: the validation shards of --data)")
+	f.StringVar(&c.Data, "data", c.Data, "`spec` of the text: sample, shakespeare, tinystories, fineweb-edu, a .txt or .md file, a .npy or .bin token shard, a directory or a quoted glob of these")
+	f.StringVar(&c.ValData, "val-data", c.ValData, "`spec` of the validation text (default: the files of --data that are named val, valid, validation or test)")
+	f.Var((*fraction)(&c.ValFraction), "val-fraction", "`part` of --data that validates and doesn't train, in blocks spread over it (default: 0.1 of your own .txt and .md where nothing else validates, else 0)")
 	f.StringVar(&c.Tokenizer, "tokenizer", c.Tokenizer, "`name` of the tokenizer: gpt2, bytes")
 
 	f = fs.section("Batch")
@@ -221,6 +224,25 @@ func presetNames() (names []string) {
 		names = append(names, p.Name)
 	}
 	return names
+}
+
+// fraction is a flag's number whose default is a rule, which its help says in words.
+type fraction float64
+
+func (f *fraction) String() string {
+	if *f < 0 {
+		return ""
+	}
+	return strconv.FormatFloat(float64(*f), 'g', -1, 64)
+}
+func (f *fraction) Type() string { return "float64" }
+func (f *fraction) Set(s string) error {
+	v, err := strconv.ParseFloat(s, 64)
+	if err == nil && v < 0 {
+		return errors.New("negative")
+	}
+	*f = fraction(v)
+	return err
 }
 
 // settle returns the settings of the run: explicit flag > --config > --preset > default. Where the preset alone speaks,

@@ -1,0 +1,150 @@
+package train
+
+import (
+	"fmt"
+
+	"github.com/gpt2wgpu/gpt2wgpu/data"
+)
+
+// autoFraction is what AutoFraction means for a user's own text.
+const autoFraction = 0.1
+
+// openData opens what the run trains and validates on, and settles the part of the text that validates.
+func (r *run) openData() error {
+	var err error
+	if r.tok, err = data.NewTokenizer(r.cfg.Tokenizer); err != nil {
+		return err
+	}
+	parts, err := data.Find(r.cfg.Data)
+	if err != nil {
+		return r.missingData(r.cfg.Data, data.Train, err)
+	}
+	if err := r.refuseUnused(parts); err != nil {
+		return err
+	}
+	if err := r.openTraining(parts); err != nil {
+		return err
+	}
+	r.env.Log.Info(fmt.Sprintf("1 epoch = %d batches", r.loader.Batches()))
+
+	spec := r.cfg.ValData
+	if spec == "" && r.val == nil && parts.Validation() != nil && r.cfg.ValEvery > 0 {
+		spec = r.cfg.Data
+	}
+	r.valSteps = r.cfg.ValSteps
+	switch {
+	case spec != "":
+		c, err := r.openCorpus(spec, data.Val)
+		if err != nil {
+			return err
+		}
+		r.val, err = r.newLoader(c)
+		return err
+	case r.val != nil:
+		r.valSteps = min(r.valSteps, int(r.val.Batches())) // the whole of it, once
+	case r.cfg.ValEvery > 0:
+		return r.noValidation(parts)
+	}
+	return nil
+}
+
+func (r *run) given(flag string) bool { return r.env.Given != nil && r.env.Given(flag) }
+
+// refuseUnused refuses flags about validation that contradict each other or the data.
+func (r *run) refuseUnused(parts data.Parts) error {
+	switch f := r.cfg.ValFraction; {
+	case r.cfg.ValEvery == 0 && r.given("val-data"):
+		return fmt.Errorf("--val-data %s has no effect, since --val-every is 0; hint: --val-every 100", r.cfg.ValData)
+	case r.cfg.ValEvery == 0 && r.given("val-steps"):
+		return fmt.Errorf("--val-steps %d has no effect, since --val-every is 0; hint: --val-every 100", r.cfg.ValSteps)
+	case f <= 0 || !r.given("val-fraction"):
+	case r.cfg.ValEvery == 0:
+		return fmt.Errorf("--val-fraction %v has no effect, since --val-every is 0; hint: --val-every 100", f)
+	case r.cfg.ValData != "":
+		return fmt.Errorf("--val-fraction %v and --val-data %s contradict each other; hint: use one", f, r.cfg.ValData)
+	case parts.Validation() != nil:
+		return fmt.Errorf("--val-fraction %v: --data %s has files for validation (%v); hint: leave --val-fraction out", f, r.cfg.Data, parts)
+	}
+	return nil
+}
+
+// openTraining opens the training data, and parts it where a fraction validates.
+func (r *run) openTraining(parts data.Parts) error {
+	f := r.cfg.ValFraction
+	auto := f == AutoFraction
+	if auto {
+		f = 0
+		if parts.Texts && parts.Validation() == nil && r.cfg.ValData == "" && r.cfg.ValEvery > 0 {
+			f = autoFraction
+		}
+	}
+	if f > 0 {
+		c, err := r.openCorpus(r.cfg.Data, data.Train, data.Joined())
+		if err != nil {
+			return err
+		}
+		train, val := c.Divide(f)
+		short := r.tooShort(f, train, val)
+		if short == nil {
+			r.cfg.ValFraction = f
+			if r.loader, err = r.newLoader(train); err == nil {
+				r.val, err = r.newLoader(val)
+			}
+			_, unused := train.Rows(r.cfg.SeqLen)
+			r.env.Log.Info(fmt.Sprintf("validation: %d of %d tokens, in %s spread over the text (--val-fraction %v); %d tokens beside them are unused",
+				val.Len(), c.Len(), blocks(val.Blocks()), f, unused))
+			return err
+		}
+		if !auto {
+			return fmt.Errorf("--val-fraction %w; hint: a larger fraction, a smaller --batch-size or --seq-len, or --val-fraction 0", short)
+		}
+		r.env.Log.Info(fmt.Sprintf("no validation: %v; hint: a longer text, a smaller --batch-size, or --val-data", short))
+		r.corpora = r.corpora[:len(r.corpora)-1]
+		if err := c.Close(); err != nil {
+			return err
+		}
+	}
+	r.cfg.ValFraction = 0
+	c, err := r.openCorpus(r.cfg.Data, data.Train)
+	if err != nil {
+		return err
+	}
+	r.loader, err = r.newLoader(c)
+	return err
+}
+
+// tooShort reports a part that has no batch.
+func (r *run) tooShort(f float64, train, val *data.Corpus) error {
+	B, T, ranks := r.cfg.BatchSize, r.cfg.SeqLen, r.group.Size()
+	for what, c := range map[string]*data.Corpus{"to validate on": val, "left to train on": train} {
+		if rows, _ := c.Rows(T); rows < int64(B*ranks) {
+			return fmt.Errorf("%v of %s is %d tokens, %d rows of %d with their targets %s, fewer than one batch of %d rows (B=%d on %d ranks)",
+				f, r.cfg.Data, val.Len(), rows, T, what, B*ranks, B, ranks)
+		}
+	}
+	return nil
+}
+
+// noValidation says that there is nothing to validate on: an error if validation was asked for, a word if it is the user's own data.
+func (r *run) noValidation(parts data.Parts) error {
+	for _, flag := range []string{"val-every", "val-steps"} {
+		if r.given(flag) {
+			return fmt.Errorf("--%s: --data %s has no validation part; hint: --val-data SPEC, --val-fraction 0.1, or leave --%s out", flag, r.cfg.Data, flag)
+		}
+	}
+	if r.cfg.ValFraction == 0 && !parts.Texts && parts.Train != nil && !parts.Named {
+		r.env.Log.Info(fmt.Sprintf("no validation: --data %s has no file for it; hint: --val-data SPEC", r.cfg.Data))
+	}
+	return nil
+}
+
+func blocks(n int) string {
+	if n == 1 {
+		return "1 block"
+	}
+	return fmt.Sprintf("%d blocks", n)
+}
+
+func (r *run) newLoader(c *data.Corpus) (*data.Loader, error) {
+	return data.NewLoader(c, r.cfg.BatchSize, r.cfg.SeqLen, r.group.Rank(), r.group.Size())
+}
