@@ -35,6 +35,8 @@ func TestEvalUsage(t *testing.T) {
 		{[]string{"eval", "--data", "sample"}, []string{"--model is missing"}},
 		{[]string{"eval", "--model", "x"}, []string{"--data and --hellaswag are both missing"}},
 		{[]string{"eval", "--model", "x", "--data", "sample", "--hellaswag", "y"}, []string{"both given"}},
+		{[]string{"eval", "--model", "x", "--hellaswag", "y", "--seq-len", "8"}, []string{"--seq-len has no effect"}},
+		{[]string{"eval", "--model", "x", "--hellaswag", "y", "--val-steps", "8"}, []string{"--val-steps has no effect"}},
 		{[]string{"eval", "--model", "x", "--data", "sample", "--batch-size", "0"}, []string{"--batch-size is 0"}},
 		{[]string{"eval", "--model", "x", "--data", "sample", "--seq-len", "-1"}, []string{"--seq-len is -1"}},
 		{[]string{"eval", "--model", "x", "--data", "sample", "--val-steps", "-1"}, []string{"--val-steps is -1"}},

@@ -35,6 +35,9 @@ func osError(doing, path string, err error) error {
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		hint = "check the path"
+		if _, err := os.Lstat(path); err == nil {
+			hint = "the path is a link to a file that is missing: fetch or link the file again"
+		}
 	case errors.Is(err, fs.ErrPermission):
 		hint = "check the permissions"
 	}

@@ -12,6 +12,8 @@ import (
 	"testing"
 
 	"github.com/nlpodyssey/safetensors"
+
+	"github.com/gpt2wgpu/gpt2wgpu/internal/needs"
 )
 
 // few is the smallest model.
@@ -156,6 +158,20 @@ func TestWithoutSafetensors(t *testing.T) {
 	os.Remove(filepath.Join(dir, configFile))
 	_, _, err = Load(dir)
 	wantError(t, err, configFile, "fetch the model's config.json")
+}
+
+// TestBrokenLink: an interrupted download leaves links to nothing in the hub's cache.
+func TestBrokenLink(t *testing.T) {
+	needs.Symlinks(t)
+	for _, name := range []string{configFile, weightsFile} {
+		dir := hfDir(t, numbered(few))
+		os.Remove(filepath.Join(dir, name))
+		if err := os.Symlink(filepath.Join(dir, "blobs", "x"), filepath.Join(dir, name)); err != nil {
+			t.Fatal(err)
+		}
+		_, _, err := Load(dir)
+		wantError(t, err, name, "a link to a file that is missing")
+	}
 }
 
 // TestNotFinite: NaN and the infinities, of every type that files have, are refused by tensor, place and kind.
@@ -309,6 +325,8 @@ func TestForeignTensors(t *testing.T) {
 		`{"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4]},"a2":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}}`:    {"begins at byte 0"},
 		`{"base_model.model.transformer.h.0.attn.c_attn.lora_A.weight":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}}`: {"lora_A", "merge"},
 		`{"model.embed_tokens.weight":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}}`:                                  {"model.embed_tokens.weight", "another architecture"},
+		`{"score.weight":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}}`:                                               {"score.weight", "classes"},
+		`{"ln_f.bias":{"dtype":"F32","shape":[4],"data_offsets":[0,16]}}`:                                                 {"ends at byte 16", "the file has 4", "cut short"},
 		`{"h.0.attn.c_attn.weight_scale_inv":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}}`:                           {"weight_scale_inv", "quantized"},
 	} {
 		dir := modelDir(t, few, nil)

@@ -153,6 +153,8 @@ func unknownHint(name string) string {
 		return loraHint
 	case strings.HasPrefix(name, "model."), strings.HasPrefix(name, "gpt_neox."), strings.HasPrefix(name, "bert."), strings.HasPrefix(name, "roberta."):
 		return "these are the weights of another architecture; only GPT-2 models are supported"
+	case strings.HasPrefix(name, "score."), strings.HasPrefix(name, "classifier."), strings.HasPrefix(name, "multiple_choice_head."):
+		return "the model has a head that chooses among classes; only language models are supported"
 	case strings.HasSuffix(name, "_scale"), strings.HasSuffix(name, "_scale_inv"), strings.Contains(name, ".SCB"), strings.Contains(name, "absmax"), strings.HasSuffix(name, ".qweight"):
 		return "a quantized model is not read here: use the float32, float16 or bfloat16 one that it was made from"
 	}
@@ -166,7 +168,7 @@ func weightFiles(dir string) ([]string, error) {
 	if err == nil {
 		return []string{single}, nil
 	}
-	if !errors.Is(err, fs.ErrNotExist) {
+	if _, link := os.Lstat(single); link == nil || !errors.Is(err, fs.ErrNotExist) {
 		return nil, osError("read", single, err)
 	}
 	path := filepath.Join(dir, indexFile)
@@ -272,7 +274,9 @@ func readConfig(path string) (Config, error) {
 		} else if found, how := inPlaceOfWeights(dir); found != "" {
 			return Config{}, fileError("read", dir, how, "got %s, want %s and %s (%w)", found, configFile, weightsFile, fs.ErrNotExist)
 		}
-		return Config{}, fileError("read", path, hint, "%w", fs.ErrNotExist)
+		if _, link := os.Lstat(path); link != nil {
+			return Config{}, fileError("read", path, hint, "%w", fs.ErrNotExist)
+		}
 	}
 	if err != nil {
 		return Config{}, err

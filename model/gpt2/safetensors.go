@@ -216,8 +216,11 @@ func (f *tensorFile) readHeader(header, data []byte) error {
 				return fmt.Errorf("tensor %q: %s: %w", name, key, err)
 			}
 		}
-		if len(offsets) != 2 || offsets[0] < 0 || offsets[1] < offsets[0] || offsets[1] > len(data) {
-			return fmt.Errorf("tensor %q: data_offsets: got %v, want two that rise, up to the %d bytes of data", name, offsets, len(data))
+		if len(offsets) != 2 || offsets[0] < 0 || offsets[1] < offsets[0] {
+			return fmt.Errorf("tensor %q: data_offsets: got %v, want two that rise", name, offsets)
+		}
+		if offsets[1] > len(data) {
+			return fmt.Errorf("tensor %q: ends at byte %d of the data, the file has %d", name, offsets[1], len(data))
 		}
 		t.at, t.data = offsets[0], data[offsets[0]:offsets[1]]
 		t.shape = make([]int, len(shape))
