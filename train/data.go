@@ -54,16 +54,16 @@ func (r *run) given(flag string) bool { return r.env.Given != nil && r.env.Given
 func (r *run) refuseUnused(parts data.Parts) error {
 	switch f := r.cfg.ValFraction; {
 	case r.cfg.ValEvery == 0 && r.given("val-data"):
-		return fmt.Errorf("--val-data %s has no effect, since --val-every is 0; hint: --val-every 100", r.cfg.ValData)
+		return usagef("--val-data %s has no effect, since --val-every is 0; hint: --val-every 100", r.cfg.ValData)
 	case r.cfg.ValEvery == 0 && r.given("val-steps"):
-		return fmt.Errorf("--val-steps %d has no effect, since --val-every is 0; hint: --val-every 100", r.cfg.ValSteps)
+		return usagef("--val-steps %d has no effect, since --val-every is 0; hint: --val-every 100", r.cfg.ValSteps)
 	case f <= 0 || !r.given("val-fraction"):
 	case r.cfg.ValEvery == 0:
-		return fmt.Errorf("--val-fraction %v has no effect, since --val-every is 0; hint: --val-every 100", f)
+		return usagef("--val-fraction %v has no effect, since --val-every is 0; hint: --val-every 100", f)
 	case r.cfg.ValData != "":
-		return fmt.Errorf("--val-fraction %v and --val-data %s contradict each other; hint: use one", f, r.cfg.ValData)
+		return usagef("--val-fraction %v and --val-data %s contradict each other; hint: use one", f, r.cfg.ValData)
 	case parts.Validation() != nil:
-		return fmt.Errorf("--val-fraction %v: --data %s has files for validation (%v); hint: leave --val-fraction out", f, r.cfg.Data, parts)
+		return usagef("--val-fraction %v: --data %s has files for validation (%v); hint: leave --val-fraction out", f, r.cfg.Data, parts)
 	}
 	return nil
 }
@@ -129,7 +129,7 @@ func (r *run) tooShort(f float64, train, val *data.Corpus) error {
 func (r *run) noValidation(parts data.Parts) error {
 	for _, flag := range []string{"val-every", "val-steps"} {
 		if r.given(flag) {
-			return fmt.Errorf("--%s: --data %s has no validation part; hint: --val-data SPEC, --val-fraction 0.1, or leave --%s out", flag, r.cfg.Data, flag)
+			return usagef("--%s: --data %s has no validation part; hint: --val-data SPEC, --val-fraction 0.1, or leave --%s out", flag, r.cfg.Data, flag)
 		}
 	}
 	if r.cfg.ValFraction == 0 && !parts.Texts && parts.Train != nil && !parts.Named {

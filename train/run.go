@@ -99,6 +99,9 @@ func Run(ctx context.Context, cfg Config, env Env) error {
 	if err == nil {
 		err = r.open(ctx)
 	}
+	if errors.Is(err, errFinished) {
+		return nil
+	}
 	if err == nil {
 		err = r.loop(ctx)
 	}
@@ -133,6 +136,13 @@ func (r *run) open(ctx context.Context) error {
 	from, err := r.openRun()
 	if err != nil {
 		return err
+	}
+	if from.checkpoint != "" {
+		if err := r.resumed(from.state); err != nil && (r.group.Rank() == 0 || err == errFinished) {
+			return agreed{err}
+		} else if err != nil {
+			return agreed{ErrElsewhere}
+		}
 	}
 	for turn := range min(r.group.Size(), 2) {
 		if r.env.Fetch != nil && (r.group.Local() == 0) == (turn == 0) {

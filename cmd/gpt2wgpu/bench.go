@@ -117,6 +117,12 @@ func (b *benchFlags) settle() (bench.Shape, train.Config, error) {
 	if b.passes < 1 {
 		return bench.Shape{}, train.Config{}, fmt.Errorf("--passes is %d, want 1 or more; hint: --passes 3", b.passes)
 	}
+	i := &idle{fs: b.fs}
+	i.refuse(!b.kernels, "kernel passes", "with --kernels=false, which measures no kernel", "leave one of them out")
+	i.refuse(!b.kernels && !b.step, "batch-size seq-len dtype preset no-autotune", "with --kernels=false --step=false, which measure the device only", "leave it out")
+	if err := i.err(); err != nil {
+		return bench.Shape{}, train.Config{}, err
+	}
 	if b.kernel != "" && !b.fs.Changed("step") {
 		b.step = false
 	}

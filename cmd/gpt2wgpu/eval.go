@@ -102,6 +102,9 @@ func (v *evalFlags) validate() error {
 			bad("--%w", err)
 		}
 	}
+	i := &idle{fs: v.fs}
+	i.refuse(v.data == "" && v.hellaswag != "", "seq-len val-steps", "with --hellaswag, whose questions are all measured whole", "leave it out, or --data SPEC")
+	errs = append(errs, i.err())
 	return errors.Join(errs...)
 }
 

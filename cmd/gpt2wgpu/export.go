@@ -29,11 +29,12 @@ rows that pad GPT-2's vocabulary from 50257 to 50304.
 
 // exportFlags are the flags of export.
 type exportFlags struct {
+	fs                            *flagSet
 	model, tokenizer, format, out string
 }
 
 func newExportFlags(fs *flagSet) *exportFlags {
-	x := &exportFlags{}
+	x := &exportFlags{fs: fs}
 	f := fs.section("Model")
 	f.StringVar(&x.model, "model", "", modelUsage)
 	f.StringVar(&x.tokenizer, "tokenizer", "", "`name` of the tokenizer: gpt2, bytes (default: the checkpoint's, else by the size of the vocabulary)")
@@ -68,6 +69,9 @@ func (x *exportFlags) validate() error {
 			bad("--%w", err)
 		}
 	}
+	i := &idle{fs: x.fs}
+	i.refuse(x.format == "llmc", "tokenizer", "with --format llmc, which holds no tokenizer", "leave it out")
+	errs = append(errs, i.err())
 	return errors.Join(errs...)
 }
 

@@ -181,8 +181,9 @@ func report(e *env, name string, opts logOptions, err error) int {
 		}
 	}
 	var usage *usageError
+	var settings *train.UsageError
 	switch {
-	case errors.As(err, &usage):
+	case errors.As(err, &usage), errors.As(err, &settings):
 		return exitUsage
 	case errors.Is(err, train.ErrInterrupted), errors.Is(err, context.Canceled):
 		return exitInterrupted

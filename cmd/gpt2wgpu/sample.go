@@ -92,6 +92,10 @@ func (s *sampleFlags) validate() error {
 		errs = append(errs, err)
 	}
 	errs = append(errs, s.options.Validate())
+	i := &idle{fs: s.fs}
+	i.refuse(s.options.Greedy, "temperature top-k seed", "with --greedy, which draws nothing", "leave one of them out")
+	i.refuse(s.options.Greedy && s.options.TopP != 1, "top-p", "with --greedy, which draws nothing", "leave one of them out")
+	errs = append(errs, i.err())
 	return errors.Join(errs...)
 }
 

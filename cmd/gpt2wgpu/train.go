@@ -105,7 +105,7 @@ func (t *trainFlags) check(c train.Config) error {
 		}
 		return fmt.Errorf("--resume needs the run's directory; hint: --out %s --resume", out)
 	}
-	return c.Validate()
+	return errors.Join(c.Validate(), t.idleFlags(c))
 }
 
 // fetchForTrain brings what the settings name into the cache; init: the weights of --init too.
