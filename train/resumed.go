@@ -30,7 +30,7 @@ func (c Config) changedSince(was Config) (out []change) {
 	a, b := reflect.ValueOf(was), reflect.ValueOf(c)
 	for i := range a.NumField() {
 		name := a.Type().Field(i).Tag.Get("json")
-		if name == "-" || name == "out" || a.Field(i).Equal(b.Field(i)) {
+		if name == "-" || name == "out" || name == "val_fraction" && c.ValFraction == AutoFraction || a.Field(i).Equal(b.Field(i)) {
 			continue
 		}
 		show := func(v reflect.Value) string {
