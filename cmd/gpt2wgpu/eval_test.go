@@ -1,6 +1,7 @@
 package main
 
 import (
+	"encoding/binary"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -114,6 +115,19 @@ func TestEval(t *testing.T) {
 	}
 	if r := evalLoss(t, "--model", greedyModel, "--data", file, "--seq-len", "7"); r.Tokens != 99 || r.Loss == whole.Loss {
 		t.Errorf("rows of 7: %+v, of 24: %+v", r, whole)
+	}
+	// Of shards, every token but the first of each.
+	shards := t.TempDir()
+	for i, n := range []int{10, 60} {
+		raw := binary.LittleEndian.AppendUint32(binary.LittleEndian.AppendUint32(binary.LittleEndian.AppendUint32(nil, 20240520), 1), uint32(n))
+		raw = append(raw, make([]byte, 1024-len(raw))...)
+		for _, b := range text[:n] {
+			raw = binary.LittleEndian.AppendUint16(raw, uint16(b))
+		}
+		writeFile(t, filepath.Join(shards, fmt.Sprintf("x_val_%d.bin", i)), string(raw))
+	}
+	if r := evalLoss(t, "--model", greedyModel, "--data", shards); r.Tokens != 9+59 {
+		t.Errorf("shards of 10 and 60 tokens: %+v", r)
 	}
 	one := writeFile(t, filepath.Join(t.TempDir(), "one.txt"), "x")
 	wantFailure(t, exitFailed, append([]string{"eval", "--model", greedyModel, "--data", one, "-q"}, device()...), "1 tokens, want at least 2")
