@@ -17,7 +17,8 @@ const (
 )
 
 // splitWords are the words of file names that say a split, those of Hugging Face's datasets library. The others are common in
-// the names of texts too ("training.md", "dev-notes.md"): they count only where the files' names say two splits at least.
+// the names of texts too ("training.md", "dev-notes.md"): they count where two splits are said, one of them by a word of the first
+// list or every file by some word.
 var splitWords = map[string]Split{"train": Train, "val": Val, "valid": Val, "validation": Val, "test": test}
 var weakWords = map[string]Split{"training": Train, "dev": Val, "testing": test, "eval": test, "evaluation": test}
 
@@ -63,18 +64,16 @@ func partition(paths, names []string) (p Parts) {
 	by := map[Split][]string{}
 	for _, counts := range []bool{true, false} { // whether weak words do
 		clear(by)
+		strong := false
 		for i, path := range paths {
 			s, weak := splitOf(names[i])
+			strong = strong || s != "" && !weak
 			if weak && !counts {
 				s = ""
 			}
 			by[s] = append(by[s], path)
 		}
-		said := len(by)
-		if by[""] != nil {
-			said--
-		}
-		if said > 1 {
+		if n := len(by); by[""] == nil && n > 1 || n > 2 && strong {
 			break
 		}
 	}

@@ -1,6 +1,7 @@
 package train
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -8,6 +9,8 @@ import (
 	"reflect"
 	"slices"
 	"strings"
+
+	"github.com/gpt2wgpu/gpt2wgpu/data/exactjson"
 )
 
 // ReadConfig sets those fields of c that the file has: a config.json as a run writes it, or a part of one made by hand.
@@ -18,12 +21,9 @@ func ReadConfig(path string, c *Config) (names []string, err error) {
 	if err != nil {
 		return nil, fmt.Errorf("%w; hint: name a JSON file such as a run's config.json", err)
 	}
-	var fields map[string]json.RawMessage
-	if err := json.Unmarshal(text, &fields); err != nil || fields == nil {
-		if err == nil {
-			err = errors.New("got null")
-		}
-		return nil, fmt.Errorf("%s: %w, want one JSON object; hint: compare it with a run's config.json", path, err)
+	fields, err := exactjson.Object(bytes.TrimPrefix(text, []byte("\ufeff")))
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w: want one JSON object of settings; hint: %s", path, err, exactjson.Hint(err, "compare it with a run's config.json"))
 	}
 	known := settingNames(reflect.TypeFor[Record]())
 	for name := range fields {
@@ -36,7 +36,7 @@ func ReadConfig(path string, c *Config) (names []string, err error) {
 		}
 	}
 	record := Record{Config: *c}
-	if err := json.Unmarshal(text, &record); err != nil {
+	if err := json.Unmarshal(bytes.TrimPrefix(text, []byte("\ufeff")), &record); err != nil { // the keys are exact
 		var wrong *json.UnmarshalTypeError
 		if errors.As(err, &wrong) {
 			name := wrong.Field[strings.LastIndexByte(wrong.Field, '.')+1:]
@@ -59,6 +59,8 @@ func kindOf(t reflect.Type) string {
 		return "a whole number, 0 or more"
 	case reflect.Float64:
 		return "a number"
+	case reflect.Bool:
+		return "true or false"
 	default:
 		return "a " + t.Kind().String()
 	}

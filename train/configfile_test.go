@@ -36,6 +36,9 @@ func TestReadConfig(t *testing.T) {
 		"[1]":                          "JSON",
 		"null":                         "null",
 		`{"steps": 5} {"steps": 6}`:    "JSON",
+		`{"lr": NaN}`:                  "byte 7: NaN, which JSON does not have (Python",
+		`{"N_LAYER": 5}`:               `unknown setting "N_LAYER"`,
+		`{"no_autotune": 5}`:           "no_autotune: got number, want true or false",
 		`{"n_positions": 5}`:           `unknown setting "n_positions"`,
 		`{"resume": true}`:             `unknown setting "resume"`, // of an invocation
 		`{"steps": "many"}`:            "steps: got string, want a whole number",

@@ -87,7 +87,7 @@ func readState(dir string) (s State, err error) {
 	var fields struct {
 		Config map[string]json.RawMessage `json:"config"`
 	}
-	if err := json.Unmarshal(raw, &fields); err != nil {
+	if err := exactjson.Unmarshal(raw, &fields); err != nil {
 		return s, fmt.Errorf("%s: %w", path, err)
 	}
 	s.Config.asBefore(fields.Config)
