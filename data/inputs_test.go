@@ -143,13 +143,14 @@ func TestSplitFilesOpen(t *testing.T) {
 func TestSplitFilesTokenize(t *testing.T) {
 	tok := mustTokenizer(t, "bytes")
 	for _, ext := range []string{"", ".jsonl", ".parquet"} {
-		for _, c := range splitCases {
+		cases := splitCases
+		if ext != "" {
+			cases = cases[:6] // the names decide, whatever the format
+		}
+		for _, c := range cases {
 			if ext != "" {
 				change := strings.NewReplacer(".txt", ext, ".md", ext)
 				c.files, c.train, c.val, c.left = change.Replace(c.files), change.Replace(c.train), change.Replace(c.val), change.Replace(c.left)
-				if strings.Contains(c.files, "README") {
-					continue
-				}
 			}
 			dir := tree(t, strings.Fields(c.files)...)
 			var each []string
