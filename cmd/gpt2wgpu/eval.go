@@ -83,11 +83,6 @@ func (v *evalFlags) validate() error {
 	case v.data != "" && v.hellaswag != "":
 		bad("--data and --hellaswag are both given; hint: one at a time")
 	}
-	for _, flag := range []string{"seq-len", "val-steps"} {
-		if v.hellaswag != "" && v.data == "" && v.fs.Changed(flag) {
-			bad("--%s has no effect with --hellaswag, whose questions have their own lengths; hint: leave it out", flag)
-		}
-	}
 	if v.batch < 1 || v.batch > maxBatchTokens {
 		bad("--batch-size is %d, want 1 to %d; hint: --batch-size 4", v.batch, maxBatchTokens)
 	}
