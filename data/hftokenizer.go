@@ -654,3 +654,19 @@ func (t *idsOnly) Decode(ids []int) string {
 	}
 	return b.String()
 }
+
+// TokenizerFiles returns the files that tok was read from, nil if it is known by its name.
+func TokenizerFiles(tok Tokenizer) map[string][]byte {
+	switch t := tok.(type) {
+	case *bpe:
+		return t.files
+	case *idsOnly:
+		return t.files
+	}
+	return nil
+}
+
+// TokenizerOfFiles returns the tokenizer of such files.
+func TokenizerOfFiles(name string, files map[string][]byte) Tokenizer {
+	return parseTokenizer(name, files)
+}

@@ -259,3 +259,36 @@ func TestOtherTokenizersAreRefused(t *testing.T) {
 		}
 	}
 }
+
+func TestModelTokenizer(t *testing.T) {
+	own, empty := filepath.Join("testdata", "tokenizers", "plain"), t.TempDir()
+	for _, x := range []struct {
+		flag, stated, path string
+		vocab              int
+		want               string // a name, or with a blank a part of the error
+	}{
+		{"", "", empty, 256, "bytes"},
+		{"", "", empty, 300, "ids"},
+		{"", "", empty, 32000, "ids"},
+		{"", "", empty, 50257, "gpt2"},
+		{"", "", empty, 50304, "gpt2"},
+		{"", "bytes", empty, 50304, "bytes"},
+		{"", "ids", empty, 50304, "ids"},
+		{"gpt2", "", empty, 32000, "gpt2"},
+		{"bytes", "", empty, 50257, "bytes"}, // the size is a guess
+		{"", "", own, 500, own},
+		{"", "runs/of/old", own, 500, own}, // a checkpoint has the files beside it
+		{own, "", own, 500, own},
+		{own + "/tokenizer.json", "", own, 500, own},
+		{"ids", "", own, 500, "ids"},
+		{"gpt2", "", own, 50257, "--tokenizer is gpt2, the weights"},
+		{"gpt2", "bytes", empty, 256, "--tokenizer is gpt2, the weights"},
+		{"", "words", empty, 256, "the checkpoint's tokenizer"},
+		{"words", "", empty, 256, `--tokenizer "words": no such tokenizer`},
+	} {
+		tok, err := ModelTokenizer(x.flag, x.stated, x.path, x.vocab)
+		if err != nil && (!strings.Contains(err.Error(), x.want) || !strings.Contains(err.Error(), "hint:")) || err == nil && tok.Name() != x.want {
+			t.Errorf("%+v: %v, %v", x, tok, err)
+		}
+	}
+}

@@ -42,7 +42,7 @@ func NewTokenizer(spec string) (Tokenizer, error) {
 	case "bytes":
 		return byteTokenizer{}, nil
 	case "ids":
-		return &idsOnly{name: "ids", reason: "the tokenizer is not known", eot: -1}, nil
+		return &idsOnly{name: "ids", reason: "it is not known which they are", eot: -1}, nil
 	}
 	info, err := os.Stat(spec)
 	if errors.Is(err, fs.ErrNotExist) || spec == "" {

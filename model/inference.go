@@ -172,7 +172,7 @@ func (s *Sampler) Generate(ctx context.Context, prompt []int, o SampleOptions, e
 			if done[i] {
 				continue
 			}
-			if id == o.Stop {
+			if slices.Contains(o.Stop, id) {
 				done[i] = true
 				continue
 			}

@@ -39,7 +39,7 @@ func TestGreedyAgainstTorch(t *testing.T) {
 				t.Fatal(err)
 			}
 			s.uncached = uncached
-			o := SampleOptions{MaxTokens: len(torch.Greedy) - prompt, Greedy: true, TopP: 1, Stop: -1}
+			o := SampleOptions{MaxTokens: len(torch.Greedy) - prompt, Greedy: true, TopP: 1}
 			got, err := s.Generate(context.Background(), torch.Greedy[:prompt], o, nil)
 			if err != nil {
 				t.Fatal(err)

@@ -14,7 +14,8 @@ type SampleOptions struct {
 	TopP        float64 // only the likeliest tokens that together reach p; 1: all
 	Greedy      bool    // always the likeliest, the first among equals
 	Seed        uint64  // sequence i draws from a generator of its own, (Seed, i)
-	Stop        int     // the token that ends a sequence; -1: none
+	Stop        []int   // the tokens that end a sequence
+	Vocab       int     // only tokens below it, those that have a text; 0: all
 }
 
 // Validate refuses settings without a meaning.
@@ -34,6 +35,9 @@ func (o SampleOptions) Validate() error {
 
 // choose draws the next token: temperature, then top-k, then top-p, as Hugging Face's generate orders them.
 func (o SampleOptions) choose(logits []float32, r *rand.Rand) int {
+	if o.Vocab > 0 && o.Vocab < len(logits) {
+		logits = logits[:o.Vocab]
+	}
 	best := 0
 	for i, l := range logits {
 		if l > logits[best] {

@@ -116,9 +116,9 @@ func TestCacheText(t *testing.T) {
 		}
 		before := d.TotalBytes()
 		for _, o := range []SampleOptions{
-			{Greedy: true, TopP: 1, Stop: -1},
-			{Temperature: 1, TopP: 1, Seed: 1, Stop: 11},
-			{Temperature: 2, TopK: 20, TopP: 0.9, Seed: 2, Stop: -1},
+			{Greedy: true, TopP: 1},
+			{Temperature: 1, TopP: 1, Seed: 1, Stop: []int{11}},
+			{Temperature: 2, TopK: 20, TopP: 0.9, Seed: 2},
 		} {
 			for _, prompt := range []int{1, 14, 38} {
 				o.MaxTokens = 12
@@ -140,8 +140,8 @@ func TestCacheText(t *testing.T) {
 					if !slices.Equal(got[i], want[i]) || !slices.Equal(got[i], streamed[i]) {
 						t.Errorf("n=%d, prompt of %d, %+v: sequence %d\n got    %v\nstreams %v\nwant    %v", n, prompt, o, i, got[i], streamed[i], want[i])
 					}
-					if slices.Contains(got[i], o.Stop) || o.Stop < 0 && len(got[i]) != o.MaxTokens {
-						t.Errorf("n=%d, prompt of %d, stop %d: %v", n, prompt, o.Stop, got[i])
+					if slices.ContainsFunc(got[i], func(id int) bool { return slices.Contains(o.Stop, id) }) || o.Stop == nil && len(got[i]) != o.MaxTokens {
+						t.Errorf("n=%d, prompt of %d, stop %v: %v", n, prompt, o.Stop, got[i])
 					}
 				}
 			}
@@ -155,19 +155,19 @@ func TestStop(t *testing.T) {
 	m := newTestModel(t, d, samplerShape, 3)
 	const n = 4
 	s := newSampler(t, m, n, false)
-	o := SampleOptions{MaxTokens: 20, Temperature: 3, TopP: 1, Seed: 5, Stop: -1}
+	o := SampleOptions{MaxTokens: 20, Temperature: 3, TopP: 1, Seed: 5}
 	free, err := s.Generate(context.Background(), []int{1}, o, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	o.Stop = free[1][6]
+	o.Stop = []int{free[1][6], free[2][9]}
 	got, err := s.Generate(context.Background(), []int{1}, o, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
 	for i := range free {
 		want := free[i]
-		if at := slices.Index(want, o.Stop); at >= 0 {
+		if at := slices.IndexFunc(want, func(id int) bool { return slices.Contains(o.Stop, id) }); at >= 0 {
 			want = want[:at]
 		}
 		if !slices.Equal(got[i], want) {

@@ -83,7 +83,7 @@ func TestTorchReadsUs(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			got, err := s.Generate(context.Background(), greedy.Greedy[:prompt], SampleOptions{MaxTokens: more, Greedy: true, TopP: 1, Stop: -1}, nil)
+			got, err := s.Generate(context.Background(), greedy.Greedy[:prompt], SampleOptions{MaxTokens: more, Greedy: true, TopP: 1}, nil)
 			if err != nil || !slices.Equal(got[0], greedy.Greedy[prompt:]) {
 				t.Errorf("%v, %v, PyTorch %v", got, err, greedy.Greedy[prompt:])
 			}

@@ -43,7 +43,8 @@ type checkpointer struct {
 	out    string
 	keep   int // newest checkpoints that stay; 0: all
 	log    *slog.Logger
-	before func() error // what must be on the disk before a checkpoint is complete: the lines of metrics.jsonl
+	write  func(dir string, w *gpt2.Weights) error // the model's own files
+	before func() error                            // what must be on the disk before a checkpoint is complete: the lines of metrics.jsonl
 }
 
 // save writes out/checkpoints/step-NNNNNN and makes it the latest: everything goes to a temporary directory, is synced and
@@ -66,7 +67,7 @@ func (c checkpointer) save(s State, w *gpt2.Weights, first, second, b [][]float3
 	if err := os.MkdirAll(tmp, 0o755); err != nil {
 		return dir, err
 	}
-	if err := gpt2.WriteDir(tmp, w, nil); err != nil {
+	if err := c.write(tmp, w); err != nil {
 		return dir, err
 	}
 	if err := writeMoments(filepath.Join(tmp, optimizerFile), w.Config, first, second); err != nil {

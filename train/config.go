@@ -34,7 +34,7 @@ type Config struct {
 	// ValFraction is the part of Data that validates, in blocks spread over it, and doesn't train; 0 is none. It is settled in
 	// config.json.
 	ValFraction float64 `json:"val_fraction"`
-	Tokenizer   string  `json:"tokenizer"` // gpt2 | bytes; empty with Init weights: theirs
+	Tokenizer   string  `json:"tokenizer"` // gpt2 | bytes | ids | a directory with its files; empty with Init weights: theirs
 
 	// Batch.
 	BatchSize      int `json:"batch_size"`       // B: sequences of a micro-step
@@ -208,7 +208,6 @@ func (c Config) FromWeights() bool { return c.Init != "scratch" }
 var (
 	schedules  = words{flag: "--schedule", all: []string{"constant", "cosine", "linear", "wsd"}}
 	decays     = words{flag: "--decay", all: []string{"all", "matrices"}}
-	tokenizers = words{flag: "--tokenizer", all: []string{"gpt2", "bytes"}}
 	dtypes     = words{flag: "--dtype", all: []string{"f32", "bf16"}}
 	gradDTypes = words{flag: "--grad-dtype", all: []string{"f32", "bf16"}}
 	recomputes = words{flag: "--recompute", all: []string{"none", "gelu", "block"}}
@@ -256,8 +255,8 @@ func (c Config) Validate() error {
 	if c.Data == "" {
 		bad("--data is empty; hint: sample, shakespeare, a .txt file, or a directory of shards")
 	}
-	if !c.FromWeights() || c.Tokenizer != "" {
-		add(tokenizers.check(c.Tokenizer))
+	if !c.FromWeights() && c.Tokenizer == "" {
+		bad("--tokenizer is empty; hint: gpt2, bytes, or a directory with a tokenizer's files")
 	}
 	if need := vocabularies[c.Tokenizer]; c.VocabSize > 0 && c.VocabSize < need {
 		bad("--vocab-size is %d, --tokenizer %s has %d ids; hint: --vocab-size %d", c.VocabSize, c.Tokenizer, need, need)

@@ -50,6 +50,7 @@ type run struct {
 	mixed bool // the ranks' devices are of more than one kind
 
 	tok      data.Tokenizer
+	special  gpt2.Special // ids that the weights came with
 	corpora  []*data.Corpus
 	loader   *data.Loader
 	val      *data.Loader // nil: no validation
@@ -233,6 +234,7 @@ func (r *run) startWeights() (*gpt2.Weights, error) {
 		r.env.Log.Info("the context is shortened: the weights' last positions are dropped", "positions", cut)
 		w = w.Crop(r.cfg.BlockSize)
 	}
+	r.special = src.Special
 	if more := r.cfg.VocabSize - w.Config.VocabSize; more > 0 {
 		r.env.Log.Info("the vocabulary is padded with rows that are the mean of the weights' own", "rows", more)
 	}
@@ -247,9 +249,9 @@ func nameAndPath(name, path string) string {
 	return fmt.Sprintf("%s (%s)", name, path)
 }
 
-// takeShape completes the settings from those of the weights at path: a shape left open is theirs, one that was asked
-// for must be, but for the vocabulary, which is padded or cut, and the context, which may be shorter. tokenizer may be
-// empty.
+// takeShape completes the settings from those of the weights at path: a shape left open is theirs, one that was asked for
+// must be, but for the vocabulary, which is padded or cut, and the context, which may be shorter. The same goes for the
+// tokenizer; tokenizer is what a checkpoint says of it, or empty.
 func (r *run) takeShape(has gpt2.Config, path, tokenizer string) error {
 	for _, f := range []struct {
 		flag string
@@ -276,11 +278,13 @@ func (r *run) takeShape(has gpt2.Config, path, tokenizer string) error {
 	if r.cfg.VocabSize == 0 {
 		r.cfg.VocabSize = has.VocabSize
 	}
+	tok, err := data.ModelTokenizer(r.cfg.Tokenizer, tokenizer, path, has.VocabSize)
+	if err != nil {
+		return err
+	}
+	r.tok = tok
 	if r.cfg.Tokenizer == "" {
-		r.cfg.Tokenizer = tokenizer
-		if tokenizer == "" {
-			r.cfg.Tokenizer = map[bool]string{true: "gpt2", false: "bytes"}[has.VocabSize >= vocabularies["gpt2"]]
-		}
+		r.cfg.Tokenizer = tok.Name()
 	}
 	r.cfg = r.cfg.Resolved()
 	return nil

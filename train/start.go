@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"strings"
 
+	"github.com/gpt2wgpu/gpt2wgpu/data"
 	"github.com/gpt2wgpu/gpt2wgpu/gpu"
 	"github.com/gpt2wgpu/gpt2wgpu/gpu/op"
 	"github.com/gpt2wgpu/gpt2wgpu/model/gpt2"
@@ -56,17 +57,25 @@ func (r *run) openRun() (origin, error) {
 		Resume     bool
 		StopAfter  int
 		HasB       bool
+		Tokenizer  map[string][]byte // its files, if it is one that only rank 0 may have
 	}
-	raw, err := json.Marshal(told{r.cfg, s.checkpoint, s.state, r.cfg.Resume, r.cfg.StopAfter, s.hasB})
+	t := told{Config: r.cfg, Checkpoint: s.checkpoint, State: s.state, Resume: r.cfg.Resume, StopAfter: r.cfg.StopAfter, HasB: s.hasB}
+	if r.tok != nil {
+		t.Tokenizer = data.TokenizerFiles(r.tok)
+	}
+	raw, err := json.Marshal(t)
 	if err != nil {
 		return s, err
 	}
 	if raw, err = bcastBytes(r.group, raw, 0); err != nil {
 		return s, err
 	}
-	var t told
+	t = told{}
 	if err := json.Unmarshal(raw, &t); err != nil {
 		return s, err
+	}
+	if t.Tokenizer != nil && r.tok == nil {
+		r.tok = data.TokenizerOfFiles(t.Config.Tokenizer, t.Tokenizer)
 	}
 	device, ranks, hellaswag := r.cfg.Device, r.cfg.Ranks, r.cfg.Hellaswag
 	r.cfg, s.checkpoint, s.state, s.hasB = t.Config, t.Checkpoint, t.State, t.HasB
@@ -81,6 +90,11 @@ func (r *run) openRun() (origin, error) {
 // at step 0.
 func (r *run) readStart() (s origin, err error) {
 	if !r.cfg.Resume {
+		if !r.cfg.FromWeights() {
+			if r.tok, err = data.NewTokenizer(r.cfg.Tokenizer); err != nil {
+				return s, err
+			}
+		}
 		return s, r.refuseUsedOut()
 	}
 	out, latest := r.cfg.Out, latestFile(r.cfg.Out)
@@ -154,6 +168,9 @@ func (r *run) readCheckpoint(dir string) (s origin, damage, err error) {
 	if damage != nil {
 		return s, damage, nil
 	}
+	if err := r.resumeTokenizer(s); err != nil {
+		return s, err
+	}
 	if err := r.cfg.sameModel(s.state.Config); err != nil {
 		return s, nil, fmt.Errorf("--resume: %s: %w", dir, err)
 	}
@@ -161,6 +178,22 @@ func (r *run) readCheckpoint(dir string) (s origin, damage, err error) {
 		s.b, s.hasB = nil, false
 	}
 	return s, nil, nil
+}
+
+// resumeTokenizer takes the tokenizer of a checkpoint, and the ids that its weights came with. A --tokenizer that is the
+// same in another place is no change.
+func (r *run) resumeTokenizer(s origin) (err error) {
+	was := s.state.Config.Tokenizer
+	if r.tok, err = data.ModelTokenizer("", s.state.Tokenizer, s.checkpoint, s.state.Config.VocabSize); err != nil {
+		return err
+	}
+	r.special = gpt2.ReadSpecial(s.checkpoint)
+	if r.cfg.Tokenizer != was {
+		if now, err := data.NewTokenizer(r.cfg.Tokenizer); err == nil && data.SameTokenizer(now, r.tok) {
+			r.cfg.Tokenizer = was
+		}
+	}
+	return nil
 }
 
 // openParts opens all that a rank opens by itself but for the device, and completes s with the weights that a new run starts from.

@@ -45,7 +45,7 @@ func newEvalFlags(fs *flagSet) *evalFlags {
 	v := &evalFlags{fs: fs}
 	f := fs.section("Model")
 	f.StringVar(&v.model, "model", "", modelUsage)
-	f.StringVar(&v.tokenizer, "tokenizer", "", "`name` of the tokenizer: gpt2, bytes (default: the checkpoint's, else by the size of the vocabulary)")
+	f.StringVar(&v.tokenizer, "tokenizer", "", tokenizerUsage)
 
 	f = fs.section("Loss")
 	f.StringVar(&v.data, "data", "", "`spec` of the text: sample, shakespeare, tinystories, fineweb-edu, a .txt or .md file, a .npy or .bin token shard, a directory or a quoted glob of shards")
@@ -111,7 +111,7 @@ func (v *evalFlags) run(ctx context.Context, e *env, _ []string) error {
 	if err != nil {
 		return err
 	}
-	tok, err := chooseTokenizer(v.tokenizer, source.Tokenizer, w.Config.VocabSize)
+	tok, err := data.ModelTokenizer(v.tokenizer, source.Tokenizer, source.Path, w.Config.VocabSize)
 	if err != nil {
 		return err
 	}

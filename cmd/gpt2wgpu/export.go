@@ -10,14 +10,15 @@ import (
 
 	"github.com/gpt2wgpu/gpt2wgpu/data"
 	"github.com/gpt2wgpu/gpt2wgpu/model/gpt2"
+	"github.com/gpt2wgpu/gpt2wgpu/train"
 )
 
 var exportCommand = &command{
 	name:  "export",
 	short: "Convert a checkpoint to a Hugging Face directory or an llm.c .bin",
 	long: `
-hf is a directory that transformers loads as it stands: config.json, model.safetensors in float32, and the tokenizer's
-vocab.json, merges.txt and tokenizer_config.json. llmc is the checkpoint file of llm.c, float32. Both leave out the
+hf is a directory that transformers loads as it stands: config.json, generation_config.json, model.safetensors in float32,
+and the tokenizer's files; those that a model came with are copied unchanged. llmc is the checkpoint file of llm.c, float32. Both leave out the
 rows that pad GPT-2's vocabulary from 50257 to 50304.
 
   gpt2wgpu export --model runs/first --format hf --out first-hf`,
@@ -37,7 +38,7 @@ func newExportFlags(fs *flagSet) *exportFlags {
 	x := &exportFlags{fs: fs}
 	f := fs.section("Model")
 	f.StringVar(&x.model, "model", "", modelUsage)
-	f.StringVar(&x.tokenizer, "tokenizer", "", "`name` of the tokenizer: gpt2, bytes (default: the checkpoint's, else by the size of the vocabulary)")
+	f.StringVar(&x.tokenizer, "tokenizer", "", tokenizerUsage)
 
 	f = fs.section("Output")
 	f.StringVar(&x.format, "format", "hf", "`format`: hf (a Hugging Face directory), llmc (llm.c's .bin)")
@@ -86,14 +87,23 @@ func (x *exportFlags) run(ctx context.Context, e *env, _ []string) error {
 	if err != nil {
 		return err
 	}
-	if w.Config.VocabSize == paddedVocab {
-		w = w.Pad(gpt2Vocab)
-		e.log.Info(fmt.Sprintf("%d rows that pad the vocabulary are left out", paddedVocab-gpt2Vocab))
+	tok, err := data.ModelTokenizer(x.tokenizer, source.Tokenizer, source.Path, w.Config.VocabSize)
+	if err != nil {
+		return err
+	}
+	if w.Config.VocabSize == paddedVocab && tok.Name() == "gpt2" {
+		w = w.Pad(tok.VocabSize())
+		e.log.Info(fmt.Sprintf("%d rows that pad the vocabulary are left out", paddedVocab-tok.VocabSize()))
 	}
 	if x.format == "llmc" {
 		err = gpt2.WriteLLMC(x.out, w)
 	} else {
-		err = x.writeDir(e, w, source.Tokenizer)
+		if tok.Name() == "ids" {
+			e.log.Warn("no tokenizer files: the model doesn't say its tokenizer, and no known one has its vocabulary; hint: --tokenizer gpt2, bytes or a directory with its files", "vocabulary", w.Config.VocabSize)
+		} else if own := tok.VocabSize(); own > w.Config.VocabSize {
+			e.log.Warn("the tokenizer has more ids than the model", "tokenizer", tok.Name(), "ids", own, "vocabulary", w.Config.VocabSize)
+		}
+		err = train.WriteModel(x.out, w, tok, source.Special)
 	}
 	if err != nil {
 		return err
@@ -131,24 +141,4 @@ func (x *exportFlags) outIsFree() error {
 		return fmt.Errorf("--out %s: is there and not empty; hint: another --out, or remove it first", x.out)
 	}
 	return nil
-}
-
-// writeDir writes the weights and, if it is known which, the tokenizer's files.
-func (x *exportFlags) writeDir(e *env, w *gpt2.Weights, checkpoint string) error {
-	if err := gpt2.WriteDir(x.out, w, nil); err != nil {
-		return err
-	}
-	if v := w.Config.VocabSize; x.tokenizer == "" && checkpoint == "" && v != gpt2Vocab && v != 256 {
-		e.log.Warn("no tokenizer files: the model doesn't say its tokenizer, and no known one has its vocabulary; hint: --tokenizer gpt2 or bytes", "vocabulary", v)
-		return nil
-	}
-	tok, err := chooseTokenizer(x.tokenizer, checkpoint, w.Config.VocabSize)
-	if err != nil {
-		return err
-	}
-	if tok.VocabSize() > w.Config.VocabSize {
-		e.log.Warn("no tokenizer files: the tokenizer has more ids than the model", "tokenizer", tok.Name(), "vocabulary", w.Config.VocabSize)
-		return nil
-	}
-	return data.WriteTokenizerFiles(x.out, tok, w.Config.BlockSize)
 }

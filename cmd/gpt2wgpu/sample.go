@@ -39,13 +39,16 @@ type sampleFlags struct {
 	options                  model.SampleOptions
 }
 
+// tokenizerUsage is what --tokenizer takes beside --model.
+const tokenizerUsage = "`tokenizer`: gpt2, bytes, or a directory with Hugging Face's files (default: the model's own)"
+
 func newSampleFlags(fs *flagSet) *sampleFlags {
 	s := &sampleFlags{fs: fs}
 	o := &s.options
 
 	f := fs.section("Model")
 	f.StringVar(&s.model, "model", "", modelUsage)
-	f.StringVar(&s.tokenizer, "tokenizer", "", "`name` of the tokenizer: gpt2, bytes (default: the checkpoint's, else by the size of the vocabulary)")
+	f.StringVar(&s.tokenizer, "tokenizer", "", tokenizerUsage)
 
 	f = fs.section("Prompt")
 	f.StringVar(&s.prompt, "prompt", "", "`text` to continue")
@@ -111,19 +114,16 @@ func (s *sampleFlags) run(ctx context.Context, e *env, _ []string) error {
 	if err != nil {
 		return err
 	}
-	tok, err := chooseTokenizer(s.tokenizer, source.Tokenizer, w.Config.VocabSize)
+	tok, err := data.ModelTokenizer(s.tokenizer, source.Tokenizer, source.Path, w.Config.VocabSize)
 	if err != nil {
 		return err
 	}
-	prompt, err := s.promptTokens(text, tok, w.Config.VocabSize)
+	start, _ := train.Bounds(tok, source.Special, w.Config.VocabSize)
+	prompt, err := s.promptTokens(text, tok, start, w.Config.VocabSize)
 	if err != nil {
 		return &usageError{err}
 	}
-	opts := s.options
-	opts.Stop = -1
-	if eot, ok := tok.EOT(); ok {
-		opts.Stop = eot
-	}
+	opts := train.Sampling(s.options, tok, source.Special, w.Config.VocabSize)
 
 	d, err := gpu.Open(s.device)
 	if err != nil {
@@ -165,40 +165,20 @@ func (s *sampleFlags) promptText(stdin io.Reader) (string, error) {
 	return strings.TrimSuffix(strings.TrimSuffix(string(text), "\n"), "\r"), nil
 }
 
-// chooseTokenizer returns the tokenizer of --tokenizer, of the checkpoint, or that the vocabulary suggests.
-func chooseTokenizer(flag, checkpoint string, vocab int) (data.Tokenizer, error) {
-	name := flag
-	if name == "" {
-		name = checkpoint
-	}
-	if name == "" {
-		name = "bytes"
-		if vocab >= gpt2Vocab {
-			name = "gpt2"
-		}
-	}
-	tok, err := data.NewTokenizer(name)
-	if err != nil {
-		return nil, fmt.Errorf("the checkpoint's %w", err)
-	}
-	return tok, nil
-}
-
-const gpt2Vocab = 50257
-
-// promptTokens returns the ids to continue, of a vocabulary: at least one, the start of a document.
-func (s *sampleFlags) promptTokens(text string, tok data.Tokenizer, vocab int) ([]int, error) {
+// promptTokens returns the ids to continue, of a vocabulary: at least one, the start of a document (-1: not known).
+func (s *sampleFlags) promptTokens(text string, tok data.Tokenizer, start, vocab int) ([]int, error) {
 	ids, err := parseIDs(s.promptIDs)
 	if err != nil {
 		return nil, err
 	}
 	if text != "" {
-		ids = tok.Encode(text)
+		if ids, err = data.EncodePrompt(tok, text); err != nil {
+			return nil, err
+		}
 	}
 	if len(ids) == 0 {
-		start, ok := tok.EOT()
-		if !ok {
-			start = '\n'
+		if start < 0 {
+			return nil, fmt.Errorf("no prompt, and neither the model nor its tokenizer %s says what a document begins with; hint: --prompt TEXT or --prompt-ids", tok.Name())
 		}
 		ids = []int{start}
 	}
@@ -280,11 +260,15 @@ func (s *sampleWriter) json(ids []int) {
 	if ids == nil {
 		ids = []int{}
 	}
+	text := ""
+	if data.TextError(s.tok) == nil { // else the text is not known
+		text = strings.ToValidUTF8(s.tok.Decode(ids), "\uFFFD")
+	}
 	if s.err == nil {
 		s.err = writeJSON(s.w, struct {
 			PromptIDs []int  `json:"prompt_ids"`
 			IDs       []int  `json:"ids"`
 			Text      string `json:"text"`
-		}{s.prompt, ids, strings.ToValidUTF8(s.tok.Decode(ids), "\uFFFD")})
+		}{s.prompt, ids, text})
 	}
 }

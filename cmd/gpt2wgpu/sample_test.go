@@ -7,6 +7,8 @@ import (
 	"testing"
 
 	"github.com/gpt2wgpu/gpt2wgpu/data"
+	"github.com/gpt2wgpu/gpt2wgpu/model/gpt2"
+	"github.com/gpt2wgpu/gpt2wgpu/train"
 )
 
 func sampleFlagsOf(t *testing.T, args ...string) *sampleFlags {
@@ -63,37 +65,15 @@ func TestPrompt(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if got, err := s.promptTokens(text, tok, 50257); err != nil || !slices.Equal(got, x.want) {
+		start, _ := train.Bounds(tok, gpt2.Special{}, 50257)
+		if got, err := s.promptTokens(text, tok, start, 50257); err != nil || !slices.Equal(got, x.want) {
 			t.Errorf("%q, standard input %q: %v, %v, want %v", x.args, x.stdin, got, err, x.want)
 		}
 	}
 	s := sampleFlagsOf(t, "--prompt-ids", "5,256")
 	tok, _ := data.NewTokenizer("bytes")
-	if _, err := s.promptTokens("", tok, 256); err == nil || !strings.Contains(err.Error(), "token 1 of the prompt is 256") {
+	if _, err := s.promptTokens("", tok, -1, 256); err == nil || !strings.Contains(err.Error(), "token 1 of the prompt is 256") {
 		t.Errorf("an id outside the vocabulary: %v", err)
-	}
-}
-
-func TestChooseTokenizer(t *testing.T) {
-	for _, x := range []struct {
-		flag, checkpoint string
-		vocab            int
-		want             string
-	}{
-		{"", "", 256, "bytes"},
-		{"", "", 300, "bytes"},
-		{"", "", 50257, "gpt2"},
-		{"", "", 50304, "gpt2"},
-		{"", "bytes", 50304, "bytes"},
-		{"gpt2", "bytes", 256, "gpt2"},
-	} {
-		tok, err := chooseTokenizer(x.flag, x.checkpoint, x.vocab)
-		if err != nil || tok.Name() != x.want {
-			t.Errorf("%+v: %v, %v", x, tok, err)
-		}
-	}
-	if _, err := chooseTokenizer("", "words", 256); err == nil || !strings.Contains(err.Error(), "the checkpoint's tokenizer") {
-		t.Errorf("an unknown tokenizer in the checkpoint: %v", err)
 	}
 }
 

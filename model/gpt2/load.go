@@ -21,6 +21,7 @@ type Source struct {
 	Tokenizer string // "gpt2" or "bytes" where a checkpoint of this program says so, else ""
 	SeqLen    int    // tokens of a sequence that the run of a checkpoint trained with; 0: not known
 	Warning   string // what the user should know of the run that Path is a checkpoint of; usually ""
+	Special   Special
 }
 
 // Files of a run directory and of a checkpoint within it.
@@ -59,6 +60,7 @@ func Load(spec string) (*Weights, Source, error) {
 		return w, src, nil
 	}
 	src.readState()
+	src.Special = ReadSpecial(path)
 	return w, src, nil
 }
 
