@@ -62,8 +62,8 @@ func WithCacheDir(dir string) Option { return func(o *openOptions) { o.cache = d
 //	DIR                                      such shards, or such texts, in the order of their names
 //	'GLOB'                                   any such files
 //
-// Names win over files; write ./sample for a file of that name. tok encodes texts; for shards it isn't used and may be
-// nil. Every id must be below vocabSize (0: no check): texts are checked whole, shards here in part and then batch by
+// Names win over files; write ./sample for a file of that name. tok encodes texts; shards must have been made with it, as far
+// as they say, unless it is nil. Every id must be below vocabSize (0: no check): texts are checked whole, shards here in part and then batch by
 // batch as they are read. Loading a text logs "loaded N tokens". A nil log is silent.
 //
 // Errors: a file that is missing, empty, truncated, of another format or with an id outside the vocabulary, each with
@@ -124,6 +124,9 @@ func (c *Corpus) open(spec string, tok Tokenizer, o openOptions) error {
 	}
 	if shards > 0 {
 		c.log.Info(fmt.Sprintf("found %d shards with %d tokens", shards, c.total))
+		if err := c.checkMaker(paths, tok); err != nil {
+			return err
+		}
 		return c.checkSome()
 	}
 	return nil
@@ -232,7 +235,7 @@ func (c *Corpus) encode(ids []uint16, name, text string, tok Tokenizer) ([]uint1
 			c.log.Warn("text isn't valid UTF-8: each invalid byte is read as U+FFFD", "file", name, "invalid", n, "first_at", i)
 		}
 	}
-	if n := strings.Count(text, endOfText); n > 0 {
+	if n := spelledEnds(tok, text); n > 0 {
 		c.log.Warn(fmt.Sprintf("the text holds %s, which is read as %d characters and not as the token; hint: gpt2wgpu data tokenize %s --separator '%s' --out DIR, then --data DIR",
 			endOfText, len(endOfText), name, endOfText), "file", name, "times", n)
 	}
@@ -244,6 +247,17 @@ func (c *Corpus) encode(ids []uint16, name, text string, tok Tokenizer) ([]uint1
 		return more, nil
 	}
 	return append(ids, more...), nil
+}
+
+// endOfText is GPT-2's token between documents, as texts write it.
+const endOfText = "<|endoftext|>"
+
+// spelledEnds counts the times that text has endOfText and tok reads its characters, not the token.
+func spelledEnds(tok Tokenizer, text string) int {
+	if t, ok := tok.(*bpe); ok && slices.ContainsFunc(t.added.all, func(a addedToken) bool { return a.content == endOfText }) {
+		return 0
+	}
+	return strings.Count(text, endOfText)
 }
 
 // invalidUTF8 returns where the first invalid byte of text is and how many there are.

@@ -10,7 +10,6 @@ import (
 const (
 	gpt2Vocab = 50257
 	gpt2EOT   = 50256
-	endOfText = "<|endoftext|>"
 )
 
 // loadGPT2 returns GPT-2's tokenizer. The embedded ranks give the tokens in the order of their merges, so a token's merge is

@@ -90,7 +90,7 @@ func parseTokenizer(name string, files tokenizerFiles) Tokenizer {
 // newForeign builds the byte-level BPE of these files. The error is why they describe none that this program encodes text
 // with.
 func newForeign(name string, files tokenizerFiles) (*bpe, error) {
-	f := foreign{files: files, vocab: map[string]int{}}
+	f := hfTokenizer{files: files, vocab: map[string]int{}}
 	if err := f.readConfig(); err != nil {
 		return nil, err
 	}
@@ -118,8 +118,8 @@ func newForeign(name string, files tokenizerFiles) (*bpe, error) {
 	return f.build(name)
 }
 
-// foreign is a tokenizer being read.
-type foreign struct {
+// hfTokenizer is a tokenizer being read.
+type hfTokenizer struct {
 	files        tokenizerFiles
 	config       object // tokenizer_config.json, with what special_tokens_map.json adds
 	class        string // tokenizer_class without "Fast"; "" if none is named
@@ -167,7 +167,7 @@ func parseObject(file string, raw []byte) (o object, err error) {
 	return o, nil
 }
 
-func (f *foreign) readConfig() (err error) {
+func (f *hfTokenizer) readConfig() (err error) {
 	f.config = object{}
 	for _, file := range []string{"special_tokens_map.json", tokenizerConfigFile} {
 		if f.files[file] == nil {
@@ -184,7 +184,7 @@ func (f *foreign) readConfig() (err error) {
 }
 
 // readTokenizerJSON reads what Hugging Face's tokenizers save.
-func (f *foreign) readTokenizerJSON(raw []byte) error {
+func (f *hfTokenizer) readTokenizerJSON(raw []byte) error {
 	const file = "tokenizer.json"
 	top, err := parseObject(file, raw)
 	if err != nil {
@@ -255,7 +255,7 @@ func (f *foreign) readTokenizerJSON(raw []byte) error {
 var gpt2Patterns = []string{gpt2Pattern, `'(?:[sdmt]|ll|ve|re)| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+`}
 
 // readSplit reads how a text falls into pieces: by ByteLevel, or by a Split with GPT-2's pattern before it.
-func (f *foreign) readSplit(p object) error {
+func (f *hfTokenizer) readSplit(p object) error {
 	if p == nil {
 		return errors.New("tokenizer.json: it has no pre_tokenizer, and only ByteLevel is supported")
 	}
@@ -291,7 +291,7 @@ func (f *foreign) readSplit(p object) error {
 	return nil
 }
 
-func (f *foreign) readVocab(file string, raw []byte) error {
+func (f *hfTokenizer) readVocab(file string, raw []byte) error {
 	if err := json.Unmarshal(raw, &f.vocab); err != nil || len(f.vocab) == 0 {
 		return fmt.Errorf("%s: no vocabulary of tokens and their ids", file)
 	}
@@ -311,7 +311,7 @@ func checkID(file, token string, id int) error {
 }
 
 // readVocabAndMerges reads the two files of GPT2Tokenizer.
-func (f *foreign) readVocabAndMerges() error {
+func (f *hfTokenizer) readVocabAndMerges() error {
 	if f.class != "" && f.class != "GPT2Tokenizer" {
 		return fmt.Errorf("tokenizer_config.json: tokenizer_class %q, and of those with vocab.json only GPT2Tokenizer is read", f.config.text("tokenizer_class"))
 	}
@@ -340,7 +340,7 @@ var roles = []string{"bos_token", "eos_token", "unk_token", "sep_token", "pad_to
 
 // readAdded completes the added tokens as transformers does: from tokenizer_config.json, added_tokens.json and the special
 // tokens by their roles.
-func (f *foreign) readAdded() error {
+func (f *hfTokenizer) readAdded() error {
 	if !f.config.null("add_prefix_space") {
 		f.prefixSpace = f.config.is("add_prefix_space", false)
 	}
@@ -392,7 +392,7 @@ func (f *foreign) readAdded() error {
 }
 
 // addRole adds the special token of a role: a text, or an object with the token's flags.
-func (f *foreign) addRole(role string, raw json.RawMessage) error {
+func (f *hfTokenizer) addRole(role string, raw json.RawMessage) error {
 	if raw == nil { // GPT2Tokenizer's default for the first three
 		_, has := f.vocab[endOfText]
 		if has = has || f.find(endOfText) != nil; !has || f.class != "" && f.class != "GPT2Tokenizer" || !slices.Contains(roles[:3], role) {
@@ -425,7 +425,7 @@ func (f *foreign) addRole(role string, raw json.RawMessage) error {
 	return f.addAt(tokenizerConfigFile, o, f.nextID(s))
 }
 
-func (f *foreign) find(content string) *addedToken {
+func (f *hfTokenizer) find(content string) *addedToken {
 	for i := range f.added {
 		if f.added[i].content == content {
 			return &f.added[i]
@@ -435,7 +435,7 @@ func (f *foreign) find(content string) *addedToken {
 }
 
 // nextID is the id that Hugging Face gives an added token: the vocabulary's, else the next one.
-func (f *foreign) nextID(content string) int {
+func (f *hfTokenizer) nextID(content string) int {
 	if id, ok := f.vocab[content]; ok {
 		return id
 	}
@@ -447,7 +447,7 @@ func (f *foreign) nextID(content string) int {
 }
 
 // addAt adds a token under an id. One that is there already keeps its flags.
-func (f *foreign) addAt(file string, o object, id int) error {
+func (f *hfTokenizer) addAt(file string, o object, id int) error {
 	s := o.text("content")
 	if s == "" {
 		return fmt.Errorf("%s: the added token %d has no content", file, id)
@@ -471,7 +471,7 @@ func (f *foreign) addAt(file string, o object, id int) error {
 }
 
 // build makes the encoding of what was read.
-func (f *foreign) build(name string) (*bpe, error) {
+func (f *hfTokenizer) build(name string) (*bpe, error) {
 	size := 0
 	for _, id := range f.vocab {
 		size = max(size, id+1)

@@ -16,10 +16,10 @@ type ShardInfo struct {
 	Format    string `json:"format"` // "npy" (NumPy uint16), "llm.c" (token shard), "llm.c eval" (HellaSwag); "text", "jsonl", "parquet"
 	Bytes     int64  `json:"bytes"`
 	Tokens    int64  `json:"tokens"`
-	Documents int64  `json:"documents"` // how often GPT-2's <|endoftext|> occurs; of an eval file: its examples; of texts: lines or rows
+	Documents int64  `json:"documents"` // how often the tokenizer's end of a document occurs; of an eval file: its examples; of texts: lines or rows
 	MinID     int    `json:"min_id"`
 	MaxID     int    `json:"max_id"`
-	Tokenizer string `json:"tokenizer"` // what Text was decoded with, a guess: "bytes" if every id is below 256
+	Tokenizer string `json:"tokenizer"` // what Text was decoded with: as the manifest says, else a guess, "bytes" if every id is below 256
 	First     []int  `json:"first"`     // the first ids, at most 64
 	Text      string `json:"text"`      // and what they say
 }
@@ -84,13 +84,12 @@ func Info(path string) (ShardInfo, error) {
 	if extension(path) == ".npy" {
 		info.Format = "npy"
 	}
+	count := make([]int64, maxVocab)
 	err = guard(path, func() {
 		for i := range s.len() {
 			id := int(s.token(i))
 			info.MinID, info.MaxID = min(info.MinID, id), max(info.MaxID, id)
-			if id == gpt2EOT {
-				info.Documents++
-			}
+			count[id]++
 		}
 		for i := range min(64, s.len()) {
 			info.First = append(info.First, int(s.token(i)))
@@ -99,7 +98,14 @@ func Info(path string) (ShardInfo, error) {
 	if err != nil {
 		return ShardInfo{}, err
 	}
-	return info, info.decode()
+	tok, err := info.decode()
+	if err != nil {
+		return ShardInfo{}, err
+	}
+	if eot, ok := tok.EOT(); ok {
+		info.Documents = count[eot]
+	}
+	return info, nil
 }
 
 // textInfo counts the documents of a text and shows where it begins.
@@ -112,7 +118,7 @@ func textInfo(path string) (ShardInfo, error) {
 	if !isPlain(path) {
 		info.Format = extension(path)[1:]
 	}
-	src, err := openSource(inputs[0], position{}, "")
+	src, err := openSource(inputs[0], position{}, "", byteTokenizer{})
 	if err != nil {
 		return ShardInfo{}, err
 	}
@@ -141,17 +147,27 @@ func textInfo(path string) (ShardInfo, error) {
 	}
 }
 
-func (info *ShardInfo) decode() error {
-	info.Tokenizer = "gpt2"
-	if info.MaxID < 256 {
+// decode fills in Tokenizer and Text.
+func (info *ShardInfo) decode() (Tokenizer, error) {
+	if m := makerOf(info.Path); m != nil {
+		if tok, err := NewTokenizer(m.spec); err == nil {
+			info.Tokenizer, info.Text = m.spec, tok.Decode(info.First)
+			return tok, nil
+		}
+	}
+	switch {
+	case info.MaxID < 256:
 		info.Tokenizer = "bytes"
+	case info.MaxID < paddedVocab:
+		info.Tokenizer = "gpt2"
+	default:
+		info.Tokenizer = "ids"
 	}
 	tok, err := NewTokenizer(info.Tokenizer)
-	if err != nil {
-		return err
+	if err == nil {
+		info.Text = tok.Decode(info.First)
 	}
-	info.Text = tok.Decode(info.First)
-	return nil
+	return tok, err
 }
 
 // magic returns the first four bytes of a .bin file as a number, 0 if there are none.
@@ -194,5 +210,6 @@ func evalInfo(path string) (ShardInfo, error) {
 	}
 	info.First = examples[0].Context
 	info.First = info.First[:min(64, len(info.First))]
-	return info, info.decode()
+	_, err = info.decode()
+	return info, err
 }

@@ -57,8 +57,8 @@ func (s *shard) outside(i int64, vocab int) error {
 	if s.file != nil || s.mapped {
 		where += fmt.Sprintf(" at byte %d", s.at+2*i)
 	}
-	hint := "--vocab-size 50257 for GPT-2 tokens, or --tokenizer bytes and a text for a small vocabulary"
-	if vocab >= gpt2Vocab {
+	hint := "--tokenizer gpt2, if GPT-2's tokenizer made it, else the one that did, and its --vocab-size"
+	if vocab >= gpt2Vocab || int(s.token(i)) >= gpt2Vocab {
 		hint = "the file was made with another tokenizer or is damaged; make it again with gpt2wgpu data tokenize"
 	}
 	return fmt.Errorf("%s: %s has id %d, want less than the vocabulary's %d; hint: %s", s.name, where, s.token(i), vocab, hint)

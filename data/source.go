@@ -198,14 +198,14 @@ type source interface {
 	close() error
 }
 
-func openSource(in input, from position, separator string) (source, error) {
+func openSource(in input, from position, separator string, tok Tokenizer) (source, error) {
 	switch extension(in.path) {
 	case ".parquet":
 		return openParquet(in, from)
 	case ".jsonl":
 		return openJSONL(in, from)
 	}
-	return openText(in, from, separator)
+	return openText(in, from, separator, tok)
 }
 
 // textSource reads a .txt or .md file: one document, or several with a separator between them.
@@ -217,13 +217,14 @@ type textSource struct {
 	pos  position
 	eof  bool
 	size int // of a chunk, bytes
+	tok  Tokenizer
 }
 
 // longestRun bounds what textSource keeps in memory while it looks for a place to cut. A longer run of letters, say, is
 // cut anyway, the one case in which a chunk's border shows in the ids.
 const longestRun = 64 << 20
 
-func openText(in input, from position, separator string) (*textSource, error) {
+func openText(in input, from position, separator string, tok Tokenizer) (*textSource, error) {
 	f, err := os.Open(in.path)
 	if err == nil {
 		_, err = f.Seek(from.At, io.SeekStart)
@@ -231,7 +232,7 @@ func openText(in input, from position, separator string) (*textSource, error) {
 	if err != nil {
 		return nil, fmt.Errorf("input: %w; hint: check the path", err)
 	}
-	return &textSource{in: in, f: f, sep: []byte(separator), pos: from, size: encodeChunk}, nil
+	return &textSource{in: in, f: f, sep: []byte(separator), pos: from, size: encodeChunk, tok: tok}, nil
 }
 
 func (s *textSource) close() error { return s.f.Close() }
@@ -323,9 +324,9 @@ func (s *textSource) cut() (n int, ends bool, err error) {
 			}
 		}
 		if known > s.size {
-			back := min(s.size, utf8.UTFMax)
+			back := min(s.size, lookBack(s.tok))
 			window := string(s.buf[s.size-back : known])
-			if at := safeCut(window, back); at < len(window) {
+			if at := cutFor(s.tok, window, back); at < len(window) {
 				return s.size - back + at, false, nil
 			}
 		}

@@ -115,6 +115,9 @@ func tokenize(ctx context.Context, paths []string, o TokenizeOptions) (TokenizeR
 	if p.Val != nil || p.Left != nil {
 		o.Log.Info(p.String())
 	}
+	if err := TextError(o.Tokenizer); err != nil {
+		return TokenizeResult{}, err
+	}
 	if err := os.MkdirAll(o.Out, 0o755); err != nil {
 		return TokenizeResult{}, fmt.Errorf("%w; hint: check --out", err)
 	}
@@ -187,6 +190,9 @@ func tokenizeFiles(ctx context.Context, files []string, o TokenizeOptions, whole
 	}
 	t := &tokenizing{o: o, inputs: inputs, began: time.Now(), whole: whole}
 	if err := t.resume(); err != nil {
+		return TokenizeResult{}, err
+	}
+	if err := t.writeTokenizer(); err != nil {
 		return TokenizeResult{}, err
 	}
 	if !t.m.Done {
@@ -263,7 +269,8 @@ type manifest struct {
 type settings struct {
 	Name        string `json:"name"`
 	Format      string `json:"format"`
-	Tokenizer   string `json:"tokenizer"`
+	Tokenizer   string `json:"tokenizer"`                       // gpt2, bytes, or the folder with its files, beside the manifest
+	Fingerprint string `json:"tokenizer_fingerprint,omitempty"` // of one with files
 	ShardTokens int64  `json:"shard_tokens"`
 	ValTokens   int64  `json:"val_tokens"`
 	Split       Split  `json:"split,omitempty"`
@@ -318,7 +325,12 @@ func (t *tokenizing) splitSuffix() string {
 // resume reads what an earlier run has left, or starts anew.
 func (t *tokenizing) resume() error {
 	o := t.o
-	want := manifest{Version: 1, Settings: settings{o.Name, o.Format, o.Tokenizer.Name(), o.ShardTokens, o.ValTokens, o.Split, o.Separator}}
+	want := manifest{Version: 1, Settings: settings{
+		Name: o.Name, Format: o.Format, Tokenizer: o.Tokenizer.Name(), ShardTokens: o.ShardTokens, ValTokens: o.ValTokens,
+		Split: o.Split, Separator: o.Separator}}
+	if TokenizerFiles(o.Tokenizer) != nil {
+		want.Settings.Tokenizer, want.Settings.Fingerprint = o.Name+tokenizerFolder, fingerprint(o.Tokenizer)
+	}
 	for _, in := range t.inputs {
 		want.Inputs = append(want.Inputs, in.ID)
 	}
@@ -598,7 +610,7 @@ func (t *tokenizing) readAll(ctx context.Context, from position, emit func(*job)
 		if i != from.File {
 			from = position{File: i}
 		}
-		src, err := openSource(t.inputs[i], from, t.o.Separator)
+		src, err := openSource(t.inputs[i], from, t.o.Separator, t.o.Tokenizer)
 		if err != nil {
 			return err
 		}
@@ -652,11 +664,11 @@ func (j *job) encode(tok Tokenizer) {
 			}
 			j.invalid += int64(invalid)
 		}
-		j.endings += int64(strings.Count(text, endOfText))
+		j.endings += int64(spelledEnds(tok, text))
 		if d.begin && separated {
 			j.ids = append(j.ids, uint16(eot))
 		}
-		if j.ids, j.err = appendIDs(tok, j.ids, text); j.err != nil {
+		if j.ids, j.err = appendPart(tok, j.ids, text, d.begin); j.err != nil {
 			j.err = fmt.Errorf("%s: %w", j.path, j.err)
 			return
 		}

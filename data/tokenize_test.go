@@ -389,7 +389,7 @@ func TestTextSource(t *testing.T) {
 				want = tok.appendIDs(append(want, gpt2EOT), d)
 			}
 			read := func(from position, size int) (ids []uint16, starts []position) {
-				s, err := openText(input{path: path}, from, sep)
+				s, err := openText(input{path: path}, from, sep, tok)
 				if err != nil {
 					t.Fatal(err)
 				}

@@ -12,8 +12,10 @@ const autoFraction = 0.1
 // openData opens what the run trains and validates on, and settles the part of the text that validates.
 func (r *run) openData() error {
 	var err error
-	if r.tok, err = data.NewTokenizer(r.cfg.Tokenizer); err != nil {
-		return err
+	if r.tok == nil { // no weights and no other rank brought one
+		if r.tok, err = data.NewTokenizer(r.cfg.Tokenizer); err != nil {
+			return err
+		}
 	}
 	parts, err := data.Find(r.cfg.Data)
 	if err != nil {

@@ -88,54 +88,6 @@ func (r *run) sample(ctx context.Context) error {
 		MaxTokens: length, Temperature: 0.8, TopK: 50, TopP: 1, Seed: uint64(r.cfg.Seed) + uint64(r.step),
 	}, r.tok, r.special, r.cfg.VocabSize), nil)
 	var overflow *model.NotFiniteError
-	switch {
-	case ctx.Err() != nil:
-		stopped = 1
-	case errors.As(err, &overflow): // not what the training needs: it goes on
-		failed = 1
-		r.env.Log.Warn(fmt.Sprintf("step %d: not measured: %v", r.step, err))
-	case err != nil:
-		return err
-	}
-	n := float64(score.N)
-	all, err := gatherFloats(r.group, stopped, n, n*float64(score.Acc), n*float64(score.AccNorm), n*float64(score.AccNormChars), failed)
-	if err != nil {
-		return err
-	}
-	var sum [6]float64
-	for _, of := range all {
-		for i := range sum {
-			sum[i] += of[i]
-		}
-	}
-	if sum[0] > 0 {
-		return r.interrupt()
-	}
-	if sum[5] > 0 {
-		return nil
-	}
-	share := func(right float64) Float { return Float(math.Round(right) / sum[1]) }
-	total := HellaswagMetric{Step: r.step, N: int(sum[1]), Acc: share(sum[2]), AccNorm: share(sum[3]), AccNormChars: share(sum[4])}
-	r.env.Log.Info(fmt.Sprintf("step %d: HellaSwag: %d questions, acc %.4f, acc_norm %.4f, acc_norm_chars %.4f",
-		r.step, total.N, float64(total.Acc), float64(total.AccNorm), float64(total.AccNormChars)))
-	return r.metrics.Hellaswag(total)
-}
-
-// sampleTokens is the length of a sample on the way.
-const sampleTokens = 32
-
-// sample prints text of the model as it is now.
-func (r *run) sample(ctx context.Context) error {
-	start, _ := Bounds(r.tok, r.special, r.cfg.VocabSize)
-	length := sampleTokens
-	if r.tok.Name() == "bytes" {
-		length = 300
-	}
-<<<<<<< HEAD
-	out, err := r.sampler.Generate(ctx, prompt, model.SampleOptions{
-		MaxTokens: length, Temperature: 0.8, TopK: 50, TopP: 1, Seed: uint64(r.cfg.Seed) + uint64(r.step), Stop: stop,
-	}, nil)
-	var overflow *model.NotFiniteError
 	if errors.As(err, &overflow) { // not what the training needs: it goes on
 		r.env.Log.Warn(fmt.Sprintf("step %d: no sample: %v", r.step, err))
 		return nil
