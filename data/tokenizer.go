@@ -46,7 +46,7 @@ func NewTokenizer(spec string) (Tokenizer, error) {
 	}
 	info, err := os.Stat(spec)
 	if errors.Is(err, fs.ErrNotExist) || spec == "" {
-		return nil, fmt.Errorf("tokenizer %q: no such tokenizer; hint: gpt2, bytes, or a directory with tokenizer.json or vocab.json and merges.txt", spec)
+		return nil, fmt.Errorf("tokenizer %q: no such tokenizer; hint: gpt2 or bytes, or a directory with tokenizer.json or vocab.json and merges.txt", spec)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("tokenizer: %w; hint: check the path", err)

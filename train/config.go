@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"os"
 	"slices"
 	"strings"
 
@@ -236,7 +237,8 @@ const (
 )
 
 // Validate reports everything that is wrong with c, joined: a line each, with the flag, what it is, what it may be, and
-// a hint. It reads no file; whether data and weights exist shows when they are opened.
+// a hint. It asks whether the tokenizer's file is there, and reads none; whether data and weights exist shows when they are
+// opened.
 func (c Config) Validate() error {
 	var errs []error
 	add := func(err error) {
@@ -255,8 +257,10 @@ func (c Config) Validate() error {
 	if c.Data == "" {
 		bad("--data is empty; hint: sample, shakespeare, a .txt file, or a directory of shards")
 	}
-	if !c.FromWeights() && c.Tokenizer == "" {
-		bad("--tokenizer is empty; hint: gpt2, bytes, or a directory with a tokenizer's files")
+	if !slices.Contains([]string{"gpt2", "bytes", "ids"}, c.Tokenizer) && !c.Resume && !(c.FromWeights() && c.Tokenizer == "") {
+		if _, err := os.Stat(c.Tokenizer); err != nil {
+			bad("--tokenizer is %q, no such tokenizer; hint: gpt2, bytes, or a directory with tokenizer.json or vocab.json and merges.txt", c.Tokenizer)
+		}
 	}
 	if need := vocabularies[c.Tokenizer]; c.VocabSize > 0 && c.VocabSize < need {
 		bad("--vocab-size is %d, --tokenizer %s has %d ids; hint: --vocab-size %d", c.VocabSize, c.Tokenizer, need, need)

@@ -282,6 +282,13 @@ func (r *run) takeShape(has gpt2.Config, path, tokenizer string) error {
 	if err != nil {
 		return err
 	}
+	if tok.Name() == "ids" && r.cfg.Tokenizer == "" { // nothing is known of the weights' own: then the shards say it
+		if made, err := data.TokenizerOf(r.cfg.Data); err == nil && made != "" {
+			if t, err := data.NewTokenizer(made); err == nil && t.VocabSize() <= has.VocabSize {
+				tok = t
+			}
+		}
+	}
 	r.tok = tok
 	if r.cfg.Tokenizer == "" {
 		r.cfg.Tokenizer = tok.Name()

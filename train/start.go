@@ -169,7 +169,7 @@ func (r *run) readCheckpoint(dir string) (s origin, damage, err error) {
 		return s, damage, nil
 	}
 	if err := r.resumeTokenizer(s); err != nil {
-		return s, err
+		return s, nil, fmt.Errorf("--resume: %w", err)
 	}
 	if err := r.cfg.sameModel(s.state.Config); err != nil {
 		return s, nil, fmt.Errorf("--resume: %s: %w", dir, err)

@@ -17,9 +17,9 @@ var exportCommand = &command{
 	name:  "export",
 	short: "Convert a checkpoint to a Hugging Face directory or an llm.c .bin",
 	long: `
-hf is a directory that transformers loads as it stands: config.json, generation_config.json, model.safetensors in float32,
-and the tokenizer's files; those that a model came with are copied unchanged. llmc is the checkpoint file of llm.c, float32. Both leave out the
-rows that pad GPT-2's vocabulary from 50257 to 50304.
+hf is a directory that transformers loads as it stands: model.safetensors in float32, config.json,
+generation_config.json, and the tokenizer's files; those that a model came with are copied unchanged. llmc is the
+checkpoint file of llm.c, float32. Both leave out the rows that pad GPT-2's vocabulary from 50257 to 50304.
 
   gpt2wgpu export --model runs/first --format hf --out first-hf`,
 	setup: func(fs *flagSet) runFunc {

@@ -82,7 +82,7 @@ func TestExport(t *testing.T) {
 	if err != nil || !cmp.Equal(got, want) {
 		t.Errorf("the weights differ after the round trip: %v", err)
 	}
-	if all := names(t, hf); !slices.Equal(all, []string{"config.json", "merges.txt", "model.safetensors", "tokenizer_config.json", "vocab.json"}) {
+	if all := names(t, hf); !slices.Equal(all, []string{"config.json", "generation_config.json", "merges.txt", "model.safetensors", "tokenizer_config.json", "vocab.json"}) {
 		t.Errorf("files %v", all)
 	}
 }

@@ -157,7 +157,7 @@ func newTrainFlags(fs *flagSet) *trainFlags {
 	f.StringVar(&c.Data, "data", c.Data, "`spec` of the text: sample, shakespeare, tinystories, fineweb-edu, a .txt or .md file, a .npy or .bin token shard, a directory or a quoted glob of these")
 	f.StringVar(&c.ValData, "val-data", c.ValData, "`spec` of the validation text (default: the files of --data that are named val, valid, validation or test)")
 	f.Var((*fraction)(&c.ValFraction), "val-fraction", "`part` of --data that validates and doesn't train, in blocks spread over it (default: 0.1 of your own .txt and .md where nothing else validates, else 0)")
-	f.StringVar(&c.Tokenizer, "tokenizer", c.Tokenizer, "`name` of the tokenizer: gpt2, bytes")
+	f.StringVar(&c.Tokenizer, "tokenizer", c.Tokenizer, "`tokenizer`: gpt2, bytes, or a directory with Hugging Face's files (default: that of the shards or of the --init weights, else the preset's)")
 
 	f = fs.section("Batch")
 	f.IntVar(&c.BatchSize, "batch-size", c.BatchSize, "`sequences` of a micro-step (B), what device memory must hold")
@@ -294,8 +294,8 @@ func (t *trainFlags) settle() (train.Config, error) {
 		if theirs("tokenizer") {
 			c.Tokenizer = ""
 		}
-	} else if tok, err := data.NewTokenizer(c.Tokenizer); err == nil && !given("vocab-size") {
-		c.VocabSize = max(c.VocabSize, tok.VocabSize())
+	} else if err := t.takeTokenizer(&c, given); err != nil {
+		return c, err
 	}
 	t.shorten(&c, given)
 	if c.FromWeights() && !c.Resume {
@@ -320,4 +320,35 @@ func (t *trainFlags) shorten(c *train.Config, given func(flag string) bool) {
 	if micro := c.BatchSize * c.SeqLen; micro > 0 && !given("total-batch-size") {
 		c.TotalBatchSize -= c.TotalBatchSize % micro
 	}
+}
+
+// takeTokenizer settles the tokenizer of a run from scratch, the one that made its shards unless another was asked for, and
+// the vocabulary that holds it. A run that is resumed has its own.
+func (t *trainFlags) takeTokenizer(c *train.Config, given func(flag string) bool) error {
+	if c.Resume {
+		return nil
+	}
+	preset := c.Tokenizer
+	if !given("tokenizer") {
+		made, err := data.TokenizerOf(c.Data)
+		if err != nil {
+			return err
+		}
+		if made != "" {
+			c.Tokenizer = made
+		}
+	}
+	tok, err := data.NewTokenizer(c.Tokenizer)
+	if err != nil {
+		return nil // Validate or Run reports it
+	}
+	c.Tokenizer = tok.Name()
+	if given("vocab-size") {
+		return nil
+	}
+	c.VocabSize = max(c.VocabSize, tok.VocabSize())
+	if foreign := c.Tokenizer != "gpt2" && c.Tokenizer != "bytes"; foreign && c.Tokenizer != preset && tok.VocabSize() > 0 {
+		c.VocabSize = tok.VocabSize()
+	}
+	return nil
 }
