@@ -71,6 +71,11 @@ func NewTokenizer(spec string) (Tokenizer, error) {
 	return tok, err
 }
 
+// IsPath reports whether a tokenizer's name is the path of its files, and not one that the program knows.
+func IsPath(name string) bool {
+	return name != "" && name != "gpt2" && name != "bytes" && name != "ids"
+}
+
 // FindTokenizer returns the tokenizer whose Hugging Face files are in dir, nil if there are none. A byte-level BPE encodes
 // text, from tokenizer.json or from vocab.json and merges.txt; any other kind counts ids only (see [TextError]). Where the
 // files are those of gpt2 or bytes, it is that.

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/gpt2wgpu/gpt2wgpu/data"
 	"github.com/gpt2wgpu/gpt2wgpu/model/gpt2"
 )
 
@@ -257,7 +258,7 @@ func (c Config) Validate() error {
 	if c.Data == "" {
 		bad("--data is empty; hint: sample, shakespeare, a .txt file, or a directory of shards")
 	}
-	if !slices.Contains([]string{"gpt2", "bytes", "ids"}, c.Tokenizer) && !c.Resume && !(c.FromWeights() && c.Tokenizer == "") {
+	if c.Tokenizer == "" && !c.FromWeights() || data.IsPath(c.Tokenizer) && !c.Resume {
 		if _, err := os.Stat(c.Tokenizer); err != nil {
 			bad("--tokenizer is %q, no such tokenizer; hint: gpt2, bytes, or a directory with tokenizer.json or vocab.json and merges.txt", c.Tokenizer)
 		}

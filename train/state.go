@@ -12,6 +12,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/gpt2wgpu/gpt2wgpu/data"
 	"github.com/gpt2wgpu/gpt2wgpu/data/atomicfile"
 	"github.com/gpt2wgpu/gpt2wgpu/data/exactjson"
 	"github.com/gpt2wgpu/gpt2wgpu/model/gpt2"
@@ -113,7 +114,7 @@ func (s State) verify(dir string) (changed []string, err error) {
 		case err == nil:
 			err = fmt.Errorf("%s: not as it was written: SHA-256 %s, want %s", path, got.SHA256, want.SHA256)
 		}
-		if name != "config.json" && !strings.HasSuffix(name, ".safetensors") {
+		if foreign := data.IsPath(s.Tokenizer); !foreign && name != "config.json" && !strings.HasSuffix(name, ".safetensors") {
 			changed = append(changed, name)
 			continue
 		}

@@ -347,7 +347,7 @@ func (t *trainFlags) takeTokenizer(c *train.Config, given func(flag string) bool
 		return nil
 	}
 	c.VocabSize = max(c.VocabSize, tok.VocabSize())
-	if foreign := c.Tokenizer != "gpt2" && c.Tokenizer != "bytes"; foreign && c.Tokenizer != preset && tok.VocabSize() > 0 {
+	if data.IsPath(c.Tokenizer) && c.Tokenizer != preset && tok.VocabSize() > 0 {
 		c.VocabSize = tok.VocabSize()
 	}
 	return nil
