@@ -52,16 +52,10 @@ func (r *run) openData() error {
 
 func (r *run) given(flag string) bool { return r.env.Given != nil && r.env.Given(flag) }
 
-// refuseUnused refuses flags about validation that contradict each other or the data.
+// refuseUnused refuses a --val-fraction that contradicts other flags or the data.
 func (r *run) refuseUnused(parts data.Parts) error {
 	switch f := r.cfg.ValFraction; {
-	case r.cfg.ValEvery == 0 && r.given("val-data"):
-		return usagef("--val-data %s has no effect, since --val-every is 0; hint: --val-every 100", r.cfg.ValData)
-	case r.cfg.ValEvery == 0 && r.given("val-steps"):
-		return usagef("--val-steps %d has no effect, since --val-every is 0; hint: --val-every 100", r.cfg.ValSteps)
 	case f <= 0 || !r.given("val-fraction"):
-	case r.cfg.ValEvery == 0:
-		return usagef("--val-fraction %v has no effect, since --val-every is 0; hint: --val-every 100", f)
 	case r.cfg.ValData != "":
 		return usagef("--val-fraction %v and --val-data %s contradict each other; hint: use one", f, r.cfg.ValData)
 	case parts.Validation() != nil:
@@ -98,7 +92,7 @@ func (r *run) openTraining(parts data.Parts) error {
 			return err
 		}
 		if !auto {
-			return fmt.Errorf("--val-fraction %w; hint: a larger fraction, a smaller --batch-size or --seq-len, or --val-fraction 0", short)
+			return usagef("--val-fraction %w; hint: a larger fraction, a smaller --batch-size or --seq-len, or --val-fraction 0", short)
 		}
 		r.env.Log.Info(fmt.Sprintf("no validation: %v; hint: a longer text, a smaller --batch-size, or --val-data", short))
 		r.corpora = r.corpora[:len(r.corpora)-1]
