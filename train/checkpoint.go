@@ -44,6 +44,7 @@ type checkpointer struct {
 	keep   int // newest checkpoints that stay; 0: all
 	log    *slog.Logger
 	write  func(dir string, w *gpt2.Weights) error // the model's own files
+	warned map[string]bool                         // directories that cannot be removed
 	before func() error                            // what must be on the disk before a checkpoint is complete: the lines of metrics.jsonl
 }
 
@@ -118,12 +119,22 @@ func (c checkpointer) prune(root string, newest int) {
 		return
 	}
 	for _, name := range before[c.keep-1:] {
-		old := oldPrefix + name
-		if err := os.Rename(filepath.Join(root, name), filepath.Join(root, old)); err != nil {
-			c.log.Warn("an old checkpoint cannot be removed", "path", filepath.Join(root, name), "reason", reason(err))
-			continue
+		path, old := filepath.Join(root, name), filepath.Join(root, oldPrefix+name)
+		err := os.Rename(path, old) // so that a kill leaves no half of a checkpoint
+		if err == nil {
+			if err = remove(old); err != nil {
+				os.Rename(old, path) // where its owner looks for it
+			}
 		}
-		c.removeOld(root, old)
+		c.unremovable(path, err)
+	}
+}
+
+// unremovable warns about a directory that cannot be removed, once.
+func (c checkpointer) unremovable(path string, err error) {
+	if err != nil && !c.warned[path] {
+		c.warned[path] = true
+		c.log.Warn("an old checkpoint cannot be removed: "+path, "reason", reason(err))
 	}
 }
 
@@ -132,9 +143,8 @@ var remove = os.RemoveAll
 
 // removeOld removes a directory of checkpoints/ that is no checkpoint any more.
 func (c checkpointer) removeOld(root, name string) {
-	if err := remove(filepath.Join(root, name)); err != nil {
-		c.log.Warn("an old checkpoint cannot be removed", "path", filepath.Join(root, name), "reason", reason(err))
-	}
+	path := filepath.Join(root, name)
+	c.unremovable(path, remove(path))
 }
 
 // removeLeftovers removes what an interrupted save left behind.

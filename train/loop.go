@@ -335,7 +335,7 @@ func (r *run) writeCheckpoint(first, second [][]float32) (failed, err error) {
 	if r.outer != nil {
 		b = r.outer.b
 	}
-	c := checkpointer{out: r.cfg.Out, keep: r.cfg.Keep, log: r.env.Log, write: r.writeModel, before: r.metrics.Flush}
+	c := checkpointer{out: r.cfg.Out, keep: r.cfg.Keep, log: r.env.Log, write: r.writeModel, before: r.metrics.Flush, warned: r.warned}
 	dir, failed := c.save(State{
 		Step: r.step, Tokens: r.tokens, Skipped: r.skipped, Data: r.position(), DataFiles: r.files,
 		Tokenizer: r.cfg.Tokenizer, Config: r.cfg, Version: r.env.Version, Tiles: r.tiles,

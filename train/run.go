@@ -61,11 +61,12 @@ type run struct {
 	optim    *model.Optimizer
 	sampler  *model.Sampler // nil: no samples
 	eval     *model.Evaluator
-	hella    *HellaSwag // nil: not measured
-	metrics  *Metrics   // nil: no --out, or not rank 0
-	files    DataFiles  // of the corpora
-	wasFiles DataFiles  // those of the checkpoint that the run goes on from
-	lead     *lead      // nil: the device does nothing of the next step yet
+	hella    *HellaSwag      // nil: not measured
+	metrics  *Metrics        // nil: no --out, or not rank 0
+	files    DataFiles       // of the corpora
+	warned   map[string]bool // directories that cannot be removed
+	wasFiles DataFiles       // those of the checkpoint that the run goes on from
+	lead     *lead           // nil: the device does nothing of the next step yet
 	exchange *exchange
 	outer    *outer // nil: the ranks sum gradients every step
 
@@ -119,7 +120,7 @@ func Run(ctx context.Context, cfg Config, env Env) error {
 }
 
 func newRun(cfg Config, env Env) *run {
-	r := &run{cfg: cfg, env: env, group: env.Group, saved: -1, now: time.Now}
+	r := &run{cfg: cfg, env: env, group: env.Group, saved: -1, now: time.Now, warned: map[string]bool{}}
 	if r.group == nil {
 		r.group = Alone()
 	}
