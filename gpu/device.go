@@ -40,6 +40,10 @@ type Device struct {
 	submitted  int // command buffers so far
 	idle, busy int // see Waits
 
+	onCompile func(Compilation) // nil: nobody looks
+	made      int               // pipelines
+	used      int               // kernels that have run
+
 	timestamps bool
 	rate       float64 // cost units per second that submissions have shown, see Program.Run
 	values     map[any]any

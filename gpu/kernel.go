@@ -40,6 +40,24 @@ type kernel struct {
 
 	made time.Duration // what making the pipeline took
 	used bool          // RecordFirstUses has told it
+	ran  bool          // a submission with it has ended
+}
+
+// Compilation is a kernel that is being compiled. Some drivers compile when the pipeline is made, others at its first use.
+type Compilation struct {
+	Kernel    string
+	Done, All int  // kernels that this has been done for, and those that the device's programs have so far
+	FirstUse  bool // its first use, not its pipeline
+}
+
+// OnCompile makes the device call f before it compiles a kernel, and with an empty name once it has.
+func (d *Device) OnCompile(f func(Compilation)) { d.onCompile = f }
+
+func (d *Device) compiling(c Compilation) {
+	if d.onCompile != nil {
+		c.All = len(d.kernels)
+		d.onCompile(c)
+	}
 }
 
 var (
@@ -110,6 +128,8 @@ func (d *Device) compile(k *kernel) (err error) {
 	if k.pipeline != nil || d.Planned() {
 		return nil
 	}
+	d.compiling(Compilation{Kernel: k.src.Label, Done: d.made})
+	defer d.compiling(Compilation{})
 	start := time.Now()
 	module, err := d.dev.CreateShaderModule(&wgpu.ShaderModuleDescriptor{
 		Label: k.src.Label, WGSLDescriptor: &wgpu.ShaderModuleWGSLDescriptor{Code: k.src.WGSL},
@@ -141,6 +161,7 @@ func (d *Device) compile(k *kernel) (err error) {
 		return fmt.Errorf("%s: pipeline: %w%s", k.src.Label, err, pipelineHint(d.Info.Backend))
 	}
 	k.made = time.Since(start)
+	d.made++
 	return nil
 }
 

@@ -309,6 +309,9 @@ func (p *Program) Run() error {
 	d := p.dev
 	for at := 0; at < len(p.steps); {
 		end, cost := p.submission(at)
+		if !p.warm {
+			end, cost = p.firstUse(at, end)
+		}
 		start := time.Now()
 		if err := p.submit(p.steps[at:end]); err != nil {
 			return err
@@ -317,6 +320,7 @@ func (p *Program) Run() error {
 			if err := d.wait(); err != nil {
 				return fmt.Errorf("%s: %w", p.Name, err)
 			}
+			p.usedOnce(p.steps[at])
 			// The first use of a kernel includes its compilation: count only what is not slower than believed by far.
 			if took := time.Since(start).Seconds(); took > 0.01 {
 				if seen := cost / took; seen > d.rate/3 {
@@ -328,6 +332,32 @@ func (p *Program) Run() error {
 	}
 	p.warm = true
 	return nil
+}
+
+// firstUse ends a submission of the steps from at to end so that a kernel that has not run yet is by itself, and reports such a
+// kernel. It returns the new end and the cost.
+func (p *Program) firstUse(at, end int) (int, float64) {
+	cost := 0.0
+	for i := at; i < end; i++ {
+		if k := p.steps[i].kernel; k != nil && !k.ran {
+			if i > at {
+				return i, cost
+			}
+			p.dev.compiling(Compilation{Kernel: k.src.Label, Done: p.dev.used, FirstUse: true})
+			end = at + 1
+		}
+		cost += p.steps[i].cost()
+	}
+	return end, cost
+}
+
+// usedOnce notes that the kernel of s has run.
+func (p *Program) usedOnce(s *step) {
+	if s.kernel != nil && !s.kernel.ran {
+		s.kernel.ran = true
+		p.dev.used++
+		p.dev.compiling(Compilation{})
+	}
 }
 
 // submission returns the end of the steps from at on that should go into one submission, and their cost.
@@ -531,11 +561,13 @@ func (p *Program) firstUses() ([]Timing, error) {
 		err := p.dev.wait()
 		return time.Since(start), err
 	}
-	for _, s := range p.steps {
+	for i, s := range p.steps {
+		p.firstUse(i, i+1)
 		first, err := took(s)
 		if err != nil {
 			return nil, err
 		}
+		p.usedOnce(s)
 		if s.kernel == nil || s.kernel.used {
 			continue
 		}

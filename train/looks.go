@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"math"
+	"strings"
 
 	"github.com/gpt2wgpu/gpt2wgpu/model"
 )
@@ -31,8 +32,11 @@ func (r *run) validate() error {
 	if math.IsNaN(loss) || math.IsInf(loss, 0) {
 		level = slog.LevelWarn
 	}
-	r.env.Log.Log(context.Background(), level, fmt.Sprintf("step %d: validation loss %.6f", r.step, loss))
-	return r.metrics.Val(ValMetric{Step: r.step, Loss: Float(loss)})
+	r.env.Log.Log(context.Background(), level, fmt.Sprintf("step %d: validation loss %.6f", r.step, loss),
+		NewEvent("validation", "step", r.step, "loss", Float(loss)))
+	m := ValMetric{Step: r.step, Loss: Float(loss)}
+	r.ends.validation(m)
+	return r.metrics.Val(m)
 }
 
 // scoreHellaSwag measures all questions, each rank its share. One that is interrupted ends the run before its step; the
@@ -70,7 +74,8 @@ func (r *run) scoreHellaSwag(ctx context.Context) error {
 	share := func(right float64) Float { return Float(math.Round(right) / sum[1]) }
 	total := HellaswagMetric{Step: r.step, N: int(sum[1]), Acc: share(sum[2]), AccNorm: share(sum[3]), AccNormChars: share(sum[4])}
 	r.env.Log.Info(fmt.Sprintf("step %d: HellaSwag: %d questions, acc %.4f, acc_norm %.4f, acc_norm_chars %.4f",
-		r.step, total.N, float64(total.Acc), float64(total.AccNorm), float64(total.AccNormChars)))
+		r.step, total.N, float64(total.Acc), float64(total.AccNorm), float64(total.AccNormChars)),
+		NewEvent("hellaswag", "step", r.step, "n", total.N, "acc", total.Acc, "acc_norm", total.AccNorm, "acc_norm_chars", total.AccNormChars))
 	return r.metrics.Hellaswag(total)
 }
 
@@ -96,7 +101,7 @@ func (r *run) sample(ctx context.Context) error {
 		return err
 	}
 	text := r.tok.Decode(out[0])
-	r.env.Log.Info(fmt.Sprintf("step %d: a sample", r.step))
+	r.env.Log.Info(fmt.Sprintf("step %d: a sample", r.step), NewEvent("sample", "step", r.step, "text", strings.ToValidUTF8(text, "\uFFFD")))
 	fmt.Fprintln(r.env.Stdout, text)
 	return r.metrics.Sample(SampleMetric{Step: r.step, Text: text})
 }

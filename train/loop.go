@@ -32,6 +32,7 @@ func (r *run) due(step int) due {
 func (r *run) loop(ctx context.Context) error {
 	r.first = r.step
 	r.savedAt = r.now()
+	r.beginSummary()
 	progress := newProgress(r.env.Log, r.cfg.Steps, r.step)
 	if err := r.meet(ctx, nil); err != nil {
 		return err
@@ -155,7 +156,8 @@ func (r *run) trainStep(ctx context.Context, progress *progress) error {
 	if err := r.metrics.Train(rec); err != nil {
 		return err
 	}
-	progress.step(rec)
+	r.ends.step(rec)
+	progress.step(rec, r.now())
 	r.step++
 	return r.watch(s)
 }
@@ -341,7 +343,8 @@ func (r *run) writeCheckpoint(first, second [][]float32) (failed, err error) {
 		Tokenizer: r.cfg.Tokenizer, Config: r.cfg, Version: r.env.Version, Tiles: r.tiles,
 	}, w, first, second, b)
 	if failed == nil {
-		r.env.Log.Info("checkpoint " + dir)
+		r.ends.checkpoint = dir
+		r.env.Log.Info("checkpoint "+dir, NewEvent("checkpoint", "step", r.step, "path", dir))
 	}
 	return failed, nil
 }

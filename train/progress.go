@@ -8,30 +8,33 @@ import (
 
 // progress tells the steps: each one if steps are slow, else one a second, and always the first and the last.
 type progress struct {
-	log     *slog.Logger
-	steps   int
-	first   int
-	started time.Time
-	told    time.Time
+	log   *slog.Logger
+	steps int
+	first int
+	told  time.Time
+	began time.Time // the end of the first step: compiling kernels is part of that one, and says nothing about the others
 }
 
 func newProgress(log *slog.Logger, steps, first int) *progress {
-	return &progress{log: log, steps: steps, first: first, started: time.Now()}
+	return &progress{log: log, steps: steps, first: first}
 }
 
-func (p *progress) step(r TrainMetric) {
-	now := time.Now()
+func (p *progress) step(r TrainMetric, now time.Time) {
+	if r.Step == p.first {
+		p.began = now
+	}
 	if now.Sub(p.told) < time.Second && r.Step != p.first && r.Step != p.steps-1 {
 		return
 	}
 	p.told = now
-	done := r.Step - p.first + 1
-	left := time.Duration(float64(now.Sub(p.started)) / float64(done) * float64(p.steps-r.Step-1))
-	eta := left.Round(time.Second)
-	e := Event{Name: "step", Attrs: append(r.attrs(), attrs("steps", p.steps, "eta_s", eta.Seconds())...)}
+	fields, left := []any{"steps", p.steps}, ""
+	if done := r.Step - p.first; done > 0 {
+		eta := time.Duration(float64(now.Sub(p.began)) / float64(done) * float64(p.steps-r.Step-1)).Round(time.Second)
+		fields, left = append(fields, "eta_s", eta.Seconds()), fmt.Sprintf(" | %v left", eta)
+	}
 	at := fmt.Sprintf("step %*d/%d | loss %.6f", len(fmt.Sprint(p.steps)), r.Step, p.steps, r.Loss)
-	e.Short = fmt.Sprintf("%s | %.0f tok/s | %v left", at, r.TokensPerS, eta)
-	p.log.Info(fmt.Sprintf("%s | lr %.2e | norm %.4f | %.0f ms | %.0f tok/s | %v left", at, r.LR, r.GradNorm, r.MS, r.TokensPerS, eta), slog.Any("event", e))
+	p.log.Info(fmt.Sprintf("%s | lr %.2e | norm %.4f | %.0f ms | %.0f tok/s%s", at, r.LR, r.GradNorm, r.MS, r.TokensPerS, left),
+		slog.Any("event", Event{Name: "step", Short: fmt.Sprintf("%s | %.0f tok/s%s", at, r.TokensPerS, left), Attrs: append(r.attrs(), attrs(fields...)...)}))
 }
 
 // attrs are the fields of metrics.jsonl.

@@ -22,7 +22,10 @@ func usagef(format string, args ...any) error { return &UsageError{fmt.Errorf(fo
 var errFinished = errors.New("finished")
 
 // change is a setting that a resumed run has now and had then.
-type change struct{ flag, was, is string }
+type change struct {
+	flag, was, is string
+	value         any // what it is, for programs
+}
 
 // changedSince returns the settings of c that differ from those of was, in the order of Config. Where the run lies is none.
 func (c Config) changedSince(was Config) (out []change) {
@@ -39,7 +42,7 @@ func (c Config) changedSince(was Config) (out []change) {
 			}
 			return fmt.Sprint(v)
 		}
-		out = append(out, change{"--" + strings.ReplaceAll(name, "_", "-"), show(a.Field(i)), show(b.Field(i))})
+		out = append(out, change{"--" + strings.ReplaceAll(name, "_", "-"), show(a.Field(i)), show(b.Field(i)), b.Field(i).Interface()})
 	}
 	return out
 }
@@ -69,7 +72,7 @@ func (r *run) resumed(s State) error {
 			return usagef("--init %s has no effect with --resume, since the run goes on from its checkpoint; hint: leave --init out, or start a new run with another --out", c.is)
 		}
 		list = append(list, fmt.Sprintf("%s %s -> %s", c.flag, c.was, c.is))
-		fields = append(fields, strings.ReplaceAll(c.flag[2:], "-", "_"), c.is)
+		fields = append(fields, strings.ReplaceAll(c.flag[2:], "-", "_"), c.value)
 		rates = rates || ratesOf[c.flag]
 	}
 	text := "settings changed: " + strings.Join(list, ", ")

@@ -56,6 +56,7 @@ type run struct {
 	val      *data.Loader // nil: no validation
 	valSteps int          // batches of a validation
 	dev      *gpu.Device
+	compiled func() // ends the reports about compiling; nil: there are none
 	model    *model.Model
 	training *model.Training
 	optim    *model.Optimizer
@@ -72,7 +73,8 @@ type run struct {
 
 	spent   RanksMetric // in all steps of this invocation
 	stop    bool        // all ranks know that this invocation ends before the next step
-	first   int         // step of this invocation
+	ends    summary
+	first   int // step of this invocation
 	step    int
 	tokens  int64
 	skipped int
@@ -109,6 +111,7 @@ func Run(ctx context.Context, cfg Config, env Env) error {
 	}
 	if err == nil || errors.Is(err, ErrInterrupted) {
 		r.tellSpent()
+		r.sayEnd()
 	}
 	if err != nil && !errors.Is(err, ErrInterrupted) {
 		return inRank(r.group, err)
@@ -394,6 +397,9 @@ func (r *run) openOut() error {
 }
 
 func (r *run) close() {
+	if r.compiled != nil {
+		r.compiled()
+	}
 	r.exchange.close()
 	r.metrics.Close()
 	if r.dev != nil {

@@ -230,6 +230,7 @@ func (r *run) openDevice(tiles op.Tuning) (err error) {
 	if r.dev, err = gpu.OpenLocal(r.cfg.Device, r.group.Local()); err != nil {
 		return err
 	}
+	r.compiled = ReportCompiling(r.dev, r.env.Log)
 	r.useTiles(tiles)
 	if err := r.build(); err != nil {
 		return err

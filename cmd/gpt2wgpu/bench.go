@@ -60,6 +60,7 @@ MESA_SHADER_CACHE_DISABLE=true leaves Mesa's out.
 				return err
 			}
 			defer d.Close()
+			defer train.ReportCompiling(d, e.log)()
 			op.SetTuning(d, tiles)
 			e.log.Info(fmt.Sprintf("using device: %v", d.Info))
 			r, err := b.measure(ctx, d, e.log, shape, step)

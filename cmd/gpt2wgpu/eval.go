@@ -182,6 +182,7 @@ func (v *evalFlags) loss(ctx context.Context, e *env, w *gpt2.Weights, corpus *d
 		return err
 	}
 	defer d.Close()
+	defer train.ReportCompiling(d, e.log)()
 
 	x, y, losses := make([]uint32, b*t), make([]uint32, b*t), make([]float32, b*t)
 	sum, tokens := 0.0, 0
@@ -272,6 +273,7 @@ func (v *evalFlags) score(ctx context.Context, e *env, w *gpt2.Weights, question
 		return err
 	}
 	defer d.Close()
+	defer train.ReportCompiling(d, e.log)()
 	h, err := train.NewHellaSwag(ev, questions, w.Config.BlockSize, w.Config.VocabSize)
 	if err != nil {
 		return err

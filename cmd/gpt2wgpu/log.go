@@ -154,7 +154,7 @@ func (o *wrapped) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// wrap breaks each line of text.
+// wrap breaks each line of text at its spaces; a width of 0 breaks none.
 func wrap(text string, width, indent int) string {
 	if width == 0 {
 		return text
@@ -167,10 +167,15 @@ func wrap(text string, width, indent int) string {
 		if ansi.StringWidth(line) <= width {
 			continue
 		}
-		first := ansi.Truncate(line, indent, "")
-		rest := ansi.TruncateLeft(line, indent, "")
-		rest = ansi.Wordwrap(rest, width-indent, "")
-		lines[i] = first + strings.ReplaceAll(rest, "\n", "\n"+strings.Repeat(" ", indent))
+		var broken []string
+		now := ""
+		for at, word := range strings.SplitAfter(line, " ") {
+			if column := ansi.StringWidth(now); at > 0 && column > indent && column+ansi.StringWidth(strings.TrimSuffix(word, " ")) > width {
+				broken, now = append(broken, strings.TrimRight(now, " ")), strings.Repeat(" ", indent)
+			}
+			now += word
+		}
+		lines[i] = strings.Join(append(broken, now), "\n")
 	}
 	return strings.Join(lines, "\n")
 }

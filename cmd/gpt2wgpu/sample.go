@@ -130,6 +130,7 @@ func (s *sampleFlags) run(ctx context.Context, e *env, _ []string) error {
 		return err
 	}
 	defer d.Close()
+	defer train.ReportCompiling(d, e.log)()
 	e.log.Info(fmt.Sprintf("using device: %v", d.Info))
 	sampler, err := model.NewSampler(d, w, s.n)
 	if err != nil {
