@@ -405,7 +405,7 @@ func find(spec string, o openOptions) (Parts, error) {
 		return d.cached(spec, o)
 	}
 	if spec == "" {
-		return Parts{}, fmt.Errorf("data: no corpus was named; hint: sample, shakespeare, a .txt file, or a directory of texts or shards")
+		return Parts{}, fmt.Errorf("data: no corpus was named; hint: sample, shakespeare, a .txt or .md file, or a directory of texts or shards")
 	}
 	info, err := os.Stat(spec)
 	switch {

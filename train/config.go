@@ -256,7 +256,7 @@ func (c Config) Validate() error {
 		bad(`--init is empty; hint: scratch, gpt2, a directory or a .bin file`)
 	}
 	if c.Data == "" {
-		bad("--data is empty; hint: sample, shakespeare, a .txt file, or a directory of shards")
+		bad("--data is empty; hint: sample, shakespeare, a .txt or .md file, or a directory of texts or shards")
 	}
 	if c.Tokenizer == "" && !c.FromWeights() || data.IsPath(c.Tokenizer) && !c.Resume {
 		if _, err := os.Stat(c.Tokenizer); err != nil {

@@ -43,7 +43,7 @@ func (r *run) openData() error {
 		r.val, err = r.newLoader(c)
 		return err
 	case r.val != nil:
-		r.valSteps = min(r.valSteps, int(r.val.Batches())) // the whole of it, once
+		r.valSteps = min(r.valSteps, int(r.val.Batches())/r.group.Size()) // the whole of it, once
 	case r.cfg.ValEvery > 0:
 		return r.noValidation(parts)
 	}

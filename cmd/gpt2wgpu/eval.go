@@ -48,7 +48,7 @@ func newEvalFlags(fs *flagSet) *evalFlags {
 	f.StringVar(&v.tokenizer, "tokenizer", "", tokenizerUsage)
 
 	f = fs.section("Loss")
-	f.StringVar(&v.data, "data", "", "`spec` of the text: sample, shakespeare, tinystories, fineweb-edu, a .txt or .md file, a .npy or .bin token shard, a directory or a quoted glob of shards")
+	f.StringVar(&v.data, "data", "", "`spec` of the text: sample, shakespeare, tinystories, fineweb-edu, a .txt or .md file, a .npy or .bin token shard, a directory or a quoted glob of these")
 	f.IntVar(&v.seq, "seq-len", 0, "`tokens` of a sequence (T), at most the model's context (default: those that the run trained with; of other weights, the context)")
 	f.IntVar(&v.steps, "val-steps", 0, "`batches` of B*T tokens from the start, as train takes them; 0 is all of the text once: every token but a shard's first is predicted")
 
