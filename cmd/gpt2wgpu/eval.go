@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"path/filepath"
 	"slices"
 
 	"github.com/gpt2wgpu/gpt2wgpu/data"
@@ -129,6 +130,10 @@ func (v *evalFlags) run(ctx context.Context, e *env, _ []string) error {
 	}
 	// Whatever can be wrong with the text shows before the device is opened.
 	if v.data != "" {
+		if source.ValFraction > 0 && filepath.Clean(source.Data) == filepath.Clean(v.data) {
+			e.log.Info(fmt.Sprintf("all of %s is evaluated, the %.3g%% that the run trained on too (--val-fraction %v); the loss on the rest is in its metrics.jsonl",
+				v.data, 100*(1-source.ValFraction), source.ValFraction))
+		}
 		corpus, err := data.Open(v.data, tok, w.Config.VocabSize, e.log, data.WithSplit(data.Val))
 		if err != nil {
 			return fmt.Errorf("--data %w", err)

@@ -168,6 +168,9 @@ func TestValidationResumes(t *testing.T) {
 	if a, b := losses(whole), losses(parts); strings.Join(a, " ") != strings.Join(b, " ") {
 		t.Errorf("losses\n%v, resumed\n%v", a, b)
 	}
+	if code, _, stderr := cli(t, "eval", "--model", parts, "--data", mine); code != 0 || !strings.Contains(stderr, "the 80% that the run trained on too") {
+		t.Errorf("eval: code %d, %s", code, stderr)
+	}
 	code, _, stderr := cli(t, "train", "--resume", "--out", parts, "--steps", "7", "--batch-size", "1", "--total-batch-size", "16")
 	if code != 0 || !strings.Contains(stderr, "validation: 6002 of 30008 tokens") {
 		t.Errorf("with other batches: code %d, %s", code, stderr)

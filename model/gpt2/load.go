@@ -20,8 +20,12 @@ type Source struct {
 	Path      string // the directory or file that was read
 	Tokenizer string // "gpt2" or "bytes" where a checkpoint of this program says so, else ""
 	SeqLen    int    // tokens of a sequence that the run of a checkpoint trained with; 0: not known
-	Warning   string // what the user should know of the run that Path is a checkpoint of; usually ""
-	Special   Special
+	Data      string // what the run of a checkpoint trained on; "": not known
+
+	ValFraction float64 // of Data, that validated and didn't train
+
+	Warning string // what the user should know of the run that Path is a checkpoint of; usually ""
+	Special Special
 }
 
 // Files of a run directory and of a checkpoint within it.
@@ -121,11 +125,14 @@ func (s *Source) readState() {
 	var state struct {
 		Tokenizer string `json:"tokenizer"`
 		Config    struct {
-			SeqLen int `json:"seq_len"`
+			SeqLen      int     `json:"seq_len"`
+			Data        string  `json:"data"`
+			ValFraction float64 `json:"val_fraction"`
 		} `json:"config"`
 	}
 	if exactjson.Unmarshal(raw, &state) == nil {
 		s.Tokenizer, s.SeqLen = state.Tokenizer, state.Config.SeqLen
+		s.Data, s.ValFraction = state.Config.Data, state.Config.ValFraction
 	}
 }
 
