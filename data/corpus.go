@@ -40,7 +40,12 @@ type openOptions struct {
 	split Split
 	cache string
 	join  bool
+	mark  bool
 }
+
+// KeepMark reads a byte order mark as part of a text, as the program did before it had --val-fraction: a run that trained so goes
+// on so.
+func KeepMark() Option { return func(o *openOptions) { o.mark = true } }
 
 // Joined makes one sequence of the texts of a glob, as they are of a directory: the tokenizer's EOT stands before each. Otherwise
 // each is a shard of its own.
@@ -106,7 +111,7 @@ func (c *Corpus) open(spec string, tok Tokenizer, o openOptions) error {
 	shards := 0
 	for _, p := range paths {
 		if isPlain(p) {
-			text, err := readText(p)
+			text, err := readText(p, o.mark)
 			if err == nil {
 				err = c.addText(p, text, tok)
 			}
@@ -161,13 +166,16 @@ func (c *Corpus) add(s *shard) {
 // byteOrderMark begins texts that some editors on Windows write. It is no part of the text.
 const byteOrderMark = "\ufeff"
 
-func readText(path string) (string, error) {
+func readText(path string, keepMark bool) (string, error) {
 	b, err := os.ReadFile(path)
 	if err != nil {
 		return "", fmt.Errorf("text: %w; hint: check the path", err)
 	}
 	if err := misnamed(path, b[:min(len(b), sniffed)], "text"); err != nil {
 		return "", err
+	}
+	if keepMark {
+		return string(b), nil
 	}
 	return strings.TrimPrefix(string(b), byteOrderMark), nil
 }
@@ -184,7 +192,7 @@ func (c *Corpus) addText(name, text string, tok Tokenizer) error {
 func (c *Corpus) addTexts(name string, paths []string, tok Tokenizer) error {
 	var ids []uint16
 	for _, p := range paths {
-		text, err := readText(p)
+		text, err := readText(p, false)
 		if err != nil {
 			return err
 		}

@@ -23,6 +23,7 @@ import (
 	"time"
 
 	"github.com/gpt2wgpu/gpt2wgpu/data/atomicfile"
+	"github.com/gpt2wgpu/gpt2wgpu/data/exactjson"
 	"github.com/gpt2wgpu/gpt2wgpu/data/lock"
 )
 
@@ -330,7 +331,10 @@ func (f *fetcher) list(ctx context.Context, d dataset) (commit string, names []s
 		if resp.StatusCode != http.StatusOK {
 			return false, refused(resp)
 		}
-		err = json.NewDecoder(io.LimitReader(resp.Body, 64<<20)).Decode(&info)
+		raw, err := io.ReadAll(io.LimitReader(resp.Body, 64<<20))
+		if err == nil {
+			err = exactjson.Unmarshal(raw, &info)
+		}
 		if err == nil && (info.SHA == "" || strings.ContainsAny(info.SHA, "/?#")) {
 			err = final{fmt.Errorf("an answer without a commit; hint: HF_ENDPOINT must name a Hugging Face hub")}
 		}

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"context"
 	"encoding/json"
+	"errors"
 	"math"
 	"os"
 	"path/filepath"
@@ -89,4 +90,20 @@ func newestState(t *testing.T, out string) State {
 		t.Fatal(err)
 	}
 	return s
+}
+
+// TestOldRunWithMark: a text's byte order mark was part of it. A run that trained so finds its place in it.
+func TestOldRunWithMark(t *testing.T) {
+	gputest.Available(t)
+	c := oldRun(t)
+	text, err := os.ReadFile("testdata/old-run/text.txt")
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.Data = filepath.Join(t.TempDir(), "text.txt")
+	must(t, os.WriteFile(c.Data, append([]byte("\ufeff"), text[3:]...), 0o644)) // as many bytes as before
+	c.ValData, c.StopAfter = c.Data, 1
+	if err := Run(context.Background(), c, quiet()); !errors.Is(err, ErrInterrupted) {
+		t.Error(err)
+	}
 }

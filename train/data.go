@@ -10,7 +10,8 @@ import (
 const autoFraction = 0.1
 
 // openData opens what the run trains and validates on, and settles the part of the text that validates.
-func (r *run) openData() error {
+// tokens is how many the training data had at the checkpoint that the run goes on from; 0: unknown, or there is none.
+func (r *run) openData(tokens int64) error {
 	var err error
 	if r.tok == nil { // no weights and no other rank brought one
 		if r.tok, err = data.NewTokenizer(r.cfg.Tokenizer); err != nil {
@@ -24,7 +25,7 @@ func (r *run) openData() error {
 	if err := r.refuseUnused(parts); err != nil {
 		return err
 	}
-	if err := r.openTraining(parts); err != nil {
+	if err := r.openTraining(parts, tokens); err != nil {
 		return err
 	}
 	r.env.Log.Info(fmt.Sprintf("1 epoch = %d batches", r.loader.Batches()))
@@ -65,7 +66,7 @@ func (r *run) refuseUnused(parts data.Parts) error {
 }
 
 // openTraining opens the training data, and parts it where a fraction validates.
-func (r *run) openTraining(parts data.Parts) error {
+func (r *run) openTraining(parts data.Parts, tokens int64) error {
 	f := r.cfg.ValFraction
 	auto := f == AutoFraction
 	if auto {
@@ -104,6 +105,12 @@ func (r *run) openTraining(parts data.Parts) error {
 	c, err := r.openCorpus(r.cfg.Data, data.Train)
 	if err != nil {
 		return err
+	}
+	if tokens != 0 && tokens != c.Len() && parts.Train != nil { // a run of before may have read a byte order mark
+		old, err := data.Open(r.cfg.Data, r.tok, r.cfg.VocabSize, nil, data.WithSplit(data.Train), data.KeepMark())
+		if err == nil && old.Len() == tokens {
+			r.corpora[len(r.corpora)-1], c = old, old
+		}
 	}
 	r.loader, err = r.newLoader(c)
 	return err

@@ -213,7 +213,7 @@ func (r *run) openParts(s *origin) error {
 		return err
 	}
 	r.wasFiles = s.state.DataFiles
-	if err := r.openData(); err != nil {
+	if err := r.openData(s.state.Data.Tokens); err != nil {
 		return err
 	}
 	if err := r.checkData(*s); err != nil {
