@@ -33,6 +33,7 @@ var imports = map[string]string{
 	"gpu/gputest":    "gpu gpu/bench gpu/selftest",
 	"internal/needs": "",
 	"clients":        "",
+	"docs":           "",
 
 	"data/atomicfile": "",
 	"data/exactjson":  "",
