@@ -23,7 +23,7 @@ func TestETA(t *testing.T) {
 		{3, 0, "tok/s\""},
 		{4, 2 * time.Second, "tok/s | 3m18s left"},
 		{5, 100 * time.Millisecond, ""}, // less than a second after
-		{6, 4 * time.Second, "| 3m19s left"},
+		{6, 4 * time.Second, "| 3m17s left"},
 		{103, time.Second, "| 0s left"},
 	} {
 		log.Reset()

@@ -7,6 +7,7 @@ import (
 	"io"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/gpt2wgpu/gpt2wgpu/data"
 	"github.com/gpt2wgpu/gpt2wgpu/gpu"
@@ -106,7 +107,7 @@ func (s *sampleFlags) run(ctx context.Context, e *env, _ []string) error {
 	if err := s.validate(); err != nil {
 		return &usageError{err}
 	}
-	text, err := s.promptText(e.stdin)
+	text, err := s.promptText(ctx, e)
 	if err != nil {
 		return err
 	}
@@ -154,16 +155,37 @@ func (s *sampleFlags) run(ctx context.Context, e *env, _ []string) error {
 	return errors.Join(err, out.finish(all))
 }
 
-// promptText returns the text to continue: of --prompt, else of standard input unless that is a terminal.
-func (s *sampleFlags) promptText(stdin io.Reader) (string, error) {
-	if s.fs.Changed("prompt") || s.fs.Changed("prompt-ids") || stdin == nil || isTerminal(stdin) {
+// promptPatience is how long standard input may keep its end back before a line says that it is being read.
+var promptPatience = 500 * time.Millisecond
+
+// promptText returns the text to continue: of --prompt, else of standard input unless that is a terminal. An interrupt ends the
+// reading at once.
+func (s *sampleFlags) promptText(ctx context.Context, e *env) (string, error) {
+	if s.fs.Changed("prompt") || s.fs.Changed("prompt-ids") || e.stdin == nil || isTerminal(e.stdin) {
 		return s.prompt, nil
 	}
-	text, err := io.ReadAll(stdin)
-	if err != nil {
-		return "", fmt.Errorf("reading the prompt on standard input: %w; hint: --prompt TEXT", err)
+	var text []byte
+	var err error
+	read := make(chan struct{})
+	go func() { // stays behind where nothing comes, until the process ends
+		defer close(read)
+		text, err = io.ReadAll(e.stdin)
+	}()
+	notice := time.NewTimer(promptPatience)
+	defer notice.Stop()
+	for {
+		select {
+		case <-notice.C:
+			e.log.Warn("reading the prompt from standard input until its end (Ctrl-D); hint: --prompt TEXT, or </dev/null for none")
+		case <-ctx.Done():
+			return "", fmt.Errorf("%w while reading the prompt on standard input; hint: --prompt TEXT", train.ErrInterrupted)
+		case <-read:
+			if err != nil {
+				return "", fmt.Errorf("reading the prompt on standard input: %w; hint: --prompt TEXT", err)
+			}
+			return strings.TrimSuffix(strings.TrimSuffix(string(text), "\n"), "\r"), nil
+		}
 	}
-	return strings.TrimSuffix(strings.TrimSuffix(string(text), "\n"), "\r"), nil
 }
 
 // promptTokens returns the ids to continue, of a vocabulary: at least one, the start of a document (-1: not known).

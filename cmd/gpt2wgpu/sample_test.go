@@ -1,10 +1,14 @@
 package main
 
 import (
+	"context"
 	"errors"
+	"io"
+	"log/slog"
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/gpt2wgpu/gpt2wgpu/data"
 	"github.com/gpt2wgpu/gpt2wgpu/model/gpt2"
@@ -61,7 +65,7 @@ func TestPrompt(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		text, err := s.promptText(strings.NewReader(x.stdin))
+		text, err := s.promptText(context.Background(), &env{stdin: strings.NewReader(x.stdin), log: slog.New(slog.DiscardHandler)})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -127,3 +131,25 @@ var errBroken = errors.New("broken pipe")
 type brokenWriter struct{}
 
 func (brokenWriter) Write([]byte) (int, error) { return 0, errBroken }
+
+// TestOpenInput: standard input that stays open is said to be read, and an interrupt ends that.
+func TestOpenInput(t *testing.T) {
+	defer func(d time.Duration) { promptPatience = d }(promptPatience)
+	promptPatience = time.Millisecond
+	r, w := io.Pipe()
+	defer w.Close()
+	ctx, cancel := context.WithCancel(context.Background())
+	var stderr strings.Builder
+	say := writerFunc(func(p []byte) (int, error) {
+		cancel() // whoever reads the line presses Ctrl-C
+		return stderr.Write(p)
+	})
+	code := run(ctx, []string{"sample", "--model", "x"}, r, io.Discard, say)
+	if text := stderr.String(); code != exitInterrupted || !strings.Contains(text, "reading the prompt from standard input") || !strings.Contains(text, "gpt2wgpu sample: interrupted while reading the prompt") {
+		t.Errorf("code %d: %s", code, text)
+	}
+}
+
+type writerFunc func(p []byte) (int, error)
+
+func (f writerFunc) Write(p []byte) (int, error) { return f(p) }

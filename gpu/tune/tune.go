@@ -12,6 +12,7 @@ import (
 	"io/fs"
 	"log/slog"
 	"maps"
+	"math"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -146,8 +147,10 @@ func (s *session) run(ctx context.Context, list func(op.Tuning) ([]op.Use, error
 		if len(work) == 0 {
 			return nil
 		}
-		s.Log.Info(fmt.Sprintf("choosing tiles of %d kinds of products, for up to %.0f s; hint: --no-autotune does without",
-			len(work), time.Until(deadline).Seconds()))
+		if left := time.Until(deadline); left > 0 {
+			s.Log.Info(fmt.Sprintf("choosing tiles of %d kinds of products, for up to %.0f s; hint: --no-autotune does without",
+				len(work), math.Ceil(left.Seconds())))
+		}
 		for len(work) > 0 {
 			if time.Now().After(deadline) {
 				s.Log.Info(fmt.Sprintf("no time to measure %d more kinds of products; hint: gpt2wgpu tune goes on", len(work)))

@@ -268,3 +268,14 @@ func TestChildRefuses(t *testing.T) {
 		t.Errorf("got %v", err)
 	}
 }
+
+// TestNoTime: a budget that is over before anything is measured is said once, and never as negative seconds.
+func TestNoTime(t *testing.T) {
+	info := adapter(t)
+	tu, log := tuner(t, "")
+	tu.Budget = 1
+	tiles, err := tu.Tune(context.Background(), info, program(info, gpu.F32))
+	if text := log.String(); err != nil || len(tiles) > 0 || !strings.Contains(text, "no time to measure") || strings.Contains(text, "for up to") {
+		t.Errorf("%v, %v: %s", tiles, err, text)
+	}
+}
