@@ -236,6 +236,10 @@ func TestDamagedCheckpoint(t *testing.T) {
 			}
 		})
 	}
+	// Who only reads the weights is told of the other checkpoints.
+	must(t, os.Truncate(filepath.Join(begun.Out, newest, "model.safetensors"), 1000))
+	_, _, err := gpt2.Load(begun.Out)
+	wantError(t, err, "model.safetensors", "latest", "step-000004")
 	// Where all are damaged nothing starts, least of all at step 0.
 	c := begun
 	c.Out, c.Resume, c.StopAfter = filepath.Join(t.TempDir(), "run"), true, 0

@@ -54,6 +54,13 @@ func Load(spec string) (*Weights, Source, error) {
 	if err == nil {
 		err = w.CheckFinite(path)
 	}
+	if err != nil && IsRun(spec) {
+		if before := Checkpoints(spec); len(before) > 1 {
+			text, _, _ := strings.Cut(err.Error(), "; hint: ")
+			err = fmt.Errorf("%s; hint: name another checkpoint in %s, or give it itself, such as %s", text,
+				filepath.Join(spec, CheckpointsDir, LatestFile), filepath.Join(spec, CheckpointsDir, before[1]))
+		}
+	}
 	if err != nil {
 		return nil, Source{}, err
 	}
