@@ -261,7 +261,10 @@ func TestOtherTokenizersAreRefused(t *testing.T) {
 }
 
 func TestModelTokenizer(t *testing.T) {
-	own, empty := filepath.Join("testdata", "tokenizers", "plain"), t.TempDir()
+	own, empty, wordpiece := filepath.Join("testdata", "tokenizers", "plain"), t.TempDir(), t.TempDir()
+	if err := os.WriteFile(filepath.Join(wordpiece, "vocab.txt"), []byte("[UNK]\n"), 0o644); err != nil {
+		t.Fatal(err)
+	}
 	for _, x := range []struct {
 		flag, stated, path string
 		vocab              int
@@ -282,6 +285,9 @@ func TestModelTokenizer(t *testing.T) {
 		{own + "/tokenizer.json", "", own, 500, own},
 		{"ids", "", own, 500, "ids"},
 		{"gpt2", "", own, 50257, "--tokenizer is gpt2, the weights"},
+		{"bytes", "", wordpiece, 30522, "--tokenizer is bytes, the weights"},
+		{own, "", wordpiece, 30522, own},
+		{"", "", wordpiece, 50257, wordpiece},
 		{"gpt2", "bytes", empty, 256, "--tokenizer is gpt2, the weights"},
 		{"", "words", empty, 256, "the checkpoint's tokenizer"},
 		{"words", "", empty, 256, `--tokenizer "words": no such tokenizer`},

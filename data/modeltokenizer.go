@@ -21,7 +21,7 @@ func ModelTokenizer(flag, stated, path string, vocab int) (Tokenizer, error) {
 	if !known || SameTokenizer(tok, own) {
 		return tok, nil
 	}
-	if TextError(own) != nil && TextError(tok) == nil && tok.VocabSize() <= vocab { // one that says what own can't
+	if TextError(own) != nil && IsPath(tok.Name()) && tok.VocabSize() <= vocab { // the same ids, in files that say more
 		return tok, nil
 	}
 	if tok.Name() == "ids" {

@@ -93,11 +93,11 @@ func FindTokenizer(dir string) (Tokenizer, error) {
 // TextError is why tok cannot encode text; nil if it can.
 func TextError(tok Tokenizer) error {
 	if t, ok := tok.(*idsOnly); ok {
-		where := "tokenizer " + t.name
+		where, other := "tokenizer "+t.name, "a directory with the same ids as a byte-level BPE"
 		if t.name == "ids" {
-			where = "tokenizer"
+			where, other = "tokenizer", "gpt2, bytes or a directory with a byte-level BPE"
 		}
-		return fmt.Errorf("%s: no text can be encoded: %s; hint: --prompt-ids and token shards work, or --tokenizer gpt2, bytes or a directory with a byte-level BPE", where, t.reason)
+		return fmt.Errorf("%s: no text can be encoded: %s; hint: --prompt-ids and token shards work, or --tokenizer with %s", where, t.reason, other)
 	}
 	return nil
 }

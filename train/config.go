@@ -263,7 +263,7 @@ func (c Config) Validate() error {
 			bad("--tokenizer is %q, no such tokenizer; hint: gpt2, bytes, or a directory with tokenizer.json or vocab.json and merges.txt", c.Tokenizer)
 		}
 	}
-	if need := vocabularies[c.Tokenizer]; c.VocabSize > 0 && c.VocabSize < need {
+	if need := vocabularies[c.Tokenizer]; c.VocabSize > 0 && c.VocabSize < need && !c.Resume {
 		bad("--vocab-size is %d, --tokenizer %s has %d ids; hint: --vocab-size %d", c.VocabSize, c.Tokenizer, need, need)
 	}
 
