@@ -50,7 +50,7 @@ func ReadHellaSwag(path string, tok Tokenizer, opts ...Option) ([]Example, error
 	var examples []Example
 	switch filepath.Ext(path) {
 	case ".bin":
-		if tok != nil && tok.Name() != "gpt2" {
+		if tok != nil && tok.Name() != "gpt2" && tok.Name() != "ids" {
 			return nil, fmt.Errorf("%s: holds GPT-2 tokens, as llm.c's files do, but the model's tokenizer is %s; hint: take the dataset's .jsonl", path, tok.Name())
 		}
 		examples, err = readEvalBin(f)
@@ -72,6 +72,9 @@ func readEvalJSONL(r io.Reader, tok Tokenizer) ([]Example, error) {
 	const hint = "want one JSON object per line with HellaSwag's fields ctx, endings (four) and label (0 to 3); gpt2wgpu data fetch hellaswag"
 	if tok == nil {
 		return nil, errors.New("a text, but no tokenizer was given; hint: --tokenizer gpt2")
+	}
+	if err := TextError(tok); err != nil {
+		return nil, err
 	}
 	var examples []Example
 	in := bufio.NewReaderSize(r, 1<<20)

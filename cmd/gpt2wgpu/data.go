@@ -76,7 +76,7 @@ func newDataFlags(fs *flagSet) *dataFlags {
 	f.StringVar(&o.Format, "format", "npy", "`format` of the shards: npy (NumPy, as build-nanogpt's), bin (llm.c's)")
 	f.Int64Var(&o.ShardTokens, "shard-tokens", 100_000_000, "`tokens` of a shard")
 	f.Int64Var(&o.ValTokens, "val-tokens", 0, "`tokens` of the validation shard, where no file is named for validation: 0 is one whole shard, or a tenth of a text that is shorter, -1 is none")
-	f.StringVar(&d.tok, "tokenizer", "gpt2", "`name` of the tokenizer: gpt2, bytes")
+	f.StringVar(&d.tok, "tokenizer", "gpt2", "`tokenizer`: gpt2, bytes, or a directory with Hugging Face's files")
 	f.StringVar(&o.Separator, "separator", "", "`text` that parts the documents inside a .txt or .md file, such as '<|endoftext|>' (default: the file is one document)")
 
 	f = verb("info", "Info")

@@ -21,7 +21,7 @@ var sampleCommand = &command{
 	long: `
 The prompt is --prompt, --prompt-ids, or what comes on standard input, less one newline at its end. Without any the
 text starts as a document does: after <|endoftext|>, or after a newline with the tokenizer bytes. Several texts are
-parted by a line ---.
+parted by a line ---. In a prompt, <|endoftext|> and a model's other added tokens are the tokens themselves.
 
   gpt2wgpu sample --model runs/first --prompt "MARROW:" --n 1 --max-tokens 300`,
 	setup: func(fs *flagSet) runFunc {
