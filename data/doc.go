@@ -1,11 +1,12 @@
 // Package data turns text into the batches that training reads: tokenizers, corpora, token shards and the loader. It
-// knows nothing of GPUs or models and imports no other package of this program.
+// knows nothing of GPUs or models and imports only the packages below it.
 //
 // A [Tokenizer] maps text to ids and back. A [Corpus], made by [Open], is a read-only sequence of tokens in one or more
 // shards: a text encoded at start, or token files (.npy as NumPy writes them, .bin as llm.c does) mapped into memory, so
 // that a hundred gigabytes open in a blink. A [Loader] walks a corpus in the reference document's order and hands out
 // batches of B*T inputs and targets; its [State] is a few numbers that a checkpoint keeps, and [Loader.Seek] goes on
-// from there with exactly the batches that an uninterrupted run would have seen.
+// from there with exactly the batches that an uninterrupted run would have seen. The names of files say splits ([Parts]), and
+// [Corpus.Divide] takes blocks of a text to validate on.
 //
 // [Tokenize] makes such shards of texts, JSON lines and Parquet files, [Info] says what a shard holds, [Fetch] brings
 // the public datasets into a cache from which [Open] takes them by name, and [ReadHellaSwag] reads the questions of that

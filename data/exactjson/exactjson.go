@@ -63,7 +63,10 @@ func Unmarshal(text []byte, v any) error {
 // Object returns the fields of a JSON object. Errors: *Error.
 func Object(text []byte) (map[string]json.RawMessage, error) {
 	var fields map[string]json.RawMessage
-	return fields, Unmarshal(text, &fields)
+	if json.Unmarshal(text, &fields) == nil && fields != nil {
+		return fields, nil
+	}
+	return nil, Unmarshal(text, &fields) // which says what is wrong
 }
 
 // Kind says of which kind a JSON value is: "a string", "a number", "a list", "an object", "true or false", "null".
