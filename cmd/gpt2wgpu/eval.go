@@ -76,7 +76,7 @@ func (v *evalFlags) validate() error {
 	var errs []error
 	bad := func(format string, args ...any) { errs = append(errs, fmt.Errorf(format, args...)) }
 	if v.model == "" {
-		bad("--model is missing; hint: a run's directory, such as --model runs/first")
+		bad("--model is missing; hint: a run's directory, such as --model %s", someRun())
 	}
 	switch {
 	case v.data == "" && v.hellaswag == "":

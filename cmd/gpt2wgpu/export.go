@@ -51,7 +51,7 @@ func (x *exportFlags) validate() error {
 	var errs []error
 	bad := func(format string, args ...any) { errs = append(errs, fmt.Errorf(format, args...)) }
 	if x.model == "" {
-		bad("--model is missing; hint: a run's directory, such as --model runs/first")
+		bad("--model is missing; hint: a run's directory, such as --model %s", someRun())
 	}
 	if x.out == "" {
 		bad("--out is missing; hint: --out DIR, or --out FILE.bin for llm.c")

@@ -10,6 +10,7 @@ import (
 	"github.com/gpt2wgpu/gpt2wgpu/data"
 	"github.com/gpt2wgpu/gpt2wgpu/gpu"
 	"github.com/gpt2wgpu/gpt2wgpu/model/gpt2"
+	"github.com/gpt2wgpu/gpt2wgpu/train"
 )
 
 // fetch brings a dataset into the cache, tells how far it is, and returns where it lies.
@@ -131,3 +132,11 @@ func left(d time.Duration) string {
 }
 
 func bytesWord(n int64) string { return gpu.HumanBytes(uint64(max(n, 0))) }
+
+// someRun is a directory for hints: the newest run, or one that there could be.
+func someRun() string {
+	if newest := train.NewestRun(train.RunsDir); newest != "" {
+		return newest
+	}
+	return train.RunsDir + "/first"
+}

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"io"
 	"log/slog"
@@ -141,17 +142,31 @@ func columns(stream any) int {
 }
 
 // wrapped breaks lines between words where they are longer than the terminal, with an indent from the second on. A word stays
-// whole, so that a path can be copied. Every Write must be of whole lines.
+// whole, so that a path can be copied, and so does a line of JSON.
 type wrapped struct {
 	w      io.Writer
 	indent int
+	rest   []byte // of a line that has not ended
 }
 
 func (o *wrapped) Write(p []byte) (int, error) {
-	if _, err := io.WriteString(o.w, wrap(string(p), columns(o.w), o.indent)); err != nil {
+	o.rest = append(o.rest, p...)
+	end := bytes.LastIndexByte(o.rest, '\n') + 1
+	if end == 0 {
+		return len(p), nil
+	}
+	whole := string(o.rest[:end])
+	o.rest = append(o.rest[:0], o.rest[end:]...)
+	if _, err := io.WriteString(o.w, wrap(whole, columns(o.w), o.indent)); err != nil {
 		return 0, err
 	}
 	return len(p), nil
+}
+
+// flush writes a last line that has not ended.
+func (o *wrapped) flush() {
+	io.WriteString(o.w, wrap(string(o.rest), columns(o.w), o.indent))
+	o.rest = nil
 }
 
 // wrap breaks each line of text at its spaces; a width of 0 breaks none.
@@ -164,7 +179,7 @@ func wrap(text string, width, indent int) string {
 	}
 	lines := strings.Split(text, "\n")
 	for i, line := range lines {
-		if ansi.StringWidth(line) <= width {
+		if ansi.StringWidth(line) <= width || strings.HasPrefix(line, "{") || strings.HasPrefix(line, "[") {
 			continue
 		}
 		var broken []string

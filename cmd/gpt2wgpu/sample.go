@@ -79,7 +79,7 @@ const maxTexts = 4096
 func (s *sampleFlags) validate() error {
 	var errs []error
 	if s.model == "" {
-		errs = append(errs, fmt.Errorf("--model is missing; hint: a run's directory, such as --model runs/first"))
+		errs = append(errs, fmt.Errorf("--model is missing; hint: a run's directory, such as --model %s", someRun()))
 	}
 	if s.n < 1 || s.n > maxTexts {
 		errs = append(errs, fmt.Errorf("--n is %d, want 1 to %d; hint: --n 5", s.n, maxTexts))

@@ -12,8 +12,11 @@ import (
 	"github.com/gpt2wgpu/gpt2wgpu/train"
 )
 
-// talker is the log of the command that runs; nil before there is one.
-var talker atomic.Pointer[slog.Logger]
+// talker is the command that runs; nil before there is one.
+var talker atomic.Pointer[struct {
+	log  *slog.Logger
+	when string // a command stops
+}]
 
 // stopSignals are those that end a command: an interrupt, a request to terminate (on Windows: the console closes, the user logs
 // off), and a hangup unless nohup has made the process ignore it.
@@ -51,15 +54,15 @@ func watchSignals(cancel context.CancelFunc) {
 	}()
 }
 
+// sayStopping says what the first signal does. Of several ranks, which mpirun interrupts all, one does.
 func sayStopping() {
-	const text = "stopping once this step is done; interrupt again to stop at once"
-	if l, _ := train.ReadLaunch(os.Getenv); l.Rank != 0 { // mpirun interrupts all ranks
+	if l, _ := train.ReadLaunch(os.Getenv); l.Rank != 0 {
 		return
 	}
-	if log := talker.Load(); log != nil {
-		log.Warn(text)
+	if t := talker.Load(); t != nil {
+		t.log.Warn("stopping" + t.when + "; interrupt again to stop at once")
 	} else {
-		fmt.Fprintln(os.Stderr, "gpt2wgpu: "+text)
+		fmt.Fprintln(os.Stderr, "gpt2wgpu: stopping")
 	}
 }
 

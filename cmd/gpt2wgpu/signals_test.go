@@ -219,6 +219,8 @@ func TestTerminalTraining(t *testing.T) {
 	if !strings.Contains(text, "\x1b[") || !strings.Contains(text, "loss ") {
 		t.Errorf("no colour, or no loss: %s", text)
 	}
+	onTerminal(t, "devices")
+	onTerminal(t, smallRun("--dry-run")...)
 }
 
 // TestTerminalGone: a terminal that closes hangs up, and writing to it fails from then on.
