@@ -53,7 +53,7 @@ var ratesOf = map[string]bool{"--steps": true, "--lr": true, "--min-lr": true, "
 // resumed logs what has changed since the checkpoint that the run goes on from. Errors: nothing is left to do, or a changed
 // setting that cannot count any more.
 func (r *run) resumed(s State) error {
-	if s.Step == r.cfg.Steps {
+	if s.Step == r.cfg.Steps && !r.unscored {
 		r.env.Log.Info(fmt.Sprintf("finished: %d of %d steps; --steps N continues", s.Step, r.cfg.Steps), NewEvent("finished", "step", s.Step, "steps", r.cfg.Steps))
 		return errFinished
 	}

@@ -71,17 +71,18 @@ type run struct {
 	exchange *exchange
 	outer    *outer // nil: the ranks sum gradients every step
 
-	spent   RanksMetric // in all steps of this invocation
-	stop    bool        // all ranks know that this invocation ends before the next step
-	ends    summary
-	first   int // step of this invocation
-	step    int
-	tokens  int64
-	skipped int
-	saved   int              // step of the newest checkpoint, -1 none
-	savedAt time.Time        // when this invocation began, or has saved
-	overdue bool             // all ranks know that --save-minutes have passed since
-	now     func() time.Time // time.Now but for tests
+	spent    RanksMetric // in all steps of this invocation
+	stop     bool        // all ranks know that this invocation ends before the next step
+	ends     summary
+	unscored bool // all steps are done, and the last HellaSwag is missing
+	first    int  // step of this invocation
+	step     int
+	tokens   int64
+	skipped  int
+	saved    int              // step of the newest checkpoint, -1 none
+	savedAt  time.Time        // when this invocation began, or has saved
+	overdue  bool             // all ranks know that --save-minutes have passed since
+	now      func() time.Time // time.Now but for tests
 
 	lock    *lock.Lock // of --out; nil: none, or not rank 0
 	madeOut bool       // --out was not there before

@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/gpt2wgpu/gpt2wgpu/data"
@@ -46,6 +47,7 @@ func (r *run) openRun() (origin, error) {
 	err := r.cfg.Validate()
 	if err == nil && r.group.Rank() == 0 {
 		s, err = r.readStart()
+		r.unscored = err == nil && r.lacksScore(s)
 	}
 	if err := Together(r.group, err); err != nil || r.group.Size() == 1 {
 		return s, err
@@ -57,9 +59,10 @@ func (r *run) openRun() (origin, error) {
 		Resume     bool
 		StopAfter  int
 		HasB       bool
+		Unscored   bool
 		Tokenizer  map[string][]byte // its files, if it is one that only rank 0 may have
 	}
-	t := told{Config: r.cfg, Checkpoint: s.checkpoint, State: s.state, Resume: r.cfg.Resume, StopAfter: r.cfg.StopAfter, HasB: s.hasB}
+	t := told{Config: r.cfg, Checkpoint: s.checkpoint, State: s.state, Resume: r.cfg.Resume, StopAfter: r.cfg.StopAfter, HasB: s.hasB, Unscored: r.unscored}
 	if r.tok != nil {
 		t.Tokenizer = data.TokenizerFiles(r.tok)
 	}
@@ -78,12 +81,21 @@ func (r *run) openRun() (origin, error) {
 		r.tok = data.TokenizerOfFiles(t.Config.Tokenizer, t.Tokenizer)
 	}
 	device, ranks, hellaswag := r.cfg.Device, r.cfg.Ranks, r.cfg.Hellaswag
-	r.cfg, s.checkpoint, s.state, s.hasB = t.Config, t.Checkpoint, t.State, t.HasB
+	r.cfg, s.checkpoint, s.state, s.hasB, r.unscored = t.Config, t.Checkpoint, t.State, t.HasB, t.Unscored
 	if hellaswag != "" && r.cfg.Hellaswag != "" {
 		r.cfg.Hellaswag = hellaswag // a path of this machine's cache
 	}
 	r.cfg.Device, r.cfg.Ranks, r.cfg.Resume, r.cfg.StopAfter = device, ranks, t.Resume, t.StopAfter
 	return s, nil
+}
+
+// lacksScore reports whether s is at the end of a run whose last measurement of HellaSwag was interrupted.
+func (r *run) lacksScore(s origin) bool {
+	if s.checkpoint == "" || s.state.Step != r.cfg.Steps || !r.cfg.measuresHellaSwag() {
+		return false
+	}
+	lines, err := ReadMetrics(filepath.Join(r.cfg.Out, "metrics.jsonl"))
+	return err == nil && !slices.ContainsFunc(lines, func(m Metric) bool { return m.Kind == KindHellaswag && m.Step == r.cfg.Steps })
 }
 
 // readStart reads the checkpoint of --resume. A damaged one is passed over for the one before; a run that has none yet starts
