@@ -30,6 +30,9 @@ const (
 // lockPatience is how long a start waits for the process before it in the same directory to end. Tests shorten it.
 var lockPatience = 5 * time.Second
 
+// takeLock is replaced by tests.
+var takeLock = lock.Take
+
 // claimOut makes --out, proves that it can be written, and holds its lock until close. It comes before data, model and
 // device are opened, and before anything in the directory is read.
 func (r *run) claimOut(ctx context.Context) error {
@@ -57,7 +60,7 @@ func (r *run) claimOut(ctx context.Context) error {
 	if err := os.Remove(probe.Name()); err != nil {
 		return unwritable(out, err)
 	}
-	r.lock, err = lock.Take(ctx, filepath.Join(out, lockFile), lockPatience, func(o lock.Owner) {
+	r.lock, err = takeLock(ctx, filepath.Join(out, lockFile), lockPatience, func(o lock.Owner) {
 		r.env.Log.Info(fmt.Sprintf("%s is in use by %v: waiting %v for it to end", out, o, lockPatience))
 	})
 	var held *lock.HeldError
@@ -112,9 +115,6 @@ func existing(path string) string {
 
 // leaveOut gives the lock back. A directory that this process has made, and in which no run has begun, goes.
 func (r *run) leaveOut() {
-	if r.lock == nil {
-		return
-	}
 	if r.madeOut && !r.begun {
 		os.Remove(filepath.Join(r.cfg.Out, lockFile)) // while it is held: who waits for it fails in the missing directory
 	}

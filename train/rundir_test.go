@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/gpt2wgpu/gpt2wgpu/data/lock"
 	"github.com/gpt2wgpu/gpt2wgpu/model/gpt2"
@@ -373,6 +374,21 @@ func TestInUse(t *testing.T) {
 	}
 	if _, _, err := gpt2.Load(c.Out); err != nil {
 		t.Errorf("a reader is kept out: %v", err)
+	}
+}
+
+// TestNoLocks: a file system without locks is warned about, and the run goes on.
+func TestNoLocks(t *testing.T) {
+	take := takeLock
+	defer func() { takeLock = take }()
+	takeLock = func(_ context.Context, path string, _ time.Duration, _ func(lock.Owner)) (*lock.Lock, error) {
+		return nil, fmt.Errorf("%s: %w", path, lock.ErrUnsupported)
+	}
+	c := stepsOnly(t)
+	c.StopAfter = 1
+	env, log := telling()
+	if err := Run(context.Background(), c, env); !errors.Is(err, ErrInterrupted) || !strings.Contains(log.String(), "without locks") {
+		t.Errorf("%v: %s", err, log)
 	}
 }
 

@@ -116,7 +116,10 @@ func TestRanksEqualMicroSteps(t *testing.T) {
 	gputest.Available(t)
 	run := func(n, micro int, more ...string) []float64 {
 		out := filepath.Join(t.TempDir(), "run")
-		must(t, 0, ranks(n, tiny(out, append(more, "--check-every", "5", "--total-batch-size", strconv.Itoa(micro*stepTokens))...)...))
+		if n > 1 {
+			more = append(more, "--check-every", "5")
+		}
+		must(t, 0, ranks(n, tiny(out, append(more, "--total-batch-size", strconv.Itoa(micro*stepTokens))...)...))
 		return losses(t, out)
 	}
 	two, three, six := run(1, 2), run(1, 3), run(1, 6)
@@ -244,6 +247,36 @@ func TestInterruptedRank(t *testing.T) {
 	if after := len(losses(t, out)); after != before+3 {
 		t.Errorf("%d steps, then 3 more made %d", before, after)
 	}
+}
+
+// TestSaveFails: saves that fail on rank 0 keep no rank from going on; the last one ends all with one line and code 1. A second
+// run in the same directory is refused.
+func TestSaveFails(t *testing.T) {
+	gputest.Available(t)
+	for _, more := range [][]string{nil, {"--sync-every", "5"}} {
+		out := filepath.Join(t.TempDir(), "run")
+		if err := os.MkdirAll(out, 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(filepath.Join(out, "checkpoints"), nil, 0o644); err != nil { // in the way of the directory
+			t.Fatal(err)
+		}
+		said := must(t, 1, ranks(2, tiny(out, append(more, "--save-every", "10")...)...))
+		if strings.Count(said, "the next save tries again") < 1 || strings.Count(said, "goes on from the newest checkpoint") != 1 {
+			t.Errorf("%v: %s", more, said)
+		}
+		if got := len(losses(t, out)); got != 20 {
+			t.Errorf("%d steps, want 20", got)
+		}
+	}
+	out := filepath.Join(t.TempDir(), "run")
+	cmd, _ := endless(t, out)
+	said := must(t, 1, ranks(3, "train", "--out", out, "--resume"))
+	if strings.Count(said, "in use by process") < 1 || strings.Count(said, "hint: ") != 1 {
+		t.Errorf("a second run: %s", said)
+	}
+	cmd.Process.Signal(os.Interrupt)
+	cmd.Wait()
 }
 
 // TestOneLine: what goes wrong in one rank, or in all alike, is told in one line.
