@@ -179,6 +179,9 @@ func (b *benchFlags) measure(ctx context.Context, d *gpu.Device, log *slog.Logge
 			return r, err
 		}
 	}
+	if err := ctx.Err(); err != nil {
+		return r, err
+	}
 	if b.step {
 		why := ""
 		if software && b.seqLen == 0 && b.batch == 0 && float64(step.MicroTokens())*step.Model().FLOPsPerToken(step.SeqLen) > softwareFLOPs {

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
+	"path/filepath"
 	"slices"
 	"strings"
 	"text/tabwriter"
@@ -172,6 +174,9 @@ func (d *dataFlags) makeShards(ctx context.Context, e *env, args []string) error
 	if args, err = data.Expand(args); err != nil {
 		return err
 	}
+	if d.fs.Changed("separator") && !anyText(args) {
+		return usagef("--separator has no effect without a .txt or .md file: in .jsonl and .parquet every line or row is a document; hint: leave it out")
+	}
 	m := newMeter(e.log)
 	o.Tokenizer, o.Log, o.Progress = tok, e.log, m.tokenizing
 	r, err := data.Tokenize(ctx, args, o)
@@ -186,6 +191,18 @@ func (d *dataFlags) makeShards(ctx context.Context, e *env, args []string) error
 		}
 	}
 	return nil
+}
+
+// anyText reports whether a file named like a text is among paths or below them, or something that cannot be looked at.
+func anyText(paths []string) (found bool) {
+	for _, path := range paths {
+		filepath.WalkDir(path, func(path string, _ fs.DirEntry, err error) error {
+			ext := strings.ToLower(filepath.Ext(path))
+			found = found || err != nil || ext == ".txt" || ext == ".md"
+			return nil
+		})
+	}
+	return found
 }
 
 func (d *dataFlags) info(e *env, args []string) error {

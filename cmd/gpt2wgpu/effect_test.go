@@ -41,6 +41,14 @@ func TestIdleFlags(t *testing.T) {
 		}
 		wantFailure(t, exitUsage, args, last+" has no effect with")
 	}
+	lines := writeFile(t, "rows/a.jsonl", `{"text": "a"}`)
+	for _, in := range []string{lines, "rows"} {
+		wantFailure(t, exitUsage, []string{"data", "tokenize", in, "--out", "shards", "--separator", "x"}, "--separator has no effect")
+	}
+	writeFile(t, "rows/b.txt", strings.Repeat("a text x another ", 50))
+	if code, _, stderr := cli(t, "data", "tokenize", "rows", "--out", "shards", "--separator", "x", "--tokenizer", "bytes"); code != 0 {
+		t.Errorf("--separator with a text: code %d: %s", code, stderr)
+	}
 	// What switches off what is off, what files and presets say, and what depends on another flag.
 	writeFile(t, "c.json", `{"schedule": "constant", "min_lr": 0.0001, "outer_lr": 0.5}`)
 	for _, line := range []string{

@@ -87,6 +87,32 @@ func TestStopSignals(t *testing.T) {
 	}
 }
 
+// TestStopReading: the signals end a command that waits for its input at once, whatever it is.
+func TestStopReading(t *testing.T) {
+	for _, s := range []os.Signal{syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP} {
+		cmd, _, _ := program(t, "sample", "--model", "x")
+		in, err := cmd.StdinPipe() // stays open
+		if err != nil {
+			t.Fatal(err)
+		}
+		cmd.Stderr = nil
+		stderr, err := cmd.StderrPipe()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := cmd.Start(); err != nil {
+			t.Fatal(err)
+		}
+		waitFor(t, bufio.NewReader(stderr), "reading the prompt")
+		cmd.Process.Signal(s)
+		cmd.Wait()
+		in.Close()
+		if code := cmd.ProcessState.ExitCode(); code != exitInterrupted {
+			t.Errorf("%v: %v, want exit code %d", s, cmd.ProcessState, exitInterrupted)
+		}
+	}
+}
+
 // TestNohup: a hangup that was ignored when the program started stays so.
 func TestNohup(t *testing.T) {
 	gputest.Available(t)
