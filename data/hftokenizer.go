@@ -342,7 +342,11 @@ var roles = []string{"bos_token", "eos_token", "unk_token", "sep_token", "pad_to
 // tokens by their roles.
 func (f *hfTokenizer) readAdded() error {
 	if !f.config.null("add_prefix_space") {
-		f.prefixSpace = f.config.is("add_prefix_space", false)
+		asked := f.config.is("add_prefix_space", false)
+		if asked != f.prefixSpace && f.class != "" && f.class != "GPT2Tokenizer" { // transformers 4 and 5 differ
+			return fmt.Errorf("tokenizer_config.json: add_prefix_space is %v, tokenizer.json has %v", asked, f.prefixSpace)
+		}
+		f.prefixSpace = asked
 	}
 	extra, file := f.config.object("added_tokens_decoder"), tokenizerConfigFile
 	if extra == nil && f.files["added_tokens.json"] != nil {

@@ -217,6 +217,8 @@ func TestOtherTokenizersAreRefused(t *testing.T) {
 		"wide ids":      {map[string]string{"tokenizer.json": change(func(_, m map[string]any) { m["vocab"].(map[string]any)["zz"] = 65536 })}, "65536"},
 		"lost merge":    {map[string]string{"tokenizer.json": change(func(_, m map[string]any) { m["merges"] = []any{[]any{"z", "z"}} })}, "merge 0"},
 		"another class": {map[string]string{"vocab.json": `{"a":0}`, "merges.txt": "", "tokenizer_config.json": `{"tokenizer_class":"CLIPTokenizer"}`}, "CLIPTokenizer"},
+		"two prefixes": {map[string]string{"tokenizer.json": string(raw),
+			"tokenizer_config.json": `{"tokenizer_class":"PreTrainedTokenizerFast","add_prefix_space":true}`}, "add_prefix_space"},
 		"two ids": {map[string]string{"tokenizer.json": string(raw),
 			"tokenizer_config.json": `{"added_tokens_decoder":{"7":{"content":"<|endoftext|>"}}}`}, "<|endoftext|>"},
 	} {

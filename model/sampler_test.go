@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"math"
+	"math/rand/v2"
 	"slices"
 	"strings"
 	"testing"
@@ -263,5 +264,21 @@ func BenchmarkToken(b *testing.B) {
 			b.ReportMetric(fastest[true], "uncached-ms/token")
 			b.ReportMetric(fastest[true]/fastest[false], "times-as-fast")
 		})
+	}
+}
+
+// TestVocab: ids that have no text are never drawn.
+func TestVocab(t *testing.T) {
+	logits := []float32{0, 1, 2, 9, 9}
+	r := rand.New(rand.NewPCG(1, 2))
+	for _, o := range []SampleOptions{{Greedy: true, Vocab: 3}, {Temperature: 1, TopP: 1, Vocab: 3}, {Temperature: 1, TopK: 4, TopP: 0.9, Vocab: 3}} {
+		for range 100 {
+			if id := o.choose(logits, r); id >= 3 || o.Greedy && id != 2 {
+				t.Fatalf("%+v draws %d", o, id)
+			}
+		}
+	}
+	if id := (SampleOptions{Greedy: true, Vocab: 9}).choose(logits, r); id != 3 {
+		t.Errorf("a tokenizer larger than the model: %d", id)
 	}
 }

@@ -18,14 +18,14 @@ import (
 // Source tells where weights came from.
 type Source struct {
 	Path      string // the directory or file that was read
-	Tokenizer string // "gpt2" or "bytes" where a checkpoint of this program says so, else ""
+	Tokenizer string // what a checkpoint of this program says it is, else ""
 	SeqLen    int    // tokens of a sequence that the run of a checkpoint trained with; 0: not known
 	Data      string // what the run of a checkpoint trained on; "": not known
 
 	ValFraction float64 // of Data, that validated and didn't train
 
-	Warning string // what the user should know of the run that Path is a checkpoint of; usually ""
-	Special Special
+	Warning string  // what the user should know of the run that Path is a checkpoint of; usually ""
+	Special Special // ids of special tokens
 }
 
 // Files of a run directory and of a checkpoint within it.

@@ -53,8 +53,9 @@ def change(tok, f):
     return Tokenizer.from_str(json.dumps(d))
 
 
-def write(name, tok=None, **files):
-    """Writes a directory and the ids that transformers' AutoTokenizer gives; where it has a tokenizer.json, tokenizers must agree."""
+def write(name, tok=None, agree=True, **files):
+    """Writes a directory and the ids that transformers' AutoTokenizer gives; where it has a tokenizer.json, tokenizers must
+    agree, unless its config adds tokens."""
     path = os.path.join(OUT, name)
     os.makedirs(path, exist_ok=True)
     if tok is not None:
@@ -71,7 +72,7 @@ def write(name, tok=None, **files):
     with open(os.path.join(path, "ids.jsonl"), "w", encoding="utf-8") as f:
         for text in texts(rng):
             ids = auto.encode(text, add_special_tokens=False)
-            if tok is not None and ids != tok.encode(text, add_special_tokens=False).ids:
+            if tok is not None and agree and ids != tok.encode(text, add_special_tokens=False).ids:
                 print(f"{name}: {text!r}: AutoTokenizer {ids}, tokenizers {tok.encode(text, add_special_tokens=False).ids}")
             f.write(json.dumps({"text": text, "ids": ids}) + "\n")
 
@@ -115,3 +116,6 @@ write("split", split)
 unsplit = Tokenizer.from_str(plain.to_str())
 unsplit.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=True, use_regex=False)
 write("unsplit", unsplit, tokenizer_config={"tokenizer_class": "PreTrainedTokenizerFast", "add_prefix_space": True})
+write("roles", plain, agree=False, tokenizer_config={
+    "tokenizer_class": "GPT2Tokenizer", "add_prefix_space": True, "pad_token": "<pad>", "additional_special_tokens": ["<|user|>", "<sep>"],
+    "mask_token": {"__type": "AddedToken", "content": "<mask>", "lstrip": True, "rstrip": False, "single_word": False, "normalized": True}})
