@@ -101,11 +101,14 @@ func (c *Corpus) open(spec string, tok Tokenizer, o openOptions) error {
 	if err != nil {
 		return err
 	}
-	if p.Left != nil || p.Texts && p.Validation() != nil {
+	switch said := p.Left != nil || p.Texts && p.Validation() != nil; {
+	case said && o.split == Train:
 		c.log.Info(spec + ": " + p.String())
+	case said && p.Val != nil:
+		c.log.Info(spec + ": to validate on: " + someNames(paths))
 	}
 	c.files = paths
-	if len(paths) > 1 && (p.dir || o.join) && isPlain(paths[0]) {
+	if len(paths) > 1 && (p.dir || o.join) && !slices.ContainsFunc(paths, func(path string) bool { return !isPlain(path) }) {
 		return c.addTexts(spec, paths, tok)
 	}
 	shards := 0

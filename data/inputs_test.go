@@ -295,6 +295,10 @@ func TestJoinedTexts(t *testing.T) {
 		}
 	}
 	tok := mustTokenizer(t, "bytes")
+	write(t, filepath.Join(dir, "z.npy"), npyFile(1, 2, 3))
+	if c := mustOpen(t, filepath.Join(dir, "[nz]*"), tok, 256, Joined()); c.Shards() != 21 {
+		t.Errorf("texts and a shard: %d shards, want 21", c.Shards())
+	}
 	if c := mustOpen(t, filepath.Join(dir, "n*"), tok, 256); c.Shards() != 20 {
 		t.Errorf("a glob: %d shards, want 20", c.Shards())
 	}
@@ -545,6 +549,9 @@ func TestInfoFiles(t *testing.T) {
 				t.Errorf("%+v, %v", info, err)
 			}
 		}
+	}
+	if p, err := Find(tree(t, "train/0.txt", "test/0.txt")); err != nil || p.String() != "to train on: "+filepath.Join("train", "0.txt")+"; to validate on: "+filepath.Join("test", "0.txt") {
+		t.Errorf("%v, %v", p, err)
 	}
 	if _, _, err := InfoFiles([]string{t.TempDir()}); err == nil || !strings.Contains(err.Error(), "hint:") {
 		t.Errorf("an empty directory: %v", err)

@@ -110,5 +110,5 @@ func isUTF8Text(head []byte) bool {
 // headerlessHint is the command that makes a .npy shard of such a file.
 func headerlessHint(path string) string {
 	out := path[:len(path)-len(filepath.Ext(path))] + ".npy"
-	return fmt.Sprintf(`write its header: python3 -c "import numpy as np; np.save('%s', np.fromfile('%s', np.uint16))", then give the .npy`, out, path)
+	return fmt.Sprintf(`write its header: python3 -c "import numpy as np; np.save('%s', np.fromfile('%s', np.uint16))", then remove the .bin`, out, path)
 }

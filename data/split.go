@@ -150,7 +150,11 @@ func (p Parts) String() string {
 func someNames(paths []string) string {
 	var names []string
 	for _, p := range paths {
-		names = append(names, filepath.Base(p))
+		name := filepath.Base(p)
+		if folder := filepath.Base(filepath.Dir(p)); splitName(name) == "" && splitName(folder+"/"+name) != "" {
+			name = filepath.Join(folder, name) // whose name says the split
+		}
+		names = append(names, name)
 	}
 	if len(names) > 4 {
 		return fmt.Sprintf("%s and %d more", strings.Join(names[:3], ", "), len(names)-3)
