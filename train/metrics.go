@@ -14,6 +14,7 @@ import (
 	"strings"
 
 	"github.com/gpt2wgpu/gpt2wgpu/data/atomicfile"
+	"github.com/gpt2wgpu/gpt2wgpu/data/exactjson"
 )
 
 // The kinds of a metrics.jsonl line.
@@ -248,7 +249,7 @@ func (m *Metrics) TruncateFrom(step int) error {
 		var at struct {
 			Step int `json:"step"`
 		}
-		if err := json.Unmarshal(line, &at); err != nil {
+		if err := decodeLine(line, &at); err != nil {
 			return err
 		}
 		if at.Step < step {
@@ -307,13 +308,21 @@ func ReadMetrics(path string) ([]Metric, error) {
 	var all []Metric
 	err := eachLine(path, func(line []byte) error {
 		var m Metric
-		if err := json.Unmarshal(line, &m); err != nil {
+		if err := decodeLine(line, &m); err != nil {
 			return err
 		}
 		all = append(all, m)
 		return nil
 	})
 	return all, err
+}
+
+// decodeLine decodes a line. exactjson, which is slower, is asked where encoding/json fails: its errors are in words for people.
+func decodeLine(line []byte, v any) error {
+	if json.Unmarshal(line, v) == nil {
+		return nil
+	}
+	return exactjson.Unmarshal(line, v)
 }
 
 // eachLine calls f with every complete line of path, without its newline.

@@ -174,3 +174,19 @@ func TestMetricsWait(t *testing.T) {
 		}
 	}
 }
+
+// TestMetricsDamaged: a line that is no metric is named in words for people.
+func TestMetricsDamaged(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "metrics.jsonl")
+	for line, want := range map[string]string{
+		`{"kind":"train","step":"x"}`: `"step" is a string, want a whole number`, `[1]`: "a list", `{"kind":`: "byte 8", "5": "a number",
+	} {
+		if err := os.WriteFile(path, []byte(`{"kind":"val","step":0,"loss":1}`+"\n"+line+"\n"), 0o666); err != nil {
+			t.Fatal(err)
+		}
+		_, err := ReadMetrics(path)
+		if err == nil || !strings.Contains(err.Error(), want) || !strings.Contains(err.Error(), "line 2") || strings.Contains(err.Error(), "Go ") {
+			t.Errorf("%s: %v, want %q", line, err, want)
+		}
+	}
+}
