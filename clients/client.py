@@ -1,9 +1,11 @@
 """What other programs do with our files, and we with theirs. clients_test.go calls it:
 
-  client.py ids DIR                      the ids that transformers' AutoTokenizer gives each text of stdin (a JSON array)
+  client.py ids DIR...                   the ids that transformers' AutoTokenizer gives each text of stdin (a JSON array);
+                                         DIR.saved gets what transformers writes of it
   client.py resave DIR OUT TYPE PARTS    weights read and written again as TYPE (F32, F16, BF16) in PARTS files
   client.py shard FILE OUT               ids of a token shard; numpy writes them again to OUT
-  client.py parquet OUT                  the texts of stdin (null among them) in every way that pyarrow writes a column "text"
+  client.py parquet OUT                  the texts of stdin (null among them) in every way that pyarrow writes a column "text",
+                                         and OUT/refused with columns that are no texts
 
 Prints one JSON value.
 """
@@ -12,14 +14,23 @@ import itertools, json, os, shutil, sys
 import numpy as np
 
 
-def ids(folder):
+def ids(*folders):
     from transformers import AutoConfig, AutoTokenizer, GenerationConfig
 
-    tok = AutoTokenizer.from_pretrained(folder)
-    encoded = [tok.encode(text, add_special_tokens=False) for text in json.load(sys.stdin)]
-    config, generation = AutoConfig.from_pretrained(folder), GenerationConfig.from_pretrained(folder)
-    return {"ids": encoded, "texts": [tok.decode(e) for e in encoded], "size": len(tok), "tokenizer_eos": tok.eos_token_id,
-            "vocab_size": config.vocab_size, "context": config.n_positions, "eos": [config.eos_token_id, generation.eos_token_id]}
+    texts = json.load(sys.stdin)
+
+    def of(folder):
+        tok = AutoTokenizer.from_pretrained(folder)
+        encoded = [tok.encode(text, add_special_tokens=False) for text in texts]
+        config, generation = AutoConfig.from_pretrained(folder), GenerationConfig.from_pretrained(folder)
+        for part in tok, config, generation:
+            part.save_pretrained(folder + ".saved")
+        shutil.copy(os.path.join(folder, "model.safetensors"), folder + ".saved")
+        return {"ids": encoded, "texts": [tok.decode(e) for e in encoded], "size": len(tok), "tokenizer_eos": tok.eos_token_id,
+                "vocab_size": config.vocab_size, "bos": [config.bos_token_id, generation.bos_token_id],
+                "eos": [config.eos_token_id, generation.eos_token_id]}
+
+    return {folder: of(folder) for folder in folders}
 
 
 def resave(folder, out, dtype, parts):
@@ -91,6 +102,9 @@ def parquet(out):
     write("format_1.0", plain, version="1.0", store_schema=False)
     write("page_checksum", plain, write_page_checksum=True)
     write("byte_stream_split", plain, use_dictionary=["text"], column_encoding={"id": "DELTA_BINARY_PACKED"})
+    os.makedirs(os.path.join(out, "refused"))
+    for name, column in {"list": [[t] for t in texts], "numbers": list(range(len(texts))), "struct": [{"text": t} for t in texts]}.items():
+        pq.write_table(pa.table({"text": column}), os.path.join(out, "refused", name + ".parquet"))
     return written
 
 

@@ -6,6 +6,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"math"
 	"os"
 	"os/exec"
@@ -114,18 +115,19 @@ func trained(t *testing.T, args ...string) string {
 	return out
 }
 
+// view is what transformers makes of a directory.
+type view struct {
+	IDs      [][]int
+	Texts    []string
+	Size     int
+	BOS, EOS []any // of config.json and generation_config.json
+	Vocab    int   `json:"vocab_size"`
+	EOT      *int  `json:"tokenizer_eos"`
+}
+
 // sameIDs compares transformers' view of a directory with ours.
-func sameIDs(t *testing.T, dir string, tok data.Tokenizer, exactDecode bool) {
+func sameIDs(t *testing.T, theirs view, tok data.Tokenizer, exactDecode bool) {
 	t.Helper()
-	var theirs struct {
-		IDs   [][]int
-		Texts []string
-		Size  int
-		EOS   []any
-		Vocab int  `json:"vocab_size"`
-		EOT   *int `json:"tokenizer_eos"`
-	}
-	client(t, texts, &theirs, "ids", dir)
 	for i, text := range texts {
 		ours, err := data.EncodePrompt(tok, text)
 		if err != nil {
@@ -148,9 +150,9 @@ func sameIDs(t *testing.T, dir string, tok data.Tokenizer, exactDecode bool) {
 	case !has && theirs.EOT != nil:
 		t.Errorf("their end of text is %d, we have none", *theirs.EOT)
 	}
-	for _, e := range theirs.EOS {
+	for _, e := range append(theirs.BOS, theirs.EOS...) {
 		if number, ok := e.(float64); has && (!ok || int(number) != id) || !has && e != nil {
-			t.Errorf("eos_token_id of config.json and generation_config.json is %v, want %d", theirs.EOS, id)
+			t.Errorf("bos and eos of config.json and generation_config.json are %v and %v, want %d", theirs.BOS, theirs.EOS, id)
 		}
 	}
 }
@@ -164,24 +166,48 @@ func TestClientTokenizers(t *testing.T) {
 		t.Fatal(err)
 	}
 	tok := tokenizer(t, foreign)
-	if err := gpt2.WriteDir(foreign, gpt2.Init(gpt2.Config{NLayer: 1, NHead: 2, NEmbd: 16, BlockSize: 16, VocabSize: tok.VocabSize()}, 1), nil); err != nil {
+	weights := gpt2.Init(gpt2.Config{NLayer: 1, NHead: 2, NEmbd: 16, BlockSize: 16, VocabSize: tok.VocabSize()}, 1)
+	eot, _ := tok.EOT()
+	if err := gpt2.WriteDir(foreign, weights, map[string]any{"bos_token_id": eot, "eos_token_id": eot}); err != nil {
 		t.Fatal(err)
 	}
+	tokenizers := map[string]string{} // by directory
 	for name, args := range map[string][]string{
 		"gpt2":  append(small, "--tokenizer", "gpt2"),
 		"bytes": append(small, "--tokenizer", "bytes"),
 		foreign: {"--init", foreign},
 	} {
-		t.Run(filepath.Base(name), func(t *testing.T) {
-			run := trained(t, args...)
-			steps, err := filepath.Glob(filepath.Join(run, gpt2.CheckpointsDir, "step-*"))
-			if err != nil || len(steps) != 1 {
-				t.Fatalf("checkpoints %v, %v", steps, err)
+		run := trained(t, args...)
+		steps, err := filepath.Glob(filepath.Join(run, gpt2.CheckpointsDir, "step-*"))
+		if err != nil || len(steps) != 1 {
+			t.Fatalf("checkpoints %v, %v", steps, err)
+		}
+		hf := filepath.Join(t.TempDir(), "hf")
+		program(t, "export", "--model", run, "--format", "hf", "--out", hf)
+		tokenizers[steps[0]], tokenizers[hf] = name, name
+	}
+	theirs := map[string]view{}
+	client(t, texts, &theirs, append([]string{"ids"}, slices.Sorted(maps.Keys(tokenizers))...)...)
+	for dir, name := range tokenizers {
+		t.Run(filepath.Base(name)+" "+filepath.Base(dir), func(t *testing.T) {
+			sameIDs(t, theirs[dir], tokenizer(t, name), name != foreign)
+			// And what they write of it.
+			saved := tokenizer(t, dir+".saved")
+			for i, text := range texts {
+				if got, err := data.EncodePrompt(saved, text); err != nil || !slices.Equal(got, theirs[dir].IDs[i]) {
+					t.Errorf("%q: by the tokenizer that they have saved %v, %v; want %v", text, got, err, theirs[dir].IDs[i])
+				}
 			}
-			hf := filepath.Join(t.TempDir(), "hf")
-			program(t, "export", "--model", run, "--format", "hf", "--out", hf)
-			for _, dir := range []string{steps[0], hf} {
-				sameIDs(t, dir, tokenizer(t, name), name != foreign)
+			want, _, err := gpt2.Load(dir)
+			if err != nil {
+				t.Fatal(err)
+			}
+			got, _, err := gpt2.Load(dir + ".saved")
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got.Config != want.Config || !slices.EqualFunc(got.Tensors, want.Tensors, slices.Equal) {
+				t.Errorf("by the config.json that they have saved: %+v, want %+v", got.Config, want.Config)
 			}
 		})
 	}
@@ -317,5 +343,15 @@ func TestClientParquet(t *testing.T) {
 	}
 	if len(files) < 20 {
 		t.Errorf("only %d files", len(files))
+	}
+	refused, err := filepath.Glob(filepath.Join(dir, "parquet", "refused", "*.parquet"))
+	if err != nil || len(refused) == 0 {
+		t.Fatalf("%v, %v", refused, err)
+	}
+	for _, f := range refused {
+		out, err := exec.Command(build(t), "data", "tokenize", f, "--out", filepath.Join(dir, "none"), "-q").CombinedOutput()
+		if err == nil || strings.Count(string(out), "\n") != 1 || !strings.Contains(string(out), "; hint: ") || strings.Contains(string(out), "[]") {
+			t.Errorf("%s: %v, %q; want one line with a hint", filepath.Base(f), err, out)
+		}
 	}
 }

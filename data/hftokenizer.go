@@ -160,6 +160,24 @@ func (o object) object(key string) (inner object) {
 	return inner
 }
 
+// addsTokens reports whether a post_processor may put tokens around a text. transformers 5 saves GPT-2's tokenizer with a template
+// that is the text and nothing else.
+func addsTokens(p object) bool {
+	switch p.text("type") {
+	case "ByteLevel":
+		return false
+	case "TemplateProcessing":
+		var single []object
+		err := json.Unmarshal(p["single"], &single)
+		return err != nil || len(single) != 1 || single[0].object("Sequence").text("id") != "A"
+	case "Sequence":
+		var steps []object
+		err := json.Unmarshal(p["processors"], &steps)
+		return err != nil || slices.ContainsFunc(steps, addsTokens)
+	}
+	return true
+}
+
 func parseObject(file string, raw []byte) (o object, err error) {
 	if err := json.Unmarshal(raw, &o); err != nil {
 		return nil, fmt.Errorf("%s: bad JSON", file)
@@ -205,7 +223,7 @@ func (f *hfTokenizer) readTokenizerJSON(raw []byte) error {
 	if n := top.object("normalizer"); n != nil && !(n.text("type") == "Sequence" && string(n["normalizers"]) == "[]") {
 		return fmt.Errorf("tokenizer.json: the normalizer %q is not supported", n.text("type"))
 	}
-	if p := top.object("post_processor"); p != nil && p.text("type") != "ByteLevel" {
+	if p := top.object("post_processor"); p != nil && addsTokens(p) {
 		return fmt.Errorf("tokenizer.json: the post_processor %q, which adds tokens around a text, is not supported", p.text("type"))
 	}
 	if err := f.readSplit(top.object("pre_tokenizer")); err != nil {

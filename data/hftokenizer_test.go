@@ -211,7 +211,11 @@ func TestOtherTokenizersAreRefused(t *testing.T) {
 			split := map[string]any{"type": "Split", "pattern": map[string]any{"Regex": `\d{1,3}`}, "behavior": "Isolated", "invert": false}
 			top["pre_tokenizer"] = map[string]any{"type": "Sequence", "pretokenizers": []any{split, step("ByteLevel")}}
 		})}, "pattern"},
-		"template":      {map[string]string{"tokenizer.json": change(func(top, _ map[string]any) { top["post_processor"] = step("TemplateProcessing") })}, "TemplateProcessing"},
+		"template": {map[string]string{"tokenizer.json": change(func(top, _ map[string]any) { top["post_processor"] = step("TemplateProcessing") })}, "TemplateProcessing"},
+		"a token in front": {map[string]string{"tokenizer.json": change(func(top, _ map[string]any) {
+			top["post_processor"] = map[string]any{"type": "Sequence", "processors": []any{step("ByteLevel"),
+				map[string]any{"type": "TemplateProcessing", "single": []any{map[string]any{"SpecialToken": map[string]any{"id": "<|endoftext|>"}}, sequenceA}}}}
+		})}, "Sequence"},
 		"dropout":       {map[string]string{"tokenizer.json": change(func(_, m map[string]any) { m["dropout"] = 0.1 })}, "dropout"},
 		"end of word":   {map[string]string{"tokenizer.json": change(func(_, m map[string]any) { m["end_of_word_suffix"] = "</w>" })}, "end_of_word_suffix"},
 		"wide ids":      {map[string]string{"tokenizer.json": change(func(_, m map[string]any) { m["vocab"].(map[string]any)["zz"] = 65536 })}, "65536"},
@@ -297,6 +301,48 @@ func TestModelTokenizer(t *testing.T) {
 		tok, err := ModelTokenizer(x.flag, x.stated, x.path, x.vocab)
 		if err != nil && (!strings.Contains(err.Error(), x.want) || !strings.Contains(err.Error(), "hint:")) || err == nil && tok.Name() != x.want {
 			t.Errorf("%+v: %v, %v", x, tok, err)
+		}
+	}
+}
+
+// sequenceA is the text in a template.
+var sequenceA = map[string]any{"Sequence": map[string]any{"id": "A", "type_id": 0}}
+
+// TestEmptyTemplate: transformers 5 saves GPT-2's tokenizer with a post-processor that adds nothing.
+func TestEmptyTemplate(t *testing.T) {
+	plain := filepath.Join("testdata", "tokenizers", "plain")
+	raw, err := os.ReadFile(filepath.Join(plain, "tokenizer.json"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	template := map[string]any{"type": "TemplateProcessing", "single": []any{sequenceA}, "special_tokens": map[string]any{}}
+	for name, processor := range map[string]any{
+		"template": template, "in a sequence": map[string]any{"type": "Sequence", "processors": []any{map[string]any{"type": "ByteLevel"}, template}},
+	} {
+		var top map[string]any
+		if err := json.Unmarshal(raw, &top); err != nil {
+			t.Fatal(err)
+		}
+		top["post_processor"] = processor
+		out, err := json.Marshal(top)
+		if err != nil {
+			t.Fatal(err)
+		}
+		dir := t.TempDir()
+		if err := os.WriteFile(filepath.Join(dir, "tokenizer.json"), out, 0o666); err != nil {
+			t.Fatal(err)
+		}
+		tok, err := NewTokenizer(dir)
+		if err == nil {
+			err = TextError(tok)
+		}
+		if err != nil {
+			t.Fatalf("%s: %v", name, err)
+		}
+		for _, l := range readIDs(t, plain) {
+			if got := tok.Encode(l.Text); !slices.Equal(got, l.IDs) {
+				t.Errorf("%s: %q: %v, want %v", name, l.Text, got, l.IDs)
+			}
 		}
 	}
 }
