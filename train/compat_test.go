@@ -41,6 +41,9 @@ func oldRun(t *testing.T) Config {
 func TestOldRun(t *testing.T) {
 	gputest.Available(t)
 	c := oldRun(t)
+	if c.SaveMinutes != 0 || c.ValFraction != 0 {
+		t.Errorf("an old run saves every %v minutes and validates on %v of its text, want neither", c.SaveMinutes, c.ValFraction)
+	}
 	if err := Run(context.Background(), c, quiet()); err != nil {
 		t.Fatal(err)
 	}

@@ -11,6 +11,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
 
 	"github.com/gpt2wgpu/gpt2wgpu/data"
 	"github.com/gpt2wgpu/gpt2wgpu/data/atomicfile"
@@ -38,17 +39,38 @@ func checksumOf(path string) (c checksum, err error) {
 	return c, nil
 }
 
+// checksumsOf returns the checksums of files in dir, each computed by a core of its own, and what kept one from being read.
+func checksumsOf(dir string, names []string) ([]checksum, []error) {
+	sums, errs := make([]checksum, len(names)), make([]error, len(names))
+	var wait sync.WaitGroup
+	for i, name := range names {
+		wait.Add(1)
+		go func() {
+			defer wait.Done()
+			sums[i], errs[i] = checksumOf(filepath.Join(dir, name))
+		}()
+	}
+	wait.Wait()
+	return sums, errs
+}
+
 // writeState writes state.json with the checksums of all that is in dir, and its own.
 func writeState(dir string, s State) error {
 	entries, err := os.ReadDir(dir)
 	if err != nil {
 		return err
 	}
-	s.Checksums, s.SHA256 = map[string]checksum{}, ""
+	var names []string
 	for _, e := range entries {
-		if s.Checksums[e.Name()], err = checksumOf(filepath.Join(dir, e.Name())); err != nil {
-			return err
-		}
+		names = append(names, e.Name())
+	}
+	sums, errs := checksumsOf(dir, names)
+	if i := slices.IndexFunc(errs, func(err error) bool { return err != nil }); i >= 0 {
+		return errs[i]
+	}
+	s.Checksums, s.SHA256 = map[string]checksum{}, ""
+	for i, name := range names {
+		s.Checksums[name] = sums[i]
 	}
 	raw, err := json.MarshalIndent(s, "", "  ")
 	if err != nil {
@@ -103,9 +125,10 @@ func (s State) verify(dir string) (changed []string, err error) {
 		names = append(names, name)
 	}
 	slices.Sort(names)
-	for _, name := range names {
+	sums, errs := checksumsOf(dir, names)
+	for i, name := range names {
 		path, want := filepath.Join(dir, name), s.Checksums[name]
-		got, err := checksumOf(path)
+		got, err := sums[i], errs[i]
 		switch {
 		case err == nil && got == want:
 			continue
