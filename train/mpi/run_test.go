@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -164,9 +165,10 @@ func TestTwoVendors(t *testing.T) {
 	if icd == "" {
 		t.Skip("GPT2WGPU_SWIFTSHADER names no ICD file; hint: make mixed")
 	}
-	small := []string{"--n-layer", "1", "--total-batch-size", strconv.Itoa(2 * stepTokens), "--check-every", "5"}
+	small := []string{"--n-layer", "1", "--total-batch-size", strconv.Itoa(2 * stepTokens)}
 	one, two := filepath.Join(t.TempDir(), "run"), filepath.Join(t.TempDir(), "run")
 	must(t, 0, ranks(1, tiny(one, small...)...))
+	small = append(small, "--check-every", "5")
 	mixed := ranks(2, tiny(two, small...)...)
 	mixed.Args[3] = "1" // of -np
 	mixed.Args = append(mixed.Args, ":", "-np", "1", "-x", "VK_ICD_FILENAMES="+icd, program)
@@ -313,4 +315,44 @@ func TestOneLine(t *testing.T) {
 	program, without = without, program
 	defer func() { program, without = without, program }()
 	one(ranks(2, tiny(out)...), "2 ranks", "built without MPI", "make mpi")
+}
+
+// TestOutOfAll: without --out rank 0 makes one directory for all, and its clock decides when all save: between outer steps never.
+func TestOutOfAll(t *testing.T) {
+	gputest.Available(t)
+	dir := t.TempDir()
+	for i, more := range [][]string{{"--save-minutes", "0.0001"}, {"--save-minutes", "0.0001", "--sync-every", "4"}} {
+		args := tiny("", append(more, "--keep", "0")...)
+		at := slices.Index(args, "--out")
+		cmd := ranks(2, slices.Delete(args, at, at+2)...)
+		cmd.Dir = dir
+		out := filepath.Join("runs", fmt.Sprintf("tiny-%d", i+1))
+		if said := must(t, 0, cmd); strings.Count(said, "run directory "+out) != 1 {
+			t.Errorf("%q: want the directory once: %s", more, said)
+		}
+		checkpoints, err := filepath.Glob(filepath.Join(dir, out, "checkpoints", "step-*"))
+		if err != nil || len(checkpoints) < 3 {
+			t.Errorf("%q: checkpoints %v, %v", more, checkpoints, err)
+		}
+		for _, c := range checkpoints {
+			var step int
+			fmt.Sscanf(filepath.Base(c), "step-%d", &step)
+			if i == 1 && step%4 != 0 {
+				t.Errorf("%q: %s is between outer steps", more, c)
+			}
+		}
+	}
+	if runs, err := os.ReadDir(filepath.Join(dir, "runs")); err != nil || len(runs) != 2 {
+		t.Errorf("runs: %v, %v", runs, err)
+	}
+	// What fails leaves none.
+	failing := ranks(2, "train", "--data", "no/such.txt")
+	failing.Dir = filepath.Join(dir, "other")
+	if err := os.Mkdir(failing.Dir, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	must(t, 1, failing)
+	if left, err := os.ReadDir(failing.Dir); err != nil || len(left) > 0 {
+		t.Errorf("left: %v, %v", left, err)
+	}
 }
