@@ -57,7 +57,7 @@ func newEvalFlags(fs *flagSet) *evalFlags {
 	f.StringVar(&v.hellaswag, "hellaswag", "", "`file` of questions, the dataset's .jsonl or llm.c's .bin; fetch: the validation set, downloaded once")
 
 	f = fs.section("Device")
-	f.IntVar(&v.batch, "batch-size", 4, "`sequences` at once (B), what device memory must hold")
+	f.IntVar(&v.batch, "batch-size", 4, "`sequences` at once (B), what device memory must hold; more by default without --val-steps, where they are shorter than the context")
 	f.StringVar(&v.device, "device", "auto", deviceUsage)
 
 	f = fs.section("Output")
@@ -124,6 +124,9 @@ func (v *evalFlags) run(ctx context.Context, e *env, _ []string) error {
 	}
 	if v.seq > w.Config.BlockSize {
 		return usagef("--seq-len is %d, the model's context has %d; hint: --seq-len %d", v.seq, w.Config.BlockSize, w.Config.BlockSize)
+	}
+	if v.data != "" && v.steps == 0 && !v.fs.Changed("batch-size") {
+		v.batch *= w.Config.BlockSize / v.seq // as many tokens at once as in the default number of whole contexts
 	}
 	if v.batch > maxBatchTokens/v.seq {
 		return usagef("--batch-size is %d sequences of %d tokens, want at most %d tokens; hint: --batch-size 4", v.batch, v.seq, maxBatchTokens)
