@@ -17,7 +17,7 @@ mpirun=(mpirun --oversubscribe -np 2 --mca btl tcp,self --mca btl_tcp_if_include
 [ "$(id -u)" = 0 ] && mpirun+=(--allow-run-as-root)
 for flags in "--grad-dtype f32" "--grad-dtype bf16" "--sync-every 10" "--sync-every 10 --grad-dtype bf16"; do
   before=$(sent)
-  said=$("${mpirun[@]}" "$PROGRAM" train --batch-size 1 --steps "$STEPS" --sample-every 0 --check-every 0 $flags 2>&1)
+  said=$("${mpirun[@]}" "$PROGRAM" train --batch-size 1 --steps "$STEPS" --sample-every 0 --check-every 0 --out '' $flags 2>&1)
   after=$(sent)
   echo "$flags: $(((after - before) / STEPS / 1024)) KiB a step on the wire; $(grep -o 'a step on.*' <<<"$said")"
   ms=$(grep -o '[0-9]* ms |' <<<"$said" | tail -1)

@@ -17,5 +17,5 @@ mpirun=(mpirun --oversubscribe -np 4)
 [ "$(id -u)" = 0 ] && mpirun+=(--allow-run-as-root)
 "$PROGRAM" train "${shape[@]}" --total-batch-size 2048 --val-steps 20 --out "$tmp/exact" 2>"$tmp/exact.log"
 "${mpirun[@]}" "$PROGRAM" train "${shape[@]}" --val-steps 5 --sync-every 10 "$@" --out "$tmp/sync" 2>"$tmp/sync.log" >&2
-for run in exact sync; do echo "$run: $(grep -o 'validation loss .*' "$tmp/$run.log" | tail -1)"; done
+for run in exact sync; do echo "$run: $(grep -o ': validation loss .*' "$tmp/$run.log" | tail -1)"; done
 grep -o 'sent .* a rank' "$tmp/sync.log"
