@@ -198,6 +198,11 @@ func (f *hfTokenizer) readConfig() (err error) {
 		maps.Copy(f.config, o)
 	}
 	f.class = strings.TrimSuffix(f.config.text("tokenizer_class"), "Fast")
+	for _, key := range []string{"add_bos_token", "add_eos_token"} {
+		if f.config.is(key, false) {
+			return fmt.Errorf("tokenizer_config.json: %s, which adds a token to a text, is not supported", key)
+		}
+	}
 	return nil
 }
 
@@ -346,9 +351,6 @@ func (f *hfTokenizer) readVocabAndMerges() error {
 			return fmt.Errorf("merges.txt: line %d is %.80q, want two tokens", i+1, line)
 		}
 		f.merges = append(f.merges, [2]string{left, right})
-	}
-	if f.config.is("add_bos_token", false) {
-		return errors.New("tokenizer_config.json: add_bos_token, which adds a token before a text, is not supported")
 	}
 	return nil
 }

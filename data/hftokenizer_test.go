@@ -216,6 +216,7 @@ func TestOtherTokenizersAreRefused(t *testing.T) {
 			top["post_processor"] = map[string]any{"type": "Sequence", "processors": []any{step("ByteLevel"),
 				map[string]any{"type": "TemplateProcessing", "single": []any{map[string]any{"SpecialToken": map[string]any{"id": "<|endoftext|>"}}, sequenceA}}}}
 		})}, "Sequence"},
+		"bos":           {map[string]string{"tokenizer.json": string(raw), "tokenizer_config.json": `{"add_bos_token":true}`}, "add_bos_token"},
 		"dropout":       {map[string]string{"tokenizer.json": change(func(_, m map[string]any) { m["dropout"] = 0.1 })}, "dropout"},
 		"end of word":   {map[string]string{"tokenizer.json": change(func(_, m map[string]any) { m["end_of_word_suffix"] = "</w>" })}, "end_of_word_suffix"},
 		"wide ids":      {map[string]string{"tokenizer.json": change(func(_, m map[string]any) { m["vocab"].(map[string]any)["zz"] = 65536 })}, "65536"},

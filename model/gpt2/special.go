@@ -53,7 +53,9 @@ func (s Special) Complete(eot int) Special {
 		fields["bos_token_id"], fields["eos_token_id"] = json.Number(strconv.Itoa(eot)), json.Number(strconv.Itoa(eot))
 	}
 	for name, v := range s.Fields {
-		fields[name] = v
+		if v != nil || fields[name] == nil { // null is not an id
+			fields[name] = v
+		}
 	}
 	s.Fields = fields
 	if s.Generation == nil {

@@ -22,7 +22,7 @@ func TestSpecial(t *testing.T) {
 			`{"_from_model_config":true,"bos_token_id":1,"eos_token_id":2,"pad_token_id":3}`},
 		{"a list", `{"bos_token_id": 1, "eos_token_id": [2, 9, 2]}`, "", 7, []int{1}, []int{2, 9},
 			`{"_from_model_config":true,"bos_token_id":1,"eos_token_id":[2,9,2]}`},
-		{"null", `{"bos_token_id": null, "eos_token_id": null}`, "", 7, nil, nil, `{"_from_model_config":true}`},
+		{"null", `{"bos_token_id": null, "eos_token_id": null, "pad_token_id": null}`, "", 7, []int{7}, []int{7}, `{"_from_model_config":true,"bos_token_id":7,"eos_token_id":7}`},
 		{"half", `{"bos_token_id": 1}`, "", 7, []int{1}, []int{7}, `{"_from_model_config":true,"bos_token_id":1,"eos_token_id":7}`},
 		{"generation first", `{"bos_token_id": 1, "eos_token_id": 2}`, `{"eos_token_id": [5, 6], "top_k": 50}`, 7, []int{1}, []int{5, 6},
 			`{"eos_token_id":[5,6],"top_k":50}`},
