@@ -125,16 +125,19 @@ func TestImports(t *testing.T) {
 	}
 }
 
-// platform is what not every system has: a test whose text matches must ask for it with the call on the right (see internal/needs),
-// or its file has a build constraint.
-var platform = []struct{ use, ask string }{
-	{`os\.(Symlink|Readlink)\(`, `needs\.Symlinks\(`},
-	{`os\.Link\(`, `needs\.\w+\(`},
-	{`os\.Chmod\([^\n]*0o?[0-7]{3}\)|os\.Mkdir(All)?\([^\n]*0o?[45]00\)`, `needs\.(Permissions|Modes)\(`},
-	{`\.Mode\(\)\.Perm\(`, `needs\.Modes\(`},
-	{`syscall\.(SIG|Kill\b)|\.Signal\(`, `needs\.Signals\(`},
-	{`"/(dev|proc|sys)/`, `needs\.Paths\(`},
-	{`exec\.Command(Context)?\((ctx, |context\.Background\(\), |t\.Context\(\), )?"\w`, `needs\.Programs\(`},
+// platform is what not every system has: a test whose text matches must ask for it with the call on the right (see internal/needs).
+// What unix has everywhere needs no asking in a file with the build constraint unix.
+var platform = []struct {
+	use, ask string
+	unix     bool
+}{
+	{`os\.(Symlink|Readlink)\(`, `needs\.Symlinks\(`, true},
+	{`os\.Link\(`, `needs\.\w+\(`, true},
+	{`os\.Chmod\([^\n]*0o?[0-7]{3}\)|os\.Mkdir(All)?\([^\n]*0o?[45]00\)`, `needs\.(Permissions|Modes)\(`, false}, // not for root
+	{`\.Mode\(\)\.Perm\(`, `needs\.Modes\(`, true},
+	{`syscall\.(SIG|Kill\b)|\.Signal\(`, `needs\.Signals\(`, true},
+	{`["> ]/dev/(full|shm)\b|["> ]/(proc|sys)/`, `needs\.Paths\(`, false},                                          // Linux's
+	{`exec\.Command(Context)?\((ctx, |context\.Background\(\), |t\.Context\(\), )?"\w`, `needs\.Programs\(`, true}, // sh; the tag mpi is for machines with mpirun
 }
 
 // TestPlatform: what a test needs from a platform, it asks for.
@@ -144,7 +147,7 @@ func TestPlatform(t *testing.T) {
 	for _, p := range platform {
 		rules = append(rules, rule{regexp.MustCompile(p.use), regexp.MustCompile(p.ask)})
 	}
-	constraint := regexp.MustCompile(`(?m)^//go:build `)
+	constraint := regexp.MustCompile(`(?m)^//go:build (unix|mpi)$`)
 	err := filepath.WalkDir(".", func(path string, d fs.DirEntry, err error) error {
 		if err == nil && notOurs(path, d) {
 			return filepath.SkipDir
@@ -153,9 +156,10 @@ func TestPlatform(t *testing.T) {
 			return err
 		}
 		raw, err := os.ReadFile(path)
-		if err != nil || constraint.Match(raw) {
+		if err != nil {
 			return err
 		}
+		unix := constraint.Match(raw)
 		set := token.NewFileSet()
 		file, err := parser.ParseFile(set, path, raw, 0)
 		if err != nil {
@@ -164,6 +168,9 @@ func TestPlatform(t *testing.T) {
 		for _, decl := range file.Decls {
 			text := raw[set.Position(decl.Pos()).Offset:set.Position(decl.End()).Offset]
 			for i, r := range rules {
+				if unix && platform[i].unix {
+					continue
+				}
 				if use := r.use.Find(text); use != nil && !r.ask.Match(text) {
 					t.Errorf("%s: %s without %s in the same function", set.Position(decl.Pos()), use, platform[i].ask)
 				}

@@ -17,6 +17,7 @@ import (
 	"github.com/creack/pty"
 
 	"github.com/gpt2wgpu/gpt2wgpu/gpu/gputest"
+	"github.com/gpt2wgpu/gpt2wgpu/internal/needs"
 	"github.com/gpt2wgpu/gpt2wgpu/model/gpt2"
 	"github.com/gpt2wgpu/gpt2wgpu/train"
 )
@@ -163,6 +164,9 @@ func TestOutputGone(t *testing.T) {
 func TestOutputClosed(t *testing.T) {
 	gputest.Available(t)
 	for _, to := range []string{">&- 2>&-", ">/dev/full 2>/dev/full", ">/dev/full"} {
+		if strings.Contains(to, "/dev/full") {
+			needs.Paths(t, "/dev/full")
+		}
 		cmd, _, stderr := program(t)
 		args := append([]string{"-c", `"$0" "$@" ` + to, os.Args[0]}, smallRun("--steps", "4", "--sample-every", "1", "--out", "r")...)
 		sh := exec.Command("sh", args...)

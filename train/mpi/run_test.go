@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"github.com/gpt2wgpu/gpt2wgpu/gpu/gputest"
+	"github.com/gpt2wgpu/gpt2wgpu/internal/needs"
 	"github.com/gpt2wgpu/gpt2wgpu/train"
 )
 
@@ -185,6 +186,7 @@ func TestTwoVendors(t *testing.T) {
 // pidOf returns the process of a rank of the run in out.
 func pidOf(t *testing.T, rank int, out string) int {
 	t.Helper()
+	needs.Paths(t, "/proc/self/environ")
 	procs, _ := filepath.Glob("/proc/[0-9]*/environ")
 	for _, path := range procs {
 		env, _ := os.ReadFile(path)
