@@ -50,6 +50,8 @@ var instead = map[string][2]string{
 	"go test ./model -run XXX -bench Token":   {"minutes", "grep -hE 'func Benchmark.*Token' model/*_test.go"},
 	"go test ./train -run GoesAhead":          {".ci/run runs it", "grep -hE 'func Test.*GoesAhead' train/*_test.go"},
 
+	"gpt2wgpu data tokenize": {"a name in the text", "… --help"},
+
 	// A GPU's work.
 	"gpt2wgpu bench":                                                          {"minutes on a CPU", "… --preset tiny --batch-size 1 --seq-len 16 --kernel gelu --step"},
 	"gpt2wgpu bench --passes 4":                                               {"minutes on a CPU", "… --help"},
@@ -215,7 +217,7 @@ func TestCommands(t *testing.T) {
 		t.Run(source, func(t *testing.T) {
 			s := session{root, scratch(t), nil}
 			s.env = append(env, "XDG_CACHE_HOME="+filepath.Join(s.dir, "cache"), "SCRATCH="+s.dir)
-			if len(commands) == 0 {
+			if len(commands) == 0 && (source == "help" || source == "README.md") {
 				t.Error("no commands")
 			}
 			for _, c := range commands {
