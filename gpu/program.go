@@ -479,6 +479,9 @@ func (p *Program) String() string {
 			}
 			sort.Strings(names)
 			fmt.Fprintf(&b, " %s", strings.Join(names, " "))
+			if params := s.dispatch.Params; params != nil {
+				fmt.Fprintf(&b, " %+v", params)
+			}
 		}
 		b.WriteByte('\n')
 	}

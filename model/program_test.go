@@ -1,7 +1,9 @@
 package model
 
 import (
+	"crypto/sha256"
 	"flag"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -13,6 +15,16 @@ import (
 
 var update = flag.Bool("update", false, "write the golden files")
 
+// targets are the devices whose programs the golden files hold, with the limits that they have.
+var targets = []gpu.AdapterInfo{
+	{Name: "llvmpipe (LLVM 15.0.6, 256 bits)", Type: "cpu", Limits: gpu.Limits{
+		MaxBufferSize: 1<<31 - 1, MaxBindingSize: 128 << 20, OffsetAlignment: 256, MaxGroups: 65535,
+		MaxInvocations: 1024, MaxWorkgroupBytes: 32 << 10, MaxStorageBuffers: 32,
+	}},
+	{Name: "SwiftShader Device (Subzero)", Type: "cpu", Limits: gpu.DefaultLimits()},
+	{Name: "a GPU", Type: "discrete", Limits: gpu.DefaultLimits()},
+}
+
 // plan returns a device that allocates nothing, with the limits that WebGPU promises everywhere.
 func plan(kind string) *gpu.Device {
 	return gpu.Plan(gpu.AdapterInfo{Name: "plan", Type: kind, Limits: gpu.DefaultLimits()})
@@ -21,6 +33,12 @@ func plan(kind string) *gpu.Device {
 func planTraining(t *testing.T, kind string, c gpt2.Config, b, length int, opts ...TrainingOption) (*gpu.Device, *Training, *Optimizer) {
 	t.Helper()
 	d := plan(kind)
+	tr, o := trainingOn(t, d, c, b, length, opts...)
+	return d, tr, o
+}
+
+func trainingOn(t *testing.T, d *gpu.Device, c gpt2.Config, b, length int, opts ...TrainingOption) (*Training, *Optimizer) {
+	t.Helper()
 	m, err := New(d, c)
 	if err != nil {
 		t.Fatal(err)
@@ -33,42 +51,90 @@ func planTraining(t *testing.T, kind string, c gpt2.Config, b, length int, opts 
 	if err != nil {
 		t.Fatal(err)
 	}
-	return d, tr, o
+	return tr, o
 }
 
-// TestProgram compares a step's list of dispatches with the golden file: a refactoring that changes nothing leaves it alone,
-// one that changes something shows what. `go test ./model -run TestProgram -update` writes it.
+// listing is a step's list of dispatches.
+func listing(tr *Training, o *Optimizer) string {
+	var b strings.Builder
+	for _, p := range append(tr.Programs(), o.Program()) {
+		b.WriteString(p.Name + "\n" + p.String() + "\n")
+	}
+	return b.String()
+}
+
+// golden compares text with a file of testdata.
+func golden(t *testing.T, name, text string) {
+	t.Helper()
+	file := filepath.Join("testdata", name)
+	if *update {
+		if err := os.WriteFile(file, []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := strings.Split(text, "\n")
+	for i, w := range strings.Split(string(want), "\n") {
+		if i >= len(got) || got[i] != w {
+			t.Fatalf("%s, line %d:\n got %s\nwant %s\nhint: if the change is meant, -update and look at the diff",
+				file, i+1, got[min(i, len(got)-1)], w)
+		}
+	}
+}
+
+// TestProgram compares a step's list of dispatches with the golden file: a refactoring that changes nothing leaves it as it is,
+// one that changes something shows what. `go test ./model -run TestProgram -update` writes it. Lavapipe's kernels for long
+// sequences need 128 tokens.
 func TestProgram(t *testing.T) {
+	short, long := gpt2.Config{NLayer: 2, NHead: 2, NEmbd: 32, BlockSize: 24, VocabSize: 257}, gpt2.Config{NLayer: 1, NHead: 2, NEmbd: 128, BlockSize: 150, VocabSize: 257}
 	for _, d := range []struct {
-		name, kind string
-		opts       []TrainingOption
+		name   string
+		target gpu.AdapterInfo
+		config gpt2.Config
+		opts   []TrainingOption
 	}{
-		{"cpu", "cpu", nil}, {"discrete", "discrete", nil}, {"bf16_block", "cpu", []TrainingOption{Storing(gpu.BF16), Recomputing(RecomputeBlock)}},
+		{"cpu", targets[1], short, nil}, {"discrete", targets[2], short, nil}, {"lavapipe", targets[0], long, nil},
+		{"bf16_block", targets[1], short, []TrainingOption{Storing(gpu.BF16), Recomputing(RecomputeBlock)}},
 	} {
 		t.Run(d.name, func(t *testing.T) {
-			_, tr, o := planTraining(t, d.kind, gpt2.Config{NLayer: 2, NHead: 2, NEmbd: 32, BlockSize: 24, VocabSize: 257}, 2, 24, d.opts...)
-			var b strings.Builder
-			for _, p := range append(tr.Programs(), o.Program()) {
-				b.WriteString(p.Name + "\n" + p.String() + "\n")
-			}
-			file := filepath.Join("testdata", "step_"+d.name+".program")
-			if *update {
-				if err := os.WriteFile(file, []byte(b.String()), 0o644); err != nil {
-					t.Fatal(err)
-				}
-			}
-			want, err := os.ReadFile(file)
-			if err != nil {
-				t.Fatal(err)
-			}
-			got := strings.Split(b.String(), "\n")
-			for i, w := range strings.Split(string(want), "\n") {
-				if i >= len(got) || got[i] != w {
-					t.Fatalf("%s, line %d:\n got %s\nwant %s\nhint: if the change is meant, -update and look at the diff", file, i+1, got[min(i, len(got)-1)], w)
-				}
-			}
+			tr, o := trainingOn(t, gpu.Plan(d.target), d.config, 2, d.config.BlockSize, d.opts...)
+			golden(t, "step_"+d.name+".program", listing(tr, o))
 		})
 	}
+}
+
+// TestProgramDigests does it for programs that are too long to be read: GPT-2 124M's step, evaluation and sampling.
+func TestProgramDigests(t *testing.T) {
+	c, _ := gpt2.Named("gpt2")
+	var b strings.Builder
+	line := func(target, what, text string) {
+		fmt.Fprintf(&b, "%s, %s: %d lines, SHA-256 %x\n", target, what, strings.Count(text, "\n"), sha256.Sum256([]byte(text)))
+	}
+	for _, target := range targets {
+		for _, s := range []gpu.Storage{gpu.F32, gpu.BF16} {
+			for _, shape := range [][2]int{{1, 1024}, {4, 64}} {
+				tr, o := trainingOn(t, gpu.Plan(target), c, shape[0], shape[1], Storing(s))
+				line(target.Name, fmt.Sprintf("a step of %dx%d in %v", shape[0], shape[1], s), listing(tr, o))
+			}
+		}
+		m, err := New(gpu.Plan(target), c)
+		if err != nil {
+			t.Fatal(err)
+		}
+		ev, err := m.NewEvaluator(2048)
+		if err != nil {
+			t.Fatal(err)
+		}
+		e, err := ev.evaluation(2, 1000)
+		if err != nil {
+			t.Fatal(err)
+		}
+		line(target.Name, "evaluation of 2x1000", e.p.String())
+	}
+	golden(t, "programs.sha256", b.String())
 }
 
 // TestBindings124M builds GPT-2 124M's step at B=1, T=1024 within WebGPU's default limits: every binding under 128 MiB, every
