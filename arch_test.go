@@ -30,7 +30,7 @@ var imports = map[string]string{
 	"train":          "data data/atomicfile data/exactjson data/lock gpu gpu/bench gpu/op model model/gpt2",
 	"train/mpi":      "train",
 	"cmd/gpt2wgpu":   "data gpu gpu/bench gpu/op gpu/selftest gpu/tune model model/gpt2 shaders train train/mpi",
-	"gpu/gputest":    "gpu gpu/bench gpu/selftest",
+	"gpu/gputest":    "gpu gpu/bench gpu/op gpu/selftest",
 	"internal/needs": "",
 	"clients":        "",
 	"docs":           "",

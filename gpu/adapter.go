@@ -42,17 +42,14 @@ type AdapterInfo struct {
 	Limits   Limits   `json:"limits"`
 	Features []string `json:"features"`
 
-	vendorID, deviceID uint32
+	Vendor   uint32 `json:"-"` // PCI id
+	deviceID uint32
 }
 
 const vendorNVIDIA = 0x10de
 
 // Software says whether the adapter computes on the CPU (lavapipe, SwiftShader, WARP).
 func (a AdapterInfo) Software() bool { return a.Type == "cpu" }
-
-// Lavapipe says whether the adapter is Mesa's software Vulkan, whose compiler (llvmpipe's) has kernels of its own: with SwiftShader
-// their long texts compile for minutes.
-func (a AdapterInfo) Lavapipe() bool { return a.Software() && strings.Contains(a.Name, "llvmpipe") }
 
 func (a AdapterInfo) String() string {
 	return fmt.Sprintf("%s (%s, %s)", a.Name, a.Backend, a.Type)
@@ -71,7 +68,7 @@ var hexID = regexp.MustCompile(`^(0x)?[0-9a-fA-F]+$`)
 
 func describe(index int, a *wgpu.Adapter) AdapterInfo {
 	in := a.GetInfo()
-	info := AdapterInfo{Index: index, vendorID: in.VendorId, deviceID: in.DeviceId, Type: "other"}
+	info := AdapterInfo{Index: index, Vendor: in.VendorId, deviceID: in.DeviceId, Type: "other"}
 	// wgpu 0.19 puts the name into the driver's field and hexadecimal ids into the others; 22 uses them as named.
 	info.Name, info.Driver = in.Name, in.DriverDescription
 	if hexID.MatchString(in.Name) || in.Name == "" {
@@ -167,7 +164,7 @@ func Choose(list []AdapterInfo, device string) (AdapterInfo, error) {
 	case "cpu":
 		match = AdapterInfo.Software
 	case "cuda":
-		match = func(a AdapterInfo) bool { return a.vendorID == vendorNVIDIA }
+		match = func(a AdapterInfo) bool { return a.Vendor == vendorNVIDIA }
 	case "mps":
 		match = func(a AdapterInfo) bool { return a.Backend == "metal" }
 	default:
@@ -203,7 +200,7 @@ func onVulkan(list []AdapterInfo, a AdapterInfo) int {
 		return -1
 	}
 	return slices.IndexFunc(list, func(b AdapterInfo) bool {
-		sameIDs := a.vendorID != 0 && a.vendorID == b.vendorID && a.deviceID == b.deviceID
+		sameIDs := a.Vendor != 0 && a.Vendor == b.Vendor && a.deviceID == b.deviceID
 		return b.Backend == "vulkan" && a.Software() == b.Software() && (sameIDs || a.Name == b.Name)
 	})
 }

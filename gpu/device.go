@@ -46,7 +46,6 @@ type Device struct {
 
 	timestamps bool
 	rate       float64 // cost units per second that submissions have shown, see Program.Run
-	values     map[any]any
 }
 
 // Open opens the adapter that device names (see Choose).
@@ -109,18 +108,6 @@ func (d *Device) request() error {
 	d.dev, d.queue = dev, dev.GetQueue()
 	return nil
 }
-
-// Set keeps value with the device under key, whose type should be the caller's own, as a context's keys: what packages above
-// know of a device lives as long as it.
-func (d *Device) Set(key, value any) {
-	if d.values == nil {
-		d.values = map[any]any{}
-	}
-	d.values[key] = value
-}
-
-// Value returns what Set kept under key, or nil.
-func (d *Device) Value(key any) any { return d.values[key] }
 
 var errStuck = errors.New("the GPU did not finish in time")
 

@@ -4,14 +4,14 @@ package gpu
 func AdapterForTest(index int, name, backend, kind string, nvidia bool) AdapterInfo {
 	a := AdapterInfo{Index: index, Name: name, Backend: backend, Type: kind, Limits: DefaultLimits()}
 	if nvidia {
-		a.vendorID = vendorNVIDIA
+		a.Vendor = vendorNVIDIA
 	}
 	return a
 }
 
 // WithIDs returns a with its maker's and the card's ids.
 func (a AdapterInfo) WithIDs(vendor, device uint32) AdapterInfo {
-	a.vendorID, a.deviceID = vendor, device
+	a.Vendor, a.deviceID = vendor, device
 	return a
 }
 

@@ -95,7 +95,7 @@ func (m *Model) newActivations(b, t int, keep keeping) (*activations, error) {
 // newClassifier allocates what the loss needs behind the forward.
 func (m *Model) newClassifier(a *activations) error {
 	mk, n := &maker{dev: m.Device}, a.B*a.T
-	r, vp := op.LogitsShape(m.Device, n, m.Config.VocabSize)
+	r, vp := m.setup.LogitsShape(n, m.Config.VocabSize)
 	a.targets = mk.tensor(gpu.Inputs, "targets", gpu.U32, n)
 	a.losses = mk.tensor(gpu.Activations, "losses", gpu.F32, n)
 	a.logits = mk.tensor(gpu.Scratch, "logits", a.storage, r, vp)
@@ -142,7 +142,7 @@ func (a *activations) stream(l int) gpu.Tensor {
 }
 
 // addForward appends the forward up to the last layernorm.
-func (m *Model) addForward(p *gpu.Program, a *activations) {
+func (m *Model) addForward(p *op.Builder, a *activations) {
 	m.addEmbedding(p, a)
 	for l, k := range a.blocks {
 		m.addBlock(p, a, l)
@@ -154,7 +154,7 @@ func (m *Model) addForward(p *gpu.Program, a *activations) {
 }
 
 // addBlock appends block l's forward up to act, all that its backward needs.
-func (m *Model) addBlock(p *gpu.Program, a *activations, l int) {
+func (m *Model) addBlock(p *op.Builder, a *activations, l int) {
 	k, w, x := a.blocks[l], m.layer(m.operands(a.storage), l), a.stream(l)
 	op.LayerNormForward{Out: k.ln1, Mean: k.mean1, Rstd: k.rstd1, X: x, W: w.ln1w, B: w.ln1b}.AddTo(p)
 	op.MatmulForward{Out: k.qkv, X: k.ln1, W: w.qkvw, Bias: w.qkvb}.AddTo(p)

@@ -30,7 +30,7 @@ func (m *Model) newCache(b int, storage gpu.Storage) (*cache, error) {
 
 // addEmbedding appends the start of the residual stream. A step's tokens stand each at its own position, so that the rows of wpe
 // are gathered before.
-func (m *Model) addEmbedding(p *gpu.Program, a *activations) {
+func (m *Model) addEmbedding(p *op.Builder, a *activations) {
 	wte, wpe := m.named(m.params, "wte"), m.named(m.params, "wpe")
 	if a.places.None() {
 		op.EmbeddingForward{Out: a.embedded, WTE: wte, WPE: wpe, Tokens: a.tokens, T: a.T}.AddTo(p)
@@ -41,7 +41,7 @@ func (m *Model) addEmbedding(p *gpu.Program, a *activations) {
 }
 
 // addAttention appends block l's attention: over the rows of the forward or, in a step, over the cache.
-func (m *Model) addAttention(p *gpu.Program, a *activations, l int) {
+func (m *Model) addAttention(p *op.Builder, a *activations, l int) {
 	k := a.blocks[l]
 	if a.cache != nil {
 		op.CacheAppend{Cache: a.cache.kv[l], QKV: k.qkv, First: a.cache.first, T: a.T}.AddTo(p)

@@ -71,13 +71,13 @@ func (e *Evaluator) evaluation(b, t int) (*evaluation, error) {
 	case t > m.Config.BlockSize:
 		return nil, fmt.Errorf("evaluation of sequences of %d tokens, the context has %d; hint: --seq-len %d", t, m.Config.BlockSize, m.Config.BlockSize)
 	}
-	ev := &evaluation{e.acts.shaped(b, t), m.Device.NewProgram(fmt.Sprintf("eval B=%d T=%d", b, t))}
-	a := ev.acts
-	m.addForward(ev.p, a)
-	op.Classifier{Losses: a.losses, X: a.lnf, WTE: m.named(m.operands(a.storage), "wte"), Targets: a.targets, Logits: a.logits}.AddTo(ev.p)
-	if err := ev.p.Build(); err != nil {
+	a, p := e.acts.shaped(b, t), m.setup.NewProgram(fmt.Sprintf("eval B=%d T=%d", b, t))
+	m.addForward(p, a)
+	op.Classifier{Losses: a.losses, X: a.lnf, WTE: m.named(m.operands(a.storage), "wte"), Targets: a.targets, Logits: a.logits}.AddTo(p)
+	if err := p.Build(); err != nil {
 		return nil, err
 	}
+	ev := &evaluation{a, p.Program}
 	e.byShape[[2]int{b, t}] = ev
 	return ev, nil
 }

@@ -4,6 +4,7 @@ import (
 	"fmt"
 
 	"github.com/gpt2wgpu/gpt2wgpu/gpu"
+	"github.com/gpt2wgpu/gpt2wgpu/gpu/op"
 	"github.com/gpt2wgpu/gpt2wgpu/model/gpt2"
 )
 
@@ -21,13 +22,13 @@ func Buckets(bytes int) TrainingOption { return func(tr *Training) { tr.bucketBy
 const windowValues = 8 << 20
 
 // nextSegment starts a segment.
-func (tr *Training) nextSegment() *gpu.Program {
+func (tr *Training) nextSegment() *op.Builder {
 	name := "backward"
 	if tr.bucketBytes > 0 {
 		name = fmt.Sprintf("backward[%d]", len(tr.backward))
 	}
-	p := tr.Model.Device.NewProgram(name)
-	tr.backward = append(tr.backward, p)
+	p := tr.Model.setup.NewProgram(name)
+	tr.backward = append(tr.backward, p.Program)
 	return p
 }
 

@@ -30,19 +30,20 @@ func newInference(m *Model, acts *activations) (*inference, error) {
 		rows:   mk.tensor(gpu.Inputs, "rows", gpu.U32, b),
 		hidden: mk.tensor(gpu.Activations, "hidden", acts.lnf.Storage(), b, m.Config.NEmbd),
 		logits: mk.tensor(gpu.Activations, "logits", gpu.F32, b, vp),
-		p:      m.Device.NewProgram(fmt.Sprintf("inference B=%d T=%d", b, acts.T)),
 	}
 	if mk.err != nil {
 		return nil, mk.err
 	}
-	m.addForward(inf.p, acts)
-	op.GatherRows{Out: inf.hidden, X: acts.lnf, Rows: inf.rows}.AddTo(inf.p)
-	m.addLogits(inf.p, inf.logits, inf.hidden)
-	return inf, inf.p.Build()
+	p := m.setup.NewProgram(fmt.Sprintf("inference B=%d T=%d", b, acts.T))
+	m.addForward(p, acts)
+	op.GatherRows{Out: inf.hidden, X: acts.lnf, Rows: inf.rows}.AddTo(p)
+	m.addLogits(p, inf.logits, inf.hidden)
+	inf.p = p.Program
+	return inf, p.Build()
 }
 
 // addLogits appends logits = hidden @ wte^T, in windows of the vocabulary.
-func (m *Model) addLogits(p *gpu.Program, logits, hidden gpu.Tensor) {
+func (m *Model) addLogits(p *op.Builder, logits, hidden gpu.Tensor) {
 	wte := m.named(m.params, "wte")
 	for _, w := range op.Windows(m.Device, wte) {
 		op.MatmulForward{Out: logits, X: hidden, W: wte.Rows(w.Lo, w.Hi), Col: w.Lo}.AddTo(p)

@@ -4,6 +4,7 @@ import (
 	"fmt"
 
 	"github.com/gpt2wgpu/gpt2wgpu/gpu"
+	"github.com/gpt2wgpu/gpt2wgpu/gpu/op"
 	"github.com/gpt2wgpu/gpt2wgpu/model/gpt2"
 )
 
@@ -12,6 +13,7 @@ type Model struct {
 	Config gpt2.Config
 	Device *gpu.Device
 
+	setup  *op.Setup // of its programs
 	table  []gpt2.Param
 	params tensors
 	packed *packed // nil until a training that stores bf16 asks for it
@@ -30,12 +32,27 @@ type layer struct {
 	ln2w, ln2b, fcw, fcb, fcprojw, fcprojb     gpu.Tensor // (C) (C) (4C,C) (4C) (C,4C) (C)
 }
 
+// Option adjusts the programs of a model.
+type Option func(*op.Setup)
+
+// WithTuning makes the programs take the tiles that measuring has chosen.
+func WithTuning(t op.Tuning) Option { return func(s *op.Setup) { s.Tuning = t } }
+
+// WithTarget makes the programs for another target than the device's own.
+func WithTarget(t op.Target) Option { return func(s *op.Setup) { s.Target = t } }
+
+// OnUse calls f with every use of a tuned op in the programs.
+func OnUse(f func(op.Use)) Option { return func(s *op.Setup) { s.OnUse = f } }
+
 // New allocates the parameters of a model; Load fills them.
-func New(d *gpu.Device, c gpt2.Config) (*Model, error) {
+func New(d *gpu.Device, c gpt2.Config, opts ...Option) (*Model, error) {
 	if err := c.Validate(); err != nil {
 		return nil, err
 	}
-	m := &Model{Config: c, Device: d, table: gpt2.Table(c)}
+	m := &Model{Config: c, Device: d, setup: op.NewSetup(d), table: gpt2.Table(c)}
+	for _, f := range opts {
+		f(m.setup)
+	}
 	var err error
 	m.params, err = allocate(d, gpu.Parameters, "", m.table)
 	return m, err

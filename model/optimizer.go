@@ -39,15 +39,16 @@ func NewOptimizer(tr *Training, s AdamW) (*Optimizer, error) {
 	if mk.err != nil {
 		return nil, mk.err
 	}
-	o.update = d.NewProgram("update")
-	op.GradientNorm{Out: tr.norm, Grads: grads, Partials: partials, MaxNorm: float32(s.GradClip)}.AddTo(o.update)
+	update := mdl.setup.NewProgram("update")
+	o.update = update.Program
+	op.GradientNorm{Out: tr.norm, Grads: grads, Partials: partials, MaxNorm: float32(s.GradClip)}.AddTo(update)
 	add := func(p, g, m, v, packed []gpu.Tensor, decay bool) {
 		for i := range p {
 			a := op.AdamW{P: p[i], G: g[i], M: m[i], V: v[i], Scalars: o.scalars, Norm: tr.norm, Decay: decay}
 			if packed != nil {
 				a.Packed = packed[i]
 			}
-			a.AddTo(o.update)
+			a.AddTo(update)
 		}
 	}
 	var packed []gpu.Tensor

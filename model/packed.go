@@ -18,7 +18,8 @@ func (m *Model) pack() error {
 		return nil
 	}
 	d := m.Device
-	c := &packed{refresh: d.NewProgram("pack")}
+	refresh := m.setup.NewProgram("pack")
+	c := &packed{refresh: refresh.Program}
 	c.operands.byParam = append([]gpu.Tensor(nil), m.params.byParam...)
 	c.operands.vectors = m.params.vectors
 	for _, flat := range m.params.matrices {
@@ -28,7 +29,7 @@ func (m *Model) pack() error {
 		}
 		c.operands.matrices = append(c.operands.matrices, half)
 		for _, w := range op.Windows(d, flat, half) {
-			op.Pack{Out: half.Rows(w.Lo, w.Hi), X: flat.Rows(w.Lo, w.Hi)}.AddTo(c.refresh)
+			op.Pack{Out: half.Rows(w.Lo, w.Hi), X: flat.Rows(w.Lo, w.Hi)}.AddTo(refresh)
 		}
 		for i, t := range m.params.byParam {
 			if t.SameBuffer(flat) {

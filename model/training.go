@@ -135,8 +135,9 @@ func NewTraining(m *Model, b, t, accum int, opts ...TrainingOption) (*Training, 
 // gradient together, counts to the backward: the forward writes activations alone.
 func (tr *Training) addMicro(w backward, accum int) {
 	m, a := tr.Model, tr.acts
-	tr.forward = m.Device.NewProgram("forward")
-	m.addForward(tr.forward, a)
+	f := m.setup.NewProgram("forward")
+	m.addForward(f, a)
+	tr.forward = f.Program
 	p := tr.nextSegment()
 	scale := 1 / (float32(tr.B*tr.T) * float32(accum))
 	op.Classifier{
@@ -165,7 +166,7 @@ func (tr *Training) addMicro(w backward, accum int) {
 }
 
 // addAgain appends what of block l's forward the backward computes again. The last block's is still there.
-func (tr *Training) addAgain(p *gpu.Program, l int) {
+func (tr *Training) addAgain(p *op.Builder, l int) {
 	k := tr.acts.blocks[l]
 	switch {
 	case l == tr.Model.Config.NLayer-1:
@@ -177,14 +178,14 @@ func (tr *Training) addAgain(p *gpu.Program, l int) {
 }
 
 // packStream brings dout up to date with dres.
-func (w backward) packStream(p *gpu.Program) {
+func (w backward) packStream(p *op.Builder) {
 	if w.dout.Storage() == gpu.BF16 {
 		op.Pack{Out: w.dout, X: w.dres}.AddTo(p)
 	}
 }
 
 // addBlockBackward turns the gradient of block l's output in w.dres into that of its input.
-func (tr *Training) addBlockBackward(p *gpu.Program, w backward, l int) {
+func (tr *Training) addBlockBackward(p *op.Builder, w backward, l int) {
 	m, a := tr.Model, tr.acts
 	k, v, g := a.blocks[l], m.layer(m.operands(a.storage), l), m.layer(tr.grads, l)
 

@@ -5,6 +5,7 @@ import (
 	"text/tabwriter"
 
 	"github.com/gpt2wgpu/gpt2wgpu/gpu"
+	"github.com/gpt2wgpu/gpt2wgpu/gpu/op"
 	"github.com/gpt2wgpu/gpt2wgpu/model/gpt2"
 )
 
@@ -36,10 +37,11 @@ func DryRun(cfg Config, env Env) error {
 		}
 	}
 	r.dev = gpu.Plan(info)
+	var tiles op.Tuning
 	if env.Tuner != nil && !cfg.NoAutotune && !cfg.Resume {
-		r.useTiles(env.Tuner.Cached(info))
+		tiles = env.Tuner.Cached(info)
 	}
-	if err := r.build(); err != nil {
+	if err := r.build(tiles); err != nil {
 		return err
 	}
 	r.printPlan()

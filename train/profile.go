@@ -9,6 +9,7 @@ import (
 
 	"github.com/gpt2wgpu/gpt2wgpu/gpu"
 	"github.com/gpt2wgpu/gpt2wgpu/gpu/bench"
+	"github.com/gpt2wgpu/gpt2wgpu/gpu/op"
 	"github.com/gpt2wgpu/gpt2wgpu/model/gpt2"
 )
 
@@ -65,9 +66,9 @@ type StepTime struct {
 	First   []gpu.Timing // of every kernel's first use, above all its compilation
 }
 
-// MeasureStep times steps of cfg on d: forward, backward and update of random weights on made-up tokens. Data, schedules and
+// MeasureStep times steps of cfg on d with these tiles: forward, backward and update of random weights on made-up tokens. Data, schedules and
 // files are left alone. Errors are those of the settings and of memory.
-func MeasureStep(d *gpu.Device, cfg Config, log *slog.Logger) (StepTime, error) {
+func MeasureStep(d *gpu.Device, tiles op.Tuning, cfg Config, log *slog.Logger) (StepTime, error) {
 	cfg.SampleEvery = 0
 	cfg = cfg.Resolved()
 	if err := cfg.Validate(); err != nil {
@@ -75,7 +76,7 @@ func MeasureStep(d *gpu.Device, cfg Config, log *slog.Logger) (StepTime, error) 
 	}
 	r := newRun(cfg, Env{Log: log})
 	r.dev = d
-	if err := r.build(); err != nil {
+	if err := r.build(tiles); err != nil {
 		return StepTime{}, err
 	}
 	if err := r.model.Load(gpt2.Init(cfg.Model(), cfg.Seed)); err != nil {

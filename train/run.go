@@ -15,6 +15,7 @@ import (
 	"github.com/gpt2wgpu/gpt2wgpu/data/atomicfile"
 	"github.com/gpt2wgpu/gpt2wgpu/data/lock"
 	"github.com/gpt2wgpu/gpt2wgpu/gpu"
+	"github.com/gpt2wgpu/gpt2wgpu/gpu/op"
 	"github.com/gpt2wgpu/gpt2wgpu/model"
 	"github.com/gpt2wgpu/gpt2wgpu/model/gpt2"
 )
@@ -324,9 +325,9 @@ func (r *run) initWeights() (*gpt2.Weights, gpt2.Source, error) {
 }
 
 // buildStep makes model, programs and optimizer on r.dev, which may be a plan.
-func (r *run) buildStep() error {
+func (r *run) buildStep(opts ...model.Option) error {
 	var err error
-	if r.model, err = model.New(r.dev, r.cfg.Model()); err != nil {
+	if r.model, err = model.New(r.dev, r.cfg.Model(), opts...); err != nil {
 		return err
 	}
 	// Gradients are those of a mean over all ranks, which sums add up, or of a mean over this rank's tokens alone.
@@ -347,9 +348,9 @@ func (r *run) buildStep() error {
 	return nil
 }
 
-// build makes all that the run has on r.dev.
-func (r *run) build() error {
-	err := r.buildStep()
+// build makes all that the run has on r.dev, with these tiles.
+func (r *run) build(tiles op.Tuning) error {
+	err := r.buildStep(r.useTiles(tiles)...)
 	if err != nil {
 		return err
 	}

@@ -243,8 +243,7 @@ func (r *run) openDevice(tiles op.Tuning) (err error) {
 		return err
 	}
 	r.compiled = ReportCompiling(r.dev, r.env.Log)
-	r.useTiles(tiles)
-	if err := r.build(); err != nil {
+	if err := r.build(tiles); err != nil {
 		return err
 	}
 	return r.openHellaSwag()

@@ -8,6 +8,7 @@ import (
 
 	"github.com/gpt2wgpu/gpt2wgpu/gpu"
 	"github.com/gpt2wgpu/gpt2wgpu/gpu/op"
+	"github.com/gpt2wgpu/gpt2wgpu/model"
 	"github.com/gpt2wgpu/gpt2wgpu/model/gpt2"
 )
 
@@ -31,12 +32,9 @@ const tunedParams = 10_000_000
 // Uses returns what a [Tuner] measures for a run: a function that lists the tuned ops of its training step under a tuning.
 func Uses(c Config, info gpu.AdapterInfo) func(op.Tuning) ([]op.Use, error) {
 	return func(t op.Tuning) (uses []op.Use, err error) {
-		d := gpu.Plan(info)
-		op.SetTuning(d, t)
-		op.Listen(d, func(u op.Use) { uses = append(uses, u) })
 		r := newRun(c, Env{})
-		r.dev = d
-		return uses, r.buildStep()
+		r.dev = gpu.Plan(info)
+		return uses, r.buildStep(model.WithTuning(t), model.OnUse(func(u op.Use) { uses = append(uses, u) }))
 	}
 }
 
@@ -91,7 +89,7 @@ func (r *run) agreeOnTiles(ctx context.Context, s origin) (op.Tuning, error) {
 // chooseTiles is rank 0's part. Tiles are a device's: on another one, a resumed run takes that one's.
 func (r *run) chooseTiles(ctx context.Context, s origin) (op.Tuning, error) {
 	if was := s.state.Tiles; s.checkpoint != "" && (was.Device == "" || was.Device == s.info.String()) {
-		if err := was.Tuning.Validate(gpu.Plan(s.info)); err != nil {
+		if err := was.Tuning.Validate(op.TargetFor(s.info, s.info.Limits)); err != nil {
 			return nil, fmt.Errorf("--resume: the checkpoint's %w; hint: resume with the program that wrote it, %s", err, s.state.Version)
 		}
 		return was.Tuning, nil
@@ -101,13 +99,12 @@ func (r *run) chooseTiles(ctx context.Context, s origin) (op.Tuning, error) {
 	return ChooseTiles(ctx, r.cfg, s.info, r.env.Tuner, r.env.Log)
 }
 
-// useTiles makes the device's programs take the tiles of t, and keeps those that are used for the checkpoints.
-func (r *run) useTiles(t op.Tuning) {
+// useTiles makes the model's programs take the tiles of t, and keeps those that are used for the checkpoints.
+func (r *run) useTiles(t op.Tuning) []model.Option {
 	r.tiles = Tiles{Device: r.dev.Info.String(), Tuning: op.Tuning{}}
-	op.SetTuning(r.dev, t)
-	op.Listen(r.dev, func(u op.Use) {
+	return []model.Option{model.WithTuning(t), model.OnUse(func(u op.Use) {
 		if tile, ok := t[u.Class]; ok {
 			r.tiles.Tuning[u.Class] = tile
 		}
-	})
+	})}
 }

@@ -45,7 +45,7 @@ func other(t *testing.T, c Config, n int) op.Tuning {
 			t.Fatal(err)
 		}
 		for _, u := range uses {
-			if tiles := op.Candidates(gpu.Plan(info), u); len(tiles) > 1 && strings.HasPrefix(u.Class, only) {
+			if tiles := op.Candidates(op.TargetFor(info, info.Limits), u); len(tiles) > 1 && strings.HasPrefix(u.Class, only) {
 				if _, ok := tuning[u.Class]; !ok {
 					tuning[u.Class] = tiles[min(n, len(tiles)-1)]
 				}

@@ -61,9 +61,8 @@ MESA_SHADER_CACHE_DISABLE=true leaves Mesa's out.
 			}
 			defer d.Close()
 			defer train.ReportCompiling(d, e.log)()
-			op.SetTuning(d, tiles)
 			e.log.Info(fmt.Sprintf("using device: %v", d.Info))
-			r, err := b.measure(ctx, d, e.log, shape, step)
+			r, err := b.measure(ctx, d, tiles, e.log, shape, step)
 			if err != nil {
 				return err
 			}
@@ -143,7 +142,7 @@ func (b *benchFlags) settle() (bench.Shape, train.Config, error) {
 	return s, c, c.Validate()
 }
 
-func (b *benchFlags) measure(ctx context.Context, d *gpu.Device, log *slog.Logger, shape bench.Shape, step train.Config) (r bench.Report, err error) {
+func (b *benchFlags) measure(ctx context.Context, d *gpu.Device, tiles op.Tuning, log *slog.Logger, shape bench.Shape, step train.Config) (r bench.Report, err error) {
 	r = bench.Report{Device: d.Info.String(), Kernels: []bench.Row{}}
 	var peak bench.Peak
 	measurePeak := func() error { // several times: other work may slow any of them
@@ -161,7 +160,7 @@ func (b *benchFlags) measure(ctx context.Context, d *gpu.Device, log *slog.Logge
 	}
 	var told time.Time
 	for pass := 0; b.kernels && pass < b.passes; pass++ {
-		rows, err := bench.Kernels(d, shape, b.kernel, func(row bench.Row) error {
+		rows, err := bench.Kernels(d, tiles, shape, b.kernel, func(row bench.Row) error {
 			if time.Since(told) > time.Second {
 				told = time.Now()
 				log.Info(fmt.Sprintf("%s, %s: %.4g ms", row.Name, row.Shape, row.MS))
@@ -189,7 +188,7 @@ func (b *benchFlags) measure(ctx context.Context, d *gpu.Device, log *slog.Logge
 			step.SeqLen, step.BatchSize = softwareTokens, 1
 		}
 		log.Info(fmt.Sprintf("a training step of %s, B=%d T=%d", b.preset, step.BatchSize, step.SeqLen))
-		m, err := train.MeasureStep(d, step, log)
+		m, err := train.MeasureStep(d, tiles, step, log)
 		if err != nil {
 			return r, err
 		}

@@ -46,7 +46,7 @@ func TestSelftestFails(t *testing.T) {
 	catalogue = func(*gpu.Device) []selftest.Entry {
 		return []selftest.Entry{{Name: "broken", DType: "f32", Shape: "n=4", Try: func(c *selftest.Case) {
 			out := c.Out("out", 4)
-			c.Run(func(p *gpu.Program) { op.Fill{Out: out, Value: 2}.AddTo(p) })
+			c.Run(func(p *op.Builder) { op.Fill{Out: out, Value: 2}.AddTo(p) })
 			c.Check(out, []float64{2, 2, 3, 2}, selftest.Tolerance{})
 		}}}
 	}

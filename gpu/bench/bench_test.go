@@ -11,6 +11,7 @@ import (
 	"github.com/gpt2wgpu/gpt2wgpu/gpu"
 	"github.com/gpt2wgpu/gpt2wgpu/gpu/bench"
 	"github.com/gpt2wgpu/gpt2wgpu/gpu/gputest"
+	"github.com/gpt2wgpu/gpt2wgpu/gpu/op"
 	"github.com/gpt2wgpu/gpt2wgpu/shaders"
 )
 
@@ -64,7 +65,7 @@ func kernelRows(t *testing.T, s gpu.Storage) {
 	before := d.TotalBytes()
 	shape := bench.Shape{B: 2, T: 20, C: 64, NH: 4, V: 300, Params: 1000, Data: s}
 	var seen []bench.Row
-	rows, err := bench.Kernels(d, shape, "", func(r bench.Row) error { seen = append(seen, r); return nil })
+	rows, err := bench.Kernels(d, nil, shape, "", func(r bench.Row) error { seen = append(seen, r); return nil })
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -79,14 +80,14 @@ func kernelRows(t *testing.T, s gpu.Storage) {
 		names[r.Name] = true
 	}
 	none := func(bench.Row) error { return nil }
-	if some, err := bench.Kernels(d, shape, "layernorm", none); err != nil || len(some) != 2 {
+	if some, err := bench.Kernels(d, nil, shape, "layernorm", none); err != nil || len(some) != 2 {
 		t.Errorf("kernels with layernorm in their names: %v, %v; want 2", some, err)
 	}
-	if _, err := bench.Kernels(d, shape, "laiernorm", none); err == nil {
+	if _, err := bench.Kernels(d, nil, shape, "laiernorm", none); err == nil {
 		t.Error("no error for a filter that nothing matches")
 	}
 	enough := errors.New("enough")
-	if some, err := bench.Kernels(d, shape, "", func(bench.Row) error { return enough }); err != enough || len(some) != 1 {
+	if some, err := bench.Kernels(d, nil, shape, "", func(bench.Row) error { return enough }); err != enough || len(some) != 1 {
 		t.Errorf("stopped: %v, %v", some, err)
 	}
 }
@@ -94,11 +95,12 @@ func kernelRows(t *testing.T, s gpu.Storage) {
 // TestEveryKernelIsMeasured walks shaders/, so that a new kernel can't be left out.
 func TestEveryKernelIsMeasured(t *testing.T) {
 	text := ""
-	for _, kind := range []string{"discrete", "cpu"} {
-		d := gpu.Plan(gpu.AdapterInfo{Name: "llvmpipe", Type: kind, Limits: gpu.DefaultLimits()})
-		d.Limits.MaxInvocations, d.Limits.MaxWorkgroupBytes = 1024, 32<<10
+	limits := gpu.DefaultLimits()
+	limits.MaxInvocations, limits.MaxWorkgroupBytes = 1024, 32<<10
+	d := gpu.Plan(gpu.AdapterInfo{Limits: limits})
+	for _, target := range op.Targets(limits) {
 		for _, s := range []bench.Shape{{B: 1, T: 64, C: 64, NH: 4, V: 300, Params: 1024}, {B: 1, T: 128, C: 128, NH: 4, V: 300, Params: 1024}} {
-			text += strings.Join(bench.Labels(d, s), "\n") + "\n"
+			text += strings.Join(bench.Labels(d, target, s), "\n") + "\n"
 		}
 	}
 	for _, name := range shaders.Names() {

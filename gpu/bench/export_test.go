@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"github.com/gpt2wgpu/gpt2wgpu/gpu"
+	"github.com/gpt2wgpu/gpt2wgpu/gpu/op"
 )
 
 // Hurry measures carelessly until undo is called.
@@ -14,11 +15,12 @@ func Hurry() (undo func()) {
 	return func() { enough, span = e, s }
 }
 
-// Labels returns the labels of all dispatches that Kernels would measure on a plan of a device.
-func Labels(d *gpu.Device, s Shape) (labels []string) {
-	b := &bed{dev: d, storage: s.Data, tensors: map[string]gpu.Tensor{}}
-	for _, k := range kernels(d, s) {
-		p := d.NewProgram(k.name)
+// Labels returns the labels of all dispatches that Kernels would measure for a target on a plan of a device.
+func Labels(d *gpu.Device, target op.Target, s Shape) (labels []string) {
+	b := newBed(d, s)
+	b.setup.Target = target
+	for _, k := range kernels(d, b.setup, s) {
+		p := b.setup.NewProgram(k.name)
 		for _, o := range k.ops(b) {
 			o.AddTo(p)
 		}

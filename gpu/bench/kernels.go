@@ -31,7 +31,7 @@ type Row struct {
 }
 
 // An adder is an op with its tensors.
-type adder interface{ AddTo(p *gpu.Program) }
+type adder interface{ AddTo(p *op.Builder) }
 
 // kernel is a row to measure: ops makes the op's tensors and returns what is timed.
 type kernel struct {
@@ -40,13 +40,14 @@ type kernel struct {
 	flops       float64 // that the op needs, where its kernels make products twice; 0: what they make
 }
 
-// Kernels measures every op whose name contains filter at the shape s, those of a training step first and in its order. Each
+// Kernels measures every op whose name contains filter at the shape s, with the tiles of tuning, those of a training step first and in its order. Each
 // row is passed to each as soon as it is known; an error of each ends it. Tensors are freed at the end.
-func Kernels(d *gpu.Device, s Shape, filter string, each func(Row) error) ([]Row, error) {
-	b := &bed{dev: d, storage: s.Data, tensors: map[string]gpu.Tensor{}}
+func Kernels(d *gpu.Device, tuning op.Tuning, s Shape, filter string, each func(Row) error) ([]Row, error) {
+	b := newBed(d, s)
+	b.setup.Tuning = tuning
 	defer b.free()
 	rows := []Row{}
-	for _, k := range kernels(d, s) {
+	for _, k := range kernels(d, b.setup, s) {
 		if !strings.Contains(k.name, filter) {
 			continue
 		}
@@ -56,7 +57,7 @@ func Kernels(d *gpu.Device, s Shape, filter string, each func(Row) error) ([]Row
 		}
 		r, err := Measure(d, k.name, func(p *gpu.Program) {
 			for _, o := range ops {
-				o.AddTo(p)
+				o.AddTo(&op.Builder{Program: p, Setup: b.setup})
 			}
 		})
 		if err != nil {
@@ -78,7 +79,7 @@ func Kernels(d *gpu.Device, s Shape, filter string, each func(Row) error) ([]Row
 }
 
 // kernels lists every op.
-func kernels(d *gpu.Device, s Shape) []kernel {
+func kernels(d *gpu.Device, setup *op.Setup, s Shape) []kernel {
 	n, c, hs := s.B*s.T, s.C, s.C/max(s.NH, 1)
 	var list []kernel
 	add := func(name, shape string, ops func(b *bed) []adder) {
@@ -130,7 +131,7 @@ func kernels(d *gpu.Device, s Shape) []kernel {
 	forward(3)
 
 	// The last layer in the rows of one chunk and in windows of the vocabulary, as op.Classifier takes it.
-	r, vp := op.LogitsShape(d, n, s.V)
+	r, vp := setup.LogitsShape(n, s.V)
 	head := fmt.Sprintf("N=%d K=%d OC=%d", r, c, s.V)
 	add("matmul_forward/classifier", head, func(b *bed) (ops []adder) {
 		wte := b.data("wte data", s.V, c)
@@ -237,13 +238,19 @@ func kernels(d *gpu.Device, s Shape) []kernel {
 // bed holds the tensors of the kernels measured so far, by name, and the first error of making one.
 type bed struct {
 	dev     *gpu.Device
+	setup   *op.Setup
 	storage gpu.Storage // of data
 	tensors map[string]gpu.Tensor
 	err     error
 }
 
+func newBed(d *gpu.Device, s Shape) *bed {
+	return &bed{dev: d, setup: op.NewSetup(d), storage: s.Data, tensors: map[string]gpu.Tensor{}}
+}
+
 func (b *bed) free() {
 	b.dev.Wait()
+	b.setup.Free()
 	for _, t := range b.tensors {
 		b.dev.Free(gpu.Scratch, t)
 	}

@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/gpt2wgpu/gpt2wgpu/gpu"
+	"github.com/gpt2wgpu/gpt2wgpu/gpu/op"
 	"github.com/gpt2wgpu/gpt2wgpu/gpu/selftest"
 )
 
@@ -51,6 +52,16 @@ func Device(t testing.TB) *gpu.Device {
 func New(t testing.TB) *Case {
 	t.Helper()
 	return selftest.New(t, Device(t))
+}
+
+// For makes New start its cases with another target than the device's own.
+func For(target op.Target) func(t testing.TB) *Case {
+	return func(t testing.TB) *Case {
+		t.Helper()
+		c := New(t)
+		c.Setup.Target = target
+		return c
+	}
 }
 
 // Storages runs a test once for each storage that data may have.

@@ -31,7 +31,7 @@ func AdamWScalars(lr, beta1, beta2, eps, decay float64, step int) [8]float32 {
 }
 
 // AddTo checks shapes and appends a dispatch for each window of the tensors. Lengths must be multiples of 4.
-func (op AdamW) AddTo(p *gpu.Program) {
+func (op AdamW) AddTo(p *Builder) {
 	const name = "adamw"
 	n := op.P.Dim(0)
 	checkFlat(p, name, "p", op.P, n)
@@ -43,10 +43,7 @@ func (op AdamW) AddTo(p *gpu.Program) {
 	if p.Err() != nil {
 		return
 	}
-	wg, per := marching(p.Device()), 2
-	if p.Device().Info.Software() {
-		per = 8 // 4 reach 0.6 of the copy rate, 8 and 12 all of it
-	}
+	wg, per := p.Target.Reduce, p.Target.AdamW
 	decay := uint32(0)
 	if op.Decay {
 		decay = 1

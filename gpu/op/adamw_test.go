@@ -12,9 +12,9 @@ import (
 )
 
 // TestAdamW runs with and without the bf16 copy.
-func TestAdamW(t *testing.T) { gputest.Storages(t, adamw) }
+func TestAdamW(t *testing.T) { storages(adamw)(t, gputest.New) }
 
-func adamw(t *testing.T, storage gpu.Storage) {
+func adamw(t *testing.T, newCase maker, storage gpu.Storage) {
 	for _, d := range []struct {
 		n, step, limit int
 		decay          bool
@@ -24,7 +24,7 @@ func adamw(t *testing.T, storage gpu.Storage) {
 		{2044, 1, 0, true, 1}, {2048, 1, 0, true, 1}, {2052, 1, 0, true, 1}, {4100, 1000, 0, true, 1}, {644, 7, 1024 + 256, true, 1}, {380, 2, 1024 + 256, true, 1}, // windows of 256 values, and of 192 without the copy
 	} {
 		t.Run(fmt.Sprintf("n=%d,step=%d,limit=%d,decay=%v,clip=%g", d.n, d.step, d.limit, d.decay, d.clip), func(t *testing.T) {
-			selftest.AdamW(gputest.New(t), storage, d.n, d.step, d.limit, d.decay, d.clip)
+			selftest.AdamW(newCase(t), storage, d.n, d.step, d.limit, d.decay, d.clip)
 		})
 	}
 }
@@ -49,7 +49,7 @@ func TestAdamWPath(t *testing.T) {
 		}
 	}
 	t.Cleanup(func() { dev.Free(gpu.Scratch, P, G, M, V, scalars, norm, partials) })
-	prog := dev.NewProgram("path")
+	prog := op.NewSetup(dev).NewProgram("path")
 	op.Scale{Out: G, X: P, S: 3}.AddTo(prog) // the gradient of 1.5 p^2
 	op.GradientNorm{Out: norm, Grads: []gpu.Tensor{G}, Partials: partials, MaxNorm: maxNorm}.AddTo(prog)
 	op.AdamW{P: P, G: G, M: M, V: V, Scalars: scalars, Norm: norm, Decay: true}.AddTo(prog)
@@ -92,10 +92,10 @@ func TestAdamWPath(t *testing.T) {
 func BenchmarkAdamW(b *testing.B) {
 	n := benchValues(b)
 	c := gputest.New(b)
-	prog := gputest.Device(b).NewProgram(b.Name())
+	prog := op.NewSetup(gputest.Device(b)).NewProgram(b.Name())
 	op.AdamW{
 		P: c.Out("p", n), G: c.Out("g", n), M: c.Out("m", n), V: c.Out("v", n),
 		Scalars: c.In("scalars", make([]float64, 8), 8), Norm: c.In("norm", []float64{1, 1, 0, 0}, 4), Decay: true,
 	}.AddTo(prog)
-	gputest.Bench(b, 0, 28*float64(n), prog)
+	gputest.Bench(b, 0, 28*float64(n), prog.Program)
 }

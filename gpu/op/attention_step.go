@@ -10,8 +10,7 @@ import (
 const (
 	stepKeys   = 48  // keys a step of the forward: the more, the rarer the state is loaded
 	stepPairs  = 28  // keys or queries a step of the backward: its three products of more would compile for over a second
-	stepMinT   = 128 // shorter sequences are left to the direct kernels: a block would be mostly empty
-	stepHS     = 64  // channels of a head at most: the texts grow with them, and 64 compile in about a second
+	stepBlock  = 128 // rows of a block at most
 	stepPrefix = 64  // threads of the kernels at the ends
 )
 
@@ -25,7 +24,7 @@ type steps struct {
 }
 
 // rounds calls each with as many heads at a time as the scratch holds.
-func (a attention) rounds(p *gpu.Program, each func(s steps)) {
+func (a attention) rounds(p *Builder, each func(s steps)) {
 	held := panelsOf(p)
 	if p.Err() != nil {
 		return
@@ -37,8 +36,8 @@ func (a attention) rounds(p *gpu.Program, each func(s steps)) {
 		p.Fail("attention: %d tokens of context, the step kernels hold %d", a.t, held.a.Len()/(a.hs+2))
 		return
 	}
-	if stepsHeads > 0 {
-		most = min(most, stepsHeads)
+	if p.Target.Round > 0 {
+		most = min(most, p.Target.Round)
 	}
 	for s.head = 0; s.head < a.b*a.nh; s.head += s.n {
 		s.n = min(most, a.b*a.nh-s.head)
@@ -49,15 +48,10 @@ func (a attention) rounds(p *gpu.Program, each func(s steps)) {
 	}
 }
 
-// stepsHeads bounds the heads of a round in tests.
-var stepsHeads int
+// walkState is the most floats of scratch that a head of hs channels over t tokens needs: its sums, of whole blocks.
+func walkState(t, hs int) int { return (t + stepBlock) * (hs + 2) }
 
-// stepsFit says whether the step kernels are for d and their scratch holds a head of t tokens.
-func stepsFit(d *gpu.Device, t, hs int) bool {
-	return d.Info.Lavapipe() && t >= stepMinT && hs <= stepHS && (t+stepMinT)*(hs+2) <= panelFloats
-}
-
-func (a attention) forwardSteps(p *gpu.Program, op AttentionForward) {
+func (a attention) forwardSteps(p *Builder, op AttentionForward) {
 	a.rounds(p, func(s steps) {
 		for key := 0; key < a.t; key += stepKeys {
 			s.step(p, "attention_forward_step", shaders.Spec{"KT": stepKeys, "FIRST": key == 0}, 2, stepKeys, key/s.wx, ceilDiv(a.t, s.wx)-key/s.wx,
@@ -73,7 +67,7 @@ func (a attention) forwardSteps(p *gpu.Program, op AttentionForward) {
 	})
 }
 
-func (a attention) backwardSteps(p *gpu.Program, op AttentionBackward) {
+func (a attention) backwardSteps(p *Builder, op AttentionBackward) {
 	p.Add(gpu.Dispatch{
 		Source: source(p, "attention_backward_d", store(op.Out), shaders.Spec{"HS": a.hs}),
 		Bind:   map[string]gpu.Tensor{"d": op.D, "dout": op.DOut, "outs": op.Out},
@@ -113,7 +107,7 @@ func (a attention) backwardSteps(p *gpu.Program, op AttentionBackward) {
 func (s steps) scale() float32 { return float32(1 / math.Sqrt(float64(s.hs))) }
 
 // step appends one step, of n keys or queries, for blocks [block, block+blocks) of each head.
-func (s steps) step(p *gpu.Program, name string, spec shaders.Spec, products float64, n, block, blocks int, bind map[string]gpu.Tensor, params any) {
+func (s steps) step(p *Builder, name string, spec shaders.Spec, products float64, n, block, blocks int, bind map[string]gpu.Tensor, params any) {
 	all := shaders.Spec{"HS": s.hs, "WX": s.wx}
 	for k, v := range spec {
 		all[k] = v
@@ -128,13 +122,13 @@ func (s steps) step(p *gpu.Program, name string, spec shaders.Spec, products flo
 	})
 }
 
-func (s steps) store(p *gpu.Program, dqkv gpu.Tensor, col int) {
+func (s steps) store(p *Builder, dqkv gpu.Tensor, col int) {
 	s.end(p, "attention_store", store(dqkv), map[string]gpu.Tensor{"dqkv": dqkv, "state": s.state},
 		struct{ T, C, NH, ROWS, HEAD, COL uint32 }{u32(s.t), u32(s.c), u32(s.nh), u32(s.rows), u32(s.head), u32(col)}, dqkv)
 }
 
 // end appends a kernel that takes the state to a tensor of the model.
-func (s steps) end(p *gpu.Program, name string, choice shaders.Choice, bind map[string]gpu.Tensor, params any, to gpu.Tensor) {
+func (s steps) end(p *Builder, name string, choice shaders.Choice, bind map[string]gpu.Tensor, params any, to gpu.Tensor) {
 	p.Add(gpu.Dispatch{
 		Source: source(p, name, choice, shaders.Spec{"HS": s.hs}),
 		Bind:   bind,

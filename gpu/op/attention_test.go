@@ -22,19 +22,21 @@ var stepShapes = []struct{ B, T, NH, HS int }{
 	{1, 128, 1, 64}, {2, 129, 3, 20}, {1, 159, 2, 4}, {1, 255, 1, 32}, {3, 257, 2, 12}, {1, 300, 2, 64},
 }
 
-// eachAttention runs test at every shape, in both storages, with the kernels for CPUs and with those for GPUs.
+// eachAttention runs test at every shape, in both storages, with the kernels of every target. Walks are only for lavapipe: elsewhere
+// direct kernels take their place.
 func eachAttention(t *testing.T, test func(c *gputest.Case, s gpu.Storage, B, T, NH, HS int)) {
-	for _, kernels := range []string{"direct", "tiled", "step"} {
-		t.Run(kernels, func(t *testing.T) {
-			defer op.ForceAttention(kernels)()
+	for _, target := range op.Targets(gputest.Device(t).Limits) {
+		t.Run(target.Name, func(t *testing.T) {
 			shapes := attentionShapes
-			if kernels == "step" {
+			if target.LongTexts {
 				shapes = stepShapes
 			}
 			gputest.Storages(t, func(t *testing.T, s gpu.Storage) {
 				for _, d := range shapes {
 					t.Run(fmt.Sprintf("B=%d,T=%d,NH=%d,HS=%d", d.B, d.T, d.NH, d.HS), func(t *testing.T) {
-						test(gputest.New(t), s, d.B, d.T, d.NH, d.HS)
+						c := gputest.New(t)
+						c.Setup.Target = c.Setup.Target.WithAttention(target.Attention...)
+						test(c, s, d.B, d.T, d.NH, d.HS)
 					})
 				}
 			})
@@ -47,10 +49,10 @@ func TestAttentionBackward(t *testing.T) { eachAttention(t, selftest.AttentionBa
 
 // TestAttentionRounds takes five heads two at a time, as long contexts are.
 func TestAttentionRounds(t *testing.T) {
-	defer op.ForceAttention("step")()
-	defer op.RoundAttention(2)()
-	t.Run("forward", func(t *testing.T) { selftest.AttentionForward(gputest.New(t), gpu.F32, 1, 130, 5, 20) })
-	t.Run("backward", func(t *testing.T) { selftest.AttentionBackward(gputest.New(t), gpu.F32, 1, 130, 5, 20) })
+	d := gputest.Device(t)
+	target := op.TargetFor(d.Info, d.Limits).WithRound(2)
+	t.Run("forward", func(t *testing.T) { selftest.AttentionForward(gputest.For(target)(t), gpu.F32, 1, 130, 5, 20) })
+	t.Run("backward", func(t *testing.T) { selftest.AttentionBackward(gputest.For(target)(t), gpu.F32, 1, 130, 5, 20) })
 }
 
 // attentionBench is GPT-2 124M's shape.
@@ -61,9 +63,9 @@ func BenchmarkAttentionForward(b *testing.B) {
 	d := attentionBench
 	C, N := d.NH*d.HS, d.B*d.T
 	c := gputest.New(b)
-	p := gputest.Device(b).NewProgram(b.Name())
+	p := op.NewSetup(gputest.Device(b)).NewProgram(b.Name())
 	op.AttentionForward{Out: c.Out("out", N, C), LSE: c.Out("lse", d.B, d.NH, d.T), QKV: c.In("qkv", gputest.Rand(1, N*3*C, 1), N, 3*C), NH: d.NH}.AddTo(p)
-	gputest.Bench(b, 2*float64(d.B*d.NH)*float64(d.T)*float64(d.T)*float64(d.HS), 0, p)
+	gputest.Bench(b, 2*float64(d.B*d.NH)*float64(d.T)*float64(d.T)*float64(d.HS), 0, p.Program)
 }
 
 // BenchmarkAttentionBackward counts five products; two of the seven that the kernels make are made twice.
@@ -71,10 +73,10 @@ func BenchmarkAttentionBackward(b *testing.B) {
 	d := attentionBench
 	C, N := d.NH*d.HS, d.B*d.T
 	c := gputest.New(b)
-	p := gputest.Device(b).NewProgram(b.Name())
+	p := op.NewSetup(gputest.Device(b)).NewProgram(b.Name())
 	op.AttentionBackward{
 		DQKV: c.Out("dqkv", N, 3*C), DOut: c.In("dout", gputest.Rand(1, N*C, 1), N, C), QKV: c.In("qkv", gputest.Rand(2, N*3*C, 1), N, 3*C),
 		Out: c.In("out", gputest.Rand(3, N*C, 0.1), N, C), LSE: c.In("lse", gputest.Rand(4, N*d.NH, 1), d.B, d.NH, d.T), D: c.Out("d", d.B, d.NH, d.T), NH: d.NH,
 	}.AddTo(p)
-	gputest.Bench(b, 5*float64(d.B*d.NH)*float64(d.T)*float64(d.T)*float64(d.HS), 0, p)
+	gputest.Bench(b, 5*float64(d.B*d.NH)*float64(d.T)*float64(d.T)*float64(d.HS), 0, p.Program)
 }

@@ -12,7 +12,7 @@ type BiasBackward struct {
 }
 
 // AddTo checks shapes and appends two dispatches. OC % 4 == 0.
-func (op BiasBackward) AddTo(p *gpu.Program) {
+func (op BiasBackward) AddTo(p *Builder) {
 	const name = "bias_backward"
 	n, oc := op.DOut.Dim(0), op.DOut.Dim(1)
 	p.Want(name, "db", op.DB, oc)
@@ -24,7 +24,7 @@ func (op BiasBackward) AddTo(p *gpu.Program) {
 	if p.Err() != nil {
 		return
 	}
-	wg := threads(p.Device())
+	wg := p.Target.Threads
 	p.Add(gpu.Dispatch{
 		Source: source(p, "bias_backward_strips", store(op.DOut), shaders.Spec{"WG": wg}),
 		Bind:   map[string]gpu.Tensor{"partial": partial, "dout": op.DOut},

@@ -17,7 +17,7 @@ type CacheAppend struct {
 }
 
 // AddTo checks shapes and appends the dispatch. C % 4 == 0.
-func (op CacheAppend) AddTo(p *gpu.Program) {
+func (op CacheAppend) AddTo(p *Builder) {
 	const name = "cache_append"
 	b, s, c := op.Cache.Dim(0), op.Cache.Dim(1), op.Cache.Dim(2)/2
 	sources := b
@@ -33,7 +33,7 @@ func (op CacheAppend) AddTo(p *gpu.Program) {
 	if p.Err() != nil {
 		return
 	}
-	g := rowTileFor(p.Device(), 2*c)
+	g := p.Target.rowTile(2 * c)
 	p.Add(gpu.Dispatch{
 		Source: source(p, name, store(op.QKV), shaders.Spec{"WG": g.wg, "PER": g.per}),
 		Bind:   map[string]gpu.Tensor{"cache": op.Cache, "qkv": op.QKV, "first": op.First},
@@ -54,7 +54,7 @@ type AttentionDecode struct {
 }
 
 // AddTo checks shapes and appends the dispatch.
-func (op AttentionDecode) AddTo(p *gpu.Program) {
+func (op AttentionDecode) AddTo(p *Builder) {
 	const name = "attention_decode"
 	b, s, c := op.Cache.Dim(0), op.Cache.Dim(1), op.Cache.Dim(2)/2
 	checkCache(p, name, op.Cache)
@@ -69,7 +69,7 @@ func (op AttentionDecode) AddTo(p *gpu.Program) {
 	}
 	hs := c / op.NH
 	p.Add(gpu.Dispatch{
-		Source: source(p, name, store(op.QKV), shaders.Spec{"HS": hs, "WG": decodeThreads(p.Device(), hs)}),
+		Source: source(p, name, store(op.QKV), shaders.Spec{"HS": hs, "WG": p.Target.decodeThreads(hs)}),
 		Bind:   map[string]gpu.Tensor{"out": op.Out, "qkv": op.QKV, "cache": op.Cache, "positions": op.Positions},
 		Params: struct {
 			B, S, C, NH uint32
@@ -81,20 +81,16 @@ func (op AttentionDecode) AddTo(p *gpu.Program) {
 	})
 }
 
-// decodeThreads returns the threads of a head's group: 2048/HS keep their sums in 8 KiB of workgroup memory, and more than 64
-// would find few keys. On lavapipe 8 suffice; 16 and more were not faster at 16, 256 or 1024 keys.
-func decodeThreads(d *gpu.Device, hs int) int {
-	if d.Info.Software() {
-		return 8
-	}
-	wg := 64
+// decodeThreads returns the threads of a head's group: 2048/HS keep their sums in 8 KiB of workgroup memory.
+func (t Target) decodeThreads(hs int) int {
+	wg := t.Decode
 	for wg*hs > 2048 {
 		wg /= 2
 	}
 	return wg
 }
 
-func checkCache(p *gpu.Program, op string, cache gpu.Tensor) {
+func checkCache(p *Builder, op string, cache gpu.Tensor) {
 	b, s, c := cache.Dim(0), cache.Dim(1), cache.Dim(2)/2
 	p.Want(op, "cache", cache, b, s, 2*c)
 	if c%4 != 0 {

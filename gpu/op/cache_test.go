@@ -10,9 +10,9 @@ import (
 	"github.com/gpt2wgpu/gpt2wgpu/gpu/selftest"
 )
 
-func TestCacheAppend(t *testing.T) { gputest.Storages(t, cacheAppend) }
+func TestCacheAppend(t *testing.T) { storages(cacheAppend)(t, gputest.New) }
 
-func cacheAppend(t *testing.T, s gpu.Storage) {
+func cacheAppend(t *testing.T, newCase maker, s gpu.Storage) {
 	for _, d := range []struct {
 		B, S, T, C int
 		first      []uint32
@@ -26,15 +26,15 @@ func cacheAppend(t *testing.T, s gpu.Storage) {
 		{3, 5, 3, 768, []uint32{0, 2, 1}, true},
 	} {
 		t.Run(fmt.Sprintf("B=%d,S=%d,T=%d,C=%d,shared=%t", d.B, d.S, d.T, d.C, d.shared), func(t *testing.T) {
-			selftest.CacheAppend(gputest.New(t), s, d.S, d.T, d.C, d.first, d.shared)
+			selftest.CacheAppend(newCase(t), s, d.S, d.T, d.C, d.first, d.shared)
 		})
 	}
 }
 
 // The caches' lengths are one below, at and above turns of 8, 16, 32 and 64 keys, in one batch. Rows past them hold NaN.
-func TestAttentionDecode(t *testing.T) { gputest.Storages(t, attentionDecode) }
+func TestAttentionDecode(t *testing.T) { storages(attentionDecode)(t, gputest.New) }
 
-func attentionDecode(t *testing.T, s gpu.Storage) {
+func attentionDecode(t *testing.T, newCase maker, s gpu.Storage) {
 	for _, d := range []struct {
 		S, NH, HS int
 		scale     float64
@@ -50,7 +50,7 @@ func attentionDecode(t *testing.T, s gpu.Storage) {
 		{65, 2, 64, 8, []uint32{64, 33}}, // scores of deviation 64: exp must see differences alone
 	} {
 		t.Run(fmt.Sprintf("S=%d,NH=%d,HS=%d,scale=%v", d.S, d.NH, d.HS, d.scale), func(t *testing.T) {
-			selftest.AttentionDecode(gputest.New(t), s, d.S, d.NH, d.HS, d.scale, d.positions)
+			selftest.AttentionDecode(newCase(t), s, d.S, d.NH, d.HS, d.scale, d.positions)
 		})
 	}
 }
@@ -61,7 +61,7 @@ func BenchmarkAttentionDecode(b *testing.B) {
 	for _, n := range []int{1, 4} {
 		b.Run(fmt.Sprintf("B=%d", n), func(b *testing.B) {
 			c := gputest.New(b)
-			p := gputest.Device(b).NewProgram(b.Name())
+			p := op.NewSetup(gputest.Device(b)).NewProgram(b.Name())
 			positions := make([]uint32, n)
 			for i := range positions {
 				positions[i] = S - 1
@@ -70,7 +70,7 @@ func BenchmarkAttentionDecode(b *testing.B) {
 				Out: c.Out("out", n, C), QKV: c.In("qkv", gputest.Rand(1, n*3*C, 1), n, 3*C), Cache: c.In("cache", gputest.Rand(2, n*S*2*C, 1), n, S, 2*C),
 				Positions: c.InU32("positions", positions, n), NH: NH,
 			}.AddTo(p)
-			gputest.Bench(b, 0, float64(n*S*2*C*4), p)
+			gputest.Bench(b, 0, float64(n*S*2*C*4), p.Program)
 		})
 	}
 }

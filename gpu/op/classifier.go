@@ -25,17 +25,14 @@ type Classifier struct {
 	Scale            float32    // of the gradients: 1/(N*accumulation steps)
 }
 
-// logitsBytes bounds the scratch of LogitsShape in float32, of which bf16 takes half: 320 rows of GPT-2's vocabulary, where a product's tiles fill a device.
-const logitsBytes = 64 << 20
-
 // LogitsShape returns the rows of a chunk and the row stride of Classifier's Logits for n rows of v classes: vp is v
-// rounded up to a multiple of 64, r is n or else a multiple of 64 that shares n evenly among as few chunks as 64 MiB or the
-// device's binding limit allow.
-func LogitsShape(d *gpu.Device, n, v int) (r, vp int) {
+// rounded up to a multiple of 64, r is n or else a multiple of 64 that shares n evenly among as few chunks as the
+// target or the device's binding limit allow.
+func (s *Setup) LogitsShape(n, v int) (r, vp int) {
 	vp = ceilDiv(v, windowRows) * windowRows
-	most := int(min(logitsBytes, d.Limits.MaxBindingSize)) / (4 * vp) / windowRows * windowRows
+	most := int(min(uint64(s.Target.Logits), s.dev.Limits.MaxBindingSize)) / (4 * vp) / windowRows * windowRows
 	most = max(most, windowRows)
-	if t := TuningOf(d)[classifierClass(n, v)].Classifier; t != nil {
+	if t := s.Tuning[classifierClass(n, v)].Classifier; t != nil {
 		most = min(most, t.Rows)
 	}
 	if n <= most {
@@ -45,7 +42,7 @@ func LogitsShape(d *gpu.Device, n, v int) (r, vp int) {
 }
 
 // AddTo checks shapes and appends the dispatches of every chunk. C % 4 == 0.
-func (op Classifier) AddTo(p *gpu.Program) {
+func (op Classifier) AddTo(p *Builder) {
 	const name = "classifier"
 	n, c, v := op.X.Dim(0), op.X.Dim(1), op.WTE.Dim(0)
 	r, stride := op.Logits.Dim(0), op.Logits.Dim(1)
@@ -72,7 +69,7 @@ func (op Classifier) AddTo(p *gpu.Program) {
 		return
 	}
 	if backward {
-		tuned(p.Device(), op.use) // LogitsShape has taken the tile
+		p.tuned(op.use) // LogitsShape has taken the tile
 	}
 	for lo := 0; lo < n; lo += r {
 		hi := min(lo+r, n)
@@ -109,7 +106,7 @@ type CrossEntropy struct {
 }
 
 // AddTo checks shapes and appends the dispatch.
-func (op CrossEntropy) AddTo(p *gpu.Program) {
+func (op CrossEntropy) AddTo(p *Builder) {
 	const name = "cross_entropy"
 	n, stride := op.Logits.Dim(0), op.Logits.Dim(1)
 	p.Want(name, "losses", op.Losses, n)
@@ -147,7 +144,7 @@ type MeanLoss struct {
 }
 
 // AddTo checks shapes and appends the dispatch.
-func (op MeanLoss) AddTo(p *gpu.Program) {
+func (op MeanLoss) AddTo(p *Builder) {
 	const name = "mean_loss"
 	n := op.Losses.Dim(0)
 	p.Want(name, "out", op.Out, 1)

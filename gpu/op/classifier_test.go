@@ -50,10 +50,11 @@ func classifierWindows(t *testing.T, s gpu.Storage) {
 func TestClassifierTiles(t *testing.T) { gputest.Storages(t, classifierTiles) }
 
 func classifierTiles(t *testing.T, s gpu.Storage) {
-	for _, tile := range op.MatmulTiles() {
-		t.Run(tile.Name, func(t *testing.T) {
-			defer tile.Force()()
-			classifierCase(t, s, 65, 20, 257, 64, true)
+	for _, tile := range productTiles(t, false) {
+		t.Run(tile.Name(), func(t *testing.T) {
+			c := gputest.New(t)
+			c.Setup.Target = c.Setup.Target.WithProduct(tile)
+			selftest.Classifier(c, s, 65, 20, 257, 64, 0, true)
 		})
 	}
 }
@@ -61,8 +62,9 @@ func classifierTiles(t *testing.T, s gpu.Storage) {
 // TestClassifierSlices takes the sums of its backward in slices, as software devices take long ones; dx stays float32.
 func TestClassifierSlices(t *testing.T) {
 	gputest.Storages(t, func(t *testing.T, s gpu.Storage) {
-		defer op.SliceMatmul(64)()
-		classifierCase(t, s, 130, 16, 257, 130, true)
+		c := gputest.New(t)
+		c.Setup.Target = c.Setup.Target.WithSlice(64)
+		selftest.Classifier(c, s, 130, 16, 257, 130, 0, true)
 	})
 }
 
@@ -88,7 +90,7 @@ func TestClassifierExactLogits(t *testing.T) {
 			X: c.InAs(s, "x", x, N, C), WTE: c.InAs(s, "wte", wte, V, C), Targets: c.InU32("targets", targets, N),
 			Logits: c.OutAs(s, "logits", N, Vp), Scale: 1.0 / N,
 		}
-		c.Run(func(p *gpu.Program) { cl.AddTo(p) })
+		c.Run(func(p *op.Builder) { cl.AddTo(p) })
 		c.Check(cl.Losses, losses, gputest.Tolerance{Terms: 16, Scale: 1})
 		last := 0.0 // one rounding of a gradient, relatively
 		if s == gpu.BF16 {
@@ -103,7 +105,7 @@ func TestClassifierExactLogits(t *testing.T) {
 // TestClassifierWantsFloat32: DX is a sum over windows of the vocabulary.
 func TestClassifierWantsFloat32(t *testing.T) {
 	c := gputest.New(t)
-	p := gputest.Device(t).NewProgram("test")
+	p := op.NewSetup(gputest.Device(t)).NewProgram("test")
 	op.Classifier{
 		Losses: c.Out("losses", 4), DX: c.OutAs(gpu.BF16, "dx", 4, 8), DWTE: c.Out("dwte", 12, 8), X: c.OutAs(gpu.BF16, "x", 4, 8),
 		WTE: c.OutAs(gpu.BF16, "wte", 12, 8), Targets: c.InU32("targets", make([]uint32, 4), 4), Logits: c.OutAs(gpu.BF16, "logits", 4, 64),
@@ -132,7 +134,7 @@ func TestLogitsShape(t *testing.T) {
 		{large, 100000, 64, 100000, 64, "bytes as vocabulary"},
 	} {
 		d := gpu.Plan(gpu.AdapterInfo{Limits: c.limits})
-		if r, vp := op.LogitsShape(d, c.n, c.v); r != c.r || vp != c.vp {
+		if r, vp := op.NewSetup(d).LogitsShape(c.n, c.v); r != c.r || vp != c.vp {
 			t.Errorf("%s: LogitsShape(%d,%d) = %d,%d, want %d,%d", c.describe, c.n, c.v, r, vp, c.r, c.vp)
 		}
 	}
@@ -149,14 +151,13 @@ func TestMeanLoss(t *testing.T) {
 // BenchmarkClassifier is a chunk of GPT-2's vocabulary, forward and backward; three products are all but a hundredth of its work.
 func BenchmarkClassifier(b *testing.B) {
 	const C, V = 768, 50257
-	d := gputest.Device(b)
-	n, vp := op.LogitsShape(d, 256, V)
 	c := gputest.New(b)
-	p := d.NewProgram(b.Name())
+	n, vp := c.Setup.LogitsShape(256, V)
+	p := c.Setup.NewProgram(b.Name())
 	op.Classifier{
 		Losses: c.Out("losses", n), DX: c.Out("dx", n, C), DWTE: c.InOut("dwte", make([]float64, V*C), V, C),
 		X: c.In("x", gputest.Rand(1, n*C, 1), n, C), WTE: c.In("wte", gputest.Rand(2, V*C, 0.02), V, C),
 		Targets: c.InU32("targets", gputest.Tokens(3, n, V), n), Logits: c.Out("logits", n, vp), Scale: 1 / float32(n),
 	}.AddTo(p)
-	gputest.Bench(b, 6*float64(n)*C*V, 0, p)
+	gputest.Bench(b, 6*float64(n)*C*V, 0, p.Program)
 }

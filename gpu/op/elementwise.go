@@ -12,7 +12,7 @@ type Fill struct {
 }
 
 // AddTo appends the dispatch. Out's length must be a multiple of 4.
-func (op Fill) AddTo(p *gpu.Program) {
+func (op Fill) AddTo(p *Builder) {
 	params := struct {
 		COUNT uint32
 		VALUE float32
@@ -28,7 +28,7 @@ type Scale struct {
 }
 
 // AddTo checks shapes and appends the dispatch. The length must be a multiple of 4.
-func (op Scale) AddTo(p *gpu.Program) {
+func (op Scale) AddTo(p *Builder) {
 	params := struct {
 		COUNT uint32
 		S     float32
@@ -43,13 +43,13 @@ type Add struct {
 }
 
 // AddTo checks shapes and appends the dispatch. The length must be a multiple of 4.
-func (op Add) AddTo(p *gpu.Program) {
+func (op Add) AddTo(p *Builder) {
 	params := struct{ COUNT uint32 }{u32(op.Out.Len() / 4)}
 	elementwise(p, "add", map[string]gpu.Tensor{"out": op.Out, "a": op.A, "b": op.B}, params, 1)
 }
 
 // elementwise checks that all tensors are alike and appends the dispatch of a kernel with a thread a quad.
-func elementwise(p *gpu.Program, name string, bind map[string]gpu.Tensor, params any, flops float64) {
+func elementwise(p *Builder, name string, bind map[string]gpu.Tensor, params any, flops float64) {
 	out := bind["out"]
 	var bytes float64
 	for _, key := range []string{"out", "x", "a", "b"} {
@@ -64,7 +64,7 @@ func elementwise(p *gpu.Program, name string, bind map[string]gpu.Tensor, params
 	if p.Err() != nil {
 		return
 	}
-	wg := threads(p.Device())
+	wg := p.Target.Threads
 	p.Add(gpu.Dispatch{
 		Source: source(p, name, store(out), shaders.Spec{"WG": wg}),
 		Bind:   bind,

@@ -17,7 +17,7 @@ type EmbeddingForward struct {
 }
 
 // AddTo checks shapes and appends a dispatch for each window of WTE's rows. C % 4 == 0.
-func (op EmbeddingForward) AddTo(p *gpu.Program) {
+func (op EmbeddingForward) AddTo(p *Builder) {
 	const name = "embedding_forward"
 	n, c := op.Out.Dim(0), op.Out.Dim(1)
 	p.Want(name, "out", op.Out, n, c)
@@ -26,7 +26,7 @@ func (op EmbeddingForward) AddTo(p *gpu.Program) {
 	if p.Err() != nil {
 		return
 	}
-	g := rowTileFor(p.Device(), c)
+	g := p.Target.rowTile(c)
 	for _, w := range Windows(p.Device(), op.WTE) {
 		p.Add(gpu.Dispatch{
 			Source: source(p, name, nil, shaders.Spec{"WG": g.wg, "PER": g.per}),
@@ -50,7 +50,7 @@ type EmbeddingBackward struct {
 }
 
 // AddTo checks shapes and appends a dispatch for each window of DWTE's rows and one for DWPE. C % 4 == 0.
-func (op EmbeddingBackward) AddTo(p *gpu.Program) {
+func (op EmbeddingBackward) AddTo(p *Builder) {
 	const name = "embedding_backward"
 	n, c := op.DOut.Dim(0), op.DOut.Dim(1)
 	p.Want(name, "dout", op.DOut, n, c)
@@ -61,7 +61,7 @@ func (op EmbeddingBackward) AddTo(p *gpu.Program) {
 	if p.Err() != nil {
 		return
 	}
-	g := rowTileFor(p.Device(), c)
+	g := p.Target.rowTile(c)
 	for _, w := range Windows(p.Device(), op.DWTE) {
 		share := float64(w.Hi-w.Lo) / float64(op.DWTE.Dim(0))
 		p.Add(gpu.Dispatch{
@@ -75,7 +75,7 @@ func (op EmbeddingBackward) AddTo(p *gpu.Program) {
 			Bytes:  share * 4 * float64(n*c), // and 8 bytes for each value of a distinct token, 0 to 2 times as much
 		})
 	}
-	wg := threads(p.Device())
+	wg := p.Target.Threads
 	p.Add(gpu.Dispatch{
 		Source: source(p, "embedding_backward_wpe", nil, shaders.Spec{"WG": wg}),
 		Bind:   map[string]gpu.Tensor{"dwpe": op.DWPE, "dout": op.DOut},
@@ -86,7 +86,7 @@ func (op EmbeddingBackward) AddTo(p *gpu.Program) {
 	})
 }
 
-func checkEmbedding(p *gpu.Program, op, wteName, wpeName string, wte, wpe gpu.Tensor, c, t int) {
+func checkEmbedding(p *Builder, op, wteName, wpeName string, wte, wpe gpu.Tensor, c, t int) {
 	p.Want(op, wteName, wte, wte.Dim(0), c)
 	p.Want(op, wpeName, wpe, wpe.Dim(0), c)
 	if t < 1 || t > wpe.Dim(0) {

@@ -33,11 +33,19 @@ func embeddingWindows(t *testing.T, test func(t *testing.T, B, T, C, V int)) {
 }
 
 func TestEmbeddingForward(t *testing.T) {
-	embeddingWindows(t, func(t *testing.T, B, T, C, V int) { selftest.EmbeddingForward(gputest.New(t), B, T, C, V) })
+	embeddingForward(t, gputest.New)
 }
 
 func TestEmbeddingBackward(t *testing.T) {
-	embeddingWindows(t, func(t *testing.T, B, T, C, V int) { selftest.EmbeddingBackward(gputest.New(t), B, T, C, V) })
+	embeddingBackward(t, gputest.New)
+}
+
+func embeddingForward(t *testing.T, newCase maker) {
+	embeddingWindows(t, func(t *testing.T, B, T, C, V int) { selftest.EmbeddingForward(newCase(t), B, T, C, V) })
+}
+
+func embeddingBackward(t *testing.T, newCase maker) {
+	embeddingWindows(t, func(t *testing.T, B, T, C, V int) { selftest.EmbeddingBackward(newCase(t), B, T, C, V) })
 }
 
 func TestSortTokens(t *testing.T) {
@@ -63,11 +71,11 @@ func embeddingBench(b *testing.B) (N, C, T, V int, tokens []uint32) {
 func BenchmarkEmbeddingForward(b *testing.B) {
 	N, C, T, V, tokens := embeddingBench(b)
 	c := gputest.New(b)
-	p := gputest.Device(b).NewProgram(b.Name())
+	p := op.NewSetup(gputest.Device(b)).NewProgram(b.Name())
 	op.EmbeddingForward{
 		Out: c.Out("out", N, C), WTE: c.Out("wte", V, C), WPE: c.Out("wpe", T, C), Tokens: c.InU32("tokens", tokens, N), T: T,
 	}.AddTo(p)
-	gputest.Bench(b, 0, 12*float64(N*C), p)
+	gputest.Bench(b, 0, 12*float64(N*C), p.Program)
 }
 
 // BenchmarkEmbeddingBackward counts random tokens, nearly all distinct: dout is read twice, dwte read and written.
@@ -80,12 +88,12 @@ func BenchmarkEmbeddingBackward(b *testing.B) {
 		distinct++
 	}
 	c := gputest.New(b)
-	p := gputest.Device(b).NewProgram(b.Name())
+	p := op.NewSetup(gputest.Device(b)).NewProgram(b.Name())
 	op.EmbeddingBackward{
 		DWTE: c.Out("dwte", V, C), DWPE: c.Out("dwpe", T, C), DOut: c.In("dout", gputest.Rand(1, N*C, 1), N, C),
 		Order: c.InU32("order", order, N), Starts: c.InU32("starts", starts, N+1), Tokens: c.InU32("tokens", tokens, N), T: T,
 	}.AddTo(p)
-	gputest.Bench(b, 0, 8*float64(C)*float64(N+distinct+T), p)
+	gputest.Bench(b, 0, 8*float64(C)*float64(N+distinct+T), p.Program)
 }
 
 // BenchmarkSortTokens runs on the host, once a micro-batch.

@@ -10,12 +10,12 @@ import (
 	"github.com/gpt2wgpu/gpt2wgpu/gpu/selftest"
 )
 
-func TestGELUForward(t *testing.T) { gputest.Storages(t, geluForward) }
+func TestGELUForward(t *testing.T) { storages(geluForward)(t, gputest.New) }
 
-func geluForward(t *testing.T, s gpu.Storage) {
+func geluForward(t *testing.T, newCase maker, s gpu.Storage) {
 	for _, shape := range [][]int{{4}, {3, 84}, {256}, {13, 20}, {1020}, {1024}, {257, 4}} { // groups of 64 and 256 quads
 		t.Run(fmt.Sprint(shape), func(t *testing.T) {
-			selftest.GELUForward(gputest.New(t), s, shape...)
+			selftest.GELUForward(newCase(t), s, shape...)
 		})
 	}
 }
@@ -31,7 +31,7 @@ func geluAgain(t *testing.T, s gpu.Storage) {
 			W: c.InAs(s, "w", gputest.Round(s, gputest.Rand(2, d.OC*d.K, 1)), d.OC, d.K), Bias: c.In("bias", gputest.Rand(3, d.OC, 1), d.OC),
 		}
 		g := op.GELUForward{Out: c.OutAs(s, "again", d.N, d.OC), X: mm.Pre}
-		c.Run(func(p *gpu.Program) {
+		c.Run(func(p *op.Builder) {
 			mm.AddTo(p)
 			g.AddTo(p)
 		})

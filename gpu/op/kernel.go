@@ -6,7 +6,7 @@ import (
 )
 
 // source returns a kernel's text; a mistake in the name, the choice or the constants is recorded in the program.
-func source(p *gpu.Program, name string, choice shaders.Choice, spec shaders.Spec) gpu.Source {
+func source(p *Builder, name string, choice shaders.Choice, spec shaders.Spec) gpu.Source {
 	text, err := shaders.Source(name, choice, spec)
 	if err != nil {
 		p.Fail("%w", err)

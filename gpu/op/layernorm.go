@@ -12,7 +12,7 @@ type LayerNormForward struct {
 }
 
 // AddTo checks shapes and appends the dispatch. C % 4 == 0.
-func (op LayerNormForward) AddTo(p *gpu.Program) {
+func (op LayerNormForward) AddTo(p *Builder) {
 	const name = "layernorm_forward"
 	n, c := op.X.Dim(0), op.X.Dim(1)
 	p.Want(name, "out", op.Out, n, c)
@@ -21,12 +21,12 @@ func (op LayerNormForward) AddTo(p *gpu.Program) {
 	p.Want(name, "x", op.X, n, c)
 	p.Want(name, "w", op.W, c)
 	p.Want(name, "b", op.B, c)
-	g := rowGroupFor(p, name, c)
+	g := p.Target.rowGroup(p, name, c)
 	if p.Err() != nil {
 		return
 	}
 	kernel, spec := name, shaders.Spec{"WG": g.wg, "PER": g.per, "ROWS": g.rows}
-	if p.Device().Info.Software() && n >= rowsAlone {
+	if least := p.Target.LayerNorm.ThreadRow; least > 0 && n >= least {
 		kernel, spec, g.rows = "layernorm_forward_rows", nil, 8
 	}
 	p.Add(gpu.Dispatch{
@@ -39,10 +39,6 @@ func (op LayerNormForward) AddTo(p *gpu.Program) {
 	})
 }
 
-// rowsAlone is from how many rows on a CPU takes a thread a row: at (1024,768) it reaches 0.75 of the copy rate on lavapipe, groups
-// of threads 0.61.
-const rowsAlone = 64
-
 // LayerNormBackward is the gradient of X, W and B. DX is the residual stream's gradient and takes its part of it.
 type LayerNormBackward struct {
 	DX, DW, DB gpu.Tensor // (N,C) (C) (C) float32, accumulated
@@ -52,7 +48,7 @@ type LayerNormBackward struct {
 }
 
 // AddTo checks shapes and appends three dispatches: rows, then the sums of DW and of DB. C % 4 == 0.
-func (op LayerNormBackward) AddTo(p *gpu.Program) {
+func (op LayerNormBackward) AddTo(p *Builder) {
 	const name = "layernorm_backward"
 	n, c := op.X.Dim(0), op.X.Dim(1)
 	p.Want(name, "dx", op.DX, n, c)
@@ -63,7 +59,7 @@ func (op LayerNormBackward) AddTo(p *gpu.Program) {
 	p.Want(name, "w", op.W, c)
 	p.Want(name, "mean", op.Mean, n)
 	p.Want(name, "rstd", op.Rstd, n)
-	g := rowGroupFor(p, name, c)
+	g := p.Target.rowGroup(p, name, c)
 	partial := partialFor(p, name, op.Partial, n, 2*c)
 	if p.Err() != nil {
 		return
@@ -88,20 +84,14 @@ type rowGroup struct {
 	rows    int // rows a group, one after another
 }
 
-// rowGroupFor returns the least group of the device, from 64 threads on, whose threads hold at most 4 quads of a row of c values
-// each. On software devices, where threads run eight at a time and a barrier costs time for each, it starts at 8 threads with 12
-// quads, and rows in sequence save the loads of w and b. The backward reaches 0.8 of the copy rate at (1024,768) on lavapipe with 16
-// threads, as with 8 and 24 quads, which compile for 1.1 s and not 0.6.
-func rowGroupFor(p *gpu.Program, op string, c int) rowGroup {
+// rowGroup returns the least group of the target whose threads hold a row of c values, up to 256 threads.
+func (t Target) rowGroup(p *Builder, op string, c int) rowGroup {
 	if c%4 != 0 || c == 0 {
 		p.Fail("%s: C = %d, want a multiple of 4", op, c)
 		return rowGroup{}
 	}
-	g, most := rowGroup{wg: 64, rows: 1}, 4
-	if p.Device().Info.Software() {
-		g, most = rowGroup{wg: 8, rows: 16}, 12
-	}
-	for g.wg < 256 && g.wg*most < c/4 {
+	g := rowGroup{wg: t.LayerNorm.Threads, rows: t.LayerNorm.Rows}
+	for g.wg < 256 && g.wg*t.LayerNorm.Quads < c/4 {
 		g.wg *= 2
 	}
 	g.per = ceilDiv(c/4, g.wg)

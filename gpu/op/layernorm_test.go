@@ -17,12 +17,12 @@ var layerNormShapes = []struct{ N, C int }{
 	{63, 28}, {64, 764}, {71, 1028}, {1030, 12}, {5000, 4},
 }
 
-func TestLayerNormForward(t *testing.T) { gputest.Storages(t, layerNormForward) }
+func TestLayerNormForward(t *testing.T) { storages(layerNormForward)(t, gputest.New) }
 
-func layerNormForward(t *testing.T, s gpu.Storage) {
+func layerNormForward(t *testing.T, newCase maker, s gpu.Storage) {
 	for _, d := range layerNormShapes {
 		t.Run(fmt.Sprintf("N=%d,C=%d", d.N, d.C), func(t *testing.T) {
-			selftest.LayerNormForward(gputest.New(t), s, d.N, d.C)
+			selftest.LayerNormForward(newCase(t), s, d.N, d.C)
 		})
 	}
 }
@@ -33,12 +33,12 @@ func TestLayerNormForwardExtremes(t *testing.T) {
 	}
 }
 
-func TestLayerNormBackward(t *testing.T) { gputest.Storages(t, layerNormBackward) }
+func TestLayerNormBackward(t *testing.T) { storages(layerNormBackward)(t, gputest.New) }
 
-func layerNormBackward(t *testing.T, s gpu.Storage) {
+func layerNormBackward(t *testing.T, newCase maker, s gpu.Storage) {
 	for _, d := range layerNormShapes {
 		t.Run(fmt.Sprintf("N=%d,C=%d", d.N, d.C), func(t *testing.T) {
-			selftest.LayerNormBackward(gputest.New(t), s, d.N, d.C)
+			selftest.LayerNormBackward(newCase(t), s, d.N, d.C)
 		})
 	}
 }
@@ -46,23 +46,23 @@ func layerNormBackward(t *testing.T, s gpu.Storage) {
 func BenchmarkLayerNormForward(b *testing.B) {
 	N, C := benchRows(b)
 	c := gputest.New(b)
-	p := gputest.Device(b).NewProgram(b.Name())
+	p := op.NewSetup(gputest.Device(b)).NewProgram(b.Name())
 	op.LayerNormForward{
 		Out: c.Out("out", N, C), Mean: c.Out("mean", N), Rstd: c.Out("rstd", N),
 		X: c.In("x", gputest.Rand(1, N*C, 1), N, C), W: c.In("w", gputest.Rand(2, C, 1), C), B: c.In("b", gputest.Rand(3, C, 1), C),
 	}.AddTo(p)
-	gputest.Bench(b, 0, 8*float64(N*C), p)
+	gputest.Bench(b, 0, 8*float64(N*C), p.Program)
 }
 
 // BenchmarkLayerNormBackward counts dout, x and dx, not the strips.
 func BenchmarkLayerNormBackward(b *testing.B) {
 	N, C := benchRows(b)
 	c := gputest.New(b)
-	p := gputest.Device(b).NewProgram(b.Name())
+	p := op.NewSetup(gputest.Device(b)).NewProgram(b.Name())
 	op.LayerNormBackward{
 		DX: c.Out("dx", N, C), DW: c.Out("dw", C), DB: c.Out("db", C),
 		DOut: c.In("dout", gputest.Rand(1, N*C, 1), N, C), X: c.In("x", gputest.Rand(2, N*C, 1), N, C), W: c.In("w", gputest.Rand(3, C, 1), C),
 		Mean: c.In("mean", gputest.Rand(4, N, 0.1), N), Rstd: c.In("rstd", gputest.Rand(5, N, 1), N), Partial: c.Out("partial", 2*op.PartialLen(N, C)),
 	}.AddTo(p)
-	gputest.Bench(b, 0, 16*float64(N*C), p)
+	gputest.Bench(b, 0, 16*float64(N*C), p.Program)
 }

@@ -22,7 +22,7 @@ type MatmulForward struct {
 }
 
 // AddTo checks shapes and appends the dispatch. K % 4 == 0.
-func (op MatmulForward) AddTo(p *gpu.Program) {
+func (op MatmulForward) AddTo(p *Builder) {
 	const name = "matmul_forward"
 	n, k, oc := op.X.Dim(0), op.X.Dim(1), op.W.Dim(0)
 	stride := op.Out.Dim(1)
@@ -64,7 +64,7 @@ type MatmulBackwardDX struct {
 }
 
 // AddTo checks shapes and appends the dispatch. K % 4 == 0.
-func (op MatmulBackwardDX) AddTo(p *gpu.Program) {
+func (op MatmulBackwardDX) AddTo(p *Builder) {
 	const name = "matmul_backward_dx"
 	n, stride, oc, k := op.DOut.Dim(0), op.DOut.Dim(1), op.W.Dim(0), op.W.Dim(1)
 	p.Want(name, "dx", op.DX, n, k)
@@ -84,7 +84,7 @@ func (op MatmulBackwardDX) AddTo(p *gpu.Program) {
 		m.epilogue = storeSums(op.DX, op.DOut)
 	}
 	m.checkColumns(p, oc, stride, op.Col, false)
-	if step := matmulDepth(p.Device(), m, 512); step < oc && op.Pre.None() && op.DX.Storage() == gpu.F32 && p.Err() == nil {
+	if step := m.slice(p.Target, p.Target.Slice.DX); step < oc && op.Pre.None() && op.DX.Storage() == gpu.F32 && p.Err() == nil {
 		for lo := 0; lo < oc; lo += step {
 			slice := op
 			slice.W, slice.Col, slice.Add = op.W.Rows(lo, min(lo+step, oc)), op.Col+lo, op.Add || lo > 0
@@ -103,7 +103,7 @@ type MatmulBackwardDW struct {
 }
 
 // AddTo checks shapes and appends the dispatch. K % 4 == 0.
-func (op MatmulBackwardDW) AddTo(p *gpu.Program) {
+func (op MatmulBackwardDW) AddTo(p *Builder) {
 	const name = "matmul_backward_dw"
 	n, stride, oc, k := op.DOut.Dim(0), op.DOut.Dim(1), op.DW.Dim(0), op.X.Dim(1)
 	p.Want(name, "dw", op.DW, oc, k)
@@ -113,7 +113,7 @@ func (op MatmulBackwardDW) AddTo(p *gpu.Program) {
 	m.bind = map[string]gpu.Tensor{"dout": op.DOut, "x": op.X, "out": op.DW}
 	m.epilogue = "epilogue_add"
 	m.checkColumns(p, oc, stride, op.Col, false)
-	if step := matmulDepth(p.Device(), m, 256); step < n && p.Err() == nil {
+	if step := m.slice(p.Target, p.Target.Slice.DW); step < n && p.Err() == nil {
 		for lo := 0; lo < n; lo += step {
 			slice := op
 			slice.DOut, slice.X = op.DOut.Rows(lo, min(lo+step, n)), op.X.Rows(lo, min(lo+step, n))
@@ -124,24 +124,13 @@ func (op MatmulBackwardDW) AddTo(p *gpu.Program) {
 	m.addTo(p)
 }
 
-// matmulDepth returns how many addends of its sums one dispatch of a product takes. The backward forms walk down columns, each
-// row in another page of memory: beyond 256 to 512 rows a CPU's caches and page tables hold them no longer. Measured on lavapipe,
-// 16x16 sums a thread, GFLOP/s of 90, whole and sliced: dx of 256x768, depth 8192, 23 and 34; of 512x768, depth 2304, 28 and 36;
-// dw of 768x768, depth 4096, 21 and 31. Slices add to the result, so they need it in float32. Panels have slices of their own.
-func matmulDepth(d *gpu.Device, m matmul, slice int) int {
-	switch {
-	case matmulTileFor(d, m).Panel.WG > 0:
+// slice returns how many addends of its sums one dispatch of a product takes, where the target's slices have n (0: all of them).
+func (m matmul) slice(t Target, n int) int {
+	if n == 0 || t.productFor(m).panels() {
 		return m.sums
-	case matmulSlice > 0:
-		return matmulSlice
-	case d.Info.Software():
-		return slice
 	}
-	return m.sums
+	return n
 }
-
-// matmulSlice replaces the depth of a slice in tests.
-var matmulSlice int
 
 // storeSums returns the epilogue that stores sums alone: in the operands' storage, or in float32.
 func storeSums(out, operand gpu.Tensor) string {
@@ -162,7 +151,7 @@ type matmul struct {
 	params           matmulParams
 }
 
-func (m matmul) checkColumns(p *gpu.Program, oc, stride, col int, exact bool) {
+func (m matmul) checkColumns(p *Builder, oc, stride, col int, exact bool) {
 	switch {
 	case m.params.K%4 != 0:
 		p.Fail("%s: K = %d, want a multiple of 4", m.name, m.params.K)
@@ -173,15 +162,15 @@ func (m matmul) checkColumns(p *gpu.Program, oc, stride, col int, exact bool) {
 	}
 }
 
-func (m matmul) addTo(p *gpu.Program) {
+func (m matmul) addTo(p *Builder) {
 	if p.Err() != nil {
 		return
 	}
-	tile := matmulTileFor(p.Device(), m)
-	if t, ok := tuned(p.Device(), m.use); ok && t.Matmul != nil && matmulTable == nil {
-		tile = *t.Matmul
+	tile := p.Target.productFor(m)
+	if t := p.tuned(m.use).Matmul; t != nil {
+		tile = *t
 	}
-	if tile.Panel.WG > 0 {
+	if tile.panels() {
 		m.addPanels(p, tile.Panel)
 		return
 	}
@@ -207,116 +196,8 @@ func (m matmul) addTo(p *gpu.Program) {
 		Source: source(p, m.name+algorithm, choice, spec),
 		Bind:   m.bind,
 		Params: m.params,
-		Groups: [3]uint32{u32(ceilDiv(m.cols, tile.cols())), u32(ceilDiv(m.rows, tile.rows())), 1},
+		Groups: [3]uint32{u32(ceilDiv(m.cols, tile.Cols())), u32(ceilDiv(m.rows, tile.Rows())), 1},
 		FLOPs:  2 * float64(m.rows) * float64(m.cols) * float64(m.sums),
 		Bytes:  bytes,
 	})
-}
-
-// matmulTile is one geometry of the matmul kernels: WX x WY threads, each with TM rows and 4*TN4 columns of the result.
-type matmulTile struct {
-	TM, TN4, WX, WY int
-	BK              int       `json:",omitempty"` // depth of the tiles in workgroup memory; 0: none, the _direct kernels
-	Split           bool      `json:",omitempty"` // the WX threads share one TM x 4*TN4 piece and split the sums: matmul_forward_split
-	Panel           panelTile `json:",omitzero"`  // matmul_panels; the numbers above are 0
-	MinRows         int       `json:"-"`          // results with fewer rows take a later line
-	MinCols         int       `json:"-"`
-	MinGroups       int       `json:"-"` // results of fewer groups take a later line
-	MinSums         int       `json:"-"` // shorter sums
-}
-
-func (t matmulTile) rows() int {
-	if t.Panel.WG > 0 {
-		return t.Panel.WG
-	}
-	return t.WY * t.TM
-}
-
-func (t matmulTile) cols() int {
-	if t.Panel.WG > 0 {
-		return t.Panel.cols()
-	}
-	if t.Split {
-		return t.TN4 * 4
-	}
-	return t.WX * t.TN4 * 4
-}
-
-// bytes returns the workgroup memory: both tiles, each with a quad of padding a row, or each thread's sums.
-func (t matmulTile) bytes() int {
-	if t.Panel.WG > 0 {
-		return 4 * t.Panel.depth() * t.Panel.cols()
-	}
-	if t.Split {
-		return 4 * t.WX * t.rows() * t.cols()
-	}
-	return 4 * t.BK * (t.rows() + 4 + t.cols() + 4)
-}
-
-// matmulSoftware suits CPUs: panels for lavapipe where a product fills them, and register tiles, which save loads. Of 1024x768x3072 on
-// lavapipe, GFLOP/s: panels 56 to 72, 16x16 sums a thread 41, 16x8 32, 8x8 29, 4x4 18. 16x12 are as fast as 16x16 and compile for 0.5 to
-// 0.7 s at the first use, where those take up to 1.0; larger ones are no faster in any form and take 1 to 3 s.
-var matmulSoftware = []matmulTile{
-	{Panel: panelTile{512, 5, 64}, MinRows: 257, MinCols: 96, MinSums: 192},
-	{Panel: panelTile{256, 5, 64}, MinRows: 129, MinCols: 96, MinSums: 192},
-	{Panel: panelTile{256, 8, 32}, MinRows: 129, MinCols: 96, MinSums: 128},
-	{Panel: panelTile{128, 8, 32}, MinRows: 81, MinCols: 96, MinSums: 128},
-	{TM: 16, TN4: 3, WX: 8, WY: 1, MinRows: 9, MinCols: 65},
-	{TM: 8, TN4: 2, WX: 8, WY: 1, MinRows: 5, MinCols: 0},
-	{TM: 4, TN4: 1, WX: 8, WY: 1},
-}
-
-// matmulGPU holds geometries that are usual in the field for float32 through workgroup memory, 8 KiB of it: 128x128 by 8x8 sums
-// a thread where that makes enough groups to fill a large device, 64x64 by 4x4 below, 32x32 by 4x4 for small results. They are
-// right on software Vulkan, which tests them, and were not timed on a GPU.
-var matmulGPU = []matmulTile{
-	{TM: 8, TN4: 2, WX: 16, WY: 16, BK: 8, MinGroups: 128},
-	{TM: 4, TN4: 1, WX: 16, WY: 16, BK: 16, MinGroups: 32},
-	{TM: 4, TN4: 1, WX: 8, WY: 8, BK: 16},
-}
-
-// The few tables hold geometries of matmul_forward for the few rows that sampling has, one a sequence: reading w is all the work.
-// On lavapipe (GB/s of w, best of 60, 768 -> 3072 and 768 -> 12576): one row with 1x8 sums a thread 7.8 and 8.6, with 4x4, which
-// read x as often as w, 4.2 and 7.0; two rows 8.1 and 7.1, with 4x4 4.2 and 3.9; four rows 4.7 and 7.9, with 4x4 4.4 and 7.2.
-// There the split lines reach 2.8 at best. GPUs want neighbours to read neighbours; on one they were not timed.
-var (
-	matmulFewSoftware = []matmulTile{
-		{TM: 1, TN4: 2, WX: 8, WY: 1},
-		{TM: 2, TN4: 2, WX: 8, WY: 1},
-		{TM: 4, TN4: 2, WX: 8, WY: 1},
-	}
-	matmulFewGPU = []matmulTile{
-		{TM: 1, TN4: 1, WX: 64, WY: 1, Split: true},
-		{TM: 2, TN4: 1, WX: 64, WY: 1, Split: true},
-		{TM: 4, TN4: 1, WX: 64, WY: 1, Split: true},
-		{TM: 8, TN4: 1, WX: 64, WY: 1, Split: true},
-	}
-)
-
-// matmulTable replaces the device's tables in tests.
-var matmulTable []matmulTile
-
-// matmulTileFor returns the first line of the device's tables that fits the result.
-func matmulTileFor(d *gpu.Device, m matmul) matmulTile {
-	table, few := matmulGPU, matmulFewGPU
-	if d.Info.Software() {
-		table, few = matmulSoftware, matmulFewSoftware
-	}
-	if matmulTable != nil {
-		table, few = matmulTable, nil
-	}
-	for _, t := range few {
-		if m.name == "matmul_forward" && m.rows <= t.rows() {
-			return t
-		}
-	}
-	for _, t := range table {
-		if t.Panel.WG > 0 && !t.Panel.suits(d) {
-			continue
-		}
-		if m.rows >= t.MinRows && m.cols >= t.MinCols && m.sums >= t.MinSums && ceilDiv(m.rows, t.rows())*ceilDiv(m.cols, t.cols()) >= t.MinGroups {
-			return t
-		}
-	}
-	return table[len(table)-1]
 }

@@ -26,36 +26,28 @@ func (t panelTile) depth() int   { return 4 * t.KS4 }
 func (t panelTile) wide() int    { return panelWide / t.cols() * t.cols() } // columns at a time
 func (t panelTile) windows() int { return t.WG * t.depth() / panelWindow }
 
-// suits says whether the geometry is for d: for lavapipe, with so many threads and so much workgroup memory.
-func (t panelTile) suits(d *gpu.Device) bool {
-	return d.Info.Lavapipe() && t.WG <= int(d.Limits.MaxInvocations) && 4*t.depth()*t.cols() <= int(d.Limits.MaxWorkgroupBytes)
-}
-
-// panels is the scratch of matmul_panels, 5.6 MiB, one a device: its programs run one after the other.
+// panels is the scratch of matmul_panels, 5.6 MiB, which the programs of a Setup share: they run one after the other.
 type panels struct {
 	a    gpu.Tensor // a packed piece of a, in rows of a window
 	sums gpu.Tensor // (panelMost, panelWide)
 }
 
-type panelsKey struct{}
-
-func panelsOf(p *gpu.Program) *panels {
-	d := p.Device()
-	if held, ok := d.Value(panelsKey{}).(*panels); ok {
-		return held
+func panelsOf(p *Builder) *panels {
+	if p.panels != nil {
+		return p.panels
 	}
-	held := &panels{}
+	d, made := p.Device(), &panels{}
 	var err error
-	if held.a, err = d.NewUniform(gpu.Scratch, "matmul panels", gpu.F32, panelFloats/panelWindow, panelWindow); err != nil {
+	if made.a, err = d.NewUniform(gpu.Scratch, "matmul panels", gpu.F32, panelFloats/panelWindow, panelWindow); err != nil {
 		p.Fail("%w", err)
 		return nil
 	}
-	if held.sums, err = d.NewTensor(gpu.Scratch, "matmul sums", gpu.F32, panelMost, panelWide); err != nil {
+	if made.sums, err = d.NewTensor(gpu.Scratch, "matmul sums", gpu.F32, panelMost, panelWide); err != nil {
 		p.Fail("%w", err)
 		return nil
 	}
-	d.Set(panelsKey{}, held)
-	return held
+	p.panels = made
+	return made
 }
 
 // factors are a product's operands as matmul_panels takes them: a by packed blocks of rows, b by tiles of columns.
@@ -79,8 +71,15 @@ func (m matmul) factors() factors {
 	}
 }
 
+// impossible says whether the kernels have no such geometry.
+func (t panelTile) impossible() bool {
+	w := t.windows()
+	return t.TC4 < 1 || t.KS4 < 1 || t.TC4*t.KS4 > mostTile || t.cols() > panelWide || t.WG < panelLeast || t.WG > panelMost ||
+		t.WG&(t.WG-1) != 0 || w*panelWindow != t.WG*t.depth() || w > 8 || w&(w-1) != 0
+}
+
 // addPanels appends a product by blocks of rows and some panelWide columns: a piece of a is packed, and its slices are added up.
-func (m matmul) addPanels(p *gpu.Program, tile panelTile) {
+func (m matmul) addPanels(p *Builder, tile panelTile) {
 	held := panelsOf(p)
 	if p.Err() != nil {
 		return
@@ -105,7 +104,7 @@ func (m matmul) addPanels(p *gpu.Program, tile panelTile) {
 }
 
 // addPack appends the packing of addends [depth, depth+n) of the block of rows from row on; whole slices are written.
-func (m matmul) addPack(p *gpu.Program, f factors, held *panels, tile panelTile, row, depth, n int) {
+func (m matmul) addPack(p *Builder, f factors, held *panels, tile panelTile, row, depth, n int) {
 	quads := ceilDiv(n, tile.depth()) * tile.KS4
 	threads := quads * tile.WG / 4
 	p.Add(gpu.Dispatch{
@@ -120,7 +119,7 @@ func (m matmul) addPack(p *gpu.Program, f factors, held *panels, tile panelTile,
 }
 
 // addSlice appends the slice of addends from depth on, the at-th of the packed piece.
-func (m matmul) addSlice(p *gpu.Program, f factors, held *panels, tile panelTile, row, from, depth, at int) {
+func (m matmul) addSlice(p *Builder, f factors, held *panels, tile panelTile, row, from, depth, at int) {
 	rows, cols, n := min(tile.WG, m.rows-row), min(tile.wide(), m.cols-from), min(tile.depth(), m.sums-depth)
 	first, last := depth == 0, depth+tile.depth() >= m.sums
 	choice := store(f.a)

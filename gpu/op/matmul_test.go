@@ -2,6 +2,7 @@ package op_test
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 
@@ -51,24 +52,47 @@ func matmulBackwardDW(t *testing.T, s gpu.Storage) {
 	}
 }
 
+// productTiles returns the tiles of all targets that the tests' device runs: those for few rows, which only matmul_forward has, or
+// the others.
+func productTiles(t *testing.T, few bool) (tiles []op.MatmulTile) {
+	d := gputest.Device(t)
+	own := op.TargetFor(d.Info, d.Limits)
+	for _, target := range op.Targets(d.Limits) {
+		for _, r := range target.Products {
+			if r.Forward == few && own.Runs(r.Tile) && !slices.Contains(tiles, r.Tile) {
+				tiles = append(tiles, r.Tile)
+			}
+		}
+	}
+	return tiles
+}
+
+// withTile makes cases whose products take one tile.
+func withTile(tile op.MatmulTile) maker {
+	return func(t testing.TB) *gputest.Case {
+		c := gputest.New(t)
+		c.Setup.Target = c.Setup.Target.WithProduct(tile)
+		return c
+	}
+}
+
 // TestMatmulTiles holds every line of both tables to the reference, whatever the device, at one below, at and above its tile in
 // every dimension; Col and a wider row included.
 func TestMatmulTiles(t *testing.T) { gputest.Storages(t, matmulTiles) }
 
 func matmulTiles(t *testing.T, s gpu.Storage) {
-	for _, tile := range op.MatmulTiles() {
-		rows, cols, depth := tile.Rows, tile.Cols, max(tile.Depth, 8)
+	for _, tile := range productTiles(t, false) {
+		rows, cols, depth := tile.Rows(), tile.Cols(), max(tile.Depth(), 8)
 		shapes := []struct{ rows, cols, depth int }{
 			{1, 4, 4}, {rows - 1, cols - 4, depth - 4}, {rows, cols, depth}, {rows + 1, cols + 4, depth + 4}, {2*rows - 1, 4, 2*depth + 4},
 			{3, 2*cols + 4, 3 * depth},
 		}
-		if strings.HasPrefix(tile.Name, "panels") { // see TestMatmulPanels
+		if strings.HasPrefix(tile.Name(), "panels") { // see TestMatmulPanels
 			continue
 		}
 		for _, d := range shapes {
-			t.Run(fmt.Sprintf("%s/%dx%dx%d", tile.Name, d.rows, d.cols, d.depth), func(t *testing.T) {
-				defer tile.Force()()
-				matmulForms(t, s, d.rows, d.cols, d.depth)
+			t.Run(fmt.Sprintf("%s/%dx%dx%d", tile.Name(), d.rows, d.cols, d.depth), func(t *testing.T) {
+				matmulForms(t, withTile(tile), s, d.rows, d.cols, d.depth)
 			})
 		}
 	}
@@ -78,9 +102,10 @@ func matmulTiles(t *testing.T, s gpu.Storage) {
 func TestMatmulSlices(t *testing.T) { gputest.Storages(t, matmulSlices) }
 
 func matmulSlices(t *testing.T, s gpu.Storage) {
-	defer op.SliceMatmul(64)()
+	d := gputest.Device(t)
+	newCase := gputest.For(op.TargetFor(d.Info, d.Limits).WithSlice(64))
 	for _, depth := range []int{64, 68, 128, 200} {
-		t.Run(fmt.Sprintf("depth=%d", depth), func(t *testing.T) { matmulForms(t, s, 17, 68, depth) })
+		t.Run(fmt.Sprintf("depth=%d", depth), func(t *testing.T) { matmulForms(t, newCase, s, 17, 68, depth) })
 	}
 }
 
@@ -89,41 +114,29 @@ func matmulSlices(t *testing.T, s gpu.Storage) {
 // second, so one tile alone is tried with bf16, whose fragments are those of every kernel.
 func TestMatmulPanels(t *testing.T) {
 	first := true
-	for _, tile := range op.MatmulTiles() {
-		if !strings.HasPrefix(tile.Name, "panels") || !tile.Fits(gputest.Device(t)) {
+	d := gputest.Device(t)
+	target := op.TargetFor(d.Info, d.Limits)
+	for _, tile := range productTiles(t, false) {
+		if !strings.HasPrefix(tile.Name(), "panels") {
 			continue
 		}
 		shapes := []struct{ rows, cols, depth int }{
-			{1, 4, 4}, {tile.Rows + 1, tile.Cols + 4, tile.Depth + 4}, {tile.Rows - 1, 768 + 8, 8}, {3, tile.Cols, 1<<20/tile.Rows + 2*tile.Depth + 8},
+			{1, 4, 4}, {tile.Rows() + 1, tile.Cols() + 4, tile.Depth() + 4}, {tile.Rows() - 1, 768 + 8, 8}, {3, tile.Cols(), 1<<20/tile.Rows() + 2*tile.Depth() + 8},
 		}
 		for _, s := range []gpu.Storage{gpu.F32, gpu.BF16} {
 			if s == gpu.BF16 && !first {
 				continue
 			}
 			for _, d := range shapes {
-				t.Run(fmt.Sprintf("%s/%v/%dx%dx%d", tile.Name, s, d.rows, d.cols, d.depth), func(t *testing.T) {
-					defer tile.Force()()
-					matmulForms(t, s, d.rows, d.cols, d.depth)
+				t.Run(fmt.Sprintf("%s/%v/%dx%dx%d", tile.Name(), s, d.rows, d.cols, d.depth), func(t *testing.T) {
+					matmulForms(t, withTile(tile), s, d.rows, d.cols, d.depth)
 				})
 			}
 		}
 		first = false
 	}
-	if first && gputest.Device(t).Info.Lavapipe() {
+	if first && target.LongTexts {
 		t.Error("no tile for lavapipe")
-	}
-}
-
-// TestMatmulTilesAreSmall: every line runs within the limits that WebGPU promises. The driver checks no workgroup memory.
-func TestMatmulTilesAreSmall(t *testing.T) {
-	limits := gpu.DefaultLimits()
-	for _, tile := range append(op.MatmulTiles(), op.MatmulFewTiles()...) {
-		if strings.HasPrefix(tile.Name, "panels") {
-			continue // chosen only where they fit
-		}
-		if tile.Threads > int(limits.MaxInvocations) || tile.Bytes > int(limits.MaxWorkgroupBytes) {
-			t.Errorf("%s: %d threads, %d bytes of workgroup memory", tile.Name, tile.Threads, tile.Bytes)
-		}
 	}
 }
 
@@ -131,14 +144,13 @@ func TestMatmulTilesAreSmall(t *testing.T) {
 func TestMatmulFewTiles(t *testing.T) { gputest.Storages(t, matmulFewTiles) }
 
 func matmulFewTiles(t *testing.T, s gpu.Storage) {
-	for _, tile := range op.MatmulFewTiles() {
-		rows, cols, depth := tile.Rows, tile.Cols, 4*tile.Threads
+	for _, tile := range productTiles(t, true) {
+		rows, cols, depth := tile.Rows(), tile.Cols(), 4*tile.Threads()
 		for _, d := range []struct{ rows, cols, depth int }{
 			{1, 4, 4}, {rows, cols, depth}, {max(1, rows-1), cols + 4, depth - 4}, {rows + 1, 2*cols + 4, depth + 4}, {2 * rows, 3 * cols, 3*depth + 4},
 		} {
-			t.Run(fmt.Sprintf("%s/%dx%dx%d", tile.Name, d.rows, d.cols, d.depth), func(t *testing.T) {
-				defer tile.Force()()
-				matmulForwardForms(t, s, d.rows, d.cols, d.depth)
+			t.Run(fmt.Sprintf("%s/%dx%dx%d", tile.Name(), d.rows, d.cols, d.depth), func(t *testing.T) {
+				matmulForwardForms(t, withTile(tile), s, d.rows, d.cols, d.depth)
 			})
 		}
 	}
@@ -150,30 +162,30 @@ func BenchmarkMatmulFew(b *testing.B) {
 	for _, n := range []int{1, 4} {
 		b.Run(fmt.Sprintf("N=%d", n), func(b *testing.B) {
 			c := gputest.New(b)
-			p := gputest.Device(b).NewProgram(b.Name())
+			p := op.NewSetup(gputest.Device(b)).NewProgram(b.Name())
 			op.MatmulForward{
 				Out: c.Out("out", n, OC), X: c.In("x", gputest.Rand(1, n*K, 1), n, K), W: c.In("w", gputest.Rand(2, OC*K, 1), OC, K),
 			}.AddTo(p)
-			gputest.Bench(b, 0, 4*K*OC, p)
+			gputest.Bench(b, 0, 4*K*OC, p.Program)
 		})
 	}
 }
 
 // matmulForwardForms runs two epilogues of the forward, one into a window of wider rows.
-func matmulForwardForms(t *testing.T, s gpu.Storage, rows, cols, depth int) {
-	t.Run("forward", func(t *testing.T) { selftest.MatmulForwardWindow(gputest.New(t), s, rows, depth, cols) })
-	t.Run("bias_gelu", func(t *testing.T) { selftest.MatmulForward(gputest.New(t), s, "bias_gelu", rows, depth, cols) })
+func matmulForwardForms(t *testing.T, newCase maker, s gpu.Storage, rows, cols, depth int) {
+	t.Run("forward", func(t *testing.T) { selftest.MatmulForwardWindow(newCase(t), s, rows, depth, cols) })
+	t.Run("bias_gelu", func(t *testing.T) { selftest.MatmulForward(newCase(t), s, "bias_gelu", rows, depth, cols) })
 }
 
 // matmulForms runs the three forms so that each has a result of rows x cols and sums of depth.
-func matmulForms(t *testing.T, s gpu.Storage, rows, cols, depth int) {
-	matmulForwardForms(t, s, rows, cols, depth)
+func matmulForms(t *testing.T, newCase maker, s gpu.Storage, rows, cols, depth int) {
+	matmulForwardForms(t, newCase, s, rows, cols, depth)
 	for _, add := range []bool{false, true} {
 		t.Run(fmt.Sprintf("backward_dx,add=%t", add), func(t *testing.T) {
-			selftest.MatmulBackwardDXWindow(gputest.New(t), s, add, rows, cols, depth)
+			selftest.MatmulBackwardDXWindow(newCase(t), s, add, rows, cols, depth)
 		})
 	}
-	t.Run("backward_dw", func(t *testing.T) { selftest.MatmulBackwardDWWindow(gputest.New(t), s, depth-1, cols, rows) })
+	t.Run("backward_dw", func(t *testing.T) { selftest.MatmulBackwardDWWindow(newCase(t), s, depth-1, cols, rows) })
 }
 
 // BenchmarkMatmul is GPT-2 124M's largest linear layer, in both storages one after the other.
@@ -183,7 +195,7 @@ func BenchmarkMatmul(b *testing.B) {
 		for _, form := range []string{"forward", "backward_dx", "backward_dw"} {
 			b.Run(fmt.Sprintf("%s/%v/N=%d,K=%d,OC=%d", form, s, n, k, oc), func(b *testing.B) {
 				c := gputest.New(b)
-				p := gputest.Device(b).NewProgram(form)
+				p := op.NewSetup(gputest.Device(b)).NewProgram(form)
 				x, w := c.InAs(s, "x", gputest.Round(s, gputest.Rand(1, n*k, 1)), n, k), c.InAs(s, "w", gputest.Round(s, gputest.Rand(2, oc*k, 1)), oc, k)
 				wide := c.InOutAs(s, "wide", gputest.Round(s, gputest.Rand(3, n*oc, 1)), n, oc)
 				switch form {
@@ -194,7 +206,7 @@ func BenchmarkMatmul(b *testing.B) {
 				case "backward_dw":
 					op.MatmulBackwardDW{DW: c.InOut("dw", make([]float64, oc*k), oc, k), DOut: wide, X: x}.AddTo(p)
 				}
-				gputest.Bench(b, 2*n*k*oc, 0, p)
+				gputest.Bench(b, 2*n*k*oc, 0, p.Program)
 			})
 		}
 	}

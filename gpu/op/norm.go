@@ -28,7 +28,7 @@ func GradientNormPartials(d *gpu.Device, grads []gpu.Tensor) (n int) {
 }
 
 // AddTo checks shapes and appends a dispatch for each window of the gradients and a last one. Lengths must be multiples of 4.
-func (op GradientNorm) AddTo(p *gpu.Program) {
+func (op GradientNorm) AddTo(p *Builder) {
 	const name = "gradient_norm"
 	want := GradientNormPartials(p.Device(), op.Grads)
 	p.Want(name, "out", op.Out, 4)
@@ -45,7 +45,7 @@ func (op GradientNorm) AddTo(p *gpu.Program) {
 		return
 	}
 	partials := op.Partials.Reinterpret(op.Partials.Name(), gpu.F32, want)
-	wg := marching(p.Device())
+	wg := p.Target.Reduce
 	base := 0
 	for _, g := range op.Grads {
 		for _, w := range Windows(p.Device(), g) {
@@ -76,7 +76,7 @@ func (op GradientNorm) AddTo(p *gpu.Program) {
 }
 
 // checkFlat records an error unless t is one row of n values in whole quads.
-func checkFlat(p *gpu.Program, op, name string, t gpu.Tensor, n int) {
+func checkFlat(p *Builder, op, name string, t gpu.Tensor, n int) {
 	p.Want(op, name, t, n)
 	if n%4 != 0 {
 		p.Fail("%s: %s: %v, want a multiple of 4 values", op, name, t)

@@ -11,7 +11,9 @@ import (
 	"github.com/gpt2wgpu/gpt2wgpu/gpu/selftest"
 )
 
-func TestGradientNorm(t *testing.T) {
+func TestGradientNorm(t *testing.T) { gradientNorm(t, gputest.New) }
+
+func gradientNorm(t *testing.T, newCase maker) {
 	for _, d := range []struct {
 		lens    []int
 		limit   int     // bytes a binding, 0: the device's
@@ -23,7 +25,7 @@ func TestGradientNorm(t *testing.T) {
 		{[]int{1 << 20}, 0, 1},
 	} {
 		t.Run(fmt.Sprintf("%v,limit=%d,max=%g", d.lens, d.limit, d.maxNorm), func(t *testing.T) {
-			selftest.GradientNorm(gputest.New(t), d.lens, d.limit, d.maxNorm)
+			selftest.GradientNorm(newCase(t), d.lens, d.limit, d.maxNorm)
 		})
 	}
 }
@@ -47,8 +49,8 @@ func benchValues(b *testing.B) int {
 func BenchmarkGradientNorm(b *testing.B) {
 	n := benchValues(b)
 	c := gputest.New(b)
-	p := gputest.Device(b).NewProgram(b.Name())
+	p := op.NewSetup(gputest.Device(b)).NewProgram(b.Name())
 	g := []gpu.Tensor{c.Out("g", n)}
 	op.GradientNorm{Out: c.Out("out", 4), Grads: g, Partials: c.Out("partials", op.GradientNormPartials(gputest.Device(b), g)), MaxNorm: 1}.AddTo(p)
-	gputest.Bench(b, 0, 4*float64(n), p)
+	gputest.Bench(b, 0, 4*float64(n), p.Program)
 }

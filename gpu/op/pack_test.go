@@ -9,10 +9,12 @@ import (
 	"github.com/gpt2wgpu/gpt2wgpu/gpu/selftest"
 )
 
-func TestPack(t *testing.T) {
+func TestPack(t *testing.T) { pack(t, gputest.New) }
+
+func pack(t *testing.T, newCase maker) {
 	for _, shape := range [][]int{{4}, {3, 84}, {256}, {13, 20}, {1020}, {1024}, {257, 4}} { // groups of 64 and 256 quads
 		gputest.Storages(t, func(t *testing.T, s gpu.Storage) {
-			selftest.Pack(gputest.New(t), s, shape...)
+			selftest.Pack(newCase(t), s, shape...)
 		})
 	}
 }
@@ -23,7 +25,7 @@ func TestPackEdges(t *testing.T) { selftest.PackEdges(gputest.New(t)) }
 func BenchmarkPack(b *testing.B) {
 	const n = 4 << 20
 	c := gputest.New(b)
-	p := gputest.Device(b).NewProgram(b.Name())
+	p := op.NewSetup(gputest.Device(b)).NewProgram(b.Name())
 	op.Pack{Out: c.OutAs(gpu.BF16, "out", n), X: c.In("x", gputest.Rand(1, n, 1), n)}.AddTo(p)
-	gputest.Bench(b, 0, 6*n, p)
+	gputest.Bench(b, 0, 6*n, p.Program)
 }

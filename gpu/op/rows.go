@@ -13,7 +13,7 @@ type GatherRows struct {
 }
 
 // AddTo checks shapes and appends the dispatch. C % 4 == 0.
-func (op GatherRows) AddTo(p *gpu.Program) {
+func (op GatherRows) AddTo(p *Builder) {
 	const name = "gather_rows"
 	r, c := op.Out.Dim(0), op.Out.Dim(1)
 	p.Want(name, "out", op.Out, r, c)
@@ -25,7 +25,7 @@ func (op GatherRows) AddTo(p *gpu.Program) {
 	if p.Err() != nil {
 		return
 	}
-	g := rowTileFor(p.Device(), c)
+	g := p.Target.rowTile(c)
 	p.Add(gpu.Dispatch{
 		Source: source(p, name, store(op.X), shaders.Spec{"WG": g.wg, "PER": g.per}),
 		Bind:   map[string]gpu.Tensor{"out": op.Out, "x": op.X, "rows": op.Rows},
@@ -33,4 +33,14 @@ func (op GatherRows) AddTo(p *gpu.Program) {
 		Groups: p.Groups1D(r * g.cols),
 		Bytes:  2 * float64(op.Out.Bytes()),
 	})
+}
+
+// rowTile is the geometry of kernels that look up a row and copy or add it: cols groups per row, each of wg threads with per quads.
+type rowTile struct{ wg, per, cols int }
+
+// rowTile returns the target's tile for rows of c values.
+func (t Target) rowTile(c int) rowTile {
+	g := rowTile{wg: t.LookUp.Threads, per: min(t.LookUp.Quads, ceilDiv(c/4, t.LookUp.Threads))}
+	g.cols = ceilDiv(c/4, g.wg*g.per)
+	return g
 }

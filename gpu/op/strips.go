@@ -20,7 +20,7 @@ func stripRows(n int) int { return max(stripMin, ceilDiv(n, stripMax)) }
 func PartialLen(n, c int) int { return ceilDiv(n, stripRows(n)) * c }
 
 // partialFor checks op's scratch and returns it as strips of c columns of a matrix with n rows.
-func partialFor(p *gpu.Program, op string, partial gpu.Tensor, n, c int) gpu.Tensor {
+func partialFor(p *Builder, op string, partial gpu.Tensor, n, c int) gpu.Tensor {
 	want := PartialLen(n, c)
 	if partial.None() || partial.Len() < want || partial.Storage() != gpu.F32 {
 		p.Fail("%s: partial: %v, want float32 scratch of at least %d values (PartialLen)", op, partial, want)
@@ -33,11 +33,11 @@ func partialFor(p *gpu.Program, op string, partial gpu.Tensor, n, c int) gpu.Ten
 }
 
 // sumStrips appends out[c] += sum_s partial[s,col+c].
-func sumStrips(p *gpu.Program, out, partial gpu.Tensor, col int) {
+func sumStrips(p *Builder, out, partial gpu.Tensor, col int) {
 	s, stride, c := partial.Dim(0), partial.Dim(1), out.Dim(0)
 	const lanes = 8
 	p.Add(gpu.Dispatch{
-		Source: source(p, "sum_strips", nil, shaders.Spec{"WG": marching(p.Device()), "LANES": lanes}),
+		Source: source(p, "sum_strips", nil, shaders.Spec{"WG": p.Target.Reduce, "LANES": lanes}),
 		Bind:   map[string]gpu.Tensor{"out": out, "partial": partial},
 		Params: struct{ S, C, STRIDE, COL uint32 }{u32(s), u32(c), u32(stride), u32(col)},
 		Groups: p.Groups1D(ceilDiv(c/4, lanes)),

@@ -5,7 +5,6 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/gpt2wgpu/gpt2wgpu/gpu"
 	"github.com/gpt2wgpu/gpt2wgpu/gpu/gputest"
 	"github.com/gpt2wgpu/gpt2wgpu/gpu/op"
 )
@@ -24,7 +23,9 @@ func TestPartialLen(t *testing.T) {
 }
 
 // Row n holds n+1 everywhere: the sum is exact in float32, so a row left out or taken twice shows.
-func TestStripsExact(t *testing.T) {
+func TestStripsExact(t *testing.T) { stripsExact(t, gputest.New) }
+
+func stripsExact(t *testing.T, newCase maker) {
 	for _, N := range []int{1, 7, 8, 9, 511, 4095, 4096, 4097, 5000} {
 		t.Run(fmt.Sprint("N=", N), func(t *testing.T) {
 			const C = 36 // 9 quads: a group of 8, and one more
@@ -35,9 +36,9 @@ func TestStripsExact(t *testing.T) {
 			for i := range want {
 				want[i] = float64(N * (N + 1) / 2)
 			}
-			c := gputest.New(t)
+			c := newCase(t)
 			b := op.BiasBackward{DB: c.InOut("db", make([]float64, C), C), DOut: c.In("dout", dout, N, C), Partial: c.Out("partial", op.PartialLen(N, C))}
-			c.Run(func(p *gpu.Program) { b.AddTo(p) })
+			c.Run(func(p *op.Builder) { b.AddTo(p) })
 			for i, got := range c.Got(b.DB) {
 				if got != want[i] {
 					t.Fatalf("column %d: %v, want %v", i, got, want[i])
@@ -49,7 +50,7 @@ func TestStripsExact(t *testing.T) {
 
 func TestPartialTooSmall(t *testing.T) {
 	c := gputest.New(t)
-	p := gputest.Device(t).NewProgram("test")
+	p := op.NewSetup(gputest.Device(t)).NewProgram("test")
 	op.BiasBackward{DB: c.Out("db", 4), DOut: c.Out("dout", 9, 4), Partial: c.Out("partial", 7)}.AddTo(p)
 	if err := p.Err(); err == nil || !strings.Contains(err.Error(), "at least 8 values (PartialLen)") {
 		t.Errorf("got %v", err)

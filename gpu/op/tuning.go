@@ -3,37 +3,16 @@ package op
 import (
 	"encoding/json"
 	"fmt"
-	"iter"
 	"maps"
 	"math/bits"
 	"slices"
 
 	"github.com/gpt2wgpu/gpt2wgpu/gpu"
-	"github.com/gpt2wgpu/gpt2wgpu/shaders"
 )
 
 // Tuning is what measuring has chosen on a device: tiles by the class of their uses. Classes that it lacks take the tile of the
 // fixed tables, as all do on a device without a Tuning. It is JSON in the cache of gpu/tune and in checkpoints.
 type Tuning map[string]Tile
-
-// Tile is a choice among the kernels and geometries of an op: one of the fields is set.
-type Tile struct {
-	Matmul     *matmulTile     `json:"matmul,omitempty"`
-	Attention  *attentionTile  `json:"attention,omitempty"`
-	Classifier *classifierTile `json:"classifier,omitempty"`
-}
-
-// classifierTile is the rows of Classifier's chunks, a multiple of 64.
-type classifierTile struct{ Rows int }
-
-// String is the tile as JSON, for logs.
-func (t Tile) String() string {
-	raw, err := json.Marshal(t)
-	if err != nil {
-		return err.Error()
-	}
-	return string(raw)
-}
 
 // Use is one use of a tuned op in a program: what it takes to run it again on data of one's own.
 type Use struct {
@@ -55,43 +34,10 @@ type Operand struct {
 	Below   int         `json:"below"`   // of U32: ids below this
 }
 
-// The keys of what a device carries for this package.
-type (
-	tuningKey   struct{}
-	listenerKey struct{}
-)
-
-// SetTuning makes programs that are built on d from now on take t's tiles; nil goes back to the fixed tables.
-func SetTuning(d *gpu.Device, t Tuning) { d.Set(tuningKey{}, t) }
-
-// TuningOf returns what SetTuning set.
-func TuningOf(d *gpu.Device) Tuning {
-	t, _ := d.Value(tuningKey{}).(Tuning)
-	return t
-}
-
-// Listen calls heard for every use of a tuned op in the programs that are built on d from now on.
-func Listen(d *gpu.Device, heard func(Use)) { d.Set(listenerKey{}, heard) }
-
-// tuned tells the listener of a use and returns the tile that was chosen for it.
-func tuned(d *gpu.Device, use func() Use) (Tile, bool) {
-	heard, listened := d.Value(listenerKey{}).(func(Use))
-	t := TuningOf(d)
-	if !listened && t == nil {
-		return Tile{}, false
-	}
-	u := use()
-	if listened {
-		heard(u)
-	}
-	tile, ok := t[u.Class]
-	return tile, ok
-}
-
-// Validate refuses tiles that would not run on d, as a file that was written elsewhere or by hand can hold them.
-func (t Tuning) Validate(d *gpu.Device) error {
+// Validate refuses tiles that would not run on the target's device, as a file that was written elsewhere or by hand can hold them.
+func (t Tuning) Validate(target Target) error {
 	for _, class := range slices.Sorted(maps.Keys(t)) {
-		if err := t[class].check(d); err != nil {
+		if err := target.check(t[class]); err != nil {
 			return fmt.Errorf("tile of %s: %w", class, err)
 		}
 	}
@@ -101,36 +47,29 @@ func (t Tuning) Validate(d *gpu.Device) error {
 // mostTile bounds every number of a tile: far beyond all that compile, and far from overflow.
 const mostTile = 1024
 
-func (t Tile) check(d *gpu.Device) error {
-	l := d.Limits
-	positive := func(ns ...int) bool {
-		for _, n := range ns {
-			if n < 1 || n > mostTile {
-				return false
-			}
-		}
-		return true
-	}
+func (target Target) check(t Tile) error {
+	between := func(least int, ns ...int) bool { return slices.Min(ns) >= least && slices.Max(ns) <= mostTile }
+	threads, bytes, long := 0, 0, false
 	switch {
 	case t.Matmul != nil:
 		m := *t.Matmul
+		threads, bytes, long = m.Threads(), m.Bytes(), m.panels()
 		if m.Panel != (panelTile{}) {
-			return m.Panel.check(t, m, d)
-		}
-		if !positive(m.TM, m.TN4, m.WX, m.WY) || m.BK < 0 || m.BK > mostTile || m.BK%4 != 0 || m.BK > 0 && m.TM%4 != 0 || m.Split && (m.BK > 0 || m.WY > 1) {
-			return fmt.Errorf("impossible geometry %v", t)
-		}
-		if m.WX*m.WY > int(l.MaxInvocations) || m.bytes() > int(l.MaxWorkgroupBytes) {
-			return fmt.Errorf("%v: %d threads and %d bytes of workgroup memory, the device allows %d and %d",
-				t, m.WX*m.WY, m.bytes(), l.MaxInvocations, l.MaxWorkgroupBytes)
-		}
-	case t.Attention != nil:
-		for _, g := range []attentionGeometry{t.Attention.Forward, t.Attention.DQ, t.Attention.DKV} {
-			if !positive(g.Rows, g.number("WX")) || !positive(slices.Collect(g.numbers())...) {
+			if m != (MatmulTile{Panel: m.Panel}) || m.Panel.impossible() {
 				return fmt.Errorf("impossible geometry %v", t)
 			}
-			if g.number("WX") > int(l.MaxInvocations) {
-				return fmt.Errorf("%v: %d threads, the device allows %d", t, g.number("WX"), l.MaxInvocations)
+		} else if !between(1, m.TM, m.TN4, m.WX, m.WY) || !between(0, m.BK) || m.BK%4 != 0 || m.BK > 0 && m.TM%4 != 0 || m.Split && (m.BK > 0 || m.WY > 1) {
+			return fmt.Errorf("impossible geometry %v", t)
+		}
+	case t.Attention != nil:
+		a := *t.Attention
+		threads, long = a.threads(), a.walks()
+		if !slices.Contains([]string{"_direct", "_tiled", "_step"}, a.Suffix) {
+			return fmt.Errorf("impossible geometry %v", t)
+		}
+		for _, g := range []attentionGeometry{a.Forward, a.DQ, a.DKV} {
+			if !between(1, g.Rows, g.Spec.WX) || !between(0, g.Spec.BK, g.Spec.BQ, g.Spec.TK, g.Spec.TQ) {
+				return fmt.Errorf("impossible geometry %v", t)
 			}
 		}
 	case t.Classifier != nil:
@@ -140,36 +79,26 @@ func (t Tile) check(d *gpu.Device) error {
 	default:
 		return fmt.Errorf("none of the tiles that this version knows")
 	}
-	return nil
-}
-
-func (g panelTile) check(t Tile, m matmulTile, d *gpu.Device) error {
-	w := g.windows()
-	if m.TM|m.TN4|m.WX|m.WY|m.BK != 0 || m.Split || g.TC4 < 1 || g.KS4 < 1 || g.TC4*g.KS4 > mostTile || g.cols() > panelWide ||
-		g.WG < panelLeast || g.WG > panelMost || g.WG&(g.WG-1) != 0 || w*panelWindow != g.WG*g.depth() || w > 8 || w&(w-1) != 0 {
-		return fmt.Errorf("impossible geometry %v", t)
-	}
-	if l := d.Limits; g.WG > int(l.MaxInvocations) || m.bytes() > int(l.MaxWorkgroupBytes) {
-		return fmt.Errorf("%v: %d threads and %d bytes of workgroup memory, the device allows %d and %d",
-			t, g.WG, m.bytes(), l.MaxInvocations, l.MaxWorkgroupBytes)
-	}
-	if !g.suits(d) {
-		return fmt.Errorf("%v is for lavapipe alone, whose compiler takes it in a second; other devices' take minutes", t)
+	switch {
+	case threads > target.GroupThreads || bytes > target.GroupBytes:
+		return fmt.Errorf("%v: %d threads and %d bytes of workgroup memory, the device allows %d and %d", t, threads, bytes, target.GroupThreads, target.GroupBytes)
+	case long && !target.LongTexts:
+		return fmt.Errorf("%v is only for lavapipe, whose compiler takes it in a second; other devices' take minutes", t)
 	}
 	return nil
 }
 
-// Candidates returns the tiles to try for u on d, the one of the fixed tables first. Fewer than two: nothing to choose.
-func Candidates(d *gpu.Device, u Use) []Tile {
+// Candidates returns the tiles to try for u on a target, its own first. Fewer than two: nothing to choose.
+func Candidates(target Target, u Use) []Tile {
 	var all []Tile
 	switch u.Op {
 	case "attention_forward", "attention_backward":
 		hs := u.Numbers["hs"]
-		first := attentionTileFor(d, u.Tensors["lse"].Shape[2], hs)
+		first := target.attentionFor(u.Tensors["lse"].Shape[2], hs)
 		all = append(all, Tile{Attention: &first})
-		for _, t := range attentionCandidates(d.Info.Software()) {
-			if hs <= t.MaxHS && !t.steps() {
-				all = append(all, Tile{Attention: &t})
+		for _, r := range slices.Concat(target.Attention, target.MoreAttention) {
+			if hs <= r.MaxHS && !r.Tile.walks() {
+				all = append(all, Tile{Attention: &r.Tile})
 			}
 		}
 	case "classifier":
@@ -180,13 +109,20 @@ func Candidates(d *gpu.Device, u Use) []Tile {
 		}
 	default:
 		m := matmul{name: u.Op, rows: u.Numbers["rows"], cols: u.Numbers["cols"], sums: u.Numbers["sums"]}
-		first := matmulTileFor(d, m)
+		first := target.productFor(m)
 		all = append(all, Tile{Matmul: &first})
-		for _, t := range matmulCandidates(d.Info.Software()) {
+		var general, few []MatmulTile
+		for _, r := range target.Products {
+			if r.Forward {
+				few = append(few, r.Tile)
+			} else {
+				general = append(general, r.Tile)
+			}
+		}
+		for _, t := range slices.Concat(general, target.MoreProducts, few) {
 			switch {
-			case t.Panel.WG > 0 && !t.Panel.suits(d):
 			case t.Split && u.Op != "matmul_forward", t.TM%4 != 0 && u.Op == "matmul_backward_dw":
-			case t.TM < 4 && m.rows > 4*t.TM, t.rows() >= 2*max(m.rows, 4) && t.rows() > first.rows(), t.Split && m.rows > 2*t.TM: // waste
+			case t.TM < 4 && m.rows > 4*t.TM, t.Rows() >= 2*max(m.rows, 4) && t.Rows() > first.Rows(), t.Split && m.rows > 2*t.TM: // waste
 			default:
 				all = append(all, Tile{Matmul: &t})
 			}
@@ -195,7 +131,7 @@ func Candidates(d *gpu.Device, u Use) []Tile {
 	var out []Tile
 	seen := map[string]bool{}
 	for _, t := range all {
-		if name := t.String(); !seen[name] && t.check(d) == nil {
+		if name := t.String(); !seen[name] && target.check(t) == nil {
 			seen[name] = true
 			out = append(out, t)
 		}
@@ -203,98 +139,17 @@ func Candidates(d *gpu.Device, u Use) []Tile {
 	return out
 }
 
-// matmulMore are geometries worth a try beside those of the fixed tables. The GPU ones are what others report: 4x4 and 8x8 sums a
-// thread without workgroup memory (jax-js, surfgrad), 32x32 tiles of depth 8 (ggml), 128x64 and 64x64 by 8x4 and 8x8 (meganeura).
-var (
-	matmulMoreSoftware = []matmulTile{
-		{TM: 16, TN4: 2, WX: 8, WY: 1},
-		{TM: 8, TN4: 4, WX: 8, WY: 1},
-		{TM: 4, TN4: 2, WX: 8, WY: 1},
+// Fingerprint changes with the target, its tables and candidates included: what was chosen among others is not to be used.
+func Fingerprint(target Target) string {
+	raw, err := json.Marshal(target)
+	if err != nil {
+		panic(err) // strings and numbers
 	}
-	matmulMoreGPU = []matmulTile{
-		{TM: 8, TN4: 2, WX: 16, WY: 16, BK: 16},
-		{TM: 8, TN4: 1, WX: 16, WY: 16, BK: 16},
-		{TM: 4, TN4: 2, WX: 16, WY: 16, BK: 16},
-		{TM: 8, TN4: 2, WX: 8, WY: 8, BK: 16},
-		{TM: 4, TN4: 1, WX: 16, WY: 16, BK: 32},
-		{TM: 4, TN4: 1, WX: 8, WY: 8, BK: 8},
-		{TM: 4, TN4: 1, WX: 8, WY: 8},
-		{TM: 8, TN4: 2, WX: 8, WY: 8},
-	}
-)
-
-func matmulCandidates(software bool) []matmulTile {
-	if software {
-		return slices.Concat(matmulSoftware, matmulMoreSoftware, matmulFewSoftware)
-	}
-	return slices.Concat(matmulGPU, matmulMoreGPU, matmulFewGPU)
-}
-
-// attentionMore are geometries worth a try: the fixed tables' with other numbers of threads, queries and keys, and for GPUs those
-// without workgroup memory.
-var (
-	attentionMoreSoftware = []attentionTile{
-		attentionDirect(32, 8, 6, 4, 4), attentionDirect(64, 8, 4, 6, 2), attentionDirect(128, 8, 4, 3, 3),
-	}
-	attentionMoreGPU = []attentionTile{
-		attentionDirect(128, 64, 1, 1, 1), attentionDirect(128, 32, 1, 1, 1), attentionDirect(64, 32, 2, 2, 2),
-	}
-)
-
-// attentionDirect is kernels of wx threads with so many queries of the forward and of dq, and keys of dkv.
-func attentionDirect(maxHS, wx, forward, dq, dkv int) attentionTile {
-	return attentionTile{"_direct", maxHS,
-		attentionGeometry{wx * forward, shaders.Spec{"WX": wx, "TQ": forward}},
-		attentionGeometry{wx * dq, shaders.Spec{"WX": wx, "TQ": dq}},
-		attentionGeometry{wx * dkv, shaders.Spec{"WX": wx, "TK": dkv}}}
-}
-
-// UnmarshalJSON reads the constants as the whole numbers that they are.
-func (g *attentionGeometry) UnmarshalJSON(raw []byte) error {
-	var whole struct {
-		Rows int
-		Spec map[string]int
-	}
-	if err := json.Unmarshal(raw, &whole); err != nil {
-		return err
-	}
-	*g = attentionGeometry{whole.Rows, shaders.Spec{}}
-	for name, n := range whole.Spec {
-		g.Spec[name] = n
-	}
-	return nil
-}
-
-// number returns a constant, 0 if there is none or it is no whole number.
-func (g attentionGeometry) number(name string) int {
-	n, _ := g.Spec[name].(int)
-	return n
-}
-
-func (g attentionGeometry) numbers() iter.Seq[int] {
-	return func(yield func(int) bool) {
-		for name := range g.Spec {
-			if !yield(g.number(name)) {
-				return
-			}
-		}
-	}
-}
-
-func attentionCandidates(software bool) []attentionTile {
-	if software {
-		return slices.Concat(attentionSoftware, attentionMoreSoftware)
-	}
-	return slices.Concat(attentionGPU, attentionMoreGPU)
-}
-
-// Fingerprint changes with the tables and the candidates: what was chosen among others is not to be used.
-func Fingerprint() string {
-	return fmt.Sprint(matmulCandidates(true), matmulCandidates(false), attentionCandidates(true), attentionCandidates(false), logitsBytes)
+	return string(raw)
 }
 
 // AddTo appends the use to a program, on tensors of its shapes.
-func (u Use) AddTo(p *gpu.Program, t map[string]gpu.Tensor) {
+func (u Use) AddTo(p *Builder, t map[string]gpu.Tensor) {
 	col := u.Numbers["col"]
 	switch u.Op {
 	case "matmul_forward":
@@ -309,7 +164,7 @@ func (u Use) AddTo(p *gpu.Program, t map[string]gpu.Tensor) {
 		AttentionBackward{DQKV: t["dqkv"], DOut: t["dout"], QKV: t["qkv"], Out: t["out"], LSE: t["lse"], D: t["d"], NH: u.Numbers["nh"]}.AddTo(p)
 	case "classifier":
 		logits := t["logits"]
-		if c := TuningOf(p.Device())[u.Class].Classifier; c != nil {
+		if c := p.Tuning[u.Class].Classifier; c != nil {
 			logits = logits.Rows(0, min(c.Rows, logits.Dim(0)))
 		}
 		Classifier{

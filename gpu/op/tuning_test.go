@@ -12,13 +12,21 @@ import (
 	"github.com/gpt2wgpu/gpt2wgpu/gpu/op"
 )
 
-// tunedUses lists the uses of every tuned op on a plan of the tests' device with odd shapes.
-func tunedUses(t *testing.T, info gpu.AdapterInfo, tuning op.Tuning) (uses []op.Use) {
+// planned returns the setup of a target on a plan.
+func planned(target op.Target) (*gpu.Device, *op.Setup) {
+	d := gpu.Plan(gpu.AdapterInfo{Limits: gpu.DefaultLimits()})
+	s := op.NewSetup(d)
+	s.Target = target
+	return d, s
+}
+
+// tunedUses lists the uses of every tuned op with odd shapes.
+func tunedUses(t *testing.T, target op.Target, tuning op.Tuning) (uses []op.Use) {
 	t.Helper()
-	d := gpu.Plan(info)
-	op.SetTuning(d, tuning)
-	op.Listen(d, func(u op.Use) { uses = append(uses, u) })
-	p := d.NewProgram("uses")
+	d, setup := planned(target)
+	setup.Tuning = tuning
+	setup.OnUse = func(u op.Use) { uses = append(uses, u) }
+	p := setup.NewProgram("uses")
 	tensor := func(s gpu.Storage, name string, shape ...int) gpu.Tensor {
 		x, err := d.NewTensor(gpu.Scratch, name, s, shape...)
 		if err != nil {
@@ -37,7 +45,7 @@ func tunedUses(t *testing.T, info gpu.AdapterInfo, tuning op.Tuning) (uses []op.
 	qkv, att, lse := f("qkv", n, 3*C), f("att", n, C), f("lse", B, NH, T)
 	op.AttentionForward{Out: att, LSE: lse, QKV: qkv, NH: NH}.AddTo(p)
 	op.AttentionBackward{DQKV: f("dqkv", n, 3*C), DOut: x, QKV: qkv, Out: att, LSE: lse, D: f("d", B, NH, T), NH: NH}.AddTo(p)
-	r, vp := op.LogitsShape(d, n, V)
+	r, vp := setup.LogitsShape(n, V)
 	op.Classifier{
 		Losses: f("losses", n), DX: f("dx", n, C), DWTE: f("dwte", V, C), X: x, WTE: f("wte", V, C),
 		Targets: tensor(gpu.U32, "targets", n), Logits: f("logits", r, vp), Scale: 1,
@@ -48,27 +56,33 @@ func tunedUses(t *testing.T, info gpu.AdapterInfo, tuning op.Tuning) (uses []op.
 	return uses
 }
 
-// TestCandidates holds every tile that may be chosen, on software devices and on GPUs, to the result of the fixed one.
+// TestCandidates holds every tile that may be chosen, on every target, to the result of its own.
 func TestCandidates(t *testing.T) {
 	d := gputest.Device(t)
-	was := d.Info.Type
-	defer func() { d.Info.Type = was; op.SetTuning(d, nil) }()
-	for _, typ := range []string{"cpu", "discrete"} {
-		d.Info.Type = typ
+	done := map[string]bool{}
+	for _, target := range op.Targets(d.Limits) {
+		if target.LongTexts && !op.TargetFor(d.Info, d.Limits).LongTexts {
+			continue
+		}
 		seen := map[string]bool{}
-		for _, u := range tunedUses(t, d.Info, nil) {
+		for _, u := range tunedUses(t, target, nil) {
 			if seen[u.Class] {
 				continue
 			}
 			seen[u.Class] = true
-			tiles := op.Candidates(d, u)
+			tiles := op.Candidates(target, u)
 			if len(tiles) < 2 {
-				t.Errorf("%s on %s: %d candidates", u.Class, typ, len(tiles))
+				t.Errorf("%s on %s: %d candidates", u.Class, target.Name, len(tiles))
+			}
+			if what := fmt.Sprint(u.Class, tiles); done[what] {
+				continue // targets have tables in common
+			} else {
+				done[what] = true
 			}
 			var want map[string][]float64
 			for i, tile := range tiles {
-				t.Run(fmt.Sprintf("%s/%s/%d", typ, u.Class, i), func(t *testing.T) {
-					got := runUse(t, u, op.Tuning{u.Class: tile})
+				t.Run(fmt.Sprintf("%s/%s/%d", target.Name, u.Class, i), func(t *testing.T) {
+					got := runUse(t, target, u, op.Tuning{u.Class: tile})
 					if i == 0 {
 						want = got
 						return
@@ -86,9 +100,10 @@ func TestCandidates(t *testing.T) {
 }
 
 // runUse returns the outputs of u with a tuning.
-func runUse(t *testing.T, u op.Use, tuning op.Tuning) map[string][]float64 {
+func runUse(t *testing.T, target op.Target, u op.Use, tuning op.Tuning) map[string][]float64 {
 	t.Helper()
-	c := gputest.New(t)
+	c := gputest.For(target)(t)
+	c.Setup.Tuning = tuning
 	tensors := map[string]gpu.Tensor{}
 	for name, o := range u.Tensors {
 		n := 1
@@ -111,9 +126,7 @@ func runUse(t *testing.T, u op.Use, tuning op.Tuning) map[string][]float64 {
 			tensors[name] = c.In(name, values, o.Shape...)
 		}
 	}
-	op.SetTuning(gputest.Device(t), tuning)
-	defer op.SetTuning(gputest.Device(t), nil)
-	c.Run(func(p *gpu.Program) { u.AddTo(p, tensors) })
+	c.Run(func(p *op.Builder) { u.AddTo(p, tensors) })
 	got := map[string][]float64{}
 	for name, o := range u.Tensors {
 		if o.Output {
@@ -125,11 +138,11 @@ func runUse(t *testing.T, u op.Use, tuning op.Tuning) map[string][]float64 {
 
 // TestTuning: a tile comes back from JSON as it went; programs take it, and only uses of its class.
 func TestTuning(t *testing.T) {
-	for _, info := range []gpu.AdapterInfo{{Name: "llvmpipe", Type: "cpu", Limits: gpu.DefaultLimits()}, {Type: "discrete", Limits: gpu.DefaultLimits()}} {
-		fixed := tunedUses(t, info, nil)
+	for _, target := range op.Targets(gpu.DefaultLimits()) {
+		fixed := tunedUses(t, target, nil)
 		all := op.Tuning{}
 		for _, u := range fixed {
-			tiles := op.Candidates(gpu.Plan(info), u)
+			tiles := op.Candidates(target, u)
 			all[u.Class] = tiles[len(tiles)-1]
 		}
 		raw, err := json.Marshal(all)
@@ -137,16 +150,16 @@ func TestTuning(t *testing.T) {
 			t.Fatal(err)
 		}
 		var back op.Tuning
-		if err := json.Unmarshal(raw, &back); err != nil || fmt.Sprint(back) != fmt.Sprint(all) {
+		if err := json.Unmarshal(raw, &back); err != nil || !reflect.DeepEqual(back, all) {
 			t.Errorf("went %s, came back %v, %v", raw, back, err)
 		}
-		if err := back.Validate(gpu.Plan(info)); err != nil {
+		if err := back.Validate(target); err != nil {
 			t.Error(err)
 		}
 		listing := func(tuning op.Tuning, u op.Use) string {
-			d := gpu.Plan(info)
-			op.SetTuning(d, tuning)
-			p, tensors := d.NewProgram("p"), map[string]gpu.Tensor{}
+			d, setup := planned(target)
+			setup.Tuning = tuning
+			p, tensors := setup.NewProgram("p"), map[string]gpu.Tensor{}
 			for name, o := range u.Tensors {
 				if tensors[name], err = d.NewTensor(gpu.Scratch, name, o.Storage, o.Shape...); err != nil {
 					t.Fatal(err)
@@ -166,44 +179,51 @@ func TestTuning(t *testing.T) {
 				t.Errorf("%s takes the tile of another class", u.Class)
 			}
 		}
-		tuned := tunedUses(t, info, all) // the classifier's chunks are smaller now, its class is the same
+		tuned := tunedUses(t, target, all) // the classifier's chunks are smaller now, its class is the same
 		if a, b := fixed[len(fixed)-1], tuned[len(tuned)-1]; reflect.DeepEqual(a.Tensors, b.Tensors) {
 			t.Errorf("the last product of the classifier has %v as before", b.Tensors)
 		}
 	}
 }
 
-// TestTuningElsewhere: a tile of panels, chosen on lavapipe, is refused by other software devices, which would compile it for minutes.
+// TestTuningElsewhere: a tile of panels or of walks, chosen on lavapipe, is refused by other software devices, which would compile it
+// for minutes.
 func TestTuningElsewhere(t *testing.T) {
-	lavapipe := gpu.AdapterInfo{Name: "llvmpipe (LLVM 15.0.6, 256 bits)", Type: "cpu", Limits: gpu.DefaultLimits()}
-	lavapipe.Limits.MaxInvocations, lavapipe.Limits.MaxWorkgroupBytes = 1024, 32<<10
-	d := gpu.Plan(lavapipe)
-	panels := op.Tuning{}
-	op.Listen(d, func(u op.Use) { panels[u.Class] = op.Candidates(d, u)[0] })
-	p, tensors := d.NewProgram("uses"), [3]gpu.Tensor{}
-	for i := range tensors {
-		var err error
-		if tensors[i], err = d.NewTensor(gpu.Scratch, "x", gpu.F32, 768, 768); err != nil {
-			t.Fatal(err)
+	for _, target := range op.Targets(gpu.DefaultLimits()) {
+		for name, tile := range map[string]string{
+			"panels": `{"matmul":{"TM":0,"TN4":0,"WX":0,"WY":0,"Panel":{"WG":256,"TC4":8,"KS4":32}}}`,
+			"walks": `{"attention":{"Suffix":"_step","Forward":{"Rows":128,"Spec":{"WX":128}},"DQ":{"Rows":128,"Spec":{"WX":128}},` +
+				`"DKV":{"Rows":128,"Spec":{"WX":128}}}}`,
+		} {
+			var x op.Tile
+			if err := json.Unmarshal([]byte(tile), &x); err != nil {
+				t.Fatal(err)
+			}
+			err := op.Tuning{"x": x}.Validate(target)
+			if target.Name == "lavapipe" && err != nil {
+				t.Errorf("%s: %v", name, err)
+			}
+			if target.Name != "lavapipe" && (err == nil || !strings.Contains(err.Error(), "only for lavapipe")) {
+				t.Errorf("%s: %s takes %v: %v", target.Name, name, tile, err)
+			}
 		}
-	}
-	op.MatmulForward{Out: tensors[0], X: tensors[1], W: tensors[2]}.AddTo(p)
-	if p.Err() != nil || !strings.Contains(p.String(), "matmul_panels") || len(panels) != 1 {
-		t.Fatalf("%v, %v, and not a product by panels:\n%s", p.Err(), panels, p)
-	}
-	if err := panels.Validate(gpu.Plan(lavapipe)); err != nil {
-		t.Error(err)
-	}
-	other := lavapipe
-	other.Name = "SwiftShader Device (LLVM 10.0.0)"
-	if err := panels.Validate(gpu.Plan(other)); err == nil || !strings.Contains(err.Error(), "lavapipe alone") {
-		t.Errorf("SwiftShader takes %v: %v", panels, err)
 	}
 }
 
-// TestFingerprint: it is compared with that of another process, so it holds values and no addresses.
-func TestFingerprint(t *testing.T) {
-	if f := op.Fingerprint(); strings.Contains(f, "0x") || !strings.Contains(f, "{512 5 64}") {
-		t.Errorf("%.200s…", f)
+// TestTileJSON: tiles in checkpoints and caches of earlier versions are read as they were meant, and written in the same form.
+func TestTileJSON(t *testing.T) {
+	for _, text := range []string{
+		`{"matmul":{"TM":16,"TN4":3,"WX":8,"WY":1}}`,
+		`{"matmul":{"TM":8,"TN4":2,"WX":16,"WY":16,"BK":8}}`,
+		`{"matmul":{"TM":1,"TN4":1,"WX":64,"WY":1,"Split":true}}`,
+		`{"matmul":{"TM":0,"TN4":0,"WX":0,"WY":0,"Panel":{"WG":512,"TC4":5,"KS4":64}}}`,
+		`{"attention":{"Suffix":"_direct","Forward":{"Rows":48,"Spec":{"TQ":6,"WX":8}},"DQ":{"Rows":32,"Spec":{"TQ":4,"WX":8}},"DKV":{"Rows":32,"Spec":{"TK":4,"WX":8}}}}`,
+		`{"attention":{"Suffix":"_tiled","Forward":{"Rows":64,"Spec":{"BK":16,"TQ":4,"WX":64}},"DQ":{"Rows":64,"Spec":{"BK":8,"WX":128}},"DKV":{"Rows":64,"Spec":{"BQ":8,"WX":128}}}}`,
+		`{"classifier":{"Rows":128}}`,
+	} {
+		var tile op.Tile
+		if err := json.Unmarshal([]byte(text), &tile); err != nil || tile.String() != text {
+			t.Errorf("went %s, came back %v, %v", text, tile, err)
+		}
 	}
 }

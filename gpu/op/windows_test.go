@@ -2,6 +2,7 @@ package op_test
 
 import (
 	"reflect"
+	"slices"
 	"testing"
 
 	"github.com/gpt2wgpu/gpt2wgpu/gpu"
@@ -45,16 +46,26 @@ func bindAtMost(t *testing.T, bytes int) {
 	t.Cleanup(func() { d.Limits.MaxBindingSize = old })
 }
 
-// sharedTests are the tests of the ops whose geometry depends on the device and its limits.
+// maker makes a case, for the device's target or another.
+type maker = func(testing.TB) *gputest.Case
+
+// storages makes a test run once for each storage.
+func storages(test func(*testing.T, maker, gpu.Storage)) func(*testing.T, maker) {
+	return func(t *testing.T, newCase maker) {
+		gputest.Storages(t, func(t *testing.T, s gpu.Storage) { test(t, newCase, s) })
+	}
+}
+
+// sharedTests are the tests of the ops whose geometry depends on the target and the device's limits.
 var sharedTests = []struct {
 	name string
-	test func(*testing.T)
+	test func(*testing.T, maker)
 }{
-	{"EmbeddingForward", TestEmbeddingForward}, {"EmbeddingBackward", TestEmbeddingBackward}, {"LayerNormForward", TestLayerNormForward},
-	{"LayerNormBackward", TestLayerNormBackward}, {"BiasBackward", TestBiasBackward}, {"StripsExact", TestStripsExact}, {"GatherRows", TestGatherRows},
-	{"GradientNorm", TestGradientNorm}, {"AdamW", TestAdamW}, {"Elementwise", TestElementwise},
-	{"GELUForward", TestGELUForward}, {"Pack", TestPack},
-	{"CacheAppend", TestCacheAppend}, {"AttentionDecode", TestAttentionDecode},
+	{"EmbeddingForward", embeddingForward}, {"EmbeddingBackward", embeddingBackward}, {"LayerNormForward", storages(layerNormForward)},
+	{"LayerNormBackward", storages(layerNormBackward)}, {"BiasBackward", storages(biasBackward)}, {"StripsExact", stripsExact},
+	{"GatherRows", storages(gatherRows)}, {"GradientNorm", gradientNorm}, {"AdamW", storages(adamw)}, {"Elementwise", storages(elementwise)},
+	{"GELUForward", storages(geluForward)}, {"Pack", pack},
+	{"CacheAppend", storages(cacheAppend)}, {"AttentionDecode", storages(attentionDecode)},
 }
 
 // TestFoldedGroups runs them with a limit of groups in a dimension so small that they fold to two.
@@ -64,21 +75,28 @@ func TestFoldedGroups(t *testing.T) {
 	d.Limits.MaxGroups = 80 // 80^2 groups hold the largest shape, 5000 rows
 	t.Cleanup(func() { d.Limits.MaxGroups = old })
 	for _, s := range sharedTests {
-		t.Run(s.name, s.test)
+		t.Run(s.name, func(t *testing.T) { s.test(t, gputest.New) })
 	}
 }
 
-// TestOtherGeometry runs them with the geometry of the other class of devices: a GPU's on a CPU, a CPU's on a GPU.
+// TestOtherGeometry runs them with the geometry of every other target: a GPU's on a CPU, a CPU's on a GPU.
 func TestOtherGeometry(t *testing.T) {
 	d := gputest.Device(t)
-	old := d.Info.Type
-	d.Info.Type = "cpu"
-	if old == "cpu" {
-		d.Info.Type = "discrete"
+	geometry := func(x op.Target) op.Target { // all but the tables, which these ops don't take
+		return op.Target{Threads: x.Threads, Reduce: x.Reduce, AdamW: x.AdamW, LookUp: x.LookUp, LayerNorm: x.LayerNorm, Decode: x.Decode}
 	}
-	t.Cleanup(func() { d.Info.Type = old })
-	for _, s := range sharedTests {
-		t.Run(s.name, s.test)
+	var seen []op.Target
+	for _, target := range append([]op.Target{op.TargetFor(d.Info, d.Limits)}, op.Targets(d.Limits)...) {
+		g := geometry(target)
+		known := slices.ContainsFunc(seen, func(x op.Target) bool { return reflect.DeepEqual(x, g) })
+		if seen = append(seen, g); known || len(seen) == 1 {
+			continue
+		}
+		t.Run(target.Name, func(t *testing.T) {
+			for _, s := range sharedTests {
+				t.Run(s.name, func(t *testing.T) { s.test(t, gputest.For(target)) })
+			}
+		})
 	}
 }
 

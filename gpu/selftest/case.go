@@ -6,6 +6,7 @@ import (
 	"math/rand/v2"
 
 	"github.com/gpt2wgpu/gpt2wgpu/gpu"
+	"github.com/gpt2wgpu/gpt2wgpu/gpu/op"
 )
 
 // Rand returns n values of a normal distribution times scale, each exactly a float32.
@@ -77,6 +78,8 @@ func guard(i int) uint32 {
 
 // Case is one op at one shape: tensors with guard words behind them, and the check of what a program did to them.
 type Case struct {
+	Setup *op.Setup // of its program: the device's target, unless the case sets another
+
 	t       TB
 	dev     *gpu.Device
 	tensors []tensor
@@ -110,12 +113,13 @@ type tensor struct {
 // New starts a case on d. Its tensors are released with the test.
 func New(t TB, d *gpu.Device) *Case {
 	t.Helper()
-	c := &Case{t: t, dev: d, got: map[string][]float64{}}
+	c := &Case{Setup: op.NewSetup(d), t: t, dev: d, got: map[string][]float64{}}
 	t.Cleanup(func() {
 		if err := c.dev.Wait(); err != nil {
 			t.Fatal(err)
 		}
 		c.dev.Free(gpu.Scratch, c.whole...)
+		c.Setup.Free()
 	})
 	return c
 }
@@ -230,9 +234,9 @@ func unpack(t gpu.Tensor, w []uint32) []float64 {
 
 // Run builds a program with add and runs it twice from the same start: the two results must agree bit for bit, inputs and
 // guard words must be untouched.
-func (c *Case) Run(add func(p *gpu.Program)) {
+func (c *Case) Run(add func(p *op.Builder)) {
 	c.t.Helper()
-	p := c.dev.NewProgram(c.t.Name())
+	p := c.Setup.NewProgram(c.t.Name())
 	add(p)
 	if err := p.Build(); err != nil {
 		c.t.Fatal(err)

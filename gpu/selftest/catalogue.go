@@ -18,30 +18,40 @@ type Entry struct {
 	Try   func(c *Case)
 }
 
-// Catalogue lists the cases for d: every kernel with the geometry that d gets, matmul and attention with every one of the fixed
-// tables that it can run and with those that tuning may choose on it.
+// Catalogue lists the cases for d: every kernel with the geometry that d gets, matmul and attention with every tile of all targets
+// that d can run, and with those that tuning may choose on it.
 // Shapes are one past the tiles, or have a part of a last tile, in every dimension.
-func Catalogue(d *gpu.Device) []Entry {
+func Catalogue(d *gpu.Device) []Entry { return catalogue(op.TargetFor(d.Info, d.Limits), d.Limits) }
+
+func catalogue(target op.Target, l gpu.Limits) []Entry {
+	var tiles, few []op.MatmulTile
+	for _, t := range append(op.Targets(l), target) {
+		for _, r := range t.Products {
+			list := &tiles
+			if r.Forward {
+				list = &few
+			}
+			if target.Runs(r.Tile) && !slices.Contains(*list, r.Tile) {
+				*list = append(*list, r.Tile)
+			}
+		}
+	}
+	tiles = append(tiles, target.MoreProducts...)
 	var list []Entry
 	for _, s := range []gpu.Storage{gpu.F32, gpu.BF16} {
 		add := func(name, shape string, run func(c *Case)) { list = append(list, Entry{name, s.String(), shape, run}) }
 		addMatmul(add, s)
 		addSlices(add, s)
-		addAttention(add, s, d.Info.Lavapipe())
+		addAttention(add, s, target, l)
 		addRows(add, s)
 		addValues(add, s)
 		addClassifier(add, s)
-		for _, tile := range slices.Concat(op.MatmulTiles(), op.MatmulMoreTiles(d.Info.Software())) {
-			if tile.Fits(d) {
-				addTile(add, s, tile, false)
-			}
+		for _, tile := range tiles {
+			addTile(add, s, tile, false)
 		}
-		for _, tile := range op.MatmulFewTiles() {
-			if tile.Fits(d) {
-				addTile(add, s, tile, true)
-			}
+		for _, tile := range few {
+			addTile(add, s, tile, true)
 		}
-		addAttentionTiles(add, s, op.AttentionMoreTiles(d.Info.Software()))
 	}
 	add := func(name, shape string, run func(c *Case)) {
 		list = append(list, Entry{name, gpu.F32.String(), shape, run})
@@ -76,7 +86,7 @@ func addSlices(add adder, s gpu.Storage) {
 	const rows, cols, depth = 17, 68, 200
 	sliced := func(name, shape string, run func(c *Case)) {
 		add(name+"/sliced", shape, func(c *Case) {
-			c.t.Cleanup(op.SliceMatmul(64))
+			c.Setup.Target = c.Setup.Target.WithSlice(64)
 			run(c)
 		})
 	}
@@ -86,13 +96,13 @@ func addSlices(add adder, s gpu.Storage) {
 
 // addTile adds the forms of matmul with a geometry, into or from windows of wider rows. Few: the forward alone has it.
 func addTile(add adder, s gpu.Storage, tile op.MatmulTile, few bool) {
-	rows, cols, depth := tile.Rows+1, tile.Cols+4, max(tile.Depth, 8)+4
+	rows, cols, depth := tile.Rows()+1, tile.Cols()+4, max(tile.Depth(), 8)+4
 	if few {
-		depth = 4*tile.Threads + 4
+		depth = 4*tile.Threads() + 4
 	}
 	forced := func(name, shape string, run func(c *Case)) {
-		add(name+"/"+tile.Name, shape, func(c *Case) {
-			c.t.Cleanup(tile.Force())
+		add(name+"/"+tile.Name(), shape, func(c *Case) {
+			c.Setup.Target = c.Setup.Target.WithProduct(tile)
 			run(c)
 		})
 	}
@@ -110,39 +120,39 @@ type attentionShape struct{ B, T, NH, HS int }
 
 var attentionShapes = []attentionShape{{2, 33, 3, 20}, {1, 65, 2, 64}, {1, 130, 1, 128}}
 
-// add adds both forms with the geometry that force makes them use.
-func (d attentionShape) add(add adder, s gpu.Storage, geometry string, force func() (undo func())) {
+// add adds both forms with the kernels of the rules.
+func (d attentionShape) add(add adder, s gpu.Storage, geometry string, rules ...op.AttentionRule) {
 	shape := fmt.Sprintf("B=%d T=%d NH=%d HS=%d", d.B, d.T, d.NH, d.HS)
 	for _, form := range []struct {
 		name string
 		test func(c *Case, s gpu.Storage, B, T, NH, HS int)
 	}{{"attention_forward/", AttentionForward}, {"attention_backward/", AttentionBackward}} {
 		add(form.name+geometry, shape, func(c *Case) {
-			c.t.Cleanup(force())
+			c.Setup.Target = c.Setup.Target.WithAttention(rules...)
 			form.test(c, s, d.B, d.T, d.NH, d.HS)
 		})
 	}
 }
 
-func addAttentionTiles(add adder, s gpu.Storage, tiles []op.AttentionTile) {
-	for _, tile := range tiles {
+func addAttention(add adder, s gpu.Storage, target op.Target, l gpu.Limits) {
+	for _, t := range op.Targets(l) {
+		kernels := strings.TrimPrefix(t.Attention[0].Tile.Suffix, "_")
+		shapes := attentionShapes
+		if t.LongTexts {
+			shapes = []attentionShape{{1, 130, 3, 20}, {1, 161, 1, 64}}
+		}
+		if t.LongTexts && !target.LongTexts {
+			continue
+		}
+		for _, d := range shapes {
+			d.add(add, s, kernels, t.Attention...)
+		}
+	}
+	for _, r := range target.MoreAttention {
 		for _, d := range attentionShapes {
-			if d.HS <= tile.MaxHS {
-				d.add(add, s, tile.Name, tile.Force)
+			if d.HS <= r.MaxHS {
+				d.add(add, s, r.Tile.Name(), r)
 			}
-		}
-	}
-}
-
-func addAttention(add adder, s gpu.Storage, lavapipe bool) {
-	for _, d := range attentionShapes {
-		for _, kernels := range []string{"direct", "tiled"} {
-			d.add(add, s, kernels, func() func() { return op.ForceAttention(kernels) })
-		}
-	}
-	if lavapipe {
-		for _, d := range []attentionShape{{1, 130, 3, 20}, {1, 161, 1, 64}} {
-			d.add(add, s, "step", func() func() { return op.ForceAttention("step") })
 		}
 	}
 	add("cache_append", "B=3 S=9 T=1 C=20", func(c *Case) { CacheAppend(c, s, 9, 1, 20, []uint32{8, 0, 4}, false) })

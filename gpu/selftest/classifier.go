@@ -31,7 +31,7 @@ func Classifier(c *Case, s gpu.Storage, N, C, V, R, limit int, backward bool) {
 	if limit > 0 {
 		c.BindAtMost(limit)
 	}
-	c.Run(func(p *gpu.Program) { cl.AddTo(p) })
+	c.Run(func(p *op.Builder) { cl.AddTo(p) })
 	// A logit is off by C terms of size sx sw, exp by 8 eps more; a loss is a difference of two, after a sum of V exps by
 	// threads and tree.
 	logit := 2*float64(C)*sx*sw + 8

@@ -26,7 +26,7 @@ func LayerNormForwardExtremes(c *Case, N int) {
 	l := op.LayerNormForward{
 		Out: c.Out("out", N, C), Mean: c.Out("mean", N), Rstd: c.Out("rstd", N), X: c.In("x", x, N, C), W: c.In("w", w, C), B: c.In("b", b, C),
 	}
-	c.Run(func(p *gpu.Program) { l.AddTo(p) })
+	c.Run(func(p *op.Builder) { l.AddTo(p) })
 	c.Check(l.Out, out, Tolerance{Terms: 4, Scale: 1000})
 	c.Check(l.Rstd, rstd, Tolerance{Terms: 4, Scale: 1})
 }
@@ -48,7 +48,7 @@ func ClassifierLargeLogits(c *Case) {
 		Losses: c.Out("losses", N), DX: c.Out("dx", N, C), DWTE: c.InOut("dwte", make([]float64, V*C), V, C),
 		X: c.In("x", x, N, C), WTE: c.In("wte", wte, V, C), Targets: c.InU32("targets", targets, N), Logits: c.Out("logits", N, 320), Scale: 0.5,
 	}
-	c.Run(func(p *gpu.Program) { cl.AddTo(p) })
+	c.Run(func(p *op.Builder) { cl.AddTo(p) })
 	c.Check(cl.Losses, losses, Tolerance{Terms: 1, Scale: 1})
 	c.Check(cl.DX, dx, Tolerance{Terms: 1, Scale: 150})
 	c.Check(cl.DWTE, dw, Tolerance{Terms: 1, Scale: 100})
@@ -59,7 +59,7 @@ func GradientNormNotFinite(c *Case, bad float64, at int) {
 	g := Rand(1, 1024, 1)
 	g[at] = bad
 	n := op.GradientNorm{Out: c.Out("out", 4), Grads: []gpu.Tensor{c.In("grad", g, 1024)}, Partials: c.Out("partials", 1), MaxNorm: 1}
-	c.Run(func(p *gpu.Program) { n.AddTo(p) })
+	c.Run(func(p *op.Builder) { n.AddTo(p) })
 	c.CheckValues("clip scale and skip", c.Got(n.Out)[1:3], []float64{0, 1}, Tolerance{Exact: true})
 }
 
@@ -74,7 +74,7 @@ func AdamWSkip(c *Case) {
 		Scalars: c.In("scalars", []float64{0.999, 0.1, 0.999, 0.001, 0.1, 30, 1e-8, 0}, 8), Norm: c.In("norm", []float64{math.NaN(), 0, 1, 0}, 4),
 		Decay: true,
 	}
-	c.Run(func(p *gpu.Program) { a.AddTo(p) })
+	c.Run(func(p *op.Builder) { a.AddTo(p) })
 	c.same(a.P, p)
 	c.same(a.M, m)
 	c.same(a.V, v)
@@ -101,7 +101,7 @@ func PackEdges(c *Case) {
 	x := c.InU32("x", words, len(words)).Reinterpret("x", gpu.F32, len(words))
 	k := op.Pack{Out: c.OutAs(gpu.BF16, "out", len(words)), X: x}
 	back := op.Add{Out: c.OutAs(gpu.BF16, "back", len(words)), A: k.Out, B: c.InAs(gpu.BF16, "zero", make([]float64, len(words)), len(words))}
-	c.Run(func(p *gpu.Program) {
+	c.Run(func(p *op.Builder) {
 		k.AddTo(p)
 		back.AddTo(p)
 	})

@@ -39,7 +39,7 @@ func MatmulForward(c *Case, s gpu.Storage, epilogue string, N, K, OC int) {
 		mm.Residual = c.In("residual", res, N, OC)
 		ref.Add(want, want, res)
 	}
-	c.Run(func(p *gpu.Program) { mm.AddTo(p) })
+	c.Run(func(p *op.Builder) { mm.AddTo(p) })
 	if epilogue == "bias_gelu" {
 		c.Check(mm.Pre, pre, tol)
 		want = make([]float64, N*OC)
@@ -60,7 +60,7 @@ func MatmulForwardWindow(c *Case, s gpu.Storage, N, K, OC int) {
 	mm := op.MatmulForward{
 		Out: c.InOutAs(s, "out", make([]float64, N*stride), N, stride), X: c.InAs(s, "x", x, N, K), W: c.InAs(s, "w", w, oc, K), Col: matmulCol,
 	}
-	c.Run(func(p *gpu.Program) { mm.AddTo(p) })
+	c.Run(func(p *op.Builder) { mm.AddTo(p) })
 	got, window, before := c.Got(mm.Out), make([]float64, 0, N*oc), make([]float64, 0, N*matmulCol)
 	for n := range N {
 		row := got[n*stride : (n+1)*stride]
@@ -93,7 +93,7 @@ func MatmulBackwardDX(c *Case, s gpu.Storage, epilogue string, N, K, OC int) {
 		mm.DX, mm.Add = c.InOut("dx", base, N, K), true
 		ref.Add(want, want, base)
 	}
-	c.Run(func(p *gpu.Program) { mm.AddTo(p) })
+	c.Run(func(p *op.Builder) { mm.AddTo(p) })
 	c.Check(mm.DX, want, tol)
 }
 
@@ -115,7 +115,7 @@ func MatmulBackwardDXWindow(c *Case, s gpu.Storage, add bool, N, K, OC int) {
 	} else {
 		mm.DX = c.OutAs(s, "dx", N, K)
 	}
-	c.Run(func(p *gpu.Program) { mm.AddTo(p) })
+	c.Run(func(p *op.Builder) { mm.AddTo(p) })
 	c.Check(mm.DX, want, Tolerance{Terms: OC + 2, Scale: 1})
 }
 
@@ -123,7 +123,7 @@ func MatmulBackwardDXWindow(c *Case, s gpu.Storage, add bool, N, K, OC int) {
 func MatmulBackwardDW(c *Case, s gpu.Storage, N, K, OC int) {
 	dout, x, dw := Round(s, Rand(1, N*OC, 1)), Round(s, Rand(2, N*K, 1)), Rand(3, OC*K, 1)
 	mm := op.MatmulBackwardDW{DW: c.InOut("dw", dw, OC, K), DOut: c.InAs(s, "dout", dout, N, OC), X: c.InAs(s, "x", x, N, K)}
-	c.Run(func(p *gpu.Program) { mm.AddTo(p) })
+	c.Run(func(p *op.Builder) { mm.AddTo(p) })
 	ref.MatmulBackwardDW(dw, dout, x, N, K, OC)
 	c.Check(mm.DW, dw, Tolerance{Terms: N + 2, Scale: 1})
 }
@@ -137,7 +137,7 @@ func MatmulBackwardDWWindow(c *Case, s gpu.Storage, N, K, OC int) {
 	}
 	x, dw := Round(s, Rand(2, N*K, 1)), Rand(3, OC*K, 1)
 	mm := op.MatmulBackwardDW{DW: c.InOut("dw", dw, OC, K), DOut: c.InAs(s, "dout", wide, N, stride), X: c.InAs(s, "x", x, N, K), Col: matmulCol}
-	c.Run(func(p *gpu.Program) { mm.AddTo(p) })
+	c.Run(func(p *op.Builder) { mm.AddTo(p) })
 	ref.MatmulBackwardDW(dw, dout, x, N, K, OC)
 	c.Check(mm.DW, dw, Tolerance{Terms: N + 2, Scale: 1})
 }

@@ -25,7 +25,7 @@ func LayerNormForward(c *Case, s gpu.Storage, N, C int) {
 	l := op.LayerNormForward{
 		Out: c.OutAs(s, "out", N, C), Mean: c.Out("mean", N), Rstd: c.Out("rstd", N), X: c.In("x", x, N, C), W: c.In("w", w, C), B: c.In("b", b, C),
 	}
-	c.Run(func(p *gpu.Program) { l.AddTo(p) })
+	c.Run(func(p *op.Builder) { l.AddTo(p) })
 	// The sums' relative errors of a few eps are those of m and, halved, of s; x-m keeps m's, which s enlarges.
 	most := slices.Max(rstd)
 	c.Check(l.Mean, mean, Tolerance{Terms: 4, Scale: 1})
@@ -47,7 +47,7 @@ func LayerNormBackward(c *Case, s gpu.Storage, N, C int) {
 		DOut: c.InAs(s, "dout", dout, N, C), X: c.In("x", x, N, C), W: c.In("w", w, C), Mean: c.In("mean", mean, N), Rstd: c.In("rstd", rstd, N),
 		Partial: c.Out("partial", 2*op.PartialLen(N, C)),
 	}
-	c.Run(func(p *gpu.Program) { l.AddTo(p) })
+	c.Run(func(p *op.Builder) { l.AddTo(p) })
 	ref.LayerNormBackward(dx, dw, db, dout, x, w, mean, rstd, N, C)
 	// xhat is off by eps of x, enlarged by rstd where a row of few values lies close together
 	most := max(1, slices.Max(rstd))
@@ -60,7 +60,7 @@ func LayerNormBackward(c *Case, s gpu.Storage, N, C int) {
 func BiasBackward(c *Case, s gpu.Storage, N, OC int) {
 	dout, db := Round(s, Rand(1, N*OC, 1)), Rand(2, OC, 1)
 	b := op.BiasBackward{DB: c.InOut("db", db, OC), DOut: c.InAs(s, "dout", dout, N, OC), Partial: c.Out("partial", op.PartialLen(N, OC))}
-	c.Run(func(p *gpu.Program) { b.AddTo(p) })
+	c.Run(func(p *op.Builder) { b.AddTo(p) })
 	ref.BiasBackward(db, dout, N, OC)
 	c.Check(b.DB, db, Tolerance{Terms: N + 1, Scale: 1})
 }
@@ -72,7 +72,7 @@ func GatherRows(c *Case, s gpu.Storage, R, N, C int) {
 	want := make([]float64, R*C)
 	ref.GatherRows(want, x, rows, C)
 	g := op.GatherRows{Out: c.OutAs(s, "out", R, C), X: c.InAs(s, "x", x, N, C), Rows: c.InU32("rows", rows, R)}
-	c.Run(func(p *gpu.Program) { g.AddTo(p) })
+	c.Run(func(p *op.Builder) { g.AddTo(p) })
 	c.Check(g.Out, want, Tolerance{})
 }
 
@@ -99,7 +99,7 @@ func EmbeddingForward(c *Case, B, T, C, V int) {
 	e := op.EmbeddingForward{
 		Out: c.Out("out", N, C), WTE: c.In("wte", wte, V, C), WPE: c.In("wpe", wpe, block, C), Tokens: c.InU32("tokens", tokens, N), T: T,
 	}
-	c.Run(func(p *gpu.Program) { e.AddTo(p) })
+	c.Run(func(p *op.Builder) { e.AddTo(p) })
 	c.Check(e.Out, want, Tolerance{}) // one rounding
 }
 
@@ -113,7 +113,7 @@ func EmbeddingBackward(c *Case, B, T, C, V int) {
 		DWTE: c.InOut("dwte", dwte, V, C), DWPE: c.InOut("dwpe", dwpe, block, C), DOut: c.In("dout", dout, N, C),
 		Order: c.InU32("order", order, N), Starts: c.InU32("starts", starts, N+1), Tokens: c.InU32("tokens", tokens, N), T: T,
 	}
-	c.Run(func(p *gpu.Program) { e.AddTo(p) })
+	c.Run(func(p *op.Builder) { e.AddTo(p) })
 	ref.EmbeddingBackward(dwte, dwpe, dout, tokens, B, T, C)
 	c.Check(e.DWTE, dwte, Tolerance{Terms: N, Scale: 1})
 	c.Check(e.DWPE, dwpe, Tolerance{Terms: B, Scale: 1})

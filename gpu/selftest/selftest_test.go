@@ -28,36 +28,29 @@ func device(t *testing.T) *gpu.Device {
 	return d
 }
 
-// TestCatalogue: what a user would be told to report fails here first. It runs what the other class of devices would try too.
+// TestCatalogue: what a user would be told to report fails here first. It runs what tuning may choose on other targets too.
 func TestCatalogue(t *testing.T) {
 	if testing.Short() {
 		t.Skip("every kernel")
 	}
 	d := device(t)
-	for _, e := range Catalogue(d) { // the panels' scratch stays with the device: it is there before bytes are counted
-		if strings.Contains(e.Name, "panels") {
-			if _, err := Run(context.Background(), d, []Entry{e}, func(Row) {}); err != nil {
-				t.Fatal(err)
-			}
-			break
-		}
-	}
 	before := d.TotalBytes()
+	own := op.TargetFor(d.Info, d.Limits)
 	seen := map[string]bool{}
 	var entries []Entry
-	class := d.Info.Type
-	for _, kind := range []string{class, map[bool]string{true: "discrete", false: "cpu"}[d.Info.Software()]} {
-		d.Info.Type = kind
-		for _, e := range Catalogue(d) {
+	for i, target := range append([]op.Target{own}, op.Targets(d.Limits)...) {
+		if target.LongTexts && !own.LongTexts {
+			continue
+		}
+		for _, e := range catalogue(target, d.Limits) {
 			if name := e.Name + " " + e.DType + " " + e.Shape; !seen[name] {
 				seen[name] = true
 				entries = append(entries, e)
-			} else if kind == class {
+			} else if i == 0 {
 				t.Errorf("%s: twice", name)
 			}
 		}
 	}
-	d.Info.Type = class
 	r, err := Run(context.Background(), d, entries, func(r Row) {
 		for _, f := range r.Failures {
 			t.Errorf("%s %s %s: %s", r.Name, r.DType, r.Shape, f)
@@ -74,12 +67,13 @@ func TestCatalogue(t *testing.T) {
 // TestEveryKernelIsTried walks shaders/, so that a new kernel can't be left out.
 func TestEveryKernelIsTried(t *testing.T) {
 	var text strings.Builder
-	for _, kind := range []string{"discrete", "cpu"} {
-		d := gpu.Plan(gpu.AdapterInfo{Name: "llvmpipe", Type: kind, Limits: gpu.DefaultLimits()})
-		for _, e := range Catalogue(d) {
+	d := gpu.Plan(gpu.AdapterInfo{Limits: gpu.DefaultLimits()})
+	for _, target := range op.Targets(d.Limits) {
+		for _, e := range catalogue(target, d.Limits) {
 			r := &recorder{name: e.Name}
 			r.do(func() {
 				c := New(r, d)
+				c.Setup.Target = target
 				defer func() { text.WriteString(c.listing) }()
 				e.Try(c)
 			})
@@ -116,7 +110,7 @@ func wrong(how string) Entry {
 		case "shape":
 			add.B = c.In("short", make([]float64, 4), 4)
 		}
-		c.Run(func(p *gpu.Program) { add.AddTo(p) })
+		c.Run(func(p *op.Builder) { add.AddTo(p) })
 		c.Check(out, want, Tolerance{})
 	}}
 }

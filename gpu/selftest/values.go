@@ -28,7 +28,7 @@ func Elementwise(c *Case, s gpu.Storage, shape ...int) {
 	f := op.Fill{Out: c.OutAs(s, "filled", shape...), Value: -1.5}
 	k := op.Scale{Out: c.OutAs(s, "scaled", shape...), X: x, S: 0.375}
 	d := op.Add{Out: c.OutAs(s, "added", shape...), A: x, B: c.InAs(s, "b", b, shape...)}
-	c.Run(func(p *gpu.Program) {
+	c.Run(func(p *op.Builder) {
 		f.AddTo(p)
 		k.AddTo(p)
 		d.AddTo(p)
@@ -45,7 +45,7 @@ func GELUForward(c *Case, s gpu.Storage, shape ...int) {
 	copy(x, Round(s, []float64{-1e30, 1e30, 44}))
 	ref.GELUForward(want, x)
 	g := op.GELUForward{Out: c.OutAs(s, "out", shape...), X: c.InAs(s, "x", x, shape...)}
-	c.Run(func(p *gpu.Program) { g.AddTo(p) })
+	c.Run(func(p *op.Builder) { g.AddTo(p) })
 	c.Check(g.Out, want, Tolerance{Terms: 4, Scale: 4}) // 1 + tanh cancels where x < 0, there |x| <= 4
 }
 
@@ -53,7 +53,7 @@ func GELUForward(c *Case, s gpu.Storage, shape ...int) {
 func Pack(c *Case, s gpu.Storage, shape ...int) {
 	x := Rand(1, product(shape), 1)
 	k := op.Pack{Out: c.OutAs(s, "out", shape...), X: c.In("x", x, shape...)}
-	c.Run(func(p *gpu.Program) { k.AddTo(p) })
+	c.Run(func(p *op.Builder) { k.AddTo(p) })
 	c.same(k.Out, Round(s, x))
 }
 
@@ -71,7 +71,7 @@ func MeanLoss(c *Case, n int) {
 		want += l / 64
 	}
 	ml := op.MeanLoss{Out: c.InOut("out", []float64{start}, 1), Losses: c.In("losses", losses, n), Scale: 1.0 / 64}
-	c.Run(func(p *gpu.Program) { ml.AddTo(p) })
+	c.Run(func(p *op.Builder) { ml.AddTo(p) })
 	// n/256 + 8 roundings of sums no larger than their own deviation
 	c.Check(ml.Out, []float64{want}, Tolerance{Terms: n/256 + 9, Scale: 3 * 16.0 / 64})
 }
@@ -88,7 +88,7 @@ func GradientNorm(c *Case, lens []int, limit int, maxNorm float32) {
 		c.BindAtMost(limit)
 	}
 	n.Partials = c.Out("partials", op.GradientNormPartials(c.dev, n.Grads))
-	c.Run(func(p *gpu.Program) { n.AddTo(p) })
+	c.Run(func(p *op.Builder) { n.AddTo(p) })
 	norm := ref.GlobalNorm(values...)
 	// 2 eps: sums of squares of a chunk err by a walk of 32 roundings, their sum averages that over the chunks, the root halves
 	// it, and the root itself may be off by an eps.
@@ -130,7 +130,7 @@ func AdamW(c *Case, s gpu.Storage, n, step, limit int, decays bool, clip float32
 	if limit > 0 {
 		c.BindAtMost(limit)
 	}
-	c.Run(func(p *gpu.Program) { a.AddTo(p) })
+	c.Run(func(p *op.Builder) { a.AddTo(p) })
 	ref.AdamW(p, g, m, v, lr, beta1, beta2, eps, wd, float64(clip), step)
 	// m is a sum of two addends of at most 4, v is all positive; the step is lr times a quotient of at most 30 whose
 	// parts are off by some eps

@@ -17,6 +17,7 @@ import (
 // request is what a child gets on its standard input.
 type request struct {
 	Info   gpu.AdapterInfo  `json:"info"`
+	Target op.Target        `json:"target"`
 	Tuning op.Tuning        `json:"tuning"` // chosen before
 	Work   []job            `json:"work"`
 	Skip   map[string][]int `json:"skip"` // candidates by class that took an earlier child down
@@ -98,14 +99,14 @@ const margin = 0.95
 // choose measures the candidates of a class and tells which one is to be used.
 func (c *child) choose(j job) error {
 	class := j.Use.Class
-	b, err := newBed(c.dev, j.Use)
+	b, err := c.newBed(j.Use)
 	if err != nil {
 		return err
 	}
 	defer b.free()
 	var fixed, best *trial
 	var want [][]float32
-	for i, tile := range op.Candidates(c.dev, j.Use) {
+	for i, tile := range op.Candidates(c.request.Target, j.Use) {
 		if slices.Contains(c.request.Skip[class], i) {
 			continue
 		}
@@ -190,7 +191,7 @@ func (c *child) duel(b *bed, fixed, other *trial) (*trial, error) {
 
 // verify compares two tiles' results for u.
 func (c *child) verify(u op.Use, fixed, other op.Tile) error {
-	b, err := newBed(c.dev, u)
+	b, err := c.newBed(u)
 	if err != nil {
 		return err
 	}
@@ -218,6 +219,7 @@ func (c *child) verify(u op.Use, fixed, other op.Tile) error {
 // bed is the tensors of a use, with inputs in them.
 type bed struct {
 	dev     *gpu.Device
+	setup   *op.Setup
 	use     op.Use
 	tensors map[string]gpu.Tensor
 	outs    []gpu.Tensor
@@ -225,8 +227,10 @@ type bed struct {
 	runs    int // a sample
 }
 
-func newBed(d *gpu.Device, u op.Use) (b *bed, err error) {
-	b = &bed{dev: d, use: u, tensors: map[string]gpu.Tensor{}, clear: d.NewProgram("tune: clear"), runs: 1}
+func (c *child) newBed(u op.Use) (b *bed, err error) {
+	d := c.dev
+	b = &bed{dev: d, setup: op.NewSetup(d), use: u, tensors: map[string]gpu.Tensor{}, clear: d.NewProgram("tune: clear"), runs: 1}
+	b.setup.Target = c.request.Target
 	defer func() {
 		if err != nil {
 			b.free()
@@ -299,6 +303,7 @@ func fill(d *gpu.Device, t gpu.Tensor, o op.Operand, random *rand.Rand) error {
 func (b *bed) free() {
 	b.dev.Wait()
 	b.clear.Release()
+	b.setup.Free()
 	for _, t := range b.tensors {
 		b.dev.Free(gpu.Scratch, t)
 	}
@@ -306,11 +311,10 @@ func (b *bed) free() {
 
 // program builds the use under a tuning.
 func (b *bed) program(t op.Tuning) (*gpu.Program, error) {
-	op.SetTuning(b.dev, t)
-	defer op.SetTuning(b.dev, nil)
-	p := b.dev.NewProgram("tune: " + b.use.Class)
+	b.setup.Tuning = t
+	p := b.setup.NewProgram("tune: " + b.use.Class)
 	b.use.AddTo(p, b.tensors)
-	return p, p.Build()
+	return p.Program, p.Build()
 }
 
 // outputs runs p once on cleared outputs and reads them.

@@ -54,7 +54,7 @@ func (t *Tuner) Path(info gpu.AdapterInfo) string {
 		panic(err) // strings and numbers
 	}
 	h := sha256.New()
-	fmt.Fprintf(h, "%s\n%s\n%s\n%s", raw, t.Version, shaders.Fingerprint(), op.Fingerprint())
+	fmt.Fprintf(h, "%s\n%s\n%s\n%s", raw, t.Version, shaders.Fingerprint(), op.Fingerprint(op.TargetFor(info, info.Limits)))
 	return filepath.Join(t.Dir, hex.EncodeToString(h.Sum(nil))[:32]+".json")
 }
 
@@ -73,7 +73,7 @@ func (t *Tuner) Cached(info gpu.AdapterInfo) op.Tuning {
 		err = json.Unmarshal(raw, &f)
 	}
 	if err == nil {
-		err = f.Tuning.Validate(gpu.Plan(info))
+		err = f.Tuning.Validate(op.TargetFor(info, info.Limits))
 	}
 	if err != nil {
 		t.Log.Warn("tiles of an earlier tuning are not used", "file", path, "reason", err)
@@ -99,7 +99,7 @@ func (t *Tuner) Tune(ctx context.Context, info gpu.AdapterInfo, list func(op.Tun
 		}
 	}
 	start, had := time.Now(), len(tuning)
-	s := &session{Tuner: t, info: info, tuning: tuning, skip: map[string][]int{}}
+	s := &session{Tuner: t, info: info, target: op.TargetFor(info, info.Limits), tuning: tuning, skip: map[string][]int{}}
 	err := s.run(ctx, list, start.Add(budget))
 	if len(tuning) > had {
 		t.Log.Info(fmt.Sprintf("tiles of %d kinds of products chosen in %.1f s", len(tuning)-had, time.Since(start).Seconds()))
@@ -132,6 +132,7 @@ func (t *Tuner) keep(info gpu.AdapterInfo, tuning op.Tuning) error {
 type session struct {
 	*Tuner
 	info   gpu.AdapterInfo
+	target op.Target
 	tuning op.Tuning
 	skip   map[string][]int
 	downs  int // children that died
@@ -172,7 +173,6 @@ func (s *session) run(ctx context.Context, list func(op.Tuning) ([]op.Use, error
 // since it decides on the shapes of others.
 func (s *session) pending(uses []op.Use) (work []job) {
 	total, at := map[string]float64{}, map[string]int{}
-	plan := gpu.Plan(s.info)
 	for _, u := range uses {
 		if _, done := s.tuning[u.Class]; done {
 			continue
@@ -180,7 +180,7 @@ func (s *session) pending(uses []op.Use) (work []job) {
 		total[u.Class] += u.FLOPs
 		i, seen := at[u.Class]
 		if !seen {
-			if len(op.Candidates(plan, u)) > 1 {
+			if len(op.Candidates(s.target, u)) > 1 {
 				at[u.Class] = len(work)
 				work = append(work, job{Use: u})
 			}
@@ -210,7 +210,7 @@ const mostDowns = 8
 func (s *session) child(ctx context.Context, work []job, budget time.Duration) error {
 	life, stop := context.WithCancel(ctx)
 	defer stop()
-	raw, err := json.Marshal(request{s.info, s.tuning, work, s.skip, budget})
+	raw, err := json.Marshal(request{s.info, s.target, s.tuning, work, s.skip, budget})
 	if err != nil {
 		return err
 	}

@@ -92,9 +92,9 @@ func tuner(t *testing.T, kind string) (*tune.Tuner, *bytes.Buffer) {
 func program(info gpu.AdapterInfo, storages ...gpu.Storage) func(op.Tuning) ([]op.Use, error) {
 	return func(tuning op.Tuning) (uses []op.Use, err error) {
 		d := gpu.Plan(info)
-		op.SetTuning(d, tuning)
-		op.Listen(d, func(u op.Use) { uses = append(uses, u) })
-		p := d.NewProgram("test")
+		setup := op.NewSetup(d)
+		setup.Tuning, setup.OnUse = tuning, func(u op.Use) { uses = append(uses, u) }
+		p := setup.NewProgram("test")
 		for _, s := range storages {
 			tensor := func(s gpu.Storage, name string, shape ...int) gpu.Tensor {
 				t, err := d.NewTensor(gpu.Scratch, name, s, shape...)
@@ -113,7 +113,7 @@ func program(info gpu.AdapterInfo, storages ...gpu.Storage) func(op.Tuning) ([]o
 			qkv, att, lse := tensor(s, "qkv", n, 3*C), tensor(s, "att", n, C), tensor(gpu.F32, "lse", B, 2, T)
 			op.AttentionForward{Out: att, LSE: lse, QKV: qkv, NH: 2}.AddTo(p)
 			op.AttentionBackward{DQKV: tensor(s, "dqkv", n, 3*C), DOut: x, QKV: qkv, Out: att, LSE: lse, D: tensor(gpu.F32, "d", B, 2, T), NH: 2}.AddTo(p)
-			r, vp := op.LogitsShape(d, n, V)
+			r, vp := setup.LogitsShape(n, V)
 			op.Classifier{
 				Losses: tensor(gpu.F32, "losses", n), DX: tensor(gpu.F32, "dlnf", n, C), DWTE: tensor(gpu.F32, "dwte", V, C), X: x, WTE: tensor(s, "wte", V, C),
 				Targets: tensor(gpu.U32, "targets", n), Logits: tensor(s, "logits", r, vp), Scale: 1,
@@ -145,7 +145,7 @@ func TestTune(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, u := range uses {
-		if _, ok := got[u.Class]; !ok && len(op.Candidates(gpu.Plan(info), u)) > 1 {
+		if _, ok := got[u.Class]; !ok && len(op.Candidates(op.TargetFor(info, info.Limits), u)) > 1 {
 			t.Errorf("nothing was chosen for %s", u.Class)
 		}
 	}
@@ -185,7 +185,7 @@ func TestBadCandidates(t *testing.T) {
 			}
 			uses, _ := list(nil)
 			for class, tile := range got {
-				if tile.String() == op.Candidates(gpu.Plan(info), uses[0])[1].String() {
+				if tile.String() == op.Candidates(op.TargetFor(info, info.Limits), uses[0])[1].String() {
 					t.Errorf("%s: the bad tile was chosen", class)
 				}
 			}

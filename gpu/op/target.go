@@ -1,0 +1,173 @@
+package op
+
+import (
+	"slices"
+	"strings"
+
+	"github.com/gpt2wgpu/gpt2wgpu/gpu"
+)
+
+// A Target says which kernels and geometries suit a device. It is a plain value of numbers, strings and lists: it can be printed,
+// compared, made up in tests and sent to another process as JSON.
+type Target struct {
+	Name         string // gpu | cpu | lavapipe
+	GroupThreads int    // that the device allows in a workgroup
+	GroupBytes   int    // of workgroup memory that it allows
+
+	Threads   int // of a workgroup where each thread has a value or a quad
+	Reduce    int // of a workgroup whose threads take several quads, a group apart, or add up in a tree
+	AdamW     int // quads per thread of AdamW, in groups of Reduce
+	LookUp    LookUpTarget
+	LayerNorm LayerNormTarget
+	Decode    int // threads of a head in AttentionDecode at most
+
+	Products      []ProductRule // in the order of preference; the last fits every product
+	MoreProducts  []MatmulTile  // that tuning may choose beside them
+	Slice         SliceTarget   // of long sums
+	Attention     []AttentionRule
+	MoreAttention []AttentionRule
+	Round         int   // heads that attention's walks take at a time at most; 0: as many as the scratch holds
+	Logits        int64 // bytes of a chunk of the classifier's logits in float32, of which bf16 takes half
+	LongTexts     bool  // the compiler takes the long texts of panels and walks in a second; other software devices' take minutes
+}
+
+// logitsBytes is 320 rows of GPT-2's vocabulary, where a product's tiles fill a device.
+const logitsBytes = 64 << 20
+
+// LookUpTarget is the geometry of kernels that look up a row and copy or add it.
+type LookUpTarget struct {
+	Threads int // of a workgroup
+	Quads   int // per thread at most
+}
+
+// LayerNormTarget is the geometry of kernels with a workgroup per row.
+type LayerNormTarget struct {
+	Threads   int // of a workgroup at least; wider rows have up to 256
+	Quads     int // per thread at most, where 256 threads hold the row
+	Rows      int // per workgroup of the forward, one after another
+	ThreadRow int // from this many rows on, the forward has a thread per row; 0: never
+}
+
+// SliceTarget says how many addends of its sums one dispatch of a product takes; 0: all. Slices add to the result, so they need it
+// in float32. Panels have slices of their own.
+type SliceTarget struct{ DX, DW int }
+
+// ProductRule is a tile and the products that it is for: the first rule that fits is taken.
+type ProductRule struct {
+	Tile      MatmulTile
+	Forward   bool `json:",omitempty"` // only for matmul_forward
+	MaxRows   int  `json:",omitempty"` // of the result; 0: any
+	MinRows   int  `json:",omitempty"`
+	MinCols   int  `json:",omitempty"`
+	MinSums   int  `json:",omitempty"`
+	MinGroups int  `json:",omitempty"`
+}
+
+// AttentionRule is a tile and what it is for.
+type AttentionRule struct {
+	Tile     AttentionTile
+	MaxHS    int // channels of a head
+	MinT     int `json:",omitempty"` // tokens of context
+	MaxState int `json:",omitempty"` // floats of one head's sums in the scratch; 0: it needs none
+}
+
+// TargetFor returns the target of a device. It is the only function of this package, and of those above, that asks what a device is.
+func TargetFor(info gpu.AdapterInfo, l gpu.Limits) Target {
+	switch {
+	case info.Software() && strings.Contains(info.Name, "llvmpipe"):
+		return targetLavapipe().within(l)
+	case info.Software():
+		return targetCPU().within(l)
+	}
+	return targetGPU().within(l)
+}
+
+// Targets returns every target as a device with these limits would have it.
+func Targets(l gpu.Limits) []Target {
+	return []Target{targetGPU().within(l), targetCPU().within(l), targetLavapipe().within(l)}
+}
+
+// within leaves out the rules that exceed a device's limits. The last of each table stays.
+func (t Target) within(l gpu.Limits) Target {
+	t.GroupThreads, t.GroupBytes = int(l.MaxInvocations), int(l.MaxWorkgroupBytes)
+	t.Products = fitting(t.Products, func(r ProductRule) bool { return t.Runs(r.Tile) }, 1)
+	t.MoreProducts = fitting(t.MoreProducts, t.Runs, 0)
+	runs := func(r AttentionRule) bool { return r.Tile.threads() <= t.GroupThreads }
+	t.Attention = fitting(t.Attention, runs, 1)
+	t.MoreAttention = fitting(t.MoreAttention, runs, 0)
+	return t
+}
+
+// fitting returns the lines that fit and in any case the last keep of them.
+func fitting[T any](table []T, fits func(T) bool, keep int) (out []T) {
+	for i, line := range table {
+		if i >= len(table)-keep || fits(line) {
+			out = append(out, line)
+		}
+	}
+	return out
+}
+
+// Runs says whether the target's device has the threads and the workgroup memory that a tile needs, and the compiler.
+func (t Target) Runs(m MatmulTile) bool {
+	return m.Threads() <= t.GroupThreads && m.Bytes() <= t.GroupBytes && (t.LongTexts || !m.panels())
+}
+
+// WithProduct returns the target with one tile for all products.
+func (t Target) WithProduct(m MatmulTile) Target {
+	t.Products = []ProductRule{{Tile: m}}
+	return t
+}
+
+// WithSlice returns the target with this many addends per dispatch of the backward products.
+func (t Target) WithSlice(addends int) Target {
+	t.Slice = SliceTarget{addends, addends}
+	return t
+}
+
+// WithAttention returns the target with these rules for attention; those that the compiler does not suit are left out.
+func (t Target) WithAttention(rules ...AttentionRule) Target {
+	t.Attention = fitting(rules, func(r AttentionRule) bool { return t.LongTexts || !r.Tile.walks() }, 1)
+	return t
+}
+
+// WithRound returns the target with so many heads of attention's walks at a time.
+func (t Target) WithRound(heads int) Target {
+	t.Round = heads
+	return t
+}
+
+// attentionFor returns the first tile that fits heads of hs channels over t tokens.
+func (t Target) attentionFor(tokens, hs int) AttentionTile {
+	for _, r := range t.Attention {
+		if r.fits(tokens, hs) {
+			return r.Tile
+		}
+	}
+	return t.Attention[len(t.Attention)-1].Tile
+}
+
+func (r AttentionRule) fits(tokens, hs int) bool {
+	return hs <= r.MaxHS && tokens >= r.MinT && (r.MaxState == 0 || walkState(tokens, hs) <= r.MaxState)
+}
+
+// walksFit says whether attention's walks are for a head of hs channels over t tokens.
+func (t Target) walksFit(tokens, hs int) bool {
+	return slices.ContainsFunc(t.Attention, func(r AttentionRule) bool { return r.Tile.walks() && r.fits(tokens, hs) })
+}
+
+// productFor returns the first tile that fits the product.
+func (t Target) productFor(m matmul) MatmulTile {
+	for _, r := range t.Products {
+		if r.fits(m) {
+			return r.Tile
+		}
+	}
+	return t.Products[len(t.Products)-1].Tile
+}
+
+func (r ProductRule) fits(m matmul) bool {
+	return (!r.Forward || m.name == "matmul_forward") && (r.MaxRows == 0 || m.rows <= r.MaxRows) &&
+		m.rows >= r.MinRows && m.cols >= r.MinCols && m.sums >= r.MinSums &&
+		ceilDiv(m.rows, r.Tile.Rows())*ceilDiv(m.cols, r.Tile.Cols()) >= r.MinGroups
+}
