@@ -125,6 +125,46 @@ func TestImports(t *testing.T) {
 	}
 }
 
+// asks names the files above gpu that ask what a device is, and why. Everything else takes an op.Target.
+var asks = map[string]string{
+	"gpu/op/target.go":     "TargetFor",
+	"gpu/tune/tune.go":     "how long measuring may take",
+	"gpu/bench/measure.go": "how much work a measurement of the peak rates needs",
+}
+
+func TestOneAsksWhatADeviceIs(t *testing.T) {
+	question := regexp.MustCompile(`\.Software\(\)|\bInfo\.(Type|Name|Vendor|Backend)\b|llvmpipe`)
+	seen := map[string]bool{}
+	for _, dir := range []string{"gpu/op", "gpu/selftest", "gpu/tune", "gpu/bench", "model"} {
+		files, err := filepath.Glob(dir + "/*.go")
+		if err != nil || len(files) == 0 {
+			t.Fatalf("%s: %d files, %v", dir, len(files), err)
+		}
+		for _, f := range files {
+			if strings.HasSuffix(f, "_test.go") {
+				continue
+			}
+			text, err := os.ReadFile(f)
+			if err != nil {
+				t.Fatal(err)
+			}
+			code := regexp.MustCompile(`(?m)//.*$`).ReplaceAllString(string(text), "")
+			f = filepath.ToSlash(f)
+			if found := question.FindString(code); found != "" {
+				seen[f] = true
+				if asks[f] == "" {
+					t.Errorf("%s asks what the device is (%s); hint: a field of op.Target", f, found)
+				}
+			}
+		}
+	}
+	for f := range asks {
+		if !seen[f] {
+			t.Errorf("%s asks no more what a device is: the table names it", f)
+		}
+	}
+}
+
 // platform is what not every system has: a test whose text matches must ask for it with the call on the right (see internal/needs).
 // What unix has everywhere needs no asking in a file with the build constraint unix.
 var platform = []struct {

@@ -1,6 +1,7 @@
 package gpu_test
 
 import (
+	"encoding/json"
 	"strings"
 	"testing"
 
@@ -111,6 +112,16 @@ func TestHintsByOS(t *testing.T) {
 		if got := gpu.PipelineHint(backend); got != want {
 			t.Errorf("%s: %q, want %q", backend, got, want)
 		}
+	}
+}
+
+// TestVendorStaysInside: the vendor is for programs, not for `devices --json` and the tuning cache, which hold AdapterInfo as JSON.
+func TestVendorStaysInside(t *testing.T) {
+	info := gpu.AdapterInfo{Name: "some"}
+	plain, err := json.Marshal(info)
+	info.Vendor = 0x10de
+	if with, err2 := json.Marshal(info); err != nil || err2 != nil || string(with) != string(plain) {
+		t.Errorf("%s, %v; without it %s, %v", with, err2, plain, err)
 	}
 }
 

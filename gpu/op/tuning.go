@@ -10,8 +10,8 @@ import (
 	"github.com/gpt2wgpu/gpt2wgpu/gpu"
 )
 
-// Tuning is what measuring has chosen on a device: tiles by the class of their uses. Classes that it lacks take the tile of the
-// fixed tables, as all do on a device without a Tuning. It is JSON in the cache of gpu/tune and in checkpoints.
+// Tuning is what measuring has chosen on a device: tiles by the class of their uses. Classes that it lacks take the
+// target's own tile, as all do without a Tuning. It is JSON in the cache of gpu/tune and in checkpoints.
 type Tuning map[string]Tile
 
 // Use is one use of a tuned op in a program: what it takes to run it again on data of one's own.
