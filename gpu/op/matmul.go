@@ -1,6 +1,8 @@
 package op
 
 import (
+	"maps"
+
 	"github.com/gpt2wgpu/gpt2wgpu/gpu"
 	"github.com/gpt2wgpu/gpt2wgpu/shaders"
 )
@@ -84,14 +86,6 @@ func (op MatmulBackwardDX) AddTo(p *Builder) {
 		m.epilogue = storeSums(op.DX, op.DOut)
 	}
 	m.checkColumns(p, oc, stride, op.Col, false)
-	if step := m.slice(p.Target, p.Target.Slice.DX); step < oc && op.Pre.None() && op.DX.Storage() == gpu.F32 && p.Err() == nil {
-		for lo := 0; lo < oc; lo += step {
-			slice := op
-			slice.W, slice.Col, slice.Add = op.W.Rows(lo, min(lo+step, oc)), op.Col+lo, op.Add || lo > 0
-			slice.AddTo(p)
-		}
-		return
-	}
 	m.addTo(p)
 }
 
@@ -113,23 +107,7 @@ func (op MatmulBackwardDW) AddTo(p *Builder) {
 	m.bind = map[string]gpu.Tensor{"dout": op.DOut, "x": op.X, "out": op.DW}
 	m.epilogue = "epilogue_add"
 	m.checkColumns(p, oc, stride, op.Col, false)
-	if step := m.slice(p.Target, p.Target.Slice.DW); step < n && p.Err() == nil {
-		for lo := 0; lo < n; lo += step {
-			slice := op
-			slice.DOut, slice.X = op.DOut.Rows(lo, min(lo+step, n)), op.X.Rows(lo, min(lo+step, n))
-			slice.AddTo(p)
-		}
-		return
-	}
 	m.addTo(p)
-}
-
-// slice returns how many addends of its sums one dispatch of a product takes, where the target's slices have n (0: all of them).
-func (m matmul) slice(t Target, n int) int {
-	if n == 0 || t.productFor(m).panels() {
-		return m.sums
-	}
-	return n
 }
 
 // storeSums returns the epilogue that stores sums alone: in the operands' storage, or in float32.
@@ -162,14 +140,53 @@ func (m matmul) checkColumns(p *Builder, oc, stride, col int, exact bool) {
 	}
 }
 
+// addTo appends the product with the tile that measuring has chosen for it, or else with the target's.
 func (m matmul) addTo(p *Builder) {
 	if p.Err() != nil {
 		return
 	}
 	tile := p.Target.productFor(m)
+	if n := p.Target.Slice.of(m.name); n > 0 && n < m.sums && m.sliceable() && !tile.panels() {
+		m.slices(n, func(part matmul) { part.addTo(p) }) // each with the tile for its own size
+		return
+	}
 	if t := p.tuned(m.use).Matmul; t != nil {
 		tile = *t
 	}
+	if tile.Slice > 0 && m.sliceable() {
+		m.slices(tile.Slice, func(part matmul) { part.add(p, tile) })
+		return
+	}
+	m.add(p, tile)
+}
+
+// sliceable says whether the sums may be added up slice by slice: in float32, and with nothing behind them.
+func (m matmul) sliceable() bool {
+	return m.name != "matmul_forward" && m.bind["out"].Storage() == gpu.F32 && m.bind["pre"].None()
+}
+
+// slices calls each with the products of n addends that the sums of m are made of, in their order.
+func (m matmul) slices(n int, each func(matmul)) {
+	for lo := 0; lo < m.sums; lo += n {
+		hi := min(lo+n, m.sums)
+		part := m
+		part.bind, part.sums = maps.Clone(m.bind), hi-lo
+		if m.name == "matmul_backward_dx" {
+			part.bind["w"] = m.bind["w"].Rows(lo, hi)
+			part.params.OC, part.params.COL = u32(hi-lo), m.params.COL+u32(lo)
+		} else {
+			part.bind["dout"], part.bind["x"] = m.bind["dout"].Rows(lo, hi), m.bind["x"].Rows(lo, hi)
+			part.params.N = u32(hi - lo)
+		}
+		if lo > 0 {
+			part.epilogue = "epilogue_add"
+		}
+		each(part)
+	}
+}
+
+// add appends the product with a tile.
+func (m matmul) add(p *Builder, tile MatmulTile) {
 	if tile.panels() {
 		m.addPanels(p, tile.Panel)
 		return

@@ -98,14 +98,16 @@ func matmulTiles(t *testing.T, s gpu.Storage) {
 	}
 }
 
-// TestMatmulSlices takes the sums of the backward forms in slices of 64, as software devices take long ones.
+// TestMatmulSlices takes the sums of the backward forms in slices of 64, as software devices take long ones, or as a tile wants it.
 func TestMatmulSlices(t *testing.T) { gputest.Storages(t, matmulSlices) }
 
 func matmulSlices(t *testing.T, s gpu.Storage) {
 	d := gputest.Device(t)
-	newCase := gputest.For(op.TargetFor(d.Info, d.Limits).WithSlice(64))
-	for _, depth := range []int{64, 68, 128, 200} {
-		t.Run(fmt.Sprintf("depth=%d", depth), func(t *testing.T) { matmulForms(t, newCase, s, 17, 68, depth) })
+	tile := op.MatmulTile{TM: 8, TN4: 2, WX: 8, WY: 1, Slice: 64}
+	for name, newCase := range map[string]maker{"target": gputest.For(op.TargetFor(d.Info, d.Limits).WithSlice(64)), "tile": withTile(tile)} {
+		for _, depth := range []int{64, 68, 128, 200} {
+			t.Run(fmt.Sprintf("%s/depth=%d", name, depth), func(t *testing.T) { matmulForms(t, newCase, s, 17, 68, depth) })
+		}
 	}
 }
 

@@ -48,9 +48,13 @@ type LayerNormTarget struct {
 	ThreadRow int // from this many rows on, the forward has a thread per row; 0: never
 }
 
-// SliceTarget says how many addends of its sums one dispatch of a product takes; 0: all. Slices add to the result, so they need it
-// in float32. Panels have slices of their own.
+// SliceTarget says how many addends of its sums one dispatch of a backward product takes; 0: all. Slices add to the result, so they
+// need it in float32. Panels have slices of their own.
 type SliceTarget struct{ DX, DW int }
+
+func (s SliceTarget) of(op string) int {
+	return map[string]int{"matmul_backward_dx": s.DX, "matmul_backward_dw": s.DW}[op]
+}
 
 // ProductRule is a tile and the products that it is for: the first rule that fits is taken.
 type ProductRule struct {

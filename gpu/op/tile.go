@@ -34,6 +34,7 @@ type MatmulTile struct {
 	BK              int       `json:",omitempty"` // depth of the tiles in workgroup memory; 0: none, the _direct kernels
 	Split           bool      `json:",omitempty"` // the WX threads share one TM x 4*TN4 piece and split the sums: matmul_forward_split
 	Panel           panelTile `json:",omitzero"`  // matmul_panels; the numbers above are 0
+	Slice           int       `json:",omitempty"` // addends per dispatch, where sums may be sliced; 0: all
 }
 
 func (t MatmulTile) panels() bool { return t.Panel.WG > 0 }

@@ -58,7 +58,7 @@ func (target Target) check(t Tile) error {
 			if m != (MatmulTile{Panel: m.Panel}) || m.Panel.impossible() {
 				return fmt.Errorf("impossible geometry %v", t)
 			}
-		} else if !between(1, m.TM, m.TN4, m.WX, m.WY) || !between(0, m.BK) || m.BK%4 != 0 || m.BK > 0 && m.TM%4 != 0 || m.Split && (m.BK > 0 || m.WY > 1) {
+		} else if !between(1, m.TM, m.TN4, m.WX, m.WY) || !between(0, m.BK) || m.Slice < 0 || m.Slice%windowRows != 0 || m.BK%4 != 0 || m.BK > 0 && m.TM%4 != 0 || m.Split && (m.BK > 0 || m.WY > 1) {
 			return fmt.Errorf("impossible geometry %v", t)
 		}
 	case t.Attention != nil:
@@ -124,6 +124,9 @@ func Candidates(target Target, u Use) []Tile {
 			case t.Split && u.Op != "matmul_forward", t.TM%4 != 0 && u.Op == "matmul_backward_dw":
 			case t.TM < 4 && m.rows > 4*t.TM, t.Rows() >= 2*max(m.rows, 4) && t.Rows() > first.Rows(), t.Split && m.rows > 2*t.TM: // waste
 			default:
+				if n := target.Slice.of(u.Op); first.panels() && n < m.sums { // only panels have no need of slices
+					t.Slice = n
+				}
 				all = append(all, Tile{Matmul: &t})
 			}
 		}

@@ -210,6 +210,50 @@ func TestTuningElsewhere(t *testing.T) {
 	}
 }
 
+// TestTuningBeforeSlices: what is sliced follows from the tile that measuring has chosen. A product that panels take whole is offered
+// the other tiles in slices, as it would have without panels; a tile of an earlier version, which has none, takes it whole as it did.
+func TestTuningBeforeSlices(t *testing.T) {
+	lavapipe := op.Targets(lavapipeLimits())[2]
+	const N, K, OC = 256, 128, 1200
+	var use op.Use
+	dispatches := func(tuning op.Tuning) (n int, first string) {
+		d, setup := planned(lavapipe)
+		setup.Tuning, setup.OnUse = tuning, func(u op.Use) { use = u }
+		var x [3]gpu.Tensor
+		for i, shape := range [][]int{{N, K}, {N, OC}, {OC, K}} {
+			var err error
+			if x[i], err = d.NewTensor(gpu.Scratch, "x", gpu.F32, shape...); err != nil {
+				t.Fatal(err)
+			}
+		}
+		p := setup.NewProgram("p")
+		op.MatmulBackwardDX{DX: x[0], DOut: x[1], W: x[2]}.AddTo(p)
+		if p.Err() != nil {
+			t.Fatal(p.Err())
+		}
+		text := strings.TrimSpace(p.String())
+		return strings.Count(text, "\n") + 1, strings.Fields(text)[1]
+	}
+	if n, first := dispatches(nil); n < 4 || !strings.HasPrefix(first, "matmul_panel") {
+		t.Fatalf("%d dispatches, the first %s: not by panels", n, first)
+	}
+	tiles := op.Candidates(lavapipe, use)
+	if len(tiles) < 2 {
+		t.Fatalf("%d candidates", len(tiles))
+	}
+	for _, tile := range tiles[1:] {
+		n, first := dispatches(op.Tuning{use.Class: tile})
+		if tile.Matmul.Slice != 512 || n != 3 || !strings.HasPrefix(first, "matmul_backward_dx_direct") {
+			t.Errorf("%v: %d dispatches, the first %s; want three slices", tile, n, first)
+		}
+		whole := *tile.Matmul
+		whole.Slice = 0
+		if n, _ := dispatches(op.Tuning{use.Class: op.Tile{Matmul: &whole}}); n != 1 {
+			t.Errorf("%v of an earlier version: %d dispatches, want one", tile, n)
+		}
+	}
+}
+
 // TestTileJSON: tiles in checkpoints and caches of earlier versions are read as they were meant, and written in the same form.
 func TestTileJSON(t *testing.T) {
 	for _, text := range []string{
@@ -219,6 +263,7 @@ func TestTileJSON(t *testing.T) {
 		`{"matmul":{"TM":0,"TN4":0,"WX":0,"WY":0,"Panel":{"WG":512,"TC4":5,"KS4":64}}}`,
 		`{"attention":{"Suffix":"_direct","Forward":{"Rows":48,"Spec":{"TQ":6,"WX":8}},"DQ":{"Rows":32,"Spec":{"TQ":4,"WX":8}},"DKV":{"Rows":32,"Spec":{"TK":4,"WX":8}}}}`,
 		`{"attention":{"Suffix":"_tiled","Forward":{"Rows":64,"Spec":{"BK":16,"TQ":4,"WX":64}},"DQ":{"Rows":64,"Spec":{"BK":8,"WX":128}},"DKV":{"Rows":64,"Spec":{"BQ":8,"WX":128}}}}`,
+		`{"matmul":{"TM":16,"TN4":3,"WX":8,"WY":1,"Slice":512}}`,
 		`{"classifier":{"Rows":128}}`,
 	} {
 		var tile op.Tile
