@@ -104,7 +104,8 @@ func TestProgramRuns(t *testing.T) {
 	if p.Dispatches() != 2 {
 		t.Errorf("%d dispatches, want 2", p.Dispatches())
 	}
-	want := "   0 scale [2 1 1] out=y (100) f32 x=x (100) f32\n   1 scale [2 1 1] out=z (100) f32 x=y (100) f32\n"
+	want := "   0 scale [2 1 1] out=y (100) f32 x=x (100) f32 {COUNT:100 FACTOR:2}\n" +
+		"   1 scale [2 1 1] out=z (100) f32 x=y (100) f32 {COUNT:100 FACTOR:3}\n"
 	if got := p.String(); got != want {
 		t.Errorf("the program reads\n%swant\n%s", got, want)
 	}
