@@ -115,7 +115,8 @@ func TestHintsByOS(t *testing.T) {
 	}
 }
 
-// TestVendorStaysInside: the vendor is for programs, not for `devices --json` and the tuning cache, which hold AdapterInfo as JSON.
+// TestVendorStaysInside: the vendor is for programs, not for `devices --json` and the tuning cache, which hold
+// AdapterInfo as JSON.
 func TestVendorStaysInside(t *testing.T) {
 	info := gpu.AdapterInfo{Name: "some"}
 	plain, err := json.Marshal(info)

@@ -66,8 +66,8 @@ type StepTime struct {
 	First   []gpu.Timing // of every kernel's first use, above all its compilation
 }
 
-// MeasureStep times steps of cfg on d with these tiles: forward, backward and update of random weights on made-up tokens. Data, schedules and
-// files are left alone. Errors are those of the settings and of memory.
+// MeasureStep times steps of cfg on d with these tiles: forward, backward and update of random weights on made-up
+// tokens. Data, schedules and files are left alone. Errors are those of the settings and of memory.
 func MeasureStep(d *gpu.Device, tiles op.Tuning, cfg Config, log *slog.Logger) (StepTime, error) {
 	cfg.SampleEvery = 0
 	cfg = cfg.Resolved()

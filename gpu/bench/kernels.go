@@ -40,8 +40,9 @@ type kernel struct {
 	flops       float64 // that the op needs, where its kernels make products twice; 0: what they make
 }
 
-// Kernels measures every op whose name contains filter at the shape s, with the tiles of tuning, those of a training step first and in its order. Each
-// row is passed to each as soon as it is known; an error of each ends it. Tensors are freed at the end.
+// Kernels measures every op whose name contains filter at the shape s, with the tiles of tuning, those of a training
+// step first and in its order. Each row is passed to each as soon as it is known; an error of each ends it. Tensors are
+// freed at the end.
 func Kernels(d *gpu.Device, tuning op.Tuning, s Shape, filter string, each func(Row) error) ([]Row, error) {
 	b := newBed(d, s)
 	b.setup.Tuning = tuning

@@ -22,8 +22,8 @@ var stepShapes = []struct{ B, T, NH, HS int }{
 	{1, 128, 1, 64}, {2, 129, 3, 20}, {1, 159, 2, 4}, {1, 255, 1, 32}, {3, 257, 2, 12}, {1, 300, 2, 64},
 }
 
-// eachAttention runs test at every shape, in both storages, with the kernels of every target. Walks are only for lavapipe: elsewhere
-// direct kernels take their place.
+// eachAttention runs test at every shape, in both storages, with the kernels of every target. Walks are only for
+// lavapipe: elsewhere direct kernels take their place.
 func eachAttention(t *testing.T, test func(c *gputest.Case, s gpu.Storage, B, T, NH, HS int)) {
 	for _, target := range op.Targets(gputest.Device(t).Limits) {
 		t.Run(target.Name, func(t *testing.T) {

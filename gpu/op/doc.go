@@ -1,12 +1,14 @@
 // Package op holds the operations that GPT-2 training is made of, one file each.
 //
 // An op is a struct of named tensors: outputs first, then inputs, then numbers, with shapes in the comments (dimensions
-// B T C V NH HS L OC, N = B*T). Its AddTo checks every shape and appends its dispatches to a Builder's gpu.Program, which keeps the
-// first error; nothing runs until the program does. Gradients of parameters accumulate (+=), gradients of activations
-// overwrite (=), unless the op says otherwise. The mathematics is that of gpu/ref, kernel by kernel in shaders/.
+// B T C V NH HS L OC, N = B*T). Its AddTo checks every shape and appends its dispatches to a Builder's gpu.Program,
+// which keeps the first error; nothing runs until the program does. Gradients of parameters accumulate (+=), gradients
+// of activations overwrite (=), unless the op says otherwise. The mathematics is that of gpu/ref, kernel by kernel in
+// shaders/.
 //
-// The Builder's Target says which kernels and geometries an op takes: a plain value, of which there is one per kind of device
-// (target_gpu.go, target_cpu.go, target_lavapipe.go). Its Tuning, tiles that measuring has chosen, replaces the Target's tiles.
+// The Builder's Target says which kernels and geometries an op takes: a plain value, of which there is one per kind of
+// device (target_gpu.go, target_cpu.go, target_lavapipe.go). Its Tuning, tiles that measuring has chosen, replaces the
+// Target's tiles.
 //
 // Imports: gpu, shaders. Imported by: model, and cmd's bench and selftest.
 package op

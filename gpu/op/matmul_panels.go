@@ -38,7 +38,8 @@ func panelsOf(p *Builder) *panels {
 	}
 	d, made := p.Device(), &panels{}
 	var err error
-	if made.a, err = d.NewUniform(gpu.Scratch, "matmul panels", gpu.F32, panelFloats/panelWindow, panelWindow); err != nil {
+	made.a, err = d.NewUniform(gpu.Scratch, "matmul panels", gpu.F32, panelFloats/panelWindow, panelWindow)
+	if err != nil {
 		p.Fail("%w", err)
 		return nil
 	}
@@ -74,8 +75,9 @@ func (m matmul) factors() factors {
 // impossible says whether the kernels have no such geometry.
 func (t panelTile) impossible() bool {
 	w := t.windows()
-	return t.TC4 < 1 || t.KS4 < 1 || t.TC4*t.KS4 > mostTile || t.cols() > panelWide || t.WG < panelLeast || t.WG > panelMost ||
-		t.WG&(t.WG-1) != 0 || w*panelWindow != t.WG*t.depth() || w > 8 || w&(w-1) != 0
+	return t.TC4 < 1 || t.KS4 < 1 || t.TC4*t.KS4 > mostTile || t.cols() > panelWide ||
+		t.WG < panelLeast || t.WG > panelMost || t.WG&(t.WG-1) != 0 ||
+		w*panelWindow != t.WG*t.depth() || w > 8 || w&(w-1) != 0
 }
 
 // addPanels appends a product by blocks of rows and some panelWide columns: a piece of a is packed, and its slices are added up.

@@ -52,8 +52,8 @@ func matmulBackwardDW(t *testing.T, s gpu.Storage) {
 	}
 }
 
-// productTiles returns the tiles of all targets that the tests' device runs: those for few rows, which only matmul_forward has, or
-// the others.
+// productTiles returns the tiles of all targets that the tests' device runs: those for few rows, which only
+// matmul_forward has, or the others.
 func productTiles(t *testing.T, few bool) (tiles []op.MatmulTile) {
 	d := gputest.Device(t)
 	own := op.TargetFor(d.Info, d.Limits)
@@ -98,7 +98,8 @@ func matmulTiles(t *testing.T, s gpu.Storage) {
 	}
 }
 
-// TestMatmulSlices takes the sums of the backward forms in slices of 64, as software devices take long ones, or as a tile wants it.
+// TestMatmulSlices takes the sums of the backward forms in slices of 64, as software devices take long ones, or as a
+// tile wants it.
 func TestMatmulSlices(t *testing.T) { gputest.Storages(t, matmulSlices) }
 
 func matmulSlices(t *testing.T, s gpu.Storage) {

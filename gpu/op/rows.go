@@ -35,7 +35,8 @@ func (op GatherRows) AddTo(p *Builder) {
 	})
 }
 
-// rowTile is the geometry of kernels that look up a row and copy or add it: cols groups per row, each of wg threads with per quads.
+// rowTile is the geometry of kernels that look up a row and copy or add it: cols groups per row, each of wg threads
+// with per quads.
 type rowTile struct{ wg, per, cols int }
 
 // rowTile returns the target's tile for rows of c values.

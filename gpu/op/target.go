@@ -7,8 +7,8 @@ import (
 	"github.com/gpt2wgpu/gpt2wgpu/gpu"
 )
 
-// A Target says which kernels and geometries suit a device. It is a plain value of numbers, strings and lists: it can be printed,
-// compared, made up in tests and sent to another process as JSON.
+// A Target says which kernels and geometries suit a device. It is a plain value of numbers, strings and lists: it can
+// be printed, compared, made up in tests and sent to another process as JSON.
 type Target struct {
 	Name         string // gpu | cpu | lavapipe
 	GroupThreads int    // that the device allows in a workgroup
@@ -28,7 +28,7 @@ type Target struct {
 	MoreAttention []AttentionRule
 	Round         int   // heads that attention's walks take at a time at most; 0: as many as the scratch holds
 	Logits        int64 // bytes of a chunk of the classifier's logits in float32, of which bf16 takes half
-	LongTexts     bool  // the compiler takes the long texts of panels and walks in a second; other software devices' take minutes
+	LongTexts     bool  // the compiler takes a second for the long texts of panels and walks, and not minutes
 }
 
 // logitsBytes is 320 rows of GPT-2's vocabulary, where a product's tiles fill a device.
@@ -48,8 +48,8 @@ type LayerNormTarget struct {
 	ThreadRow int // from this many rows on, the forward has a thread per row; 0: never
 }
 
-// SliceTarget says how many addends of its sums one dispatch of a backward product takes; 0: all. Slices add to the result, so they
-// need it in float32. Panels have slices of their own.
+// SliceTarget says how many addends of its sums one dispatch of a backward product takes; 0: all. Slices add to the
+// result, so they need it in float32. Panels have slices of their own.
 type SliceTarget struct{ DX, DW int }
 
 func (s SliceTarget) of(op string) int {
@@ -75,7 +75,8 @@ type AttentionRule struct {
 	MaxState int `json:",omitempty"` // floats of one head's sums in the scratch; 0: it needs none
 }
 
-// TargetFor returns the target of a device. It is the only function of this package, and of those above, that asks what a device is.
+// TargetFor returns the target of a device. It is the only function of this package, and of those above, that asks what
+// a device is.
 func TargetFor(info gpu.AdapterInfo, l gpu.Limits) Target {
 	switch {
 	case info.Software() && strings.Contains(info.Name, "llvmpipe"):

@@ -1,15 +1,16 @@
 package op
 
-// targetGPU suits GPUs of any make. Its geometries are usual in the field; they are right on software Vulkan, which tests them, and
-// were not timed on a GPU.
+// targetGPU suits GPUs of any make. Its geometries are usual in the field; they are right on software Vulkan, which
+// tests them, and were not timed on a GPU.
 func targetGPU() Target {
 	return Target{
 		Name: "gpu", Threads: 256, Reduce: 256, AdamW: 2, LookUp: LookUpTarget{64, 1},
 		LayerNorm: LayerNormTarget{Threads: 64, Quads: 4, Rows: 1}, Decode: 64, Logits: logitsBytes,
 
-		// For the few rows that sampling has, one per sequence, reading w is all the work: neighbouring threads read neighbouring
-		// values and split the sums. Beyond that, float32 through 8 KiB of workgroup memory: 128x128 by 8x8 sums per thread where
-		// that makes enough groups to fill a large device, 64x64 by 4x4 below, 32x32 by 4x4 for small results.
+		// For the few rows that sampling has, one per sequence, reading w is all the work: neighbouring threads read
+		// neighbouring values and split the sums. Beyond that, float32 through 8 KiB of workgroup memory: 128x128 by
+		// 8x8 sums per thread where that makes enough groups to fill a large device, 64x64 by 4x4 below, 32x32 by 4x4
+		// for small results.
 		Products: []ProductRule{
 			{Tile: MatmulTile{TM: 1, TN4: 1, WX: 64, WY: 1, Split: true}, Forward: true, MaxRows: 1},
 			{Tile: MatmulTile{TM: 2, TN4: 1, WX: 64, WY: 1, Split: true}, Forward: true, MaxRows: 2},
@@ -19,8 +20,8 @@ func targetGPU() Target {
 			{Tile: MatmulTile{TM: 4, TN4: 1, WX: 16, WY: 16, BK: 16}, MinGroups: 32},
 			{Tile: MatmulTile{TM: 4, TN4: 1, WX: 8, WY: 8, BK: 16}},
 		},
-		// What others report: 4x4 and 8x8 sums per thread without workgroup memory (jax-js, surfgrad), 32x32 tiles of depth 8 (ggml),
-		// 128x64 and 64x64 by 8x4 and 8x8 (meganeura).
+		// What others report: 4x4 and 8x8 sums per thread without workgroup memory (jax-js, surfgrad), 32x32 tiles of
+		// depth 8 (ggml), 128x64 and 64x64 by 8x4 and 8x8 (meganeura).
 		MoreProducts: []MatmulTile{
 			{TM: 8, TN4: 2, WX: 16, WY: 16, BK: 16},
 			{TM: 8, TN4: 1, WX: 16, WY: 16, BK: 16},
@@ -32,8 +33,8 @@ func targetGPU() Target {
 			{TM: 8, TN4: 2, WX: 8, WY: 8},
 		},
 
-		// 16 KiB of workgroup memory, and 128 floats of rows and sums per thread in registers (96 in dq; 128, 192 and 256 with heads
-		// of 128).
+		// 16 KiB of workgroup memory, and 128 floats of rows and sums per thread in registers (96 in dq; 128, 192 and
+		// 256 with heads of 128).
 		Attention: []AttentionRule{
 			{MaxHS: 64, Tile: AttentionTile{"_tiled",
 				attentionGeometry{64, attentionSpec{WX: 64, TQ: 4, BK: 16}},

@@ -2,9 +2,9 @@ package op
 
 import "slices"
 
-// targetLavapipe suits Mesa's software Vulkan on CPUs: targetCPU, with panels of products and walks of attention where a product or a
-// sequence fills them. Of a product of 1024x768x3072 panels reach 56 to 72 GFLOP/s, where the best direct tile has 41. Their long
-// texts are made for its compiler (llvmpipe's); SwiftShader's takes minutes for them.
+// targetLavapipe suits Mesa's software Vulkan on CPUs: targetCPU, with panels of products and walks of attention where
+// a product or a sequence fills them. Of a product of 1024x768x3072 panels reach 56 to 72 GFLOP/s, where the best
+// direct tile has 41. Their long texts are made for its compiler (llvmpipe's); SwiftShader's takes minutes for them.
 func targetLavapipe() Target {
 	t := targetCPU()
 	t.Name, t.LongTexts = "lavapipe", true
@@ -16,7 +16,8 @@ func targetLavapipe() Target {
 		ProductRule{Tile: MatmulTile{Panel: panelTile{128, 8, 32}}, MinRows: 81, MinCols: 96, MinSums: 128},
 	)
 	walk := attentionGeometry{128, attentionSpec{WX: 128}}
-	// Shorter sequences would leave a block mostly empty. The texts grow with the channels: 64 compile in about a second.
+	// Shorter sequences would leave a block mostly empty. The texts grow with the channels: 64 compile in about a
+	// second.
 	t.Attention = slices.Insert(t.Attention, 0,
 		AttentionRule{Tile: AttentionTile{"_step", walk, walk, walk}, MaxHS: 64, MinT: 128, MaxState: panelFloats})
 	return t

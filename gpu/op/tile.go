@@ -3,13 +3,14 @@ package op
 import (
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/gpt2wgpu/gpt2wgpu/shaders"
 )
 
-// Tile is a choice among the kernels and geometries of an op: one of the fields is set. It is JSON in checkpoints and in the cache
-// of gpu/tune.
+// Tile is a choice among the kernels and geometries of an op: one of the fields is set. It is JSON in checkpoints and
+// in the cache of gpu/tune.
 type Tile struct {
 	Matmul     *MatmulTile     `json:"matmul,omitempty"`
 	Attention  *AttentionTile  `json:"attention,omitempty"`
@@ -28,16 +29,30 @@ func (t Tile) String() string {
 	return string(raw)
 }
 
+// mostTile bounds every number of a tile: far beyond all that compile, and far from overflow.
+const mostTile = 1024
+
+func between(least int, ns ...int) bool { return slices.Min(ns) >= least && slices.Max(ns) <= mostTile }
+
 // MatmulTile is one geometry of the matmul kernels: WX x WY threads, each with TM rows and 4*TN4 columns of the result.
 type MatmulTile struct {
 	TM, TN4, WX, WY int
-	BK              int       `json:",omitempty"` // depth of the tiles in workgroup memory; 0: none, the _direct kernels
-	Split           bool      `json:",omitempty"` // the WX threads share one TM x 4*TN4 piece and split the sums: matmul_forward_split
+	BK              int       `json:",omitempty"` // depth of the tiles in workgroup memory; 0: none, as in _direct
+	Split           bool      `json:",omitempty"` // the WX threads share TM x 4*TN4 results and split their sums
 	Panel           panelTile `json:",omitzero"`  // matmul_panels; the numbers above are 0
 	Slice           int       `json:",omitempty"` // addends per dispatch, where sums may be sliced; 0: all
 }
 
 func (t MatmulTile) panels() bool { return t.Panel.WG > 0 }
+
+// impossible says whether the kernels have no such geometry.
+func (t MatmulTile) impossible() bool {
+	if t.Panel != (panelTile{}) {
+		return t != MatmulTile{Panel: t.Panel} || t.Panel.impossible()
+	}
+	return !between(1, t.TM, t.TN4, t.WX, t.WY) || !between(0, t.BK) || t.BK%4 != 0 || t.BK > 0 && t.TM%4 != 0 ||
+		t.Split && (t.BK > 0 || t.WY > 1) || t.Slice < 0 || t.Slice%windowRows != 0
+}
 
 // Name names the algorithm and its geometry.
 func (t MatmulTile) Name() string {
@@ -124,6 +139,14 @@ func (s attentionSpec) constants() shaders.Spec {
 		}
 	}
 	return spec
+}
+
+// impossible says whether the kernels have no such geometry.
+func (t AttentionTile) impossible() bool {
+	bad := func(g attentionGeometry) bool {
+		return !between(1, g.Rows, g.Spec.WX) || !between(0, g.Spec.BK, g.Spec.BQ, g.Spec.TK, g.Spec.TQ)
+	}
+	return !slices.Contains([]string{"_direct", "_tiled", "_step"}, t.Suffix) || bad(t.Forward) || bad(t.DQ) || bad(t.DKV)
 }
 
 // walks says whether the kernels are those of attention_step.go.

@@ -34,7 +34,8 @@ type Operand struct {
 	Below   int         `json:"below"`   // of U32: ids below this
 }
 
-// Validate refuses tiles that would not run on the target's device, as a file that was written elsewhere or by hand can hold them.
+// Validate refuses tiles that would not run on the target's device, as a file that was written elsewhere or by hand can
+// hold them.
 func (t Tuning) Validate(target Target) error {
 	for _, class := range slices.Sorted(maps.Keys(t)) {
 		if err := target.check(t[class]); err != nil {
@@ -44,34 +45,16 @@ func (t Tuning) Validate(target Target) error {
 	return nil
 }
 
-// mostTile bounds every number of a tile: far beyond all that compile, and far from overflow.
-const mostTile = 1024
-
 func (target Target) check(t Tile) error {
-	between := func(least int, ns ...int) bool { return slices.Min(ns) >= least && slices.Max(ns) <= mostTile }
-	threads, bytes, long := 0, 0, false
+	var threads, bytes int
+	var impossible, long bool
 	switch {
 	case t.Matmul != nil:
-		m := *t.Matmul
-		threads, bytes, long = m.Threads(), m.Bytes(), m.panels()
-		if m.Panel != (panelTile{}) {
-			if m != (MatmulTile{Panel: m.Panel}) || m.Panel.impossible() {
-				return fmt.Errorf("impossible geometry %v", t)
-			}
-		} else if !between(1, m.TM, m.TN4, m.WX, m.WY) || !between(0, m.BK) || m.Slice < 0 || m.Slice%windowRows != 0 || m.BK%4 != 0 || m.BK > 0 && m.TM%4 != 0 || m.Split && (m.BK > 0 || m.WY > 1) {
-			return fmt.Errorf("impossible geometry %v", t)
-		}
+		m := t.Matmul
+		impossible, threads, bytes, long = m.impossible(), m.Threads(), m.Bytes(), m.panels()
 	case t.Attention != nil:
-		a := *t.Attention
-		threads, long = a.threads(), a.walks()
-		if !slices.Contains([]string{"_direct", "_tiled", "_step"}, a.Suffix) {
-			return fmt.Errorf("impossible geometry %v", t)
-		}
-		for _, g := range []attentionGeometry{a.Forward, a.DQ, a.DKV} {
-			if !between(1, g.Rows, g.Spec.WX) || !between(0, g.Spec.BK, g.Spec.BQ, g.Spec.TK, g.Spec.TQ) {
-				return fmt.Errorf("impossible geometry %v", t)
-			}
-		}
+		a := t.Attention
+		impossible, threads, long = a.impossible(), a.threads(), a.walks()
 	case t.Classifier != nil:
 		if t.Classifier.Rows < windowRows || t.Classifier.Rows%windowRows != 0 {
 			return fmt.Errorf("%d rows, want a multiple of %d", t.Classifier.Rows, windowRows)
@@ -80,10 +63,13 @@ func (target Target) check(t Tile) error {
 		return fmt.Errorf("none of the tiles that this version knows")
 	}
 	switch {
+	case impossible:
+		return fmt.Errorf("impossible geometry %v", t)
 	case threads > target.GroupThreads || bytes > target.GroupBytes:
-		return fmt.Errorf("%v: %d threads and %d bytes of workgroup memory, the device allows %d and %d", t, threads, bytes, target.GroupThreads, target.GroupBytes)
+		return fmt.Errorf("%v: %d threads and %d bytes of workgroup memory, the device allows %d and %d",
+			t, threads, bytes, target.GroupThreads, target.GroupBytes)
 	case long && !target.LongTexts:
-		return fmt.Errorf("%v is only for lavapipe, whose compiler takes it in a second; other devices' take minutes", t)
+		return fmt.Errorf("%v is only for lavapipe: other compilers take minutes for it", t)
 	}
 	return nil
 }
@@ -142,7 +128,8 @@ func Candidates(target Target, u Use) []Tile {
 	return out
 }
 
-// Fingerprint changes with the target, its tables and candidates included: what was chosen among others is not to be used.
+// Fingerprint changes with the target, its tables and candidates included: what was chosen among others is not to be
+// used.
 func Fingerprint(target Target) string {
 	raw, err := json.Marshal(target)
 	if err != nil {

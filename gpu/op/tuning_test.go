@@ -186,8 +186,8 @@ func TestTuning(t *testing.T) {
 	}
 }
 
-// TestTuningElsewhere: a tile of panels or of walks, chosen on lavapipe, is refused by other software devices, which would compile it
-// for minutes.
+// TestTuningElsewhere: a tile of panels or of walks, chosen on lavapipe, is refused by other software devices, which
+// would compile it for minutes.
 func TestTuningElsewhere(t *testing.T) {
 	for _, target := range op.Targets(gpu.DefaultLimits()) {
 		for name, tile := range map[string]string{
@@ -210,8 +210,9 @@ func TestTuningElsewhere(t *testing.T) {
 	}
 }
 
-// TestTuningBeforeSlices: what is sliced follows from the tile that measuring has chosen. A product that panels take whole is offered
-// the other tiles in slices, as it would have without panels; a tile of an earlier version, which has none, takes it whole as it did.
+// TestTuningBeforeSlices: what is sliced follows from the tile that measuring has chosen. A product that panels take
+// whole is offered the other tiles in slices, as it would have without panels; a tile of an earlier version, which has
+// none, takes it whole as it did.
 func TestTuningBeforeSlices(t *testing.T) {
 	lavapipe := op.Targets(lavapipeLimits())[2]
 	const N, K, OC = 256, 128, 1200
@@ -254,7 +255,8 @@ func TestTuningBeforeSlices(t *testing.T) {
 	}
 }
 
-// TestTileJSON: tiles in checkpoints and caches of earlier versions are read as they were meant, and written in the same form.
+// TestTileJSON: tiles in checkpoints and caches of earlier versions are read as they were meant, and written in the
+// same form.
 func TestTileJSON(t *testing.T) {
 	for _, text := range []string{
 		`{"matmul":{"TM":16,"TN4":3,"WX":8,"WY":1}}`,

@@ -18,9 +18,9 @@ type Entry struct {
 	Try   func(c *Case)
 }
 
-// Catalogue lists the cases for d: every kernel with the geometry that d gets, matmul and attention with every tile of all targets
-// that d can run, and with those that tuning may choose on it.
-// Shapes are one past the tiles, or have a part of a last tile, in every dimension.
+// Catalogue lists the cases for d: every kernel with the geometry that d gets, matmul and attention with every tile of
+// all targets that d can run, and with those that tuning may choose on it. Shapes are one past the tiles, or have a
+// part of a last tile, in every dimension.
 func Catalogue(d *gpu.Device) []Entry { return catalogue(op.TargetFor(d.Info, d.Limits), d.Limits) }
 
 func catalogue(target op.Target, l gpu.Limits) []Entry {

@@ -28,7 +28,8 @@ func device(t *testing.T) *gpu.Device {
 	return d
 }
 
-// TestCatalogue: what a user would be told to report fails here first. It runs what tuning may choose on other targets too.
+// TestCatalogue: what a user would be told to report fails here first. It runs what tuning may choose on other targets
+// too.
 func TestCatalogue(t *testing.T) {
 	if testing.Short() {
 		t.Skip("every kernel")

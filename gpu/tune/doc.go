@@ -7,9 +7,10 @@
 //     fails; so candidates run in a process of their own, which says what it tries before it does. What was tried when it
 //     died, or stopped answering, is left out when the next child takes over.
 //
-// A candidate's result is compared with that of the target's own tile and dropped where they differ by more than rounding. It
-// is chosen where it is at least a twentieth faster, measured again side by side: so that noise changes nothing.
+// A candidate's result is compared with that of the target's own tile and dropped where they differ by more than
+// rounding. It is chosen where it is at least a twentieth faster, measured again side by side: so that noise changes
+// nothing.
 //
-// Errors are one line with a hint; a caller can always go on with the target's own tiles. Imports gpu, gpu/op, shaders; imported by
-// cmd.
+// Errors are one line with a hint; a caller can always go on with the target's own tiles. Imports gpu, gpu/op, shaders;
+// imported by cmd.
 package tune
