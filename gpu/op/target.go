@@ -142,7 +142,7 @@ func (t Target) WithRound(heads int) Target {
 	return t
 }
 
-// attentionFor returns the first tile that fits heads of hs channels over t tokens.
+// attentionFor returns the first tile that fits heads of hs channels over that many tokens.
 func (t Target) attentionFor(tokens, hs int) AttentionTile {
 	for _, r := range t.Attention {
 		if r.fits(tokens, hs) {
@@ -156,7 +156,7 @@ func (r AttentionRule) fits(tokens, hs int) bool {
 	return hs <= r.MaxHS && tokens >= r.MinT && (r.MaxState == 0 || walkState(tokens, hs) <= r.MaxState)
 }
 
-// walksFit says whether attention's walks are for a head of hs channels over t tokens.
+// walksFit says whether attention's walks are for a head of hs channels over that many tokens.
 func (t Target) walksFit(tokens, hs int) bool {
 	return slices.ContainsFunc(t.Attention, func(r AttentionRule) bool { return r.Tile.walks() && r.fits(tokens, hs) })
 }
