@@ -58,7 +58,7 @@ func TestOnCompile(t *testing.T) {
 			all = append(all, c)
 		}
 	})
-	if _, err := MeasureStep(d, c, quiet().Log); err != nil {
+	if _, err := MeasureStep(d, nil, c, quiet().Log); err != nil {
 		t.Fatal(err)
 	}
 	counts := map[bool]int{}
