@@ -1,9 +1,7 @@
 package train
 
 import (
-	"errors"
 	"fmt"
-	"io/fs"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -134,7 +132,7 @@ func (c checkpointer) prune(root string, newest int) {
 func (c checkpointer) unremovable(path string, err error) {
 	if err != nil && !c.warned[path] {
 		c.warned[path] = true
-		c.log.Warn("an old checkpoint cannot be removed: "+path, "reason", reason(err))
+		c.log.Warn("an old checkpoint cannot be removed: "+path, "reason", atomicfile.Reason(err))
 	}
 }
 
@@ -155,18 +153,6 @@ func (c checkpointer) removeLeftovers(root string) {
 			c.removeOld(root, e.Name())
 		}
 	}
-}
-
-// reason returns what the operating system says of a failure, without the path.
-func reason(err error) error {
-	var path *fs.PathError
-	var link *os.LinkError
-	if errors.As(err, &path) {
-		return path.Err
-	} else if errors.As(err, &link) {
-		return link.Err
-	}
-	return err
 }
 
 func writeMoments(path string, c gpt2.Config, first, second [][]float32) error {

@@ -12,6 +12,7 @@ import (
 	"testing"
 
 	"github.com/gpt2wgpu/gpt2wgpu/gpu/gputest"
+	"github.com/gpt2wgpu/gpt2wgpu/train/metrics"
 )
 
 // oldRun copies testdata/old-run, which the program of commit 6079791 wrote:
@@ -52,15 +53,15 @@ func TestOldRun(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer file.Close()
-	var want []Metric
+	var want []metrics.Line
 	for s := bufio.NewScanner(file); s.Scan(); {
-		var m Metric
+		var m metrics.Line
 		if err := json.Unmarshal(s.Bytes(), &m); err != nil {
 			t.Fatal(err)
 		}
 		want = append(want, m)
 	}
-	got, err := ReadMetrics(filepath.Join(c.Out, "metrics.jsonl"))
+	got, err := metrics.Read(filepath.Join(c.Out, "metrics.jsonl"))
 	if err != nil || len(got) != len(want) {
 		t.Fatalf("%d lines of metrics, %v; want %d", len(got), err, len(want))
 	}

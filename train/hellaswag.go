@@ -7,6 +7,7 @@ import (
 
 	"github.com/gpt2wgpu/gpt2wgpu/data"
 	"github.com/gpt2wgpu/gpt2wgpu/model"
+	"github.com/gpt2wgpu/gpt2wgpu/train/metrics"
 )
 
 // HellaSwag scores a model on questions, completion style as in build-nanogpt: each of the four endings follows the
@@ -38,10 +39,10 @@ type rowBatch struct{ lo, hi, b, t int }
 
 // HellaSwagScore is the result on N questions.
 type HellaSwagScore struct {
-	N            int   `json:"n"`
-	Acc          Float `json:"acc"`
-	AccNorm      Float `json:"acc_norm"`       // by the mean loss per token of each ending
-	AccNormChars Float `json:"acc_norm_chars"` // by the mean loss per character of each ending
+	N            int           `json:"n"`
+	Acc          metrics.Float `json:"acc"`
+	AccNorm      metrics.Float `json:"acc_norm"`       // by the mean loss per token of each ending
+	AccNormChars metrics.Float `json:"acc_norm_chars"` // by the mean loss per character of each ending
 }
 
 // EndingLosses is the cross-entropy in nats of a question's endings.
@@ -160,7 +161,7 @@ func (h *HellaSwag) grade(losses []EndingLosses) HellaSwagScore {
 		}
 	}
 	n := float64(h.Questions)
-	share := func(i int) Float { return Float(float64(right[i]) / n) }
+	share := func(i int) metrics.Float { return metrics.Float(float64(right[i]) / n) }
 	return HellaSwagScore{N: h.Questions, Acc: share(0), AccNorm: share(1), AccNormChars: share(2)}
 }
 

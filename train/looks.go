@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/gpt2wgpu/gpt2wgpu/model"
+	"github.com/gpt2wgpu/gpt2wgpu/train/metrics"
 )
 
 // The looks at a run on its way: validation, HellaSwag, samples. They leave gradients and parameters alone.
@@ -33,8 +34,8 @@ func (r *run) validate() error {
 		level = slog.LevelWarn
 	}
 	r.env.Log.Log(context.Background(), level, fmt.Sprintf("step %d: validation loss %.6f", r.step, loss),
-		NewEvent("validation", "step", r.step, "loss", Float(loss)))
-	m := ValMetric{Step: r.step, Loss: Float(loss)}
+		NewEvent("validation", "step", r.step, "loss", metrics.Float(loss)))
+	m := metrics.Validation{Step: r.step, Loss: metrics.Float(loss)}
 	r.ends.validation(m)
 	return r.metrics.Val(m)
 }
@@ -71,8 +72,8 @@ func (r *run) scoreHellaSwag(ctx context.Context) error {
 	if sum[5] > 0 {
 		return nil
 	}
-	share := func(right float64) Float { return Float(math.Round(right) / sum[1]) }
-	total := HellaswagMetric{Step: r.step, N: int(sum[1]), Acc: share(sum[2]), AccNorm: share(sum[3]), AccNormChars: share(sum[4])}
+	share := func(right float64) metrics.Float { return metrics.Float(math.Round(right) / sum[1]) }
+	total := metrics.Hellaswag{Step: r.step, N: int(sum[1]), Acc: share(sum[2]), AccNorm: share(sum[3]), AccNormChars: share(sum[4])}
 	r.env.Log.Info(fmt.Sprintf("step %d: HellaSwag: %d questions, acc %.4f, acc_norm %.4f, acc_norm_chars %.4f",
 		r.step, total.N, float64(total.Acc), float64(total.AccNorm), float64(total.AccNormChars)),
 		NewEvent("hellaswag", "step", r.step, "n", total.N, "acc", total.Acc, "acc_norm", total.AccNorm, "acc_norm_chars", total.AccNormChars))
@@ -103,5 +104,5 @@ func (r *run) sample(ctx context.Context) error {
 	text := r.tok.Decode(out[0])
 	r.env.Log.Info(fmt.Sprintf("step %d: a sample", r.step), NewEvent("sample", "step", r.step, "text", strings.ToValidUTF8(text, "\uFFFD")))
 	fmt.Fprintln(r.env.Stdout, text)
-	return r.metrics.Sample(SampleMetric{Step: r.step, Text: text})
+	return r.metrics.Sample(metrics.Sample{Step: r.step, Text: text})
 }

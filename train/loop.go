@@ -9,6 +9,7 @@ import (
 	"github.com/gpt2wgpu/gpt2wgpu/data"
 	"github.com/gpt2wgpu/gpt2wgpu/gpu"
 	"github.com/gpt2wgpu/gpt2wgpu/model"
+	"github.com/gpt2wgpu/gpt2wgpu/train/metrics"
 )
 
 // due is what stands between the step before and a step, in this order.
@@ -147,11 +148,11 @@ func (r *run) trainStep(ctx context.Context, progress *progress) error {
 	}
 	tokens := r.cfg.TokensPerStep()
 	r.tokens += int64(tokens)
-	rec := TrainMetric{Step: r.step, Loss: Float(s.Loss), LR: Float(lr), GradNorm: Float(s.GradNorm), Tokens: r.tokens,
-		MS: Float(took.Seconds() * 1e3), TokensPerS: Float(float64(tokens) / took.Seconds())}
+	rec := metrics.Step{Step: r.step, Loss: metrics.Float(s.Loss), LR: metrics.Float(lr), GradNorm: metrics.Float(s.GradNorm), Tokens: r.tokens,
+		MS: metrics.Float(took.Seconds() * 1e3), TokensPerS: metrics.Float(float64(tokens) / took.Seconds())}
 	if r.group.Size() > 1 {
-		rec.RanksMetric = ranksMetric(took, r.exchange.copied-copied, r.exchange.exposed-exposed, r.group.Traffic().minus(traffic))
-		r.spent.add(*rec.RanksMetric)
+		rec.Ranks = ranksMetric(took, r.exchange.copied-copied, r.exchange.exposed-exposed, r.group.Traffic().minus(traffic))
+		r.spent.Add(*rec.Ranks)
 	}
 	if err := r.metrics.Train(rec); err != nil {
 		return err
@@ -239,14 +240,14 @@ func (r *run) meet(ctx context.Context, s *model.Stats) error {
 	return nil
 }
 
-func ranksMetric(took, copied, exposed time.Duration, t Traffic) *RanksMetric {
-	ms := func(d time.Duration) Float { return Float(d.Seconds() * 1e3) }
-	return &RanksMetric{ComputeMS: ms(took - copied - exposed), CopyMS: ms(copied), CommMS: ms(t.Comm), WaitMS: ms(t.Wait), ExposedMS: ms(exposed)}
+func ranksMetric(took, copied, exposed time.Duration, t Traffic) *metrics.Ranks {
+	ms := func(d time.Duration) metrics.Float { return metrics.Float(d.Seconds() * 1e3) }
+	return &metrics.Ranks{ComputeMS: ms(took - copied - exposed), CopyMS: ms(copied), CommMS: ms(t.Comm), WaitMS: ms(t.Wait), ExposedMS: ms(exposed)}
 }
 
 // tellSpent logs where the time of this invocation's steps went.
 func (r *run) tellSpent() {
-	if steps := Float(r.step - r.first); r.group.Size() > 1 && steps > 0 {
+	if steps := metrics.Float(r.step - r.first); r.group.Size() > 1 && steps > 0 {
 		s := r.spent
 		r.env.Log.Info(fmt.Sprintf("a step on %d ranks, on average: %.1f ms computing, %.1f copying, %.1f waiting for sums; those took %.1f ms and %.1f for the last rank to come; sent %s a rank",
 			r.group.Size(), s.ComputeMS/steps, s.CopyMS/steps, s.ExposedMS/steps, s.CommMS/steps, s.WaitMS/steps, gpu.HumanBytes(uint64(r.group.Traffic().Bytes)/uint64(steps))))

@@ -72,7 +72,7 @@ func (r *run) syncOuter() error {
 		return err
 	}
 	t := r.group.Traffic().minus(traffic)
-	r.spent.add(*ranksMetric(time.Since(start), time.Since(start)-t.Comm-t.Wait, t.Comm+t.Wait, t)) // no step's, but the run's
+	r.spent.Add(*ranksMetric(time.Since(start), time.Since(start)-t.Comm-t.Wait, t.Comm+t.Wait, t)) // no step's, but the run's
 	before := r.outer.synced
 	r.outer.synced = r.step
 	if c := r.cfg.CheckEvery; c > 0 && r.step/c != before/c {

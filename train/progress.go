@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"log/slog"
 	"time"
+
+	"github.com/gpt2wgpu/gpt2wgpu/train/metrics"
 )
 
 // progress tells the steps: each one if steps are slow, else one a second, and always the first and the last.
@@ -19,7 +21,7 @@ func newProgress(log *slog.Logger, steps, first int) *progress {
 	return &progress{log: log, steps: steps, first: first}
 }
 
-func (p *progress) step(r TrainMetric, now time.Time) {
+func (p *progress) step(r metrics.Step, now time.Time) {
 	if r.Step == p.first {
 		p.began = now
 	}
@@ -34,10 +36,10 @@ func (p *progress) step(r TrainMetric, now time.Time) {
 	}
 	at := fmt.Sprintf("step %*d/%d | loss %.6f", len(fmt.Sprint(p.steps)), r.Step, p.steps, r.Loss)
 	p.log.Info(fmt.Sprintf("%s | lr %.2e | norm %.4f | %.0f ms | %.0f tok/s%s", at, r.LR, r.GradNorm, r.MS, r.TokensPerS, left),
-		slog.Any("event", Event{Name: "step", Short: fmt.Sprintf("%s | %.0f tok/s%s", at, r.TokensPerS, left), Attrs: append(r.attrs(), attrs(fields...)...)}))
+		slog.Any("event", Event{Name: "step", Short: fmt.Sprintf("%s | %.0f tok/s%s", at, r.TokensPerS, left), Attrs: append(stepAttrs(r), attrs(fields...)...)}))
 }
 
-// attrs are the fields of metrics.jsonl.
-func (r TrainMetric) attrs() []slog.Attr {
+// stepAttrs are the fields of metrics.jsonl.
+func stepAttrs(r metrics.Step) []slog.Attr {
 	return attrs("step", r.Step, "loss", r.Loss, "lr", r.LR, "grad_norm", r.GradNorm, "ms", r.MS, "tokens_per_s", r.TokensPerS, "tokens", r.Tokens)
 }

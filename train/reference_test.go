@@ -19,6 +19,7 @@ import (
 	"github.com/gpt2wgpu/gpt2wgpu/gpu/gputest"
 	"github.com/gpt2wgpu/gpt2wgpu/model"
 	"github.com/gpt2wgpu/gpt2wgpu/model/gpt2"
+	"github.com/gpt2wgpu/gpt2wgpu/train/metrics"
 )
 
 // The tests of this file compare whole runs with PyTorch's, printed by testdata/generate.sh.
@@ -91,7 +92,7 @@ func quiet() Env {
 }
 
 // train runs cfg on the tests' device and returns its training metrics.
-func train(t *testing.T, cfg Config) []TrainMetric {
+func train(t *testing.T, cfg Config) []metrics.Step {
 	t.Helper()
 	if cfg.Out == "" {
 		cfg.Out = t.TempDir()
@@ -104,22 +105,22 @@ func train(t *testing.T, cfg Config) []TrainMetric {
 	return trainMetrics(t, cfg.Out)
 }
 
-func trainMetrics(t *testing.T, out string) (steps []TrainMetric) {
+func trainMetrics(t *testing.T, out string) (steps []metrics.Step) {
 	t.Helper()
-	all, err := ReadMetrics(filepath.Join(out, "metrics.jsonl"))
+	all, err := metrics.Read(filepath.Join(out, "metrics.jsonl"))
 	if err != nil {
 		t.Fatal(err)
 	}
 	for _, m := range all {
-		if m.Kind == KindTrain {
-			steps = append(steps, TrainMetric{Step: m.Step, Loss: m.Loss, LR: m.LR, GradNorm: m.GradNorm, Tokens: m.Tokens})
+		if m.Kind == metrics.KindTrain {
+			steps = append(steps, metrics.Step{Step: m.Step, Loss: m.Loss, LR: m.LR, GradNorm: m.GradNorm, Tokens: m.Tokens})
 		}
 	}
 	return steps
 }
 
 // compare fails where a loss differs from PyTorch's by more than loss(step), or a norm by more than norm relatively.
-func compare(t *testing.T, got []TrainMetric, want []torchStep, loss func(step int) float64, norm float64) {
+func compare(t *testing.T, got []metrics.Step, want []torchStep, loss func(step int) float64, norm float64) {
 	t.Helper()
 	if len(got) != len(want) {
 		t.Fatalf("%d steps, want %d", len(got), len(want))

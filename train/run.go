@@ -18,6 +18,7 @@ import (
 	"github.com/gpt2wgpu/gpt2wgpu/gpu/op"
 	"github.com/gpt2wgpu/gpt2wgpu/model"
 	"github.com/gpt2wgpu/gpt2wgpu/model/gpt2"
+	"github.com/gpt2wgpu/gpt2wgpu/train/metrics"
 )
 
 // Env is where a run talks to.
@@ -64,7 +65,7 @@ type run struct {
 	sampler  *model.Sampler // nil: no samples
 	eval     *model.Evaluator
 	hella    *HellaSwag      // nil: not measured
-	metrics  *Metrics        // nil: no --out, or not rank 0
+	metrics  *metrics.Writer // nil: no --out, or not rank 0
 	files    DataFiles       // of the corpora
 	warned   map[string]bool // directories that cannot be removed
 	wasFiles DataFiles       // those of the checkpoint that the run goes on from
@@ -72,8 +73,8 @@ type run struct {
 	exchange *exchange
 	outer    *outer // nil: the ranks sum gradients every step
 
-	spent    RanksMetric // in all steps of this invocation
-	stop     bool        // all ranks know that this invocation ends before the next step
+	spent    metrics.Ranks // in all steps of this invocation
+	stop     bool          // all ranks know that this invocation ends before the next step
 	ends     summary
 	unscored bool // all steps are done, and the last HellaSwag is missing
 	first    int  // step of this invocation
@@ -391,10 +392,9 @@ func (r *run) openOut() error {
 		return unwritable(r.cfg.Out, err)
 	}
 	path := filepath.Join(r.cfg.Out, metricsFile)
-	if r.metrics, err = OpenMetrics(path); err != nil {
+	if r.metrics, err = metrics.Open(path, r.env.Log); err != nil {
 		return err
 	}
-	r.metrics.log = r.env.Log
 	return r.metrics.TruncateFrom(r.step)
 }
 

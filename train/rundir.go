@@ -14,6 +14,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/gpt2wgpu/gpt2wgpu/data/atomicfile"
 	"github.com/gpt2wgpu/gpt2wgpu/data/exactjson"
 	"github.com/gpt2wgpu/gpt2wgpu/data/lock"
 	"github.com/gpt2wgpu/gpt2wgpu/model/gpt2"
@@ -78,7 +79,7 @@ func (r *run) claimOut(ctx context.Context) error {
 }
 
 func unwritable(out string, err error) error {
-	return fmt.Errorf("--out %s: cannot be written: %w; hint: check its permissions and the disk's free space, or take another --out", out, reason(err))
+	return fmt.Errorf("--out %s: cannot be written: %w; hint: check its permissions and the disk's free space, or take another --out", out, atomicfile.Reason(err))
 }
 
 // CheckOut refuses a --out that cannot be a run's directory, without making it: --dry-run does no more.

@@ -13,9 +13,11 @@ import (
 	"strings"
 
 	"github.com/gpt2wgpu/gpt2wgpu/data"
+	"github.com/gpt2wgpu/gpt2wgpu/data/atomicfile"
 	"github.com/gpt2wgpu/gpt2wgpu/gpu"
 	"github.com/gpt2wgpu/gpt2wgpu/gpu/op"
 	"github.com/gpt2wgpu/gpt2wgpu/model/gpt2"
+	"github.com/gpt2wgpu/gpt2wgpu/train/metrics"
 )
 
 // How a run begins, on one rank or several.
@@ -94,8 +96,8 @@ func (r *run) lacksScore(s origin) bool {
 	if s.checkpoint == "" || s.state.Step != r.cfg.Steps || !r.cfg.measuresHellaSwag() {
 		return false
 	}
-	lines, err := ReadMetrics(filepath.Join(r.cfg.Out, "metrics.jsonl"))
-	return err == nil && !slices.ContainsFunc(lines, func(m Metric) bool { return m.Kind == KindHellaswag && m.Step == r.cfg.Steps })
+	lines, err := metrics.Read(filepath.Join(r.cfg.Out, "metrics.jsonl"))
+	return err == nil && !slices.ContainsFunc(lines, func(m metrics.Line) bool { return m.Kind == metrics.KindHellaswag && m.Step == r.cfg.Steps })
 }
 
 // readStart reads the checkpoint of --resume. A damaged one is passed over for the one before; a run that has none yet starts
@@ -148,7 +150,7 @@ func (r *run) readCheckpoint(dir string) (s origin, damage, err error) {
 	damage = func() (err error) {
 		s.checkpoint = dir
 		if _, err := os.Stat(dir); err != nil {
-			return fmt.Errorf("it is missing: %w", reason(err))
+			return fmt.Errorf("it is missing: %w", atomicfile.Reason(err))
 		}
 		if s.state, err = readState(dir); err != nil {
 			return err

@@ -7,42 +7,44 @@ import (
 	"regexp"
 	"strings"
 	"time"
+
+	"github.com/gpt2wgpu/gpt2wgpu/train/metrics"
 )
 
 // summary is what is said at the end of an invocation.
 type summary struct {
 	begun       time.Time
-	first, last Float // losses of the run's first step and of its newest; NaN: not known
-	best        ValMetric
+	first, last metrics.Float // losses of the run's first step and of its newest; NaN: not known
+	best        metrics.Validation
 	checkpoint  string // the newest of this invocation
 }
 
 // beginSummary starts the clock, and takes what a resumed run has done before from its metrics.
 func (r *run) beginSummary() {
-	nan := Float(math.NaN())
-	r.ends = summary{begun: r.now(), first: nan, last: nan, best: ValMetric{Loss: nan}}
+	nan := metrics.Float(math.NaN())
+	r.ends = summary{begun: r.now(), first: nan, last: nan, best: metrics.Validation{Loss: nan}}
 	if r.step == 0 || r.cfg.Out == "" || r.group.Rank() > 0 {
 		return
 	}
-	lines, _ := ReadMetrics(filepath.Join(r.cfg.Out, metricsFile)) // what is missing is not told
+	lines, _ := metrics.Read(filepath.Join(r.cfg.Out, metricsFile)) // what is missing is not told
 	for _, m := range lines {
 		switch m.Kind {
-		case KindTrain:
-			r.ends.step(TrainMetric{Step: m.Step, Loss: m.Loss})
-		case KindVal:
-			r.ends.validation(ValMetric{Step: m.Step, Loss: m.Loss})
+		case metrics.KindTrain:
+			r.ends.step(metrics.Step{Step: m.Step, Loss: m.Loss})
+		case metrics.KindVal:
+			r.ends.validation(metrics.Validation{Step: m.Step, Loss: m.Loss})
 		}
 	}
 }
 
-func (s *summary) step(m TrainMetric) {
+func (s *summary) step(m metrics.Step) {
 	if m.Step == 0 {
 		s.first = m.Loss
 	}
 	s.last = m.Loss
 }
 
-func (s *summary) validation(m ValMetric) {
+func (s *summary) validation(m metrics.Validation) {
 	if !(s.best.Loss <= m.Loss) { // NaN is the worst
 		s.best = m
 	}

@@ -8,6 +8,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/gpt2wgpu/gpt2wgpu/train/metrics"
 )
 
 // TestETA: the first step, in which kernels are compiled, says nothing about the others.
@@ -28,7 +30,7 @@ func TestETA(t *testing.T) {
 	} {
 		log.Reset()
 		clock = clock.Add(x.after)
-		p.step(TrainMetric{Step: x.step}, clock)
+		p.step(metrics.Step{Step: x.step}, clock)
 		if x.says == "" && log.Len() > 0 || !strings.Contains(log.String(), x.says) {
 			t.Errorf("step %d: %s, want %q", x.step, &log, x.says)
 		}
@@ -53,21 +55,21 @@ func TestSummary(t *testing.T) {
 	if err := Run(context.Background(), c, logged(&log)); err != nil {
 		t.Fatal(err)
 	}
-	lines, err := ReadMetrics(c.Out + "/metrics.jsonl")
+	lines, err := metrics.Read(c.Out + "/metrics.jsonl")
 	if err != nil {
 		t.Fatal(err)
 	}
-	var first, last Float
-	best := ValMetric{Loss: 1e9}
+	var first, last metrics.Float
+	best := metrics.Validation{Loss: 1e9}
 	for _, m := range lines {
-		if m.Kind == KindTrain && m.Step == 0 {
+		if m.Kind == metrics.KindTrain && m.Step == 0 {
 			first = m.Loss
 		}
-		if m.Kind == KindTrain {
+		if m.Kind == metrics.KindTrain {
 			last = m.Loss
 		}
-		if m.Kind == KindVal && m.Loss < best.Loss {
-			best = ValMetric{m.Step, m.Loss}
+		if m.Kind == metrics.KindVal && m.Loss < best.Loss {
+			best = metrics.Validation{Step: m.Step, Loss: m.Loss}
 		}
 	}
 	for _, w := range []string{

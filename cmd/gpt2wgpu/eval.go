@@ -13,6 +13,7 @@ import (
 	"github.com/gpt2wgpu/gpt2wgpu/model"
 	"github.com/gpt2wgpu/gpt2wgpu/model/gpt2"
 	"github.com/gpt2wgpu/gpt2wgpu/train"
+	"github.com/gpt2wgpu/gpt2wgpu/train/metrics"
 )
 
 var evalCommand = &command{
@@ -222,10 +223,10 @@ func (v *evalFlags) loss(ctx context.Context, e *env, w *gpt2.Weights, corpus *d
 	loss := sum / float64(tokens)
 	if v.asJSON {
 		return writeJSON(e.stdout, struct {
-			Loss       train.Float `json:"loss"`
-			Perplexity train.Float `json:"perplexity"` // null beyond what a float64 holds
-			Tokens     int         `json:"tokens"`
-		}{train.Float(loss), train.Float(math.Exp(loss)), tokens})
+			Loss       metrics.Float `json:"loss"`
+			Perplexity metrics.Float `json:"perplexity"` // null beyond what a float64 holds
+			Tokens     int           `json:"tokens"`
+		}{metrics.Float(loss), metrics.Float(math.Exp(loss)), tokens})
 	}
 	perplexity := fmt.Sprintf("%.4f", math.Exp(loss))
 	if math.IsInf(math.Exp(loss), 0) {

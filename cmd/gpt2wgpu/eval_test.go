@@ -19,7 +19,7 @@ import (
 
 	"github.com/gpt2wgpu/gpt2wgpu/data"
 	"github.com/gpt2wgpu/gpt2wgpu/gpu/gputest"
-	"github.com/gpt2wgpu/gpt2wgpu/train"
+	"github.com/gpt2wgpu/gpt2wgpu/train/metrics"
 )
 
 const (
@@ -214,13 +214,13 @@ func TestHellaswagFetch(t *testing.T) {
 	if code, _, stderr := cli(t, args...); code != 0 {
 		t.Fatalf("train: code %d: %s", code, stderr)
 	}
-	lines, err := train.ReadMetrics(filepath.Join(out, "metrics.jsonl"))
+	lines, err := metrics.Read(filepath.Join(out, "metrics.jsonl"))
 	if err != nil {
 		t.Fatal(err)
 	}
 	var at []int
 	for _, l := range lines {
-		if l.Kind == train.KindHellaswag && l.N == 9 {
+		if l.Kind == metrics.KindHellaswag && l.N == 9 {
 			at = append(at, l.Step)
 		}
 	}

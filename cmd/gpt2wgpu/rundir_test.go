@@ -10,6 +10,7 @@ import (
 
 	"github.com/gpt2wgpu/gpt2wgpu/gpu/gputest"
 	"github.com/gpt2wgpu/gpt2wgpu/train"
+	"github.com/gpt2wgpu/gpt2wgpu/train/metrics"
 )
 
 // TestDeadRun: a run that is killed before its first checkpoint says what it is to every command, keeps a second process out
@@ -23,9 +24,9 @@ func TestDeadRun(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer first.Process.Kill()
-	metrics := filepath.Join("r", "metrics.jsonl")
+	path := filepath.Join("r", "metrics.jsonl")
 	for start := time.Now(); ; time.Sleep(20 * time.Millisecond) {
-		if info, err := os.Stat(metrics); err == nil && info.Size() > 0 {
+		if info, err := os.Stat(path); err == nil && info.Size() > 0 {
 			break
 		}
 		if time.Since(start) > time.Minute {
@@ -49,7 +50,7 @@ func TestDeadRun(t *testing.T) {
 	if code, _, stderr := cli(t, "train", "--resume", "--out", "r", "--steps", "3"); code != 0 || !strings.Contains(stderr, "starts at step 0") {
 		t.Fatalf("--resume: code %d: %s", code, stderr)
 	}
-	lines, err := train.ReadMetrics(metrics)
+	lines, err := metrics.Read(path)
 	var c train.Config
 	if _, failed := train.ReadConfig(filepath.Join("r", "config.json"), &c); failed != nil || c.Seed != 5 || c.NEmbd != 16 {
 		t.Errorf("settings %+v, %v", c, failed)

@@ -11,6 +11,7 @@ import (
 
 	"github.com/gpt2wgpu/gpt2wgpu/gpu/gputest"
 	"github.com/gpt2wgpu/gpt2wgpu/train"
+	"github.com/gpt2wgpu/gpt2wgpu/train/metrics"
 )
 
 // TestDryRun plans a run that no test machine could hold; without any GPU it plans one for WebGPU's own limits.
@@ -44,7 +45,7 @@ func TestSession(t *testing.T) {
 	if code, _, stderr := cli(t, "train", "--out", out, "--resume"); code != 0 || !strings.Contains(stderr, "using device: ") {
 		t.Fatalf("--resume: code %d: %s", code, stderr)
 	}
-	lines, err := train.ReadMetrics(filepath.Join(out, "metrics.jsonl"))
+	lines, err := metrics.Read(filepath.Join(out, "metrics.jsonl"))
 	if err != nil || len(lines) != 3 || lines[2].Step != 2 || lines[2].Tokens != 3*2*16 {
 		t.Errorf("metrics: %v, %v", lines, err)
 	}

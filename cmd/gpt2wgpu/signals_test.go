@@ -19,7 +19,7 @@ import (
 	"github.com/gpt2wgpu/gpt2wgpu/gpu/gputest"
 	"github.com/gpt2wgpu/gpt2wgpu/internal/needs"
 	"github.com/gpt2wgpu/gpt2wgpu/model/gpt2"
-	"github.com/gpt2wgpu/gpt2wgpu/train"
+	"github.com/gpt2wgpu/gpt2wgpu/train/metrics"
 )
 
 // waitFor reads lines until one has word.
@@ -174,7 +174,7 @@ func TestOutputClosed(t *testing.T) {
 		if err := sh.Run(); err != nil {
 			t.Errorf("%s: %v: %s", to, err, stderr)
 		}
-		if lines, err := train.ReadMetrics(filepath.Join(cmd.Dir, "r", "metrics.jsonl")); err != nil || len(lines) != 8 {
+		if lines, err := metrics.Read(filepath.Join(cmd.Dir, "r", "metrics.jsonl")); err != nil || len(lines) != 8 {
 			t.Errorf("%s: %d lines of metrics, %v, want 8", to, len(lines), err)
 		}
 		if warned := strings.Count(stderr.String(), "standard output cannot be written"); to == ">/dev/full" && warned != 1 {

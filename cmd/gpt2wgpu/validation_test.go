@@ -9,6 +9,7 @@ import (
 
 	"github.com/gpt2wgpu/gpt2wgpu/gpu/gputest"
 	"github.com/gpt2wgpu/gpt2wgpu/train"
+	"github.com/gpt2wgpu/gpt2wgpu/train/metrics"
 )
 
 // words returns about n bytes of text, in lines of different words.
@@ -104,7 +105,7 @@ func TestValidation(t *testing.T) {
 		if _, err := train.ReadConfig(filepath.Join(out, "config.json"), &cfg); err != nil || cfg.ValFraction != c.fraction {
 			t.Errorf("%v: val_fraction %v, %v, want %v", c.args, cfg.ValFraction, err, c.fraction)
 		}
-		lines, err := train.ReadMetrics(filepath.Join(out, "metrics.jsonl"))
+		lines, err := metrics.Read(filepath.Join(out, "metrics.jsonl"))
 		vals := 0
 		for _, l := range lines {
 			if l.Kind == "val" {
@@ -144,7 +145,7 @@ func TestValidationResumes(t *testing.T) {
 	dir := t.TempDir()
 	mine := writeFile(t, filepath.Join(dir, "mine.txt"), words(30_000))
 	losses := func(out string) (vals []string) {
-		lines, err := train.ReadMetrics(filepath.Join(out, "metrics.jsonl"))
+		lines, err := metrics.Read(filepath.Join(out, "metrics.jsonl"))
 		if err != nil {
 			t.Fatal(err)
 		}

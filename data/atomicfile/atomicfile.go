@@ -135,3 +135,15 @@ func Sync(f interface{ Sync() error }) error {
 	}
 	return err
 }
+
+// Reason returns what the operating system says of a failure, without the path.
+func Reason(err error) error {
+	var path *fs.PathError
+	var link *os.LinkError
+	if errors.As(err, &path) {
+		return path.Err
+	} else if errors.As(err, &link) {
+		return link.Err
+	}
+	return err
+}

@@ -41,14 +41,7 @@ func osError(doing, path string, err error) error {
 	case errors.Is(err, fs.ErrPermission):
 		hint = "check the permissions"
 	}
-	var pe *fs.PathError
-	var le *os.LinkError
-	if errors.As(err, &pe) {
-		err = pe.Err
-	} else if errors.As(err, &le) {
-		err = le.Err
-	}
-	return fileError(doing, path, hint, "%w", err)
+	return fileError(doing, path, hint, "%w", atomicfile.Reason(err))
 }
 
 // clip fits a text that quotes file contents into a one-line error.

@@ -18,7 +18,7 @@ import (
 
 	"github.com/gpt2wgpu/gpt2wgpu/gpu/gputest"
 	"github.com/gpt2wgpu/gpt2wgpu/internal/needs"
-	"github.com/gpt2wgpu/gpt2wgpu/train"
+	"github.com/gpt2wgpu/gpt2wgpu/train/metrics"
 )
 
 // The tests of this file start the program by mpirun, as users do.
@@ -81,12 +81,12 @@ func must(t *testing.T, code int, cmd *exec.Cmd) string {
 
 func losses(t *testing.T, out string) (all []float64) {
 	t.Helper()
-	lines, err := train.ReadMetrics(filepath.Join(out, "metrics.jsonl"))
+	lines, err := metrics.Read(filepath.Join(out, "metrics.jsonl"))
 	if err != nil {
 		t.Fatal(err)
 	}
 	for _, m := range lines {
-		if m.Kind == train.KindTrain {
+		if m.Kind == metrics.KindTrain {
 			if m.Step != len(all) {
 				t.Fatalf("%s: step %d stands where step %d should", out, m.Step, len(all))
 			}

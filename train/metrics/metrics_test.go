@@ -1,4 +1,4 @@
-package train
+package metrics
 
 import (
 	"errors"
@@ -14,9 +14,9 @@ import (
 	"github.com/gpt2wgpu/gpt2wgpu/internal/needs"
 )
 
-func openMetrics(t *testing.T, path string) *Metrics {
+func openMetrics(t *testing.T, path string) *Writer {
 	t.Helper()
-	m, err := OpenMetrics(path)
+	m, err := Open(path, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -45,11 +45,11 @@ func TestMetricsLines(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "metrics.jsonl")
 	m := openMetrics(t, path)
 	must(t,
-		m.Train(TrainMetric{0, Float(float32(10.960028648376465)), 3e-4, 47.78, 128, 12.3, 10406, nil}),
-		m.Val(ValMetric{250, 6.17}),
-		m.Hellaswag(HellaswagMetric{250, 10042, 0.25, 0.25, 0.5}),
-		m.Sample(SampleMetric{250, "<|endoftext|>a\n\"b\" \xff"}),
-		m.Train(TrainMetric{1, Float(math.NaN()), 1e-7, Float(math.Inf(1)), 1 << 60, 1, 2, nil}))
+		m.Train(Step{0, Float(float32(10.960028648376465)), 3e-4, 47.78, 128, 12.3, 10406, nil}),
+		m.Val(Validation{250, 6.17}),
+		m.Hellaswag(Hellaswag{250, 10042, 0.25, 0.25, 0.5}),
+		m.Sample(Sample{250, "<|endoftext|>a\n\"b\" \xff"}),
+		m.Train(Step{1, Float(math.NaN()), 1e-7, Float(math.Inf(1)), 1 << 60, 1, 2, nil}))
 	want := `{"kind":"train","step":0,"loss":10.960028648376465,"lr":0.0003,"grad_norm":47.78,"tokens":128,"ms":12.3,"tokens_per_s":10406}
 {"kind":"val","step":250,"loss":6.17}
 {"kind":"hellaswag","step":250,"n":10042,"acc":0.25,"acc_norm":0.25,"acc_norm_chars":0.5}
@@ -59,12 +59,12 @@ func TestMetricsLines(t *testing.T) {
 	if diff := cmp.Diff(want, readText(t, path)); diff != "" { // m is still open: lines are there at once
 		t.Error(diff)
 	}
-	got, err := ReadMetrics(path)
+	got, err := Read(path)
 	if err != nil {
 		t.Fatal(err)
 	}
 	nan := cmp.Comparer(func(a, b Float) bool { return a == b || a != a && b != b })
-	if diff := cmp.Diff([]Metric{
+	if diff := cmp.Diff([]Line{
 		{Kind: KindTrain, Loss: 10.960028648376465, LR: 3e-4, GradNorm: 47.78, Tokens: 128, MS: 12.3, TokensPerS: 10406},
 		{Kind: KindVal, Step: 250, Loss: 6.17},
 		{Kind: KindHellaswag, Step: 250, N: 10042, Acc: 0.25, AccNorm: 0.25, AccNormChars: 0.5},
@@ -80,11 +80,11 @@ func TestMetricsAppend(t *testing.T) {
 	first := `{"kind":"val","step":1,"loss":1}` + "\n"
 	for _, torn := range []string{"", `{"kind":"tr`, strings.Repeat("x", 10000)} {
 		must(t, os.WriteFile(path, []byte(first+torn), 0o666))
-		if got, err := ReadMetrics(path); err != nil || len(got) != 1 {
+		if got, err := Read(path); err != nil || len(got) != 1 {
 			t.Errorf("%d lines, %v, before a torn one, want 1", len(got), err)
 		}
 		m := openMetrics(t, path)
-		must(t, m.Val(ValMetric{2, 2}))
+		must(t, m.Val(Validation{2, 2}))
 		if got, want := readText(t, path), first+`{"kind":"val","step":2,"loss":2}`+"\n"; got != want {
 			t.Errorf("got %q, want %q", got, want)
 		}
@@ -103,7 +103,7 @@ func TestTruncateFrom(t *testing.T) {
 {"kind":"val","step":5,"loss":1}
 {"kind":"tra`), 0o640))
 	m := openMetrics(t, path)
-	must(t, m.TruncateFrom(5), m.TruncateFrom(5), m.Val(ValMetric{5, 2}))
+	must(t, m.TruncateFrom(5), m.TruncateFrom(5), m.Val(Validation{5, 2}))
 	if diff := cmp.Diff(kept+`{"kind":"val","step":5,"loss":2}`+"\n", readText(t, path)); diff != "" {
 		t.Error(diff)
 	}
@@ -125,14 +125,14 @@ func TestTruncateFrom(t *testing.T) {
 func TestMetricsErrors(t *testing.T) {
 	dir := t.TempDir()
 	path := filepath.Join(dir, "metrics.jsonl")
-	if _, err := ReadMetrics(path); !errors.Is(err, fs.ErrNotExist) || !strings.Contains(err.Error(), "hint: ") {
+	if _, err := Read(path); !errors.Is(err, fs.ErrNotExist) || !strings.Contains(err.Error(), "hint: ") {
 		t.Errorf("missing file: %v", err)
 	}
-	if _, err := OpenMetrics(filepath.Join(dir, "no", "metrics.jsonl")); !errors.Is(err, fs.ErrNotExist) {
+	if _, err := Open(filepath.Join(dir, "no", "metrics.jsonl"), nil); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("missing directory: %v", err)
 	}
 	must(t, os.WriteFile(path, []byte("{\"step\":1}\nnot json\n"), 0o666))
-	if _, err := ReadMetrics(path); err == nil || !strings.Contains(err.Error(), "line 2") {
+	if _, err := Read(path); err == nil || !strings.Contains(err.Error(), "line 2") {
 		t.Errorf("broken line: %v", err)
 	}
 	m := openMetrics(t, path)
@@ -143,30 +143,30 @@ func TestMetricsErrors(t *testing.T) {
 
 // TestMetricsNil checks that a run without a directory needs no special case.
 func TestMetricsNil(t *testing.T) {
-	var m *Metrics
-	must(t, m.Train(TrainMetric{}), m.Val(ValMetric{}), m.Hellaswag(HellaswagMetric{}), m.Sample(SampleMetric{}), m.TruncateFrom(0), m.Close())
+	var m *Writer
+	must(t, m.Train(Step{}), m.Val(Validation{}), m.Hellaswag(Hellaswag{}), m.Sample(Sample{}), m.TruncateFrom(0), m.Close())
 }
 
 // TestMetricsWait: lines that cannot be written wait, in order, and Flush says so until they are there.
 func TestMetricsWait(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "metrics.jsonl")
 	m := openMetrics(t, path)
-	must(t, m.Val(ValMetric{Step: 0, Loss: 1}))
+	must(t, m.Val(Validation{Step: 0, Loss: 1}))
 	good := m.f
 	broken, err := os.Open(path) // not for writing
 	must(t, err)
 	defer broken.Close()
 	m.f = broken
-	must(t, m.Val(ValMetric{Step: 1, Loss: 2}), m.Val(ValMetric{Step: 2, Loss: 3}))
+	must(t, m.Val(Validation{Step: 1, Loss: 2}), m.Val(Validation{Step: 2, Loss: 3}))
 	if err := m.Flush(); err == nil || !strings.Contains(err.Error(), path) {
 		t.Errorf("Flush of lines that wait: %v", err)
 	}
-	if lines, _ := ReadMetrics(path); len(lines) != 1 {
+	if lines, _ := Read(path); len(lines) != 1 {
 		t.Errorf("%d lines", len(lines))
 	}
 	m.f = good
-	must(t, m.Flush(), m.Val(ValMetric{Step: 3, Loss: 4}), m.Flush())
-	lines, err := ReadMetrics(path)
+	must(t, m.Flush(), m.Val(Validation{Step: 3, Loss: 4}), m.Flush())
+	lines, err := Read(path)
 	must(t, err)
 	for i, l := range lines {
 		if l.Step != i || len(lines) != 4 {
@@ -184,7 +184,7 @@ func TestMetricsDamaged(t *testing.T) {
 		if err := os.WriteFile(path, []byte(`{"kind":"val","step":0,"loss":1}`+"\n"+line+"\n"), 0o666); err != nil {
 			t.Fatal(err)
 		}
-		_, err := ReadMetrics(path)
+		_, err := Read(path)
 		if err == nil || !strings.Contains(err.Error(), want) || !strings.Contains(err.Error(), "line 2") || strings.Contains(err.Error(), "Go ") {
 			t.Errorf("%s: %v, want %q", line, err, want)
 		}

@@ -1,4 +1,4 @@
-package train
+package metrics
 
 import (
 	"bufio"
@@ -46,8 +46,8 @@ func (f *Float) UnmarshalJSON(b []byte) error {
 	return json.Unmarshal(b, (*float64)(f))
 }
 
-// TrainMetric is one optimizer step.
-type TrainMetric struct {
+// Step is one optimizer step.
+type Step struct {
 	Step       int   `json:"step"`
 	Loss       Float `json:"loss"` // mean cross-entropy over the step's tokens, before the update
 	LR         Float `json:"lr"`
@@ -56,12 +56,12 @@ type TrainMetric struct {
 	MS         Float `json:"ms"`        // wall time of the step, in milliseconds
 	TokensPerS Float `json:"tokens_per_s"`
 
-	*RanksMetric // nil with one rank
+	*Ranks // nil with one rank
 }
 
-// RanksMetric is where rank 0's time went, in milliseconds: the step's is ComputeMS + CopyMS + ExposedMS, and the computing
+// Ranks is where rank 0's time went, in milliseconds: the step's is ComputeMS + CopyMS + ExposedMS, and the computing
 // hid the rest of CommMS + WaitMS.
-type RanksMetric struct {
+type Ranks struct {
 	ComputeMS Float `json:"compute_ms"` // on the device, or on the way to it
 	CopyMS    Float `json:"copy_ms"`    // between device and host
 	CommMS    Float `json:"comm_ms"`    // sums over the ranks, from when all had come
@@ -69,19 +69,20 @@ type RanksMetric struct {
 	ExposedMS Float `json:"exposed_ms"` // waiting for sums with nothing else to do
 }
 
-func (m *RanksMetric) add(o RanksMetric) {
+// Add adds the times of o.
+func (m *Ranks) Add(o Ranks) {
 	m.ComputeMS, m.CopyMS, m.CommMS = m.ComputeMS+o.ComputeMS, m.CopyMS+o.CopyMS, m.CommMS+o.CommMS
 	m.WaitMS, m.ExposedMS = m.WaitMS+o.WaitMS, m.ExposedMS+o.ExposedMS
 }
 
-// ValMetric is the loss on validation data.
-type ValMetric struct {
+// Validation is the loss on validation data.
+type Validation struct {
 	Step int   `json:"step"`
 	Loss Float `json:"loss"`
 }
 
-// HellaswagMetric is the score on N examples of HellaSwag.
-type HellaswagMetric struct {
+// Hellaswag is the score on N examples of HellaSwag.
+type Hellaswag struct {
 	Step         int   `json:"step"`
 	N            int   `json:"n"`
 	Acc          Float `json:"acc"`
@@ -89,15 +90,15 @@ type HellaswagMetric struct {
 	AccNormChars Float `json:"acc_norm_chars"` // by the mean loss per character of each ending
 }
 
-// SampleMetric is text that the model wrote.
-type SampleMetric struct {
+// Sample is text that the model wrote.
+type Sample struct {
 	Step int    `json:"step"`
 	Text string `json:"text"`
 }
 
-// Metrics appends to a run's metrics.jsonl, one JSON object a line. A nil Metrics takes everything and writes nothing,
+// Writer appends to a run's metrics.jsonl, one JSON object a line. A nil Writer takes everything and writes nothing,
 // for runs without a directory. Lines that cannot be written, on a full disk, wait in memory for the next line or Flush.
-type Metrics struct {
+type Writer struct {
 	path    string
 	log     *slog.Logger // nil: silent
 	f       *os.File
@@ -106,14 +107,14 @@ type Metrics struct {
 	waiting []byte // lines
 }
 
-// OpenMetrics opens path for appending, and makes it if it is missing. A last line that a crash left unfinished is cut
-// off. Errors: those of the operating system, wrapped.
-func OpenMetrics(path string) (*Metrics, error) {
-	m := &Metrics{path: path}
+// Open opens path for appending, and makes it if it is missing. A last line that a crash left unfinished is cut
+// off. log learns of lines that cannot be written; nil: nobody does. Errors: those of the operating system, wrapped.
+func Open(path string, log *slog.Logger) (*Writer, error) {
+	m := &Writer{path: path, log: log}
 	return m, m.open()
 }
 
-func (m *Metrics) open() error {
+func (m *Writer) open() error {
 	f, err := os.OpenFile(m.path, os.O_RDWR|os.O_CREATE|os.O_APPEND, 0o666)
 	if err != nil {
 		return fmt.Errorf("metrics: %w; hint: check the path and its permissions", err)
@@ -151,41 +152,41 @@ func completeLength(f *os.File) (int64, error) {
 }
 
 // Train appends a step.
-func (m *Metrics) Train(v TrainMetric) error {
+func (m *Writer) Train(v Step) error {
 	return m.write(struct {
 		Kind string `json:"kind"`
-		TrainMetric
+		Step
 	}{KindTrain, v})
 }
 
 // Val appends a validation.
-func (m *Metrics) Val(v ValMetric) error {
+func (m *Writer) Val(v Validation) error {
 	return m.write(struct {
 		Kind string `json:"kind"`
-		ValMetric
+		Validation
 	}{KindVal, v})
 }
 
 // Hellaswag appends a score.
-func (m *Metrics) Hellaswag(v HellaswagMetric) error {
+func (m *Writer) Hellaswag(v Hellaswag) error {
 	return m.write(struct {
 		Kind string `json:"kind"`
-		HellaswagMetric
+		Hellaswag
 	}{KindHellaswag, v})
 }
 
 // Sample appends a text. Bytes that aren't UTF-8 (half a character of a byte-level model) become U+FFFD.
-func (m *Metrics) Sample(v SampleMetric) error {
+func (m *Writer) Sample(v Sample) error {
 	v.Text = strings.ToValidUTF8(v.Text, "\uFFFD")
 	return m.write(struct {
 		Kind string `json:"kind"`
-		SampleMetric
+		Sample
 	}{KindSample, v})
 }
 
 // write appends v as a line in one call of the system, so that whoever follows the file sees whole lines, and a process
 // that dies later has lost none.
-func (m *Metrics) write(v any) error {
+func (m *Writer) write(v any) error {
 	if m == nil {
 		return nil
 	}
@@ -198,7 +199,7 @@ func (m *Metrics) write(v any) error {
 	before := len(m.waiting)
 	m.waiting = append(m.waiting, line.Bytes()...)
 	if err := m.writeWaiting(); err != nil && before == 0 && m.log != nil {
-		m.log.Warn(fmt.Sprintf("%s cannot be written (%v): its lines wait in memory, and training goes on", m.path, reason(err)))
+		m.log.Warn(fmt.Sprintf("%s cannot be written (%v): its lines wait in memory, and training goes on", m.path, atomicfile.Reason(err)))
 	} else if err == nil && before > 0 && m.log != nil {
 		m.log.Info(m.path + " is written again")
 	}
@@ -206,7 +207,7 @@ func (m *Metrics) write(v any) error {
 }
 
 // writeWaiting writes the lines that wait, all of them or none.
-func (m *Metrics) writeWaiting() error {
+func (m *Writer) writeWaiting() error {
 	if m.torn {
 		if err := m.f.Truncate(m.size); err != nil {
 			return err
@@ -223,7 +224,7 @@ func (m *Metrics) writeWaiting() error {
 }
 
 // Flush writes the lines that wait and brings the file to the disk. Error: it cannot be written.
-func (m *Metrics) Flush() error {
+func (m *Writer) Flush() error {
 	if m == nil {
 		return nil
 	}
@@ -232,14 +233,14 @@ func (m *Metrics) Flush() error {
 		err = atomicfile.Sync(m.f)
 	}
 	if err != nil {
-		return fmt.Errorf("metrics %s: %w", m.path, reason(err))
+		return fmt.Errorf("metrics %s: %w", m.path, atomicfile.Reason(err))
 	}
 	return nil
 }
 
 // TruncateFrom drops every line of a step at or past step, for a run that resumes there and will write them again. The
 // file is replaced in one go: a crash leaves the old one or the new one. Lines kept stay byte for byte as they were.
-func (m *Metrics) TruncateFrom(step int) error {
+func (m *Writer) TruncateFrom(step int) error {
 	if m == nil {
 		return nil
 	}
@@ -273,19 +274,19 @@ func (m *Metrics) TruncateFrom(step int) error {
 }
 
 // Close writes the lines that wait and closes the file.
-func (m *Metrics) Close() error {
+func (m *Writer) Close() error {
 	if m == nil {
 		return nil
 	}
 	err := m.writeWaiting()
 	if err != nil && m.log != nil {
-		m.log.Warn("the last lines of the metrics are lost", "file", m.path, "reason", reason(err))
+		m.log.Warn("the last lines of the metrics are lost", "file", m.path, "reason", atomicfile.Reason(err))
 	}
 	return errors.Join(err, m.f.Close())
 }
 
-// Metric is a line of metrics.jsonl as it is read back: Kind says which fields count.
-type Metric struct {
+// Line is a line of metrics.jsonl as it is read back: Kind says which fields count.
+type Line struct {
 	Kind         string `json:"kind"`
 	Step         int    `json:"step"`
 	Loss         Float  `json:"loss"`
@@ -299,15 +300,15 @@ type Metric struct {
 	AccNorm      Float  `json:"acc_norm"`
 	AccNormChars Float  `json:"acc_norm_chars"` // 0 in lines of before it was measured
 	Text         string `json:"text"`
-	RanksMetric
+	Ranks
 }
 
-// ReadMetrics reads metrics.jsonl, also while a run is writing it: a last line without its newline is left out. Fields
+// Read reads metrics.jsonl, also while a run is writing it: a last line without its newline is left out. Fields
 // and kinds that this version doesn't know are no error, a line that is no JSON object is.
-func ReadMetrics(path string) ([]Metric, error) {
-	var all []Metric
+func Read(path string) ([]Line, error) {
+	var all []Line
 	err := eachLine(path, func(line []byte) error {
-		var m Metric
+		var m Line
 		if err := decodeLine(line, &m); err != nil {
 			return err
 		}
