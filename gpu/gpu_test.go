@@ -10,10 +10,12 @@ import (
 
 	"github.com/gpt2wgpu/gpt2wgpu/gpu"
 	"github.com/gpt2wgpu/gpt2wgpu/gpu/gputest"
+	"github.com/gpt2wgpu/gpt2wgpu/gpu/op"
+	"github.com/gpt2wgpu/gpt2wgpu/shaders"
 )
 
 // scale is the kernel of these tests: out = x * FACTOR, COUNT values.
-var scale = gpu.Source{Label: "scale", WGSL: `
+var scale = kernel("scale", `
 struct Params { COUNT: u32, FACTOR: f32 }
 @group(0) @binding(0) var<uniform> p: Params;
 @group(0) @binding(1) var<storage, read_write> out: array<f32>;
@@ -23,7 +25,16 @@ fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) nwg: vec
     let i = (wid.y * nwg.x + wid.x) * 64u + li;
     if i < p.COUNT { out[i] = x[i] * p.FACTOR; }
 }
-`}
+`)
+
+// kernel returns a text with what it declares, as an op does.
+func kernel(label, wgsl string) gpu.Source {
+	text, err := shaders.Read(label, wgsl)
+	if err != nil {
+		panic(err) // the texts are constants
+	}
+	return op.Source(text)
+}
 
 type scaleParams struct {
 	COUNT  uint32
@@ -137,19 +148,19 @@ func TestRefusals(t *testing.T) {
 			{"past the end", gpu.Dispatch{Source: scale, Bind: bind(y, x.Reinterpret("x", gpu.F32, 257)), Params: ok, Groups: one}, "past the end of its buffer"},
 			{"an empty window", gpu.Dispatch{Source: scale, Bind: bind(y, x.Rows(64, 64)), Params: ok, Groups: one}, "impossible shape [0]"},
 			{"a wrong view", gpu.Dispatch{Source: scale, Bind: bind(y, x.View(16, 17)), Params: ok, Groups: one}, "impossible shape"},
-			{"no Params", gpu.Dispatch{Source: scale, Bind: bind(y, x), Groups: one}, "scale: no Params, want [COUNT FACTOR]"},
+			{"no Params", gpu.Dispatch{Source: scale, Bind: bind(y, x), Groups: one}, "scale: no Params, want [COUNT: u32 FACTOR: f32]"},
 			{"few Params", gpu.Dispatch{Source: scale, Bind: bind(y, x), Params: struct{ COUNT uint32 }{1}, Groups: one}, "Params has 1 fields"},
 			{"swapped Params", gpu.Dispatch{Source: scale, Bind: bind(y, x), Params: struct {
 				FACTOR float32
 				COUNT  uint32
-			}{1, 1}, Groups: one}, "Params field 0 is FACTOR, want COUNT"},
+			}{1, 1}, Groups: one}, "Params field 0 is FACTOR: f32, want COUNT: u32"},
 			{"an int in Params", gpu.Dispatch{Source: scale, Bind: bind(y, x), Params: struct {
 				COUNT  int
 				FACTOR float32
-			}{1, 1}, Groups: one}, "Params field COUNT is a int"},
+			}{1, 1}, Groups: one}, "Params field 0 is COUNT: int, want COUNT: u32"},
 			{"no groups", gpu.Dispatch{Source: scale, Bind: bind(y, x), Params: ok, Groups: [3]uint32{4, 0, 1}}, "scale: 0 workgroups in dimension 1"},
 			{"too many groups", gpu.Dispatch{Source: scale, Bind: bind(y, x), Params: ok, Groups: [3]uint32{1 << 20, 1, 1}}, "scale: 1048576 workgroups in dimension 0"},
-			{"two bindings of one number", gpu.Dispatch{Source: gpu.Source{Label: "twice", WGSL: strings.Replace(scale.WGSL, "binding(2)", "binding(1)", 1)}, Bind: bind(y, x), Params: ok, Groups: one}, "are both @binding(1)"},
+			{"a float in Params for a count", gpu.Dispatch{Source: scale, Bind: bind(y, x), Params: struct{ COUNT, FACTOR float32 }{1, 1}, Groups: one}, "Params field 0 is COUNT: float32, want COUNT: u32"},
 		}
 		for _, c := range cases {
 			t.Run(fmt.Sprintf("planned=%v/%s", d.Planned(), c.why), func(t *testing.T) {
@@ -203,6 +214,18 @@ func TestRefusesTooManyBuffers(t *testing.T) {
 	}
 }
 
+// TestRefusesTooManyThreads: a plan refuses what the device would.
+func TestRefusesTooManyThreads(t *testing.T) {
+	info := gpu.AdapterForTest(0, "small", "vulkan", "cpu", false)
+	info.Limits.MaxInvocations = 32
+	d := gpu.Plan(info)
+	p := d.NewProgram("step")
+	scaled(p, tensor(t, d, "y", gpu.F32, 64), tensor(t, d, "x", gpu.F32, 64), 1)
+	if err := p.Build(); err == nil || !strings.Contains(err.Error(), "scale: 64 threads a workgroup, the device allows 32") {
+		t.Errorf("got %v", err)
+	}
+}
+
 // TestFirstErrorStays: building goes on after an error, and Build tells the first.
 func TestFirstErrorStays(t *testing.T) {
 	d := gpu.Plan(gpu.AdapterForTest(0, "plan", "vulkan", "cpu", false))
@@ -222,7 +245,7 @@ func TestFirstErrorStays(t *testing.T) {
 
 func TestBadShader(t *testing.T) {
 	d := gputest.Device(t)
-	src := gpu.Source{Label: "broken", WGSL: strings.Replace(scale.WGSL, "x[i] *", "x[i] * nowhere *", 1)}
+	src := kernel("broken", strings.Replace(scale.WGSL, "x[i] *", "x[i] * nowhere *", 1))
 	p := d.NewProgram("step")
 	p.Add(gpu.Dispatch{
 		Source: src, Bind: map[string]gpu.Tensor{"out": tensor(t, d, "y", gpu.F32, 64), "x": tensor(t, d, "x", gpu.F32, 64)},
@@ -633,10 +656,10 @@ func TestFirstUses(t *testing.T) {
 	p := d.NewProgram("first")
 	doubled := func() { // a text of its own: no other test has used it
 		p.Add(gpu.Dispatch{
-			Source: gpu.Source{Label: "doubled", WGSL: `
+			Source: kernel("doubled", `
 @group(0) @binding(0) var<storage, read_write> y: array<f32>;
 @group(0) @binding(1) var<storage, read> x: array<f32>;
-@compute @workgroup_size(64) fn main(@builtin(global_invocation_id) i: vec3<u32>) { y[i.x] = 2.0 * x[i.x]; }`},
+@compute @workgroup_size(64) fn main(@builtin(global_invocation_id) i: vec3<u32>) { y[i.x] = 2.0 * x[i.x]; }`),
 			Bind: map[string]gpu.Tensor{"y": y, "x": x}, Groups: [3]uint32{1, 1, 1},
 		})
 	}

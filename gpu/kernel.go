@@ -2,37 +2,42 @@ package gpu
 
 import (
 	"fmt"
-	"regexp"
-	"sort"
-	"strconv"
-	"strings"
 	"time"
 
 	"github.com/cogentcore/webgpu/wgpu"
 )
 
-// Source is a kernel's text. The label names its pipeline, dispatches, profile rows and errors.
+// Source is a kernel's text and what it declares. The label names its pipeline, dispatches, profile rows and errors.
 type Source struct {
-	Label string
-	WGSL  string
+	Label    string
+	WGSL     string
+	Bindings []Binding
+	Params   []Param // the fields of its struct Params, in order
+	Threads  int     // of a workgroup
 }
 
-// binding is one `@group(0) @binding(i) var<…> name: type` of a kernel.
-type binding struct {
-	index   uint32
-	name    string
-	access  string // uniform | read | read_write
-	storage string // the scalar in memory: f32 | u32 | bf16; Params for the numbers
+// Binding is one binding of a kernel, in group 0.
+type Binding struct {
+	Index   uint32
+	Name    string
+	Access  string // uniform | read | read_write
+	Storage string // a Storage's name; Params for the numbers
 }
+
+// Param is a field of a kernel's struct Params.
+type Param struct {
+	Name string
+	Type string // u32 | f32
+}
+
+func (p Param) String() string { return p.Name + ": " + p.Type }
 
 // isParams says whether the binding takes a dispatch's Params, not a tensor.
-func (b binding) isParams() bool { return b.access == "uniform" && b.storage == "Params" }
+func (b Binding) isParams() bool { return b.Access == "uniform" && b.Storage == "Params" }
 
-// kernel is a compiled source: what its text declares, and the pipeline once compile has run.
+// kernel is a source and, once compile has run, its pipeline.
 type kernel struct {
-	src      Source
-	bindings []binding
-	params   []string // field names of struct Params, in order
+	src Source
 
 	layout         *wgpu.BindGroupLayout
 	pipelineLayout *wgpu.PipelineLayout
@@ -60,65 +65,24 @@ func (d *Device) compiling(c Compilation) {
 	}
 }
 
-var (
-	bindingDecl = regexp.MustCompile(`@group\(0\)\s*@binding\((\d+)\)\s*var<(uniform|storage,\s*read_write|storage,\s*read|storage)>\s*(\w+)\s*:\s*([^;]+);`)
-	paramsDecl  = regexp.MustCompile(`(?s)struct Params\s*\{(.*?)\}`)
-	fieldDecl   = regexp.MustCompile(`(\w+)\s*:\s*(\w+)`)
-	scalarType  = regexp.MustCompile(`\b(Quad|f32|u32|i32)\b`)
-	lineComment = regexp.MustCompile(`(?m)//.*$`)
-)
-
-// parse reads a kernel's interface from its text, so that Go names tensors and never numbers bindings.
-func parse(src Source) (*kernel, error) {
-	k := &kernel{src: src}
-	code := lineComment.ReplaceAllString(src.WGSL, "")
-	for _, m := range bindingDecl.FindAllStringSubmatch(code, -1) {
-		i, _ := strconv.ParseUint(m[1], 10, 32)
-		access := strings.TrimSpace(strings.TrimPrefix(strings.ReplaceAll(m[2], " ", ""), "storage,"))
-		if access == "storage" {
-			access = "read"
-		}
-		elem := strings.TrimSpace(m[4])
-		if m := scalarType.FindString(elem); m != "" {
-			elem = m
-		}
-		if elem == "Quad" { // lib/store_*.wgsl: the only type that depends on the storage
-			elem = map[bool]string{true: "f32", false: "bf16"}[strings.Contains(code, "alias Quad = vec4<f32>")]
-		}
-		k.bindings = append(k.bindings, binding{uint32(i), m[3], access, elem})
-	}
-	sort.Slice(k.bindings, func(i, j int) bool { return k.bindings[i].index < k.bindings[j].index })
-	for i, b := range k.bindings {
-		if i > 0 && b.index == k.bindings[i-1].index {
-			return nil, fmt.Errorf("%s: %s and %s are both @binding(%d)", src.Label, k.bindings[i-1].name, b.name, b.index)
-		}
-	}
-	if m := paramsDecl.FindStringSubmatch(code); m != nil {
-		for _, f := range fieldDecl.FindAllStringSubmatch(m[1], -1) {
-			k.params = append(k.params, f[1])
-		}
-	}
-	return k, nil
-}
-
-// kernel returns the parsed kernel of src, from the cache if its text is known.
+// kernel returns the kernel of src, from the cache if its text is known.
 func (d *Device) kernel(src Source) (*kernel, error) {
 	if k, ok := d.kernels[src.WGSL]; ok {
 		return k, nil
 	}
-	k, err := parse(src)
-	if err != nil {
-		return nil, err
-	}
 	storage := 0
-	for _, b := range k.bindings {
-		if b.access != "uniform" {
+	for _, b := range src.Bindings {
+		if b.Access != "uniform" {
 			storage++
 		}
 	}
 	if storage > int(d.Limits.MaxStorageBuffers) {
 		return nil, fmt.Errorf("%s: %d storage buffers, the device allows %d", src.Label, storage, d.Limits.MaxStorageBuffers)
 	}
+	if src.Threads > int(d.Limits.MaxInvocations) {
+		return nil, fmt.Errorf("%s: %d threads a workgroup, the device allows %d", src.Label, src.Threads, d.Limits.MaxInvocations)
+	}
+	k := &kernel{src: src}
 	d.kernels[src.WGSL] = k
 	return k, nil
 }
@@ -138,16 +102,16 @@ func (d *Device) compile(k *kernel) (err error) {
 		return fmt.Errorf("%s: the shader does not compile: %w%s", k.src.Label, err, pipelineHint(d.Info.Backend))
 	}
 	defer module.Release()
-	entries := make([]wgpu.BindGroupLayoutEntry, len(k.bindings))
-	for i, b := range k.bindings {
+	entries := make([]wgpu.BindGroupLayoutEntry, len(k.src.Bindings))
+	for i, b := range k.src.Bindings {
 		kind := wgpu.BufferBindingTypeStorage
-		switch b.access {
+		switch b.Access {
 		case "uniform":
 			kind = wgpu.BufferBindingTypeUniform
 		case "read":
 			kind = wgpu.BufferBindingTypeReadOnlyStorage
 		}
-		entries[i] = wgpu.BindGroupLayoutEntry{Binding: b.index, Visibility: wgpu.ShaderStageCompute, Buffer: wgpu.BufferBindingLayout{Type: kind}}
+		entries[i] = wgpu.BindGroupLayoutEntry{Binding: b.Index, Visibility: wgpu.ShaderStageCompute, Buffer: wgpu.BufferBindingLayout{Type: kind}}
 	}
 	if k.layout, err = d.dev.CreateBindGroupLayout(&wgpu.BindGroupLayoutDescriptor{Label: k.src.Label, Entries: entries}); err != nil {
 		return fmt.Errorf("%s: bind group layout: %w", k.src.Label, err)

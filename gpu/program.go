@@ -125,43 +125,43 @@ func (p *Program) bindAll(s *step) {
 	used := 0
 	type access struct{ name, mode string }
 	seen := map[*buffer]access{}
-	for _, b := range s.kernel.bindings {
+	for _, b := range s.kernel.src.Bindings {
 		if b.isParams() {
-			s.binds = append(s.binds, wgpu.BindGroupEntry{Binding: b.index})
+			s.binds = append(s.binds, wgpu.BindGroupEntry{Binding: b.Index})
 			continue
 		}
-		t, ok := s.dispatch.Bind[b.name]
+		t, ok := s.dispatch.Bind[b.Name]
 		if !ok || t.buf == nil {
-			p.Fail("%s: no tensor for %s", s.label, b.name)
+			p.Fail("%s: no tensor for %s", s.label, b.Name)
 			return
 		}
 		used++
 		size := (t.Bytes() + t.slack + 3) &^ 3
 		switch {
 		case t.Len() <= 0:
-			p.Fail("%s: %s: impossible shape %v", s.label, b.name, t.shape)
-		case t.storage.String() != b.storage:
-			p.Fail("%s: %s is %v, the kernel wants %s", s.label, b.name, t, b.storage)
-		case b.access == "uniform" && (!t.buf.uniform || size > maxUniform):
-			p.Fail("%s: %s is %v, want at most %s of a tensor of NewUniform", s.label, b.name, t, HumanBytes(maxUniform))
+			p.Fail("%s: %s: impossible shape %v", s.label, b.Name, t.shape)
+		case t.storage.String() != b.Storage:
+			p.Fail("%s: %s is %v, the kernel wants %s", s.label, b.Name, t, b.Storage)
+		case b.Access == "uniform" && (!t.buf.uniform || size > maxUniform):
+			p.Fail("%s: %s is %v, want at most %s of a tensor of NewUniform", s.label, b.Name, t, HumanBytes(maxUniform))
 		case size > p.dev.Limits.MaxBindingSize:
-			p.Fail("%s: %s is %v, %s, and a binding of this device holds %s; hint: a smaller --batch-size, or --dtype bf16", s.label, b.name, t, HumanBytes(size), HumanBytes(p.dev.Limits.MaxBindingSize))
+			p.Fail("%s: %s is %v, %s, and a binding of this device holds %s; hint: a smaller --batch-size, or --dtype bf16", s.label, b.Name, t, HumanBytes(size), HumanBytes(p.dev.Limits.MaxBindingSize))
 		case t.offset%p.dev.Limits.OffsetAlignment != 0:
-			p.Fail("%s: %s is %v at byte %d, want a multiple of %d", s.label, b.name, t, t.offset, p.dev.Limits.OffsetAlignment)
+			p.Fail("%s: %s is %v at byte %d, want a multiple of %d", s.label, b.Name, t, t.offset, p.dev.Limits.OffsetAlignment)
 		case t.offset+size > t.buf.size:
-			p.Fail("%s: %s is %v, past the end of its buffer", s.label, b.name, t)
+			p.Fail("%s: %s is %v, past the end of its buffer", s.label, b.Name, t)
 		}
-		if prev, ok := seen[t.buf]; ok && prev.mode != b.access {
-			p.Fail("%s: %s (%s) and %s (%s) lie in one buffer", s.label, prev.name, prev.mode, b.name, b.access)
+		if prev, ok := seen[t.buf]; ok && prev.mode != b.Access {
+			p.Fail("%s: %s (%s) and %s (%s) lie in one buffer", s.label, prev.name, prev.mode, b.Name, b.Access)
 		}
-		seen[t.buf] = access{b.name, b.access}
-		s.binds = append(s.binds, wgpu.BindGroupEntry{Binding: b.index, Buffer: t.buf.raw, Offset: t.offset, Size: size})
+		seen[t.buf] = access{b.Name, b.Access}
+		s.binds = append(s.binds, wgpu.BindGroupEntry{Binding: b.Index, Buffer: t.buf.raw, Offset: t.offset, Size: size})
 	}
 	if used != len(s.dispatch.Bind) {
 		for name := range s.dispatch.Bind {
 			known := false
-			for _, b := range s.kernel.bindings {
-				known = known || b.name == name
+			for _, b := range s.kernel.src.Bindings {
+				known = known || b.Name == name
 			}
 			if !known {
 				p.Fail("%s: the kernel has no binding %s", s.label, name)
@@ -173,7 +173,7 @@ func (p *Program) bindAll(s *step) {
 const paramSlot = 256 // bytes, the uniform offset alignment
 
 func (p *Program) setParams(s *step) {
-	want := s.kernel.params
+	want := s.kernel.src.Params
 	if s.dispatch.Params == nil {
 		if len(want) > 0 {
 			p.Fail("%s: no Params, want %v", s.label, want)
@@ -187,17 +187,17 @@ func (p *Program) setParams(s *step) {
 	}
 	slot := make([]byte, paramSlot)
 	for i := range want {
-		if name := v.Type().Field(i).Name; name != want[i] {
-			p.Fail("%s: Params field %d is %s, want %s", s.label, i, name, want[i])
-			return
-		}
+		got := Param{v.Type().Field(i).Name, v.Field(i).Kind().String()}
 		switch x := v.Field(i).Interface().(type) {
 		case uint32:
+			got.Type = "u32"
 			binary.LittleEndian.PutUint32(slot[4*i:], x)
 		case float32:
+			got.Type = "f32"
 			binary.LittleEndian.PutUint32(slot[4*i:], math.Float32bits(x))
-		default:
-			p.Fail("%s: Params field %s is a %T", s.label, want[i], x)
+		}
+		if got != want[i] {
+			p.Fail("%s: Params field %d is %v, want %v", s.label, i, got, want[i])
 			return
 		}
 	}
@@ -255,7 +255,7 @@ func (p *Program) Build() error {
 		if err := d.compile(s.kernel); err != nil {
 			return fmt.Errorf("%s: %w", p.Name, err)
 		}
-		for i, b := range s.kernel.bindings {
+		for i, b := range s.kernel.src.Bindings {
 			if b.isParams() {
 				if s.slot < 0 {
 					return fmt.Errorf("%s: %s: a uniform without Params", p.Name, s.label)

@@ -9,6 +9,9 @@
 //   - a loop `for (var i = 0u; i < TM; i++) { // unroll` is written out, because several shader compilers unroll nothing;
 //   - fragments are appended after the kernel, so that a compiler's line numbers are the file's own.
 //
+// A Text carries what its WGSL declares (bindings, Params, threads of a workgroup), so that nothing else reads WGSL. How values
+// lie in memory is said by the fragment that declares their type: `alias Quad = vec2<u32>; // storage: bf16`.
+//
 // The returned text is all that a pipeline depends on, and so the key of the kernel cache. The package knows no device
 // and needs no cgo: its tests run anywhere. gpu/op imports it.
 package shaders

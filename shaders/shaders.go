@@ -19,12 +19,6 @@ import (
 //go:embed *.wgsl lib/*.wgsl
 var files embed.FS
 
-// Text is a kernel ready to compile.
-type Text struct {
-	Label string // name, fragments and numbers: "matmul_forward_direct/epilogue_bias/store_f32/TM=8"
-	WGSL  string
-}
-
 // Spec gives values to a kernel's `// spec` constants: uint32 or int for u32, float64 for f32, bool for bool.
 type Spec map[string]any
 
@@ -74,7 +68,6 @@ var (
 	usesLine   = regexp.MustCompile(`(?m)^// uses:(.*)$`)
 	constLine  = regexp.MustCompile(`(?m)^const (\w+): (\w+) = (.+?);(.*)$`)
 	unrollLine = regexp.MustCompile(`^(\s*)for \(var (\w+) = 0u; (\w+) < (\w+); (\w+)\+\+\) \{ // unroll\s*$`)
-	lineNote   = regexp.MustCompile(`//.*$`)
 )
 
 // Source returns the text of kernel name with its constants set and its fragments appended.
@@ -122,7 +115,11 @@ func assemble(name string, choice Choice, spec Spec) (Text, error) {
 			return Text{}, fmt.Errorf("shaders: %s: %w", name, err)
 		}
 	}
-	return Text{Label: label(name, chosen, spec), WGSL: strings.Join(parts, "\n")}, nil
+	text, err := read(label(name, chosen, spec), strings.Join(parts, "\n"), values)
+	if err != nil {
+		return Text{}, fmt.Errorf("shaders: %w", err)
+	}
+	return text, nil
 }
 
 // gather returns the kernel followed by the fragments it uses, each once, and the names that choice supplied.
@@ -268,7 +265,7 @@ func unrollLines(lines []string, first int, values map[string]constant.Value) ([
 		n, _ := constant.Int64Val(trips)
 		end, depth := -1, 1
 		for j := i + 1; j < len(lines) && end < 0; j++ {
-			code := lineNote.ReplaceAllString(lines[j], "")
+			code := lineComment.ReplaceAllString(lines[j], "")
 			depth += strings.Count(code, "{") - strings.Count(code, "}")
 			if depth == 0 {
 				end = j
@@ -282,7 +279,7 @@ func unrollLines(lines []string, first int, values map[string]constant.Value) ([
 			return nil, err
 		}
 		for k, l := range body {
-			body[k] = strings.TrimSpace(lineNote.ReplaceAllString(l, ""))
+			body[k] = strings.TrimSpace(lineComment.ReplaceAllString(l, ""))
 		}
 		flat := strings.Join(strings.Fields(strings.Join(body, " ")), " ")
 		name := regexp.MustCompile(`\b` + m[2] + `\b`)

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/gpt2wgpu/gpt2wgpu/gpu"
+	"github.com/gpt2wgpu/gpt2wgpu/gpu/op"
 	"github.com/gpt2wgpu/gpt2wgpu/shaders"
 )
 
@@ -144,7 +145,7 @@ func measurePeak(d *gpu.Device, name string, choice shaders.Choice, spec shaders
 	}
 	return Measure(d, name, func(p *gpu.Program) {
 		x := dispatch(p)
-		x.Source, x.Bind = gpu.Source(text), bind
+		x.Source, x.Bind = op.Source(text), bind
 		p.Add(x)
 	})
 }

@@ -1,6 +1,6 @@
 // store_bf16: values in memory are bfloat16, the high half of a float32, two to a word, the even one low; a Quad is four
 // neighbours of a row.
-alias Quad = vec2<u32>;
+alias Quad = vec2<u32>; // storage: bf16
 
 fn unpack4(q: Quad) -> vec4<f32> {
     return bitcast<vec4<f32>>(vec4<u32>(q.x << 16u, q.x & 0xffff0000u, q.y << 16u, q.y & 0xffff0000u));

@@ -1,5 +1,5 @@
 // store_f32: values in memory are float32; a Quad is four neighbours of a row.
-alias Quad = vec4<f32>;
+alias Quad = vec4<f32>; // storage: f32
 
 fn unpack4(q: Quad) -> vec4<f32> { return q; }
 
