@@ -2,7 +2,7 @@
 //
 //   - Config is every setting of `gpt2wgpu train`; presets, validation and what follows from it (accumulation) live with it.
 //   - Run trains; DryRun prints the plan of the same run, made by the same code on a device that allocates nothing.
-//   - Group is the ranks of a data parallel run; Alone is one process, package mpi has several (docs/scaling.md).
+//   - Group is the ranks of a data parallel run; ranks.Alone is one process, package mpi has several (docs/scaling.md).
 //   - HellaSwag scores a model on that benchmark, in a run and for `gpt2wgpu eval`.
 //   - Metrics is the run's metrics.jsonl; a checkpoint is a directory with weights, moments and State.
 //

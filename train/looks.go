@@ -10,6 +10,7 @@ import (
 
 	"github.com/gpt2wgpu/gpt2wgpu/model"
 	"github.com/gpt2wgpu/gpt2wgpu/train/metrics"
+	"github.com/gpt2wgpu/gpt2wgpu/train/ranks"
 )
 
 // The looks at a run on its way: validation, HellaSwag, samples. They leave gradients and parameters alone.
@@ -21,7 +22,7 @@ func (r *run) validate() error {
 	if err != nil {
 		return err
 	}
-	all, err := gatherFloats(r.group, loss)
+	all, err := ranks.GatherFloats(r.group, loss)
 	if err != nil {
 		return err
 	}
@@ -56,7 +57,7 @@ func (r *run) scoreHellaSwag(ctx context.Context) error {
 		return err
 	}
 	n := float64(score.N)
-	all, err := gatherFloats(r.group, stopped, n, n*float64(score.Acc), n*float64(score.AccNorm), n*float64(score.AccNormChars), failed)
+	all, err := ranks.GatherFloats(r.group, stopped, n, n*float64(score.Acc), n*float64(score.AccNorm), n*float64(score.AccNormChars), failed)
 	if err != nil {
 		return err
 	}

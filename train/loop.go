@@ -10,6 +10,7 @@ import (
 	"github.com/gpt2wgpu/gpt2wgpu/gpu"
 	"github.com/gpt2wgpu/gpt2wgpu/model"
 	"github.com/gpt2wgpu/gpt2wgpu/train/metrics"
+	"github.com/gpt2wgpu/gpt2wgpu/train/ranks"
 )
 
 // due is what stands between the step before and a step, in this order.
@@ -107,7 +108,7 @@ func (r *run) trainStep(ctx context.Context, progress *progress) error {
 	if r.lead != nil {
 		start = start.Add(-r.lead.took)
 	}
-	copied, exposed, traffic := r.exchange.copied, r.exchange.exposed, r.group.Traffic()
+	copied, exposed, traffic := r.exchange.Copied, r.exchange.Exposed, r.group.Traffic()
 	if err := r.training.Begin(); err != nil {
 		return err
 	}
@@ -117,13 +118,13 @@ func (r *run) trainStep(ctx context.Context, progress *progress) error {
 		}
 		var done func([]gpu.Tensor) error
 		if i == r.cfg.AccumSteps()-1 && r.outer == nil {
-			done = r.exchange.add
+			done = r.exchange.Add
 		}
 		if err := r.training.Backward(done); err != nil {
 			return err
 		}
 	}
-	if err := r.exchange.finish(); err != nil {
+	if err := r.exchange.Finish(); err != nil {
 		return err
 	}
 	lr := LearningRate(r.cfg, r.step)
@@ -151,7 +152,7 @@ func (r *run) trainStep(ctx context.Context, progress *progress) error {
 	rec := metrics.Step{Step: r.step, Loss: metrics.Float(s.Loss), LR: metrics.Float(lr), GradNorm: metrics.Float(s.GradNorm), Tokens: r.tokens,
 		MS: metrics.Float(took.Seconds() * 1e3), TokensPerS: metrics.Float(float64(tokens) / took.Seconds())}
 	if r.group.Size() > 1 {
-		rec.Ranks = ranksMetric(took, r.exchange.copied-copied, r.exchange.exposed-exposed, r.group.Traffic().minus(traffic))
+		rec.Ranks = ranksMetric(took, r.exchange.Copied-copied, r.exchange.Exposed-exposed, r.group.Traffic().Minus(traffic))
 		r.spent.Add(*rec.Ranks)
 	}
 	if err := r.metrics.Train(rec); err != nil {
@@ -219,7 +220,7 @@ func (r *run) meet(ctx context.Context, s *model.Stats) error {
 	if r.cfg.SaveMinutes > 0 && r.now().Sub(r.savedAt).Minutes() >= r.cfg.SaveMinutes {
 		mine[3] = 1
 	}
-	all, err := gatherFloats(r.group, mine...)
+	all, err := ranks.GatherFloats(r.group, mine...)
 	if err != nil {
 		return err
 	}
@@ -240,7 +241,7 @@ func (r *run) meet(ctx context.Context, s *model.Stats) error {
 	return nil
 }
 
-func ranksMetric(took, copied, exposed time.Duration, t Traffic) *metrics.Ranks {
+func ranksMetric(took, copied, exposed time.Duration, t ranks.Traffic) *metrics.Ranks {
 	ms := func(d time.Duration) metrics.Float { return metrics.Float(d.Seconds() * 1e3) }
 	return &metrics.Ranks{ComputeMS: ms(took - copied - exposed), CopyMS: ms(copied), CommMS: ms(t.Comm), WaitMS: ms(t.Wait), ExposedMS: ms(exposed)}
 }
@@ -268,13 +269,13 @@ func (r *run) watch(s model.Stats) error {
 	}
 	r.env.Log.Warn("step skipped: a number is not finite", "step", r.step-1, "loss", s.Loss, "grad_norm", s.GradNorm, "tensor", culprit)
 	if r.skipped >= maxSkipped {
-		return agreed{fmt.Errorf("step %d: %d steps in a row were not finite (%s); hint: resume from the last checkpoint with a lower --lr, or with --grad-clip 1", r.step-1, r.skipped, culprit)}
+		return ranks.Agree(fmt.Errorf("step %d: %d steps in a row were not finite (%s); hint: resume from the last checkpoint with a lower --lr, or with --grad-clip 1", r.step-1, r.skipped, culprit))
 	}
 	return nil
 }
 
 // common reports whether all ranks have the same parameters, as a checkpoint needs them.
-func (r *run) common() bool { return r.outer == nil || r.outer.synced == r.step }
+func (r *run) common() bool { return r.outer == nil || r.synced == r.step }
 
 // save writes a checkpoint of the present step, unless there is one or no --out. One that cannot be written is warned about:
 // the next save tries again.
@@ -298,7 +299,7 @@ func (r *run) saveLast() error {
 	if failed != nil {
 		failed = fmt.Errorf("%w; hint: free space on the disk, then --out %s --resume goes on from the newest checkpoint", failed, r.cfg.Out)
 	}
-	return Together(r.group, failed)
+	return ranks.Together(r.group, failed)
 }
 
 // trySave returns in failed why rank 0 could not write the checkpoint. All ranks know that it failed.
@@ -321,7 +322,7 @@ func (r *run) trySave() (failed, err error) {
 	if failed != nil {
 		flag = 1
 	}
-	all, err := gatherFloats(r.group, flag)
+	all, err := ranks.GatherFloats(r.group, flag)
 	if err == nil && all[0][0] == 0 {
 		r.saved = r.step
 	}
@@ -336,7 +337,7 @@ func (r *run) writeCheckpoint(first, second [][]float32) (failed, err error) {
 	}
 	var b [][]float32
 	if r.outer != nil {
-		b = r.outer.b
+		b = r.outer.Momenta
 	}
 	c := checkpointer{out: r.cfg.Out, keep: r.cfg.Keep, log: r.env.Log, write: r.writeModel, before: r.metrics.Flush, warned: r.warned}
 	dir, failed := c.save(State{
@@ -358,10 +359,10 @@ func (r *run) interrupt() error {
 		return err
 	}
 	if r.group.Rank() > 0 {
-		return agreed{fmt.Errorf("%w (%w)", ErrInterrupted, ErrElsewhere)}
+		return ranks.Agree(fmt.Errorf("%w (%w)", ErrInterrupted, ranks.ErrElsewhere))
 	}
 	if r.cfg.Out == "" {
-		return agreed{fmt.Errorf("%w after %d of %d steps; nothing was saved, since there is no --out", ErrInterrupted, r.step, r.cfg.Steps)}
+		return ranks.Agree(fmt.Errorf("%w after %d of %d steps; nothing was saved, since there is no --out", ErrInterrupted, r.step, r.cfg.Steps))
 	}
-	return agreed{fmt.Errorf("%w after %d of %d steps; continue with --out %s --resume", ErrInterrupted, r.step, r.cfg.Steps, r.cfg.Out)}
+	return ranks.Agree(fmt.Errorf("%w after %d of %d steps; continue with --out %s --resume", ErrInterrupted, r.step, r.cfg.Steps, r.cfg.Out))
 }

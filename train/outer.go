@@ -1,84 +1,63 @@
 package train
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
 	"time"
 
 	"github.com/gpt2wgpu/gpt2wgpu/model/gpt2"
+	"github.com/gpt2wgpu/gpt2wgpu/train/ranks"
 )
-
-// outer is the outer optimizer of --sync-every H, for ranks between which gradients travel too slowly: DiLoCo (Douillard et
-// al., arXiv:2311.08105, algorithm 1). Every rank k of n takes H steps of AdamW by itself, on its own windows of the data,
-// from the common parameters θ to θ_k. Then, with lr = --outer-lr and μ = --outer-momentum, for all ranks alike:
-//
-//	Δ = 1/n Σ_k (θ - θ_k)     the outer gradient, summed over the ranks
-//	b ← μ b + Δ               Nesterov momentum, as PyTorch's SGD(nesterov=True) has it
-//	θ ← θ - lr (Δ + μ b)
-//
-// and all go on from θ. AdamW's moments stay each rank's own. lr = 1 and μ = 0 average the parameters.
-type outer struct {
-	theta, b [][]float32 // in the table's order
-	synced   int         // step of the newest θ
-}
 
 // local reports whether ranks step by themselves between synchronisations.
 func (c Config) local() bool { return c.SyncEvery > 1 }
 
-// startOuter makes θ the present parameters; b may be nil for zeros.
+// startOuter begins the outer steps with the present parameters; b may be nil for zeros.
 func (r *run) startOuter(b [][]float32) error {
 	if !r.cfg.local() {
 		return nil
 	}
-	w, err := r.model.Weights()
-	if err != nil {
-		return err
-	}
-	if b == nil {
-		b = r.emptyTensors()
-	}
-	r.outer = &outer{theta: w.Tensors, b: b, synced: r.step}
-	return nil
+	r.outer, r.synced = &ranks.Outer{LR: r.cfg.OuterLR, Momentum: r.cfg.OuterMomentum, Wire: ranks.Wire(r.cfg.GradDType), Momenta: b}, r.step
+	return r.outer.Start(r.model)
 }
 
 // syncOuter does the outer step, if any rank has stepped since the one before.
 func (r *run) syncOuter() error {
-	if r.outer == nil || r.outer.synced == r.step {
+	if r.outer == nil || r.synced == r.step {
 		return nil
 	}
 	start, traffic := time.Now(), r.group.Traffic()
-	w, err := r.model.Weights()
-	if err != nil {
+	if err := r.outer.Step(r.group, r.model); err != nil {
 		return err
 	}
-	n := float32(r.group.Size())
-	lr, mu := float32(r.cfg.OuterLR), float32(r.cfg.OuterMomentum)
-	for i, theta := range r.outer.theta {
-		delta, b := w.Tensors[i], r.outer.b[i]
-		for j, local := range delta {
-			delta[j] = (theta[j] - local) / n
-		}
-		if err := r.group.AllreduceSum(delta, Wire(r.cfg.GradDType)); err != nil {
-			return err
-		}
-		// The conversions keep compilers from fusing multiply-adds, so that hosts of all kinds compute the same.
-		for j, d := range delta {
-			b[j] = float32(mu*b[j]) + d
-			theta[j] -= float32(lr * (d + float32(mu*b[j])))
-		}
-	}
-	if err := r.model.Load(&gpt2.Weights{Config: r.model.Config, Tensors: r.outer.theta}); err != nil {
-		return err
-	}
-	t := r.group.Traffic().minus(traffic)
+	t := r.group.Traffic().Minus(traffic)
 	r.spent.Add(*ranksMetric(time.Since(start), time.Since(start)-t.Comm-t.Wait, t.Comm+t.Wait, t)) // no step's, but the run's
-	before := r.outer.synced
-	r.outer.synced = r.step
+	before := r.synced
+	r.synced = r.step
 	if c := r.cfg.CheckEvery; c > 0 && r.step/c != before/c {
 		return r.checkInStep()
 	}
 	return nil
+}
+
+// checkInStep compares the parameters of all ranks, or brings those of unlike devices together.
+func (r *run) checkInStep() error {
+	if !r.mixed {
+		return ranks.CheckEqual(r.group, r.model, r.step)
+	}
+	drift, err := ranks.FollowRank0(r.group, r.model, r.step)
+	r.env.Log.Debug("unlike devices brought together", "step", r.step, "drift", drift)
+	return err
+}
+
+// inRank puts the rank before an error, where there is more than one.
+func inRank(g ranks.Group, err error) error {
+	if err == nil || g.Size() == 1 || errors.Is(err, ranks.ErrElsewhere) || errors.Is(err, ErrInterrupted) {
+		return err
+	}
+	return fmt.Errorf("rank %d of %d: %w", g.Rank(), g.Size(), err)
 }
 
 // moments returns AdamW's: those of all ranks, which are the same, or the mean of the ranks' own.
@@ -95,7 +74,7 @@ func (r *run) moments() (m, v [][]float32, err error) {
 			for j := range t {
 				t[j] /= float32(r.group.Size())
 			}
-			if err := r.group.AllreduceSum(t, WireF32); err != nil {
+			if err := r.group.AllreduceSum(t, ranks.WireF32); err != nil {
 				return nil, nil, err
 			}
 		}

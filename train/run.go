@@ -19,6 +19,7 @@ import (
 	"github.com/gpt2wgpu/gpt2wgpu/model"
 	"github.com/gpt2wgpu/gpt2wgpu/model/gpt2"
 	"github.com/gpt2wgpu/gpt2wgpu/train/metrics"
+	"github.com/gpt2wgpu/gpt2wgpu/train/ranks"
 )
 
 // Env is where a run talks to.
@@ -26,9 +27,9 @@ type Env struct {
 	Log     *slog.Logger // progress, on stderr
 	Stdout  io.Writer    // samples
 	Stderr  io.Writer
-	Version string // of the program, for config.json
-	Group   Group  // nil: this process alone
-	Tuner   Tuner  // chooses tiles; nil: the fixed ones
+	Version string      // of the program, for config.json
+	Group   ranks.Group // nil: this process alone
+	Tuner   Tuner       // chooses tiles; nil: the fixed ones
 
 	// Fetch brings what the settings name into this machine's cache; init: the weights that the run starts from too. One
 	// process of a machine calls it before the others. nil: all is there.
@@ -48,7 +49,7 @@ const maxSkipped = 3
 type run struct {
 	cfg   Config
 	env   Env
-	group Group
+	group ranks.Group
 	mixed bool // the ranks' devices are of more than one kind
 
 	tok      data.Tokenizer
@@ -70,8 +71,9 @@ type run struct {
 	warned   map[string]bool // directories that cannot be removed
 	wasFiles DataFiles       // those of the checkpoint that the run goes on from
 	lead     *lead           // nil: the device does nothing of the next step yet
-	exchange *exchange
-	outer    *outer // nil: the ranks sum gradients every step
+	exchange *ranks.Exchange
+	outer    *ranks.Outer // nil: the ranks sum gradients every step
+	synced   int          // step of the newest outer step
 
 	spent    metrics.Ranks // in all steps of this invocation
 	stop     bool          // all ranks know that this invocation ends before the next step
@@ -98,11 +100,11 @@ type run struct {
 // last step, with the checkpoint written if there is an --out.
 //
 // With a Group of more than one rank, rank 0's cfg counts on all of them but for the device. Rank 0 alone reads and
-// writes the run's directory and logs what is no warning. An error that is not [Agreed] leaves the other ranks waiting.
+// writes the run's directory and logs what is no warning. An error that is not [ranks.Agreed] leaves the other ranks waiting.
 func Run(ctx context.Context, cfg Config, env Env) error {
 	r := newRun(cfg, env)
 	defer r.close()
-	err := Together(r.group, r.claimOut(ctx))
+	err := ranks.Together(r.group, r.claimOut(ctx))
 	if err == nil {
 		err = r.open(ctx)
 	}
@@ -128,7 +130,7 @@ func Run(ctx context.Context, cfg Config, env Env) error {
 func newRun(cfg Config, env Env) *run {
 	r := &run{cfg: cfg, env: env, group: env.Group, saved: -1, now: time.Now, warned: map[string]bool{}}
 	if r.group == nil {
-		r.group = Alone()
+		r.group = ranks.Alone()
 	}
 	r.cfg.Ranks = r.group.Size()
 	if r.group.Rank() > 0 {
@@ -147,37 +149,37 @@ func (r *run) open(ctx context.Context) error {
 	}
 	if from.checkpoint != "" {
 		if err := r.resumed(from.state); err != nil && (r.group.Rank() == 0 || err == errFinished) {
-			return agreed{err}
+			return ranks.Agree(err)
 		} else if err != nil {
-			return agreed{ErrElsewhere}
+			return ranks.Agree(ranks.ErrElsewhere)
 		}
 	}
 	for turn := range min(r.group.Size(), 2) {
 		if r.env.Fetch != nil && (r.group.Local() == 0) == (turn == 0) {
 			err = r.env.Fetch(&r.cfg, from.checkpoint == "")
 		}
-		if err := Together(r.group, err); err != nil {
+		if err := ranks.Together(r.group, err); err != nil {
 			return err
 		}
 	}
-	if err = Together(r.group, r.openParts(&from)); err != nil {
+	if err = ranks.Together(r.group, r.openParts(&from)); err != nil {
 		return err
 	}
-	if err = Together(r.group, r.checkSpace()); err != nil {
+	if err = ranks.Together(r.group, r.checkSpace()); err != nil {
 		return err
 	}
 	tiles, err := r.agreeOnTiles(ctx, from) // measured in another process, so before this one opens the device
 	if err != nil {
 		return err
 	}
-	if err = Together(r.group, r.openDevice(tiles)); err != nil {
+	if err = ranks.Together(r.group, r.openDevice(tiles)); err != nil {
 		return err
 	}
 	if err := r.fill(from); err != nil {
 		return err
 	}
 	from = origin{} // one and a half gigabytes at 124M
-	if err = Together(r.group, r.openOut()); err != nil {
+	if err = ranks.Together(r.group, r.openOut()); err != nil {
 		return err
 	}
 	return r.checkInStep()
@@ -355,7 +357,7 @@ func (r *run) build(tiles op.Tuning) error {
 	if err != nil {
 		return err
 	}
-	r.exchange = newExchange(r.group, r.dev, Wire(r.cfg.GradDType))
+	r.exchange = ranks.NewExchange(r.group, r.dev, ranks.Wire(r.cfg.GradDType))
 	if r.cfg.measuresHellaSwag() {
 		if r.eval, err = r.training.Evaluator(r.cfg.BlockSize); err != nil {
 			return err
@@ -402,7 +404,7 @@ func (r *run) close() {
 	if r.compiled != nil {
 		r.compiled()
 	}
-	r.exchange.close()
+	r.exchange.Close()
 	r.metrics.Close()
 	if r.dev != nil {
 		r.dev.Close()

@@ -2,7 +2,6 @@ package train
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -18,6 +17,7 @@ import (
 	"github.com/gpt2wgpu/gpt2wgpu/gpu/op"
 	"github.com/gpt2wgpu/gpt2wgpu/model/gpt2"
 	"github.com/gpt2wgpu/gpt2wgpu/train/metrics"
+	"github.com/gpt2wgpu/gpt2wgpu/train/ranks"
 )
 
 // How a run begins, on one rank or several.
@@ -51,10 +51,10 @@ func (r *run) openRun() (origin, error) {
 		s, err = r.readStart()
 		r.unscored = err == nil && r.lacksScore(s)
 	}
-	if err := Together(r.group, err); err != nil || r.group.Size() == 1 {
+	if err := ranks.Together(r.group, err); err != nil || r.group.Size() == 1 {
 		return s, err
 	}
-	type told struct {
+	t := struct {
 		Config     Config
 		Checkpoint string
 		State      State
@@ -63,20 +63,11 @@ func (r *run) openRun() (origin, error) {
 		HasB       bool
 		Unscored   bool
 		Tokenizer  map[string][]byte // its files, if it is one that only rank 0 may have
-	}
-	t := told{Config: r.cfg, Checkpoint: s.checkpoint, State: s.state, Resume: r.cfg.Resume, StopAfter: r.cfg.StopAfter, HasB: s.hasB, Unscored: r.unscored}
+	}{Config: r.cfg, Checkpoint: s.checkpoint, State: s.state, Resume: r.cfg.Resume, StopAfter: r.cfg.StopAfter, HasB: s.hasB, Unscored: r.unscored}
 	if r.tok != nil {
 		t.Tokenizer = data.TokenizerFiles(r.tok)
 	}
-	raw, err := json.Marshal(t)
-	if err != nil {
-		return s, err
-	}
-	if raw, err = bcastBytes(r.group, raw, 0); err != nil {
-		return s, err
-	}
-	t = told{}
-	if err := json.Unmarshal(raw, &t); err != nil {
+	if err := ranks.Share(r.group, &t); err != nil {
 		return s, err
 	}
 	if t.Tokenizer != nil && r.tok == nil {
@@ -272,7 +263,7 @@ func (r *run) fill(s origin) error {
 	}
 	for _, tensors := range [][][]float32{s.weights.Tensors, s.m, s.v, s.b} {
 		for _, t := range tensors {
-			if err := r.group.Bcast(bytesOf(t), 0); err != nil {
+			if err := ranks.BcastFloats(r.group, t); err != nil {
 				return err
 			}
 		}

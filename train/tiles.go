@@ -2,7 +2,6 @@ package train
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"log/slog"
 
@@ -10,6 +9,7 @@ import (
 	"github.com/gpt2wgpu/gpt2wgpu/gpu/op"
 	"github.com/gpt2wgpu/gpt2wgpu/model"
 	"github.com/gpt2wgpu/gpt2wgpu/model/gpt2"
+	"github.com/gpt2wgpu/gpt2wgpu/train/ranks"
 )
 
 // Tuner chooses tiles by measuring; gpu/tune's is one.
@@ -66,18 +66,10 @@ func (r *run) agreeOnTiles(ctx context.Context, s origin) (op.Tuning, error) {
 		told.Device = s.info.String()
 		told.Tuning, err = r.chooseTiles(ctx, s)
 	}
-	if err := Together(r.group, err); err != nil {
+	if err := ranks.Together(r.group, err); err != nil {
 		return nil, err
 	}
-	raw, err := json.Marshal(told)
-	if err != nil {
-		return nil, err
-	}
-	if raw, err = bcastBytes(r.group, raw, 0); err != nil {
-		return nil, err
-	}
-	told = Tiles{}
-	if err := json.Unmarshal(raw, &told); err != nil {
+	if err := ranks.Share(r.group, &told); err != nil {
 		return nil, err
 	}
 	if told.Device != s.info.String() {

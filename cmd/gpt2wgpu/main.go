@@ -29,6 +29,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/gpt2wgpu/gpt2wgpu/train"
+	"github.com/gpt2wgpu/gpt2wgpu/train/ranks"
 )
 
 // Exit codes.
@@ -69,7 +70,7 @@ type env struct {
 	stdin          io.Reader
 	stdout, stderr io.Writer
 	log            *slog.Logger
-	group          train.Group // nil: none was joined
+	group          ranks.Group // nil: none was joined
 }
 
 // leave ends this process's part in a group of several: in peace where all do, else all at once.
@@ -80,7 +81,7 @@ func (e *env) leave(err error, code int) {
 	// The launcher ends the others with SIGTERM once one has failed: too late for "stopping once this step is done".
 	signal.Reset(stopSignals()...)
 	switch {
-	case train.Agreed(err):
+	case ranks.Agreed(err):
 		e.group.Close()
 	default:
 		e.group.Abort(code)
@@ -178,7 +179,7 @@ func report(e *env, name string, opts logOptions, err error) int {
 	if err == nil {
 		return exitDone
 	}
-	if errors.Is(err, train.ErrElsewhere) {
+	if errors.Is(err, ranks.ErrElsewhere) {
 		return exitDone // the code is that of the rank that tells the reason
 	}
 	for _, line := range errorLines(err) {

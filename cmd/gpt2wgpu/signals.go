@@ -9,7 +9,7 @@ import (
 	"sync/atomic"
 	"syscall"
 
-	"github.com/gpt2wgpu/gpt2wgpu/train"
+	"github.com/gpt2wgpu/gpt2wgpu/train/ranks"
 )
 
 // talker is the command that runs; nil before there is one.
@@ -56,7 +56,7 @@ func watchSignals(cancel context.CancelFunc) {
 
 // sayStopping says what the first signal does. Of several ranks, which mpirun interrupts all, one does.
 func sayStopping() {
-	if l, _ := train.ReadLaunch(os.Getenv); l.Rank != 0 {
+	if l, _ := ranks.ReadLaunch(os.Getenv); l.Rank != 0 {
 		return
 	}
 	if t := talker.Load(); t != nil {

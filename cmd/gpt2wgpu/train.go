@@ -14,6 +14,7 @@ import (
 	"github.com/gpt2wgpu/gpt2wgpu/model/gpt2"
 	"github.com/gpt2wgpu/gpt2wgpu/train"
 	"github.com/gpt2wgpu/gpt2wgpu/train/mpi"
+	"github.com/gpt2wgpu/gpt2wgpu/train/ranks"
 )
 
 var trainCommand = &command{
@@ -48,7 +49,7 @@ interrupt, SIGTERM or a hangup ends a run after its step with a checkpoint, a se
 			if err != nil {
 				err = &usageError{err}
 			}
-			if err := train.Together(group, err); err != nil {
+			if err := ranks.Together(group, err); err != nil {
 				return err
 			}
 			en := train.Env{Log: e.log, Stdout: e.stdout, Stderr: e.stderr, Version: programVersion(), Group: group, FineTuned: t.fineTuned, Tuner: e.tuner(), Given: t.fs.Changed}
@@ -59,7 +60,7 @@ interrupt, SIGTERM or a hangup ends a run after its step with a checkpoint, a se
 			en.Stdout = e.stdout
 			en.Fetch = func(c *train.Config, init bool) error { return fetchForTrain(ctx, e, c, init) }
 			made, err := t.makeOut(group, &c)
-			if err := train.Together(group, err); err != nil {
+			if err := ranks.Together(group, err); err != nil {
 				return err
 			}
 			if made != "" {
@@ -82,7 +83,7 @@ interrupt, SIGTERM or a hangup ends a run after its step with a checkpoint, a se
 }
 
 // makeOut makes the directory of a new run that has no --out, on rank 0, and returns its path; the others learn it from train.Run.
-func (t *trainFlags) makeOut(group train.Group, c *train.Config) (made string, err error) {
+func (t *trainFlags) makeOut(group ranks.Group, c *train.Config) (made string, err error) {
 	if group.Rank() > 0 || c.Out != "" || t.outGiven {
 		return "", nil
 	}

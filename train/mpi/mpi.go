@@ -100,7 +100,7 @@ import (
 	"time"
 	"unsafe"
 
-	"github.com/gpt2wgpu/gpt2wgpu/train"
+	"github.com/gpt2wgpu/gpt2wgpu/train/ranks"
 )
 
 // group speaks from one goroutine on one thread, as MPI_THREAD_FUNNELED asks; the methods hand it their work.
@@ -111,10 +111,10 @@ type group struct {
 	scratch []uint16 // of sum_bf16
 
 	mu      sync.Mutex
-	traffic train.Traffic
+	traffic ranks.Traffic
 }
 
-func open(l train.Launch) (train.Group, error) {
+func open(l ranks.Launch) (ranks.Group, error) {
 	// Open MPI would install signal handlers without the alternate stack that Go's runtime insists on.
 	os.Setenv("OMPI_MCA_opal_signal", "")
 	g := &group{rank: l.Rank, size: l.Size, jobs: make(chan func())}
@@ -160,7 +160,7 @@ func (g *group) Local() int { return g.local }
 // mostValues bounds one call: MPI counts in int, and bfloat16's scratch should stay small.
 const mostValues = 8 << 20
 
-func (g *group) AllreduceSum(v []float32, wire train.Wire) error {
+func (g *group) AllreduceSum(v []float32, wire ranks.Wire) error {
 	for len(v) > 0 {
 		n := min(len(v), mostValues)
 		if err := g.sum(v[:n], wire); err != nil {
@@ -171,7 +171,7 @@ func (g *group) AllreduceSum(v []float32, wire train.Wire) error {
 	return nil
 }
 
-func (g *group) sum(v []float32, wire train.Wire) error {
+func (g *group) sum(v []float32, wire ranks.Wire) error {
 	start := time.Now()
 	if err := g.call("waiting for the other ranks", func() C.int { return C.meet() }); err != nil {
 		return err
@@ -179,7 +179,7 @@ func (g *group) sum(v []float32, wire train.Wire) error {
 	met := time.Now()
 	bytes := 4
 	what, f := "MPI_Allreduce", func() C.int { return C.sum_f32((*C.float)(&v[0]), C.int(len(v))) }
-	if wire == train.WireBF16 {
+	if wire == ranks.WireBF16 {
 		bytes = 2
 		part := (len(v) + g.size - 1) / g.size
 		if need := (2*g.size + 1) * part; len(g.scratch) < need {
@@ -234,7 +234,7 @@ func (g *group) Bcast(b []byte, root int) error {
 	return nil
 }
 
-func (g *group) Traffic() train.Traffic {
+func (g *group) Traffic() ranks.Traffic {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	return g.traffic

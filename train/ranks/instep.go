@@ -1,4 +1,4 @@
-package train
+package ranks
 
 import (
 	"bytes"
@@ -7,9 +7,8 @@ import (
 	"math"
 	"slices"
 	"strings"
-	"unsafe"
 
-	"github.com/gpt2wgpu/gpt2wgpu/gpu"
+	"github.com/gpt2wgpu/gpt2wgpu/model"
 )
 
 // Ranks that compute on the same kind of device hold the same parameters bit for bit, since they start from the same and
@@ -19,23 +18,21 @@ import (
 // maxDrift is how far, relative to the norm, parameters of unlike devices may drift between two checks.
 const maxDrift = 1e-3
 
-// checkInStep compares the parameters of all ranks. Error: they differ; it names the ranks that differ from rank 0.
-func (r *run) checkInStep() error {
-	if r.group.Size() == 1 {
+// CheckEqual compares the parameters of all ranks before that step. Error: they differ; it names the ranks that differ from rank 0.
+func CheckEqual(g Group, m *model.Model, step int) error {
+	if g.Size() == 1 {
 		return nil
-	}
-	if r.mixed {
-		return r.followRank0()
 	}
 	h := newHash()
-	err := r.eachWindow(func(w gpu.Tensor, host []float32) error {
+	var host []float32
+	for _, w := range m.ParameterWindows() {
+		host = slices.Grow(host[:0], w.Len())[:w.Len()]
+		if err := m.Device.Read(w, host); err != nil {
+			return err
+		}
 		h.add(host)
-		return nil
-	})
-	if err != nil {
-		return err
 	}
-	all, err := r.group.Allgather(binary.LittleEndian.AppendUint64(nil, h.sum()))
+	all, err := g.Allgather(binary.LittleEndian.AppendUint64(nil, h.sum()))
 	if err != nil {
 		return err
 	}
@@ -45,20 +42,21 @@ func (r *run) checkInStep() error {
 			differ = append(differ, fmt.Sprintf("rank %d", rank))
 		}
 	}
-	return r.outOfStep(differ)
+	return outOfStep(g, step, differ)
 }
 
-// followRank0 replaces every rank's parameters by rank 0's, if they are close.
-func (r *run) followRank0() error {
+// FollowRank0 replaces every rank's parameters by rank 0's before that step, for devices of several kinds. drift is how far the
+// others were apart, of the norm. Error: a rank is not close; it names the ranks.
+func FollowRank0(g Group, m *model.Model, step int) (drift float64, err error) {
 	var apart, norm float64
-	w, err := r.model.Weights()
+	w, err := m.Weights()
 	if err != nil {
-		return err
+		return 0, err
 	}
 	for _, t := range w.Tensors {
 		mine := slices.Clone(t)
-		if err := r.group.Bcast(bytesOf(t), 0); err != nil {
-			return err
+		if err := BcastFloats(g, t); err != nil {
+			return 0, err
 		}
 		for i, v := range t {
 			d := float64(mine[i]) - float64(v)
@@ -66,52 +64,34 @@ func (r *run) followRank0() error {
 			norm += float64(v) * float64(v)
 		}
 	}
-	if err := r.model.Load(w); err != nil {
-		return err
+	if err := m.Load(w); err != nil {
+		return 0, err
 	}
-	drift := math.Sqrt(apart / max(norm, math.SmallestNonzeroFloat64))
-	all, err := gatherFloats(r.group, drift)
+	all, err := GatherFloats(g, math.Sqrt(apart/max(norm, math.SmallestNonzeroFloat64)))
 	if err != nil {
-		return err
+		return 0, err
 	}
 	var differ []string
-	most := 0.0
 	for rank := range all {
 		if d := all[rank][0]; !(d <= maxDrift) {
 			differ = append(differ, fmt.Sprintf("rank %d (by %.3g of the norm)", rank, d))
 		} else {
-			most = max(most, d)
+			drift = max(drift, d)
 		}
 	}
-	r.env.Log.Debug("unlike devices brought together", "step", r.step, "drift", most)
-	return r.outOfStep(differ)
+	return drift, outOfStep(g, step, differ)
 }
 
 // outOfStep returns the error of those that differ, which is nil for none.
-func (r *run) outOfStep(differ []string) error {
+func outOfStep(g Group, step int, differ []string) error {
 	if len(differ) == 0 {
 		return nil
 	}
-	if r.group.Rank() != 0 {
+	if g.Rank() != 0 {
 		return agreed{ErrElsewhere}
 	}
 	return agreed{fmt.Errorf("before step %d: ranks out of step: the parameters of %s differ from rank 0's; hint: run the same build everywhere, and suspect a machine's memory; resume from the last checkpoint, and --check-every 1 to see when it starts",
-		r.step, strings.Join(differ, ", "))}
-}
-
-// eachWindow reads the parameters piece by piece.
-func (r *run) eachWindow(f func(w gpu.Tensor, host []float32) error) error {
-	var host []float32
-	for _, w := range r.model.ParameterWindows() {
-		host = slices.Grow(host[:0], w.Len())[:w.Len()]
-		if err := r.dev.Read(w, host); err != nil {
-			return err
-		}
-		if err := f(w, host); err != nil {
-			return err
-		}
-	}
-	return nil
+		step, strings.Join(differ, ", "))}
 }
 
 // hash is FNV-1a over 32-bit words in four lanes, about as fast as memory.
@@ -145,12 +125,4 @@ func (h *hash) sum() uint64 {
 		s = (s ^ l) * fnvPrime
 	}
 	return s ^ s>>32
-}
-
-// bytesOf returns the memory of v, for Bcast. Ranks of unlike byte order don't exist among GPUs' hosts.
-func bytesOf(v []float32) []byte {
-	if len(v) == 0 {
-		return nil
-	}
-	return unsafe.Slice((*byte)(unsafe.Pointer(&v[0])), 4*len(v))
 }

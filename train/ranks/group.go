@@ -1,11 +1,12 @@
-package train
+package ranks
 
 import (
 	"encoding/binary"
+	"encoding/json"
 	"errors"
-	"fmt"
 	"math"
 	"time"
+	"unsafe"
 )
 
 // Group is the processes that train one model together, the ranks 0 to Size-1, and what they tell each other. Methods
@@ -44,7 +45,8 @@ type Traffic struct {
 	Wait  time.Duration // for the last rank to come
 }
 
-func (t Traffic) minus(o Traffic) Traffic {
+// Minus returns what came since o.
+func (t Traffic) Minus(o Traffic) Traffic {
 	return Traffic{Bytes: t.Bytes - o.Bytes, Comm: t.Comm - o.Comm, Wait: t.Wait - o.Wait}
 }
 
@@ -66,11 +68,14 @@ func (alone) Close() error                            { return nil }
 // ErrElsewhere is returned by the ranks that have nothing to say about a failure: another one tells it.
 var ErrElsewhere = errors.New("another rank tells the reason")
 
-// agreed is an error that every rank knows of, so that all can leave in peace.
+// agreed is an error that every rank knows of.
 type agreed struct{ err error }
 
 func (a agreed) Error() string { return a.err.Error() }
 func (a agreed) Unwrap() error { return a.err }
+
+// Agree marks an error of which every rank knows at this point, so that all can leave in peace (see [Agreed]).
+func Agree(err error) error { return agreed{err} }
 
 // Agreed reports whether all ranks return at this point for the reason of err, so that Group.Close won't wait for ever.
 func Agreed(err error) bool {
@@ -104,16 +109,8 @@ func Together(g Group, mine error) error {
 	return nil
 }
 
-// inRank puts the rank before an error, where there is more than one.
-func inRank(g Group, err error) error {
-	if err == nil || g.Size() == 1 || errors.Is(err, ErrElsewhere) || errors.Is(err, ErrInterrupted) {
-		return err
-	}
-	return fmt.Errorf("rank %d of %d: %w", g.Rank(), g.Size(), err)
-}
-
-// gatherFloats returns the ranks' numbers, in order of rank. All give as many.
-func gatherFloats(g Group, mine ...float64) ([][]float64, error) {
+// GatherFloats returns the ranks' numbers, in order of rank. All give as many.
+func GatherFloats(g Group, mine ...float64) ([][]float64, error) {
 	if g.Size() == 1 {
 		return [][]float64{mine}, nil
 	}
@@ -135,14 +132,34 @@ func gatherFloats(g Group, mine ...float64) ([][]float64, error) {
 	return out, nil
 }
 
-// bcastBytes sends root's bytes, of whatever length, to all.
-func bcastBytes(g Group, b []byte, root int) ([]byte, error) {
-	lengths, err := gatherFloats(g, float64(len(b)))
-	if err != nil || g.Size() == 1 {
-		return b, err
+// Share replaces v on every rank by rank 0's, which JSON must be able to hold.
+func Share[T any](g Group, v *T) error {
+	if g.Size() == 1 {
+		return nil
 	}
-	if g.Rank() != root {
-		b = make([]byte, int(lengths[root][0]))
+	raw, err := json.Marshal(v)
+	if err != nil {
+		return err
 	}
-	return b, g.Bcast(b, root)
+	lengths, err := GatherFloats(g, float64(len(raw)))
+	if err != nil {
+		return err
+	}
+	if g.Rank() != 0 {
+		raw = make([]byte, int(lengths[0][0]))
+	}
+	if err := g.Bcast(raw, 0); err != nil {
+		return err
+	}
+	var zero T
+	*v = zero
+	return json.Unmarshal(raw, v)
+}
+
+// BcastFloats replaces v by rank 0's. Ranks of unlike byte order don't exist among GPUs' hosts.
+func BcastFloats(g Group, v []float32) error {
+	if len(v) == 0 {
+		return nil
+	}
+	return g.Bcast(unsafe.Slice((*byte)(unsafe.Pointer(&v[0])), 4*len(v)), 0)
 }

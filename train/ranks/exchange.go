@@ -1,4 +1,4 @@
-package train
+package ranks
 
 import (
 	"fmt"
@@ -7,10 +7,10 @@ import (
 	"github.com/gpt2wgpu/gpt2wgpu/gpu"
 )
 
-// exchange sums values over the ranks while the device goes on computing. Three things run at once: the device computes
+// Exchange sums values over the ranks while the device goes on computing. Three things run at once: the device computes
 // a segment of the backward; the goroutine that owns it takes the gradients of the segment before to the host; and a second
 // goroutine, the only one that speaks to the group meanwhile, sums those of the segments before that.
-type exchange struct {
+type Exchange struct {
 	group Group
 	dev   *gpu.Device
 	wire  Wire
@@ -20,8 +20,8 @@ type exchange struct {
 	summed []*piece    // with the other goroutine, oldest first
 	free   []*piece
 
-	copied  time.Duration // between device and host, so far
-	exposed time.Duration // spent waiting for sums that nothing hid
+	Copied  time.Duration // between device and host, so far
+	Exposed time.Duration // spent waiting for sums that nothing hid
 }
 
 // piece is a window of device memory on its way.
@@ -38,8 +38,9 @@ const maxPieces = 1 << 16
 // maxLeaving bounds the staging memory, 32 MiB each.
 const maxLeaving = 4
 
-func newExchange(g Group, d *gpu.Device, wire Wire) *exchange {
-	e := &exchange{group: g, dev: d, wire: wire}
+// NewExchange starts the goroutine that sums, where there are several ranks; Close ends it.
+func NewExchange(g Group, d *gpu.Device, wire Wire) *Exchange {
+	e := &Exchange{group: g, dev: d, wire: wire}
 	if g.Size() > 1 {
 		e.jobs = make(chan *piece, maxPieces)
 		go func() {
@@ -51,14 +52,15 @@ func newExchange(g Group, d *gpu.Device, wire Wire) *exchange {
 	return e
 }
 
-func (e *exchange) close() {
+// Close ends it; nil is allowed.
+func (e *Exchange) Close() {
 	if e != nil && e.jobs != nil {
 		close(e.jobs)
 	}
 }
 
-// add takes windows whose values are complete once everything submitted has run. It returns while that may still run.
-func (e *exchange) add(windows []gpu.Tensor) error {
+// Add takes windows whose values are complete once everything submitted has run. It returns while that may still run.
+func (e *Exchange) Add(windows []gpu.Tensor) error {
 	if e.group.Size() == 1 {
 		return nil
 	}
@@ -86,7 +88,7 @@ func (e *exchange) add(windows []gpu.Tensor) error {
 }
 
 // piece returns one with room for w's values.
-func (e *exchange) piece(w gpu.Tensor, read *gpu.Pending) *piece {
+func (e *Exchange) piece(w gpu.Tensor, read *gpu.Pending) *piece {
 	for i, p := range e.free {
 		if len(p.host) == w.Len() {
 			e.free = append(e.free[:i], e.free[i+1:]...)
@@ -98,7 +100,7 @@ func (e *exchange) piece(w gpu.Tensor, read *gpu.Pending) *piece {
 }
 
 // handOver gives the oldest copy to be summed, once it is there.
-func (e *exchange) handOver() error {
+func (e *Exchange) handOver() error {
 	p := e.leave[0]
 	if err := p.read.Wait(); err != nil {
 		return err
@@ -107,15 +109,15 @@ func (e *exchange) handOver() error {
 	if err := p.read.Take(p.host); err != nil {
 		return err
 	}
-	e.copied += time.Since(start)
+	e.Copied += time.Since(start)
 	e.leave = e.leave[1:]
 	e.summed = append(e.summed, p)
 	e.jobs <- p
 	return nil
 }
 
-// finish brings everything that was added, summed, back to the device.
-func (e *exchange) finish() error {
+// Finish brings everything that was added, summed, back to the device.
+func (e *Exchange) Finish() error {
 	for len(e.leave) > 0 {
 		if err := e.handOver(); err != nil {
 			return err
@@ -127,14 +129,14 @@ func (e *exchange) finish() error {
 			return fmt.Errorf("sum over the ranks: %w", err)
 		}
 		back := time.Now()
-		e.exposed += back.Sub(start)
+		e.Exposed += back.Sub(start)
 		if err := e.dev.Upload(p.w, p.host); err != nil {
 			return err
 		}
 		if i%maxLeaving == maxLeaving-1 {
 			e.dev.Flush()
 		}
-		e.copied += time.Since(back)
+		e.Copied += time.Since(back)
 		e.free = append(e.free, p)
 	}
 	e.summed = e.summed[:0]
