@@ -267,7 +267,7 @@ func scratch(t *testing.T) string {
 	t.Helper()
 	dir := t.TempDir()
 	text := []byte(strings.Repeat("First Citizen:\nBefore we proceed any further, hear me speak.\n\n", 300))
-	questions, err := os.ReadFile("../train/testdata/hellaswag/questions.jsonl")
+	questions, err := os.ReadFile("../train/eval/testdata/hellaswag/questions.jsonl")
 	if err != nil {
 		t.Fatal(err)
 	}

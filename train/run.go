@@ -18,6 +18,7 @@ import (
 	"github.com/gpt2wgpu/gpt2wgpu/gpu/op"
 	"github.com/gpt2wgpu/gpt2wgpu/model"
 	"github.com/gpt2wgpu/gpt2wgpu/model/gpt2"
+	"github.com/gpt2wgpu/gpt2wgpu/train/eval"
 	"github.com/gpt2wgpu/gpt2wgpu/train/metrics"
 	"github.com/gpt2wgpu/gpt2wgpu/train/ranks"
 )
@@ -65,7 +66,7 @@ type run struct {
 	optim    *model.Optimizer
 	sampler  *model.Sampler // nil: no samples
 	eval     *model.Evaluator
-	hella    *HellaSwag      // nil: not measured
+	hella    *eval.HellaSwag // nil: not measured
 	metrics  *metrics.Writer // nil: no --out, or not rank 0
 	files    DataFiles       // of the corpora
 	warned   map[string]bool // directories that cannot be removed
@@ -201,7 +202,7 @@ func (r *run) openHellaSwag() error {
 	for q := r.group.Rank(); q < len(all); q += r.group.Size() {
 		questions = append(questions, all[q])
 	}
-	if r.hella, err = NewHellaSwag(r.eval, questions, r.cfg.BlockSize, r.cfg.VocabSize); err != nil {
+	if r.hella, err = eval.NewHellaSwag(r.eval, questions, r.cfg.BlockSize, r.cfg.VocabSize); err != nil {
 		return err
 	}
 	if r.hella.Cut > 0 {

@@ -6,13 +6,13 @@ import (
 	"fmt"
 	"math"
 	"path/filepath"
-	"slices"
 
 	"github.com/gpt2wgpu/gpt2wgpu/data"
 	"github.com/gpt2wgpu/gpt2wgpu/gpu"
 	"github.com/gpt2wgpu/gpt2wgpu/model"
 	"github.com/gpt2wgpu/gpt2wgpu/model/gpt2"
 	"github.com/gpt2wgpu/gpt2wgpu/train"
+	"github.com/gpt2wgpu/gpt2wgpu/train/eval"
 	"github.com/gpt2wgpu/gpt2wgpu/train/metrics"
 )
 
@@ -181,46 +181,34 @@ func (v *evalFlags) open(e *env, w *gpt2.Weights, n int) (*gpu.Device, *model.Ev
 
 // loss measures the mean loss: of --val-steps batches in the loader's order, or of all of the text once.
 func (v *evalFlags) loss(ctx context.Context, e *env, w *gpt2.Weights, corpus *data.Corpus) error {
-	next, t, all, err := v.batches(corpus)
+	var batches eval.Batches
+	var err error
+	if v.steps > 0 {
+		batches, err = eval.First(corpus, v.steps, v.batch, v.seq)
+	} else {
+		batches, err = eval.All(corpus, v.batch, v.seq)
+	}
 	if err != nil {
 		return fmt.Errorf("--data %w", err)
 	}
-	b := v.batch
-	d, ev, err := v.open(e, w, b*t)
+	d, ev, err := v.open(e, w, batches.B*batches.T)
 	if err != nil {
 		return err
 	}
 	defer d.Close()
 	defer train.ReportCompiling(d, e.log)()
 
-	x, y, losses := make([]uint32, b*t), make([]uint32, b*t), make([]float32, b*t)
-	sum, tokens := 0.0, 0
 	m := newMeter(e.log)
-	for tokens < all {
-		if err := ctx.Err(); err != nil {
-			return fmt.Errorf("%w after %d tokens", train.ErrInterrupted, tokens)
-		}
-		rows, err := next(x, y) // the tokens of each row that count
-		if err != nil {
-			return fmt.Errorf("--data %w", err)
-		}
-		n := len(rows) * t
-		if err := ev.Losses(len(rows), t, x[:n], y[:n], losses[:n]); err != nil {
-			return err
-		}
-		for i, length := range rows {
-			of := losses[i*t : i*t+length]
-			if err := model.CheckLosses(of, tokens); err != nil {
-				return fmt.Errorf("--model %s: %w", v.model, err)
-			}
-			for _, l := range of {
-				sum += float64(l)
-			}
-			tokens += length
-		}
-		m.counting("evaluating", tokens, all)
+	loss, tokens, err := batches.Loss(ctx, ev, func(done, all int) { m.counting("evaluating", done, all) })
+	var overflow *model.NotFiniteError
+	switch {
+	case err != nil && errors.Is(err, ctx.Err()):
+		return fmt.Errorf("%w after %d tokens", train.ErrInterrupted, tokens)
+	case errors.As(err, &overflow):
+		return fmt.Errorf("--model %s: %w", v.model, err)
+	case err != nil:
+		return err
 	}
-	loss := sum / float64(tokens)
 	if v.asJSON {
 		return writeJSON(e.stdout, struct {
 			Loss       metrics.Float `json:"loss"`
@@ -236,45 +224,6 @@ func (v *evalFlags) loss(ctx context.Context, e *env, w *gpt2.Weights, corpus *d
 	return err
 }
 
-// batches returns what fills x and y with up to --batch-size rows of t tokens and says how many tokens of each row
-// count, and how many tokens there are in all. The loader's batches are whole; of all of the text, the last row of a
-// shard is padded.
-func (v *evalFlags) batches(corpus *data.Corpus) (next func(x, y []uint32) ([]int, error), t, all int, err error) {
-	b := v.batch
-	if v.steps > 0 {
-		loader, err := data.NewLoader(corpus, b, v.seq, 0, 1)
-		if err != nil {
-			return nil, 0, 0, fmt.Errorf("%w, or no --val-steps: then all of it is evaluated, however short", err)
-		}
-		return func(x, y []uint32) ([]int, error) {
-			return slices.Repeat([]int{v.seq}, b), loader.Next(x, y)
-		}, v.seq, v.steps * b * v.seq, nil
-	}
-	rows, err := data.NewRows(corpus, v.seq)
-	if err != nil {
-		return nil, 0, 0, err
-	}
-	if rows.Total == 0 {
-		return nil, 0, 0, fmt.Errorf("%s: %d tokens, want at least 2: a token and the one to predict after it; hint: a longer text", corpus.Name(), corpus.Len())
-	}
-	t = rows.T
-	return func(x, y []uint32) (lengths []int, err error) {
-		for i := range b {
-			n, err := rows.Next(x[i*t:(i+1)*t], y[i*t:(i+1)*t])
-			if err != nil {
-				return nil, err
-			}
-			if n == 0 {
-				break
-			}
-			clear(x[i*t+n : (i+1)*t])
-			clear(y[i*t+n : (i+1)*t])
-			lengths = append(lengths, n)
-		}
-		return lengths, nil
-	}, t, int(rows.Total), nil
-}
-
 // score measures HellaSwag.
 func (v *evalFlags) score(ctx context.Context, e *env, w *gpt2.Weights, questions []data.Example) error {
 	d, ev, err := v.open(e, w, v.batch*w.Config.BlockSize)
@@ -283,7 +232,7 @@ func (v *evalFlags) score(ctx context.Context, e *env, w *gpt2.Weights, question
 	}
 	defer d.Close()
 	defer train.ReportCompiling(d, e.log)()
-	h, err := train.NewHellaSwag(ev, questions, w.Config.BlockSize, w.Config.VocabSize)
+	h, err := eval.NewHellaSwag(ev, questions, w.Config.BlockSize, w.Config.VocabSize)
 	if err != nil {
 		return err
 	}

@@ -24,7 +24,7 @@ import (
 
 const (
 	greedyModel = "../../model/testdata/greedy" // made by torch_gpt2.py --save-hf
-	questions   = "../../train/testdata/hellaswag/questions.jsonl"
+	questions   = "../../train/eval/testdata/hellaswag/questions.jsonl"
 )
 
 func TestEvalUsage(t *testing.T) {

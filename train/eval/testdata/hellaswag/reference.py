@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Scores questions.jsonl with PyTorch as build-nanogpt's hellaswag.py does: four rows a question, a mask over the ending.
 
-  TORCH_GPT2=path/to/torch_gpt2.py python3 train/testdata/hellaswag/reference.py > train/testdata/hellaswag/torch.json
+  TORCH_GPT2=path/to/torch_gpt2.py python3 train/eval/testdata/hellaswag/reference.py > train/eval/testdata/hellaswag/torch.json
 
 The model is the Hugging Face directory of model/testdata/greedy, tokens are bytes. A row longer than the context and one
 target loses its oldest tokens. Prints the cross-entropy of every ending, summed and averaged over its tokens, and the two

@@ -1,4 +1,4 @@
-package train
+package eval
 
 import (
 	"context"
@@ -37,8 +37,8 @@ type endingRow struct {
 // rowBatch is rows[lo:hi] in b rows of t tokens; those behind hi are empty.
 type rowBatch struct{ lo, hi, b, t int }
 
-// HellaSwagScore is the result on N questions.
-type HellaSwagScore struct {
+// Score is the result on N questions.
+type Score struct {
 	N            int           `json:"n"`
 	Acc          metrics.Float `json:"acc"`
 	AccNorm      metrics.Float `json:"acc_norm"`       // by the mean loss per token of each ending
@@ -138,16 +138,16 @@ func (h *HellaSwag) Losses(ctx context.Context, progress func(done, all int)) ([
 }
 
 // Score returns the accuracies of the model as it is now.
-func (h *HellaSwag) Score(ctx context.Context, progress func(done, all int)) (HellaSwagScore, error) {
+func (h *HellaSwag) Score(ctx context.Context, progress func(done, all int)) (Score, error) {
 	losses, err := h.Losses(ctx, progress)
 	if err != nil {
-		return HellaSwagScore{}, err
+		return Score{}, err
 	}
 	return h.grade(losses), nil
 }
 
 // grade counts the questions whose right ending has the smallest loss.
-func (h *HellaSwag) grade(losses []EndingLosses) HellaSwagScore {
+func (h *HellaSwag) grade(losses []EndingLosses) Score {
 	var right [3]int // by sum, token and character
 	for q, l := range losses {
 		var perChar [4]float64
@@ -162,7 +162,7 @@ func (h *HellaSwag) grade(losses []EndingLosses) HellaSwagScore {
 	}
 	n := float64(h.Questions)
 	share := func(i int) metrics.Float { return metrics.Float(float64(right[i]) / n) }
-	return HellaSwagScore{N: h.Questions, Acc: share(0), AccNorm: share(1), AccNormChars: share(2)}
+	return Score{N: h.Questions, Acc: share(0), AccNorm: share(1), AccNormChars: share(2)}
 }
 
 // least returns the place of the smallest number, the first among equals.
