@@ -19,7 +19,8 @@ const module = "github.com/gpt2wgpu/gpt2wgpu/"
 var imports = map[string]string{
 	"shaders":        "",
 	"data":           "data/atomicfile data/exactjson data/filemap data/lock",
-	"gpu":            "",
+	"gpu":            "gpu/wgpu",
+	"gpu/wgpu":       "",
 	"gpu/ref":        "",
 	"gpu/op":         "gpu shaders",
 	"gpu/tune":       "data/atomicfile gpu gpu/op shaders",
@@ -52,7 +53,7 @@ var testOnly = map[string]string{
 
 // only names the one package that may import a library, and why.
 var only = map[string][2]string{
-	"github.com/cogentcore/webgpu":  {"gpu", "the binding is frozen upstream; one place must suffice to swap it"},
+	"github.com/cogentcore/webgpu":  {"gpu/wgpu", "the binding is frozen upstream; one place must suffice to swap it"},
 	"github.com/spf13/pflag":        {"cmd/gpt2wgpu", "libraries take structs, not flags"},
 	"github.com/charmbracelet/log":  {"cmd/gpt2wgpu", "libraries log through log/slog"},
 	"github.com/nlpodyssey/":        {"model/gpt2", "weights files have one home"},

@@ -2,35 +2,19 @@ package gpu
 
 import (
 	"fmt"
-	"os"
-	"regexp"
 	"runtime"
 	"slices"
 	"strconv"
 	"strings"
-	"sync"
 
-	"github.com/cogentcore/webgpu/wgpu"
+	"github.com/gpt2wgpu/gpt2wgpu/gpu/wgpu"
 )
 
 // Limits are the numbers that programs and memory plans respect.
-type Limits struct {
-	MaxBufferSize     uint64 `json:"max_buffer_size"`      // bytes of one buffer
-	MaxBindingSize    uint64 `json:"max_binding_size"`     // bytes of one bound window
-	OffsetAlignment   uint64 `json:"offset_alignment"`     // bytes; windows start at multiples
-	MaxGroups         uint32 `json:"max_groups"`           // workgroups in one dimension of a dispatch
-	MaxInvocations    uint32 `json:"max_invocations"`      // threads of a workgroup
-	MaxWorkgroupBytes uint32 `json:"max_workgroup_bytes"`  // workgroup memory
-	MaxStorageBuffers uint32 `json:"max_storage_bindings"` // storage buffers of a kernel
-}
+type Limits = wgpu.Limits
 
 // DefaultLimits are those that WebGPU promises on every device.
-func DefaultLimits() Limits {
-	return Limits{
-		MaxBufferSize: 256 << 20, MaxBindingSize: 128 << 20, OffsetAlignment: 256, MaxGroups: 65535,
-		MaxInvocations: 256, MaxWorkgroupBytes: 16 << 10, MaxStorageBuffers: 8,
-	}
-}
+func DefaultLimits() Limits { return wgpu.DefaultLimits() }
 
 // AdapterInfo describes one processor that can run programs.
 type AdapterInfo struct {
@@ -55,66 +39,6 @@ func (a AdapterInfo) String() string {
 	return fmt.Sprintf("%s (%s, %s)", a.Name, a.Backend, a.Type)
 }
 
-var instance = sync.OnceValue(func() *wgpu.Instance {
-	// Mesa complains on stderr when this is unset.
-	if os.Getenv("XDG_RUNTIME_DIR") == "" {
-		os.Setenv("XDG_RUNTIME_DIR", os.TempDir())
-	}
-	wgpu.SetLogLevel(wgpu.LogLevelOff) // errors come back as values
-	return wgpu.CreateInstance(nil)    // a descriptor would read uninitialised memory
-})
-
-var hexID = regexp.MustCompile(`^(0x)?[0-9a-fA-F]+$`)
-
-func describe(index int, a *wgpu.Adapter) AdapterInfo {
-	in := a.GetInfo()
-	info := AdapterInfo{Index: index, Vendor: in.VendorId, deviceID: in.DeviceId, Type: "other"}
-	// wgpu 0.19 puts the name into the driver's field and hexadecimal ids into the others; 22 uses them as named.
-	info.Name, info.Driver = in.Name, in.DriverDescription
-	if hexID.MatchString(in.Name) || in.Name == "" {
-		info.Name, info.Driver = in.DriverDescription, fmt.Sprintf("vendor %#x device %#x", in.VendorId, in.DeviceId)
-	}
-	switch in.AdapterType {
-	case wgpu.AdapterTypeDiscreteGPU:
-		info.Type = "discrete"
-	case wgpu.AdapterTypeIntegratedGPU:
-		info.Type = "integrated"
-	case wgpu.AdapterTypeCPU:
-		info.Type = "cpu"
-	}
-	switch in.BackendType {
-	case wgpu.BackendTypeVulkan:
-		info.Backend = "vulkan"
-	case wgpu.BackendTypeMetal:
-		info.Backend = "metal"
-	case wgpu.BackendTypeD3D12:
-		info.Backend = "dx12"
-	default:
-		info.Backend = in.BackendType.String()
-	}
-	if info.Backend == "dx12" {
-		info.Limits = DefaultLimits() // see request
-	} else {
-		l := a.GetLimits().Limits
-		info.Limits = Limits{
-			// Windows beyond 4 GiB would overflow the shaders' byte arithmetic; 2 GiB is enough for any tensor here.
-			MaxBufferSize:     min(l.MaxBufferSize, 1<<32-256),
-			MaxBindingSize:    min(l.MaxStorageBufferBindingSize, 1<<31-256),
-			OffsetAlignment:   256,
-			MaxGroups:         l.MaxComputeWorkgroupsPerDimension,
-			MaxInvocations:    l.MaxComputeInvocationsPerWorkgroup,
-			MaxWorkgroupBytes: l.MaxComputeWorkgroupStorageSize,
-			MaxStorageBuffers: min(l.MaxStorageBuffersPerShaderStage, 32),
-		}
-	}
-	for _, f := range a.EnumerateFeatures() {
-		if s := f.String(); s != "" {
-			info.Features = append(info.Features, s)
-		}
-	}
-	return info
-}
-
 // Adapters lists the processors of this machine in the driver's order.
 // Error: none, with the hint how to get a software one.
 func Adapters() ([]AdapterInfo, error) {
@@ -125,14 +49,18 @@ func Adapters() ([]AdapterInfo, error) {
 	return list, err
 }
 
-func adapters() ([]AdapterInfo, []*wgpu.Adapter, error) {
-	refs := instance().EnumerateAdapters(&wgpu.InstanceEnumerateAdapterOptons{Backends: wgpu.InstanceBackendPrimary})
+func adapters() ([]AdapterInfo, []wgpu.Adapter, error) {
+	refs := wgpu.Adapters()
 	if len(refs) == 0 {
 		return nil, nil, fmt.Errorf("no GPU found; hint: %s", driverHint(runtime.GOOS))
 	}
 	list := make([]AdapterInfo, len(refs))
 	for i, r := range refs {
-		list[i] = describe(i, r)
+		in := r.Info()
+		list[i] = AdapterInfo{
+			Index: i, Name: in.Name, Backend: in.Backend, Type: in.Type, Driver: in.Driver, Limits: in.Limits, Features: in.Features,
+			Vendor: in.Vendor, deviceID: in.Device,
+		}
 	}
 	return list, refs, nil
 }

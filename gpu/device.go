@@ -7,7 +7,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/cogentcore/webgpu/wgpu"
+	"github.com/gpt2wgpu/gpt2wgpu/gpu/wgpu"
 )
 
 // Role says what a tensor's memory is for; the memory plan is told by role.
@@ -28,9 +28,7 @@ type Device struct {
 	Info   AdapterInfo
 	Limits Limits
 
-	adapter *wgpu.Adapter
-	dev     *wgpu.Device // nil: a plan
-	queue   *wgpu.Queue
+	dev     *wgpu.Device       // nil: a plan
 	kernels map[string]*kernel // by WGSL text
 	staging *wgpu.Buffer       // for Read
 	spare   []*wgpu.Buffer     // for StartRead
@@ -66,11 +64,12 @@ func OpenLocal(device string, local int) (*Device, error) {
 	if err != nil {
 		return nil, err
 	}
-	d := &Device{Info: info, Limits: info.Limits, adapter: refs[info.Index], kernels: map[string]*kernel{}, bytes: map[Role]uint64{}}
-	if err := d.request(); err != nil {
-		d.adapter.Release()
-		return nil, err
+	d := Plan(info)
+	if d.dev, err = refs[info.Index].Open(info.Backend, info.Limits); err != nil {
+		refs[info.Index].Release()
+		return nil, fmt.Errorf("%v: cannot open the device: %w; hint: another --device, see `gpt2wgpu devices`", info, err)
 	}
+	d.timestamps = d.dev.Timestamps
 	return d, nil
 }
 
@@ -82,65 +81,35 @@ func Plan(info AdapterInfo) *Device {
 // Planned says whether the device is a plan.
 func (d *Device) Planned() bool { return d.dev == nil }
 
-// request opens the logical device with the adapter's own limits: the defaults stop at 128 MiB a binding.
-func (d *Device) request() error {
-	desc := &wgpu.DeviceDescriptor{Label: "gpt2wgpu"}
-	// On DX12 a limits request would size a descriptor heap from a field that the binding leaves uninitialised.
-	if d.Info.Backend != "dx12" {
-		l := wgpu.DefaultLimits() // GetLimits' MaxPushConstantSize is garbage, so nothing is copied whole
-		l.MaxStorageBufferBindingSize = d.Limits.MaxBindingSize
-		l.MaxBufferSize = d.Limits.MaxBufferSize
-		l.MaxComputeWorkgroupStorageSize = d.Limits.MaxWorkgroupBytes
-		l.MaxComputeInvocationsPerWorkgroup = d.Limits.MaxInvocations
-		l.MaxComputeWorkgroupSizeX = d.Limits.MaxInvocations
-		l.MaxStorageBuffersPerShaderStage = d.Limits.MaxStorageBuffers
-		desc.RequiredLimits = &wgpu.RequiredLimits{Limits: l}
-	}
-	// Encoder timestamps fail in the arm64 libraries (wgpu 22): Profile falls back to the wall clock there.
-	if d.adapter.HasFeature(wgpu.FeatureNameTimestampQuery) && encoderTimestamps {
-		desc.RequiredFeatures = []wgpu.FeatureName{wgpu.FeatureNameTimestampQuery}
-		d.timestamps = true
-	}
-	dev, err := d.adapter.RequestDevice(desc)
-	if err != nil {
-		return fmt.Errorf("%v: cannot open the device: %w; hint: another --device, see `gpt2wgpu devices`", d.Info, err)
-	}
-	d.dev, d.queue = dev, dev.GetQueue()
-	return nil
-}
-
-var errStuck = errors.New("the GPU did not finish in time")
-
-// wait polls until the queue is empty. Poll(true) is never used: it reports success after 5 s of unfinished work.
+// wait returns when everything submitted has ended.
 func (d *Device) wait() error {
 	d.idle++
-	return d.pollUntil(nil)
+	return d.waited(d.dev.Wait(d.patience()))
 }
 
-// pollUntil polls until done says so; nil: until the queue is empty.
-func (d *Device) pollUntil(done func() bool) error {
-	limit := 2 * time.Minute
+// patience is how long the device may take for what was submitted.
+func (d *Device) patience() time.Duration {
 	if d.Info.Software() {
-		limit = time.Hour // software devices are slow and share their cores
+		return time.Hour // software devices are slow and share their cores
 	}
-	start := time.Now()
-	for n := 0; ; n++ {
-		if empty := d.dev.Poll(false, nil); done == nil && empty || done != nil && done() {
-			return nil
-		}
-		if time.Since(start) > limit {
-			return fmt.Errorf("%v: %w (%v); hint: resume from the last checkpoint", d.Info, errStuck, limit)
-		}
-		if n > 50 {
-			time.Sleep(50 * time.Microsecond)
-		}
-	}
+	return 2 * time.Minute
 }
 
-// submit hands over a command buffer, or uploads alone.
-func (d *Device) submit(commands ...*wgpu.CommandBuffer) {
-	d.queue.Submit(commands...)
+// waited adds to an error of waiting what helps.
+func (d *Device) waited(err error) error {
+	if errors.Is(err, wgpu.ErrTimeout) {
+		return fmt.Errorf("%v: %w; hint: resume from the last checkpoint", d.Info, err)
+	}
+	return err
+}
+
+// submit hands over what enc holds; nil: only uploads.
+func (d *Device) submit(enc *wgpu.Encoder) error {
+	if err := d.dev.Submit(enc); err != nil {
+		return err
+	}
 	d.submitted++
+	return nil
 }
 
 // Waits returns how often the program has waited for the device: with nothing more for it to do, so that it stood idle
@@ -162,7 +131,10 @@ func (d *Device) Close() error {
 	}
 	err := d.wait()
 	for _, k := range d.kernels {
-		k.release()
+		if k.pipeline != nil {
+			k.pipeline.Release()
+			k.pipeline = nil
+		}
 	}
 	if d.staging != nil {
 		d.staging.Release()
@@ -175,9 +147,7 @@ func (d *Device) Close() error {
 			b.Release()
 		}
 	}
-	d.queue.Release()
 	d.dev.Release()
-	d.adapter.Release()
 	d.dev = nil
 	return err
 }

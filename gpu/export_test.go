@@ -34,3 +34,13 @@ func (d *Device) DriverBytes() (n uint64) {
 	}
 	return n
 }
+
+// Encode encodes the program's dispatches and drops them.
+func (p *Program) Encode() error {
+	enc, err := p.dev.dev.NewEncoder()
+	if err != nil {
+		return err
+	}
+	defer enc.Release()
+	return p.encode(enc, 0, len(p.steps))
+}

@@ -4,7 +4,7 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/cogentcore/webgpu/wgpu"
+	"github.com/gpt2wgpu/gpt2wgpu/gpu/wgpu"
 )
 
 // Source is a kernel's text and what it declares. The label names its pipeline, dispatches, profile rows and errors.
@@ -35,13 +35,10 @@ func (p Param) String() string { return p.Name + ": " + p.Type }
 // isParams says whether the binding takes a dispatch's Params, not a tensor.
 func (b Binding) isParams() bool { return b.Access == "uniform" && b.Storage == "Params" }
 
-// kernel is a source and, once compile has run, its pipeline.
+// kernel is a source and its pipeline.
 type kernel struct {
-	src Source
-
-	layout         *wgpu.BindGroupLayout
-	pipelineLayout *wgpu.PipelineLayout
-	pipeline       *wgpu.ComputePipeline
+	src      Source
+	pipeline *wgpu.Pipeline // nil until compile
 
 	made time.Duration // what making the pipeline took
 	used bool          // RecordFirstUses has told it
@@ -87,7 +84,7 @@ func (d *Device) kernel(src Source) (*kernel, error) {
 	return k, nil
 }
 
-// compile makes the pipeline. The layout is explicit, so an unused binding stays; the module is labelled, which DX12 needs.
+// compile makes the pipeline.
 func (d *Device) compile(k *kernel) (err error) {
 	if k.pipeline != nil || d.Planned() {
 		return nil
@@ -95,34 +92,12 @@ func (d *Device) compile(k *kernel) (err error) {
 	d.compiling(Compilation{Kernel: k.src.Label, Done: d.made})
 	defer d.compiling(Compilation{})
 	start := time.Now()
-	module, err := d.dev.CreateShaderModule(&wgpu.ShaderModuleDescriptor{
-		Label: k.src.Label, WGSLDescriptor: &wgpu.ShaderModuleWGSLDescriptor{Code: k.src.WGSL},
-	})
-	if err != nil {
-		return fmt.Errorf("%s: the shader does not compile: %w%s", k.src.Label, err, pipelineHint(d.Info.Backend))
-	}
-	defer module.Release()
-	entries := make([]wgpu.BindGroupLayoutEntry, len(k.src.Bindings))
+	slots := make([]wgpu.Slot, len(k.src.Bindings))
 	for i, b := range k.src.Bindings {
-		kind := wgpu.BufferBindingTypeStorage
-		switch b.Access {
-		case "uniform":
-			kind = wgpu.BufferBindingTypeUniform
-		case "read":
-			kind = wgpu.BufferBindingTypeReadOnlyStorage
-		}
-		entries[i] = wgpu.BindGroupLayoutEntry{Binding: b.Index, Visibility: wgpu.ShaderStageCompute, Buffer: wgpu.BufferBindingLayout{Type: kind}}
+		slots[i] = wgpu.Slot{Index: b.Index, Access: b.Access}
 	}
-	if k.layout, err = d.dev.CreateBindGroupLayout(&wgpu.BindGroupLayoutDescriptor{Label: k.src.Label, Entries: entries}); err != nil {
-		return fmt.Errorf("%s: bind group layout: %w", k.src.Label, err)
-	}
-	if k.pipelineLayout, err = d.dev.CreatePipelineLayout(&wgpu.PipelineLayoutDescriptor{Label: k.src.Label, BindGroupLayouts: []*wgpu.BindGroupLayout{k.layout}}); err != nil {
-		return fmt.Errorf("%s: pipeline layout: %w", k.src.Label, err)
-	}
-	if k.pipeline, err = d.dev.CreateComputePipeline(&wgpu.ComputePipelineDescriptor{
-		Label: k.src.Label, Layout: k.pipelineLayout, Compute: wgpu.ProgrammableStageDescriptor{Module: module, EntryPoint: "main"},
-	}); err != nil {
-		return fmt.Errorf("%s: pipeline: %w%s", k.src.Label, err, pipelineHint(d.Info.Backend))
+	if k.pipeline, err = d.dev.NewPipeline(k.src.Label, k.src.WGSL, slots); err != nil {
+		return fmt.Errorf("%s: %w%s", k.src.Label, err, pipelineHint(d.Info.Backend))
 	}
 	k.made = time.Since(start)
 	d.made++
@@ -135,17 +110,4 @@ func pipelineHint(backend string) string {
 		return "; hint: --device vulkan"
 	}
 	return ""
-}
-
-func (k *kernel) release() {
-	if k.pipeline != nil {
-		k.pipeline.Release()
-	}
-	if k.pipelineLayout != nil {
-		k.pipelineLayout.Release()
-	}
-	if k.layout != nil {
-		k.layout.Release()
-	}
-	k.pipeline, k.pipelineLayout, k.layout = nil, nil, nil
 }

@@ -9,7 +9,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/cogentcore/webgpu/wgpu"
+	"github.com/gpt2wgpu/gpt2wgpu/gpu/wgpu"
 )
 
 // Dispatch is one kernel with its tensors and numbers.
@@ -27,8 +27,7 @@ type step struct {
 	label    string
 	kernel   *kernel
 	dispatch Dispatch
-	binds    []wgpu.BindGroupEntry
-	group    *wgpu.BindGroup
+	binds    []wgpu.Window
 	slot     int // in the parameter buffer
 
 	copyFrom Tensor // a copy if set, else a clear if kernel is nil
@@ -46,6 +45,7 @@ type Program struct {
 	err    error
 	params *wgpu.Buffer
 	slots  []byte
+	passes []wgpu.Dispatch // what Build made of the steps; zero for a clear or a copy
 	built  bool
 	warm   bool // has run once, with its submissions timed
 
@@ -127,7 +127,7 @@ func (p *Program) bindAll(s *step) {
 	seen := map[*buffer]access{}
 	for _, b := range s.kernel.src.Bindings {
 		if b.isParams() {
-			s.binds = append(s.binds, wgpu.BindGroupEntry{Binding: b.Index})
+			s.binds = append(s.binds, wgpu.Window{Index: b.Index})
 			continue
 		}
 		t, ok := s.dispatch.Bind[b.Name]
@@ -155,7 +155,7 @@ func (p *Program) bindAll(s *step) {
 			p.Fail("%s: %s (%s) and %s (%s) lie in one buffer", s.label, prev.name, prev.mode, b.Name, b.Access)
 		}
 		seen[t.buf] = access{b.Name, b.Access}
-		s.binds = append(s.binds, wgpu.BindGroupEntry{Binding: b.Index, Buffer: t.buf.raw, Offset: t.offset, Size: size})
+		s.binds = append(s.binds, wgpu.Window{Index: b.Index, Buffer: t.buf.raw, Offset: t.offset, Size: size})
 	}
 	if used != len(s.dispatch.Bind) {
 		for name := range s.dispatch.Bind {
@@ -239,34 +239,36 @@ func (p *Program) Build() error {
 	}
 	d := p.dev
 	if len(p.slots) > 0 {
-		buf, err := d.dev.CreateBuffer(&wgpu.BufferDescriptor{Label: p.Name + " params", Size: uint64(len(p.slots)), Usage: wgpu.BufferUsageUniform | wgpu.BufferUsageCopyDst})
+		buf, err := d.dev.NewBuffer(p.Name+" params", uint64(len(p.slots)), wgpu.Uniforms)
 		if err != nil {
 			return fmt.Errorf("%s: parameters: %w", p.Name, err)
 		}
 		p.params = buf
-		if err := d.queue.WriteBuffer(buf, 0, p.slots); err != nil {
+		if err := d.dev.Write(buf, 0, p.slots); err != nil {
 			return fmt.Errorf("%s: parameters: %w", p.Name, err)
 		}
 	}
-	for _, s := range p.steps {
+	p.passes = make([]wgpu.Dispatch, len(p.steps))
+	for i, s := range p.steps {
 		if s.kernel == nil {
 			continue
 		}
 		if err := d.compile(s.kernel); err != nil {
 			return fmt.Errorf("%s: %w", p.Name, err)
 		}
-		for i, b := range s.kernel.src.Bindings {
+		for j, b := range s.kernel.src.Bindings {
 			if b.isParams() {
 				if s.slot < 0 {
 					return fmt.Errorf("%s: %s: a uniform without Params", p.Name, s.label)
 				}
-				s.binds[i].Buffer, s.binds[i].Offset, s.binds[i].Size = p.params, uint64(s.slot*paramSlot), paramSlot
+				s.binds[j].Buffer, s.binds[j].Offset, s.binds[j].Size = p.params, uint64(s.slot*paramSlot), paramSlot
 			}
 		}
-		var err error
-		if s.group, err = d.dev.CreateBindGroup(&wgpu.BindGroupDescriptor{Label: s.label, Layout: s.kernel.layout, Entries: s.binds}); err != nil {
+		group, err := d.dev.NewBindGroup(s.label, s.kernel.pipeline, s.binds)
+		if err != nil {
 			return fmt.Errorf("%s: %s: bind group: %w", p.Name, s.label, err)
 		}
+		p.passes[i] = wgpu.Dispatch{Pipeline: s.kernel.pipeline, Group: group, Groups: s.dispatch.Groups}
 	}
 	p.built = true
 	return nil
@@ -274,12 +276,12 @@ func (p *Program) Build() error {
 
 // Release frees what Build made. Tensors and kernels belong to the device.
 func (p *Program) Release() {
-	for _, s := range p.steps {
-		if s.group != nil {
-			s.group.Release()
-			s.group = nil
+	for _, pass := range p.passes {
+		if pass.Group != nil {
+			pass.Group.Release()
 		}
 	}
+	p.passes = nil
 	if p.params != nil {
 		p.params.Release()
 		p.params = nil
@@ -313,7 +315,7 @@ func (p *Program) Run() error {
 			end, cost = p.firstUse(at, end)
 		}
 		start := time.Now()
-		if err := p.submit(p.steps[at:end]); err != nil {
+		if err := p.submit(at, end); err != nil {
 			return err
 		}
 		if !p.warm {
@@ -375,74 +377,50 @@ func (p *Program) submission(at int) (end int, cost float64) {
 	return end, cost
 }
 
-// submit encodes steps into one command buffer, one pass for each run of dispatches, and submits it.
-func (p *Program) submit(steps []*step) error {
-	d := p.dev
-	enc, err := d.dev.CreateCommandEncoder(nil)
+// submit encodes the steps from at to end into one command buffer, one pass for each run of dispatches, and submits it.
+func (p *Program) submit(at, end int) error {
+	enc, err := p.dev.dev.NewEncoder()
 	if err != nil {
 		return fmt.Errorf("%s: %w", p.Name, err)
 	}
 	defer enc.Release()
-	for at := 0; at < len(steps); {
-		if steps[at].kernel == nil {
-			if err := p.encodeMove(enc, steps[at]); err != nil {
-				return err
-			}
-			at++
-			continue
+	for at < end {
+		next := at + 1
+		for p.steps[at].kernel != nil && next < end && p.steps[next].kernel != nil {
+			next++
 		}
-		end := at
-		for end < len(steps) && steps[end].kernel != nil {
-			end++
-		}
-		if err := p.encodePass(enc, steps[at:end]); err != nil {
+		if err := p.encode(enc, at, next); err != nil {
 			return err
 		}
-		at = end
+		at = next
 	}
 	return p.finish(enc)
 }
 
-func (p *Program) encodePass(enc *wgpu.CommandEncoder, steps []*step) error {
-	pass := enc.BeginComputePass(nil)
-	defer pass.Release()
-	var last *kernel
-	for _, s := range steps {
-		if s.kernel != last {
-			pass.SetPipeline(s.kernel.pipeline)
-			last = s.kernel
-		}
-		pass.SetBindGroup(0, s.group, nil)
-		g := s.dispatch.Groups
-		pass.DispatchWorkgroups(g[0], g[1], g[2])
-	}
-	if err := pass.End(); err != nil { // errors of dispatches surface here
-		return fmt.Errorf("%s: %s…%s: %w", p.Name, steps[0].label, steps[len(steps)-1].label, err)
-	}
-	return nil
-}
-
-func (p *Program) encodeMove(enc *wgpu.CommandEncoder, s *step) error {
+// encode encodes the step at, a clear or a copy, or the dispatches from at to end as one pass.
+func (p *Program) encode(enc *wgpu.Encoder, at, end int) error {
+	s, to := p.steps[at], p.steps[at].copyTo
+	name := s.label
 	var err error
-	to := s.copyTo
-	if s.copyFrom.None() {
-		err = enc.ClearBuffer(to.buf.raw, to.offset, to.Bytes())
-	} else {
-		err = enc.CopyBufferToBuffer(s.copyFrom.buf.raw, s.copyFrom.offset, to.buf.raw, to.offset, to.Bytes())
+	switch {
+	case s.kernel != nil:
+		name += "…" + p.steps[end-1].label
+		err = enc.Pass(p.passes[at:end])
+	case s.copyFrom.None():
+		err = enc.Clear(to.buf.raw, to.offset, to.Bytes())
+	default:
+		err = enc.Copy(to.buf.raw, to.offset, s.copyFrom.buf.raw, s.copyFrom.offset, to.Bytes())
 	}
 	if err != nil {
-		return fmt.Errorf("%s: %s: %w", p.Name, s.label, err)
+		return fmt.Errorf("%s: %s: %w", p.Name, name, err)
 	}
 	return nil
 }
 
-func (p *Program) finish(enc *wgpu.CommandEncoder) error {
-	cmd, err := enc.Finish(nil) // the last place where an error is a value: Submit aborts
-	if err != nil {
+func (p *Program) finish(enc *wgpu.Encoder) error {
+	if err := p.dev.submit(enc); err != nil {
 		return fmt.Errorf("%s: %w", p.Name, err)
 	}
-	p.dev.submit(cmd)
-	cmd.Release()
 	return nil
 }
 
@@ -514,7 +492,7 @@ func (p *Program) Profile() ([]Timing, error) {
 	if !p.dev.timestamps {
 		for i := range p.steps {
 			start := time.Now()
-			if err := p.submit(p.steps[i : i+1]); err != nil {
+			if err := p.submit(i, i+1); err != nil {
 				return nil, err
 			}
 			if err := p.dev.wait(); err != nil {
@@ -530,7 +508,7 @@ func (p *Program) Profile() ([]Timing, error) {
 		end, _ := p.submission(at)
 		end = min(end, at+most)
 		start := time.Now()
-		n, err := p.profileBatch(p.steps[at:end], out[at:end])
+		n, err := p.profileBatch(at, end, out[at:end])
 		if err != nil {
 			return nil, err
 		}
@@ -556,9 +534,9 @@ func (p *Program) RecordFirstUses(into *[]Timing) { p.first = into }
 
 func (p *Program) firstUses() ([]Timing, error) {
 	var out []Timing
-	took := func(s *step) (time.Duration, error) {
+	took := func(i int) (time.Duration, error) {
 		start := time.Now()
-		if err := p.submit([]*step{s}); err != nil {
+		if err := p.submit(i, i+1); err != nil {
 			return 0, err
 		}
 		err := p.dev.wait()
@@ -566,7 +544,7 @@ func (p *Program) firstUses() ([]Timing, error) {
 	}
 	for i, s := range p.steps {
 		p.firstUse(i, i+1)
-		first, err := took(s)
+		first, err := took(i)
 		if err != nil {
 			return nil, err
 		}
@@ -574,7 +552,7 @@ func (p *Program) firstUses() ([]Timing, error) {
 		if s.kernel == nil || s.kernel.used {
 			continue
 		}
-		again, err := took(s)
+		again, err := took(i)
 		if err != nil {
 			return nil, err
 		}
@@ -584,57 +562,47 @@ func (p *Program) firstUses() ([]Timing, error) {
 	return out, nil
 }
 
-// profileBatch submits steps and returns the ticks from the first's start to the last's end; durations are in ticks.
-func (p *Program) profileBatch(steps []*step, out []Timing) (time.Duration, error) {
+// profileBatch submits the steps from first to end and returns the ticks from the first's start to the last's end; durations are in ticks.
+func (p *Program) profileBatch(first, end int, out []Timing) (time.Duration, error) {
 	d := p.dev
-	n := uint32(2 * len(steps))
-	set, err := d.dev.CreateQuerySet(&wgpu.QuerySetDescriptor{Label: "profile", Type: wgpu.QueryTypeTimestamp, Count: n})
+	n := 2 * (end - first)
+	timer, err := d.dev.NewTimer(uint32(n))
 	if err != nil {
 		return 0, fmt.Errorf("%s: timestamps: %w", p.Name, err)
 	}
-	defer set.Release()
-	ticks, err := d.dev.CreateBuffer(&wgpu.BufferDescriptor{Label: "ticks", Size: uint64(n) * 8, Usage: wgpu.BufferUsageQueryResolve | wgpu.BufferUsageCopySrc})
-	if err != nil {
-		return 0, fmt.Errorf("%s: timestamps: %w", p.Name, err)
-	}
-	defer ticks.Release()
-	enc, err := d.dev.CreateCommandEncoder(nil)
+	defer timer.Release()
+	enc, err := d.dev.NewEncoder()
 	if err != nil {
 		return 0, fmt.Errorf("%s: %w", p.Name, err)
 	}
 	defer enc.Release()
-	for i, s := range steps {
-		if err := enc.WriteTimestamp(set, uint32(2*i)); err != nil {
+	for i := range out {
+		if err := enc.Stamp(timer, 2*i); err != nil {
 			return 0, fmt.Errorf("%s: timestamps: %w", p.Name, err)
 		}
-		if s.kernel == nil {
-			err = p.encodeMove(enc, s)
-		} else {
-			err = p.encodePass(enc, []*step{s})
-		}
-		if err != nil {
+		if err := p.encode(enc, first+i, first+i+1); err != nil {
 			return 0, err
 		}
-		if err := enc.WriteTimestamp(set, uint32(2*i+1)); err != nil {
+		if err := enc.Stamp(timer, 2*i+1); err != nil {
 			return 0, fmt.Errorf("%s: timestamps: %w", p.Name, err)
 		}
 	}
-	if err := enc.ResolveQuerySet(set, 0, n, ticks, 0); err != nil {
+	if err := enc.Resolve(timer); err != nil {
 		return 0, fmt.Errorf("%s: timestamps: %w", p.Name, err)
 	}
 	if err := p.finish(enc); err != nil {
 		return 0, err
 	}
 	words := make([]uint32, 2*n)
-	t := Tensor{name: "ticks", buf: &buffer{raw: ticks, size: uint64(n) * 8}, shape: []int{int(2 * n)}, storage: U32}
+	t := Tensor{name: "ticks", buf: &buffer{raw: timer.Ticks, size: uint64(n) * 8}, shape: []int{2 * n}, storage: U32}
 	if err := d.ReadU32(t, words); err != nil {
 		return 0, err
 	}
 	at := func(i int) uint64 { return uint64(words[2*i]) | uint64(words[2*i+1])<<32 }
-	for i := range steps {
+	for i := range out {
 		if a, b := at(2*i), at(2*i+1); b > a {
 			out[i].Duration = time.Duration(b - a)
 		}
 	}
-	return time.Duration(at(2*len(steps)-1) - at(0)), nil
+	return time.Duration(at(n-1) - at(0)), nil
 }

@@ -4,7 +4,7 @@ import (
 	"fmt"
 	"strings"
 
-	"github.com/cogentcore/webgpu/wgpu"
+	"github.com/gpt2wgpu/gpt2wgpu/gpu/wgpu"
 )
 
 // Storage is how a tensor's values lie in memory.
@@ -44,8 +44,6 @@ type buffer struct {
 	uniform bool // see NewUniform
 }
 
-const bufferUsage = wgpu.BufferUsageStorage | wgpu.BufferUsageCopySrc | wgpu.BufferUsageCopyDst
-
 // maxUniform is what one uniform binding holds on every device, in bytes.
 const maxUniform = 64 << 10
 
@@ -56,11 +54,11 @@ func (d *Device) newBuffer(role Role, name string, size uint64, uniform bool) (*
 	}
 	b := &buffer{size: size, uniform: uniform}
 	if !d.Planned() {
-		usage := bufferUsage
+		usage := wgpu.Tensors
 		if uniform {
-			usage |= wgpu.BufferUsageUniform
+			usage |= wgpu.Uniforms
 		}
-		raw, err := d.dev.CreateBuffer(&wgpu.BufferDescriptor{Label: name, Size: size, Usage: usage})
+		raw, err := d.dev.NewBuffer(name, size, usage)
 		if err != nil {
 			return nil, fmt.Errorf("%s: no memory for %s after %s; hint: a smaller --batch-size, --dtype bf16 or --recompute block; --dry-run shows the plan: %w", name, HumanBytes(size), HumanBytes(d.TotalBytes()), err)
 		}

@@ -2,11 +2,9 @@ package gpu
 
 import (
 	"fmt"
-	"math"
-	"runtime/debug"
 	"unsafe"
 
-	"github.com/cogentcore/webgpu/wgpu"
+	"github.com/gpt2wgpu/gpt2wgpu/gpu/wgpu"
 )
 
 // transferChunk bounds the staging memory of one transfer.
@@ -37,11 +35,13 @@ func (d *Device) upload(t Tensor, want, got int, raw []byte) error {
 	}
 	for at := 0; at < len(raw); at += transferChunk {
 		end := min(at+transferChunk, len(raw))
-		if err := d.queue.WriteBuffer(t.buf.raw, t.offset+uint64(at), raw[at:end]); err != nil {
+		if err := d.dev.Write(t.buf.raw, t.offset+uint64(at), raw[at:end]); err != nil {
 			return fmt.Errorf("upload %v: %w", t, err)
 		}
 		if len(raw) > transferChunk { // each write allocates staging memory that only a finished submission frees
-			d.submit()
+			if err := d.submit(nil); err != nil {
+				return err
+			}
 			if err := d.wait(); err != nil {
 				return err
 			}
@@ -96,12 +96,11 @@ func (d *Device) readChunk(src *wgpu.Buffer, offset uint64, out []byte) error {
 	if err := d.mapStaging(d.staging, size); err != nil {
 		return err
 	}
-	copy(out, d.staging.GetMappedRange(0, uint(size)))
-	return d.staging.Unmap()
+	return d.dev.Take(d.staging, out)
 }
 
 func (d *Device) newStaging(size uint64) (*wgpu.Buffer, error) {
-	b, err := d.dev.CreateBuffer(&wgpu.BufferDescriptor{Label: "readback", Size: size, Usage: wgpu.BufferUsageMapRead | wgpu.BufferUsageCopyDst})
+	b, err := d.dev.NewBuffer("readback", size, wgpu.Readback)
 	if err != nil {
 		return nil, fmt.Errorf("readback buffer: %w", err)
 	}
@@ -110,42 +109,20 @@ func (d *Device) newStaging(size uint64) (*wgpu.Buffer, error) {
 
 // stage submits a copy to a staging buffer.
 func (d *Device) stage(src *wgpu.Buffer, offset uint64, staging *wgpu.Buffer, size uint64) error {
-	enc, err := d.dev.CreateCommandEncoder(nil)
+	enc, err := d.dev.NewEncoder()
 	if err != nil {
 		return err
 	}
 	defer enc.Release()
-	if err := enc.CopyBufferToBuffer(src, offset, staging, 0, size); err != nil {
+	if err := enc.Copy(staging, 0, src, offset, size); err != nil {
 		return err
 	}
-	cmd, err := enc.Finish(nil)
-	if err != nil {
-		return err
-	}
-	d.submit(cmd)
-	cmd.Release()
-	return nil
+	return d.submit(enc)
 }
 
 // mapStaging waits for the copy to a staging buffer, not for what was submitted behind it, and maps it.
 func (d *Device) mapStaging(b *wgpu.Buffer, size uint64) error {
-	status, called := wgpu.BufferMapAsyncStatusUnknown, false
-	// MapAsync keeps a pointer that only the collector's rest protects: stop it, map, poll, restore.
-	old := debug.SetGCPercent(-1)
-	memory := debug.SetMemoryLimit(math.MaxInt64)
-	err := b.MapAsync(wgpu.MapModeRead, 0, size, func(s wgpu.BufferMapAsyncStatus) { status, called = s, true })
-	if err == nil {
-		err = d.pollUntil(func() bool { return called })
-	}
-	debug.SetMemoryLimit(memory)
-	debug.SetGCPercent(old)
-	if err != nil {
-		return err
-	}
-	if !called || status != wgpu.BufferMapAsyncStatusSuccess {
-		return fmt.Errorf("mapping failed: %v", status)
-	}
-	return nil
+	return d.waited(d.dev.Map(b, size, d.patience()))
 }
 
 // Pending is a read under way, see StartRead.
@@ -202,8 +179,7 @@ func (p *Pending) Take(out []float32) error {
 	if len(out) != p.t.Len() {
 		return fmt.Errorf("read %v: room for %d values, want %d", p.t, len(out), p.t.Len())
 	}
-	copy(bytesOf(out), p.staging.GetMappedRange(0, uint(p.t.Bytes())))
-	if err := p.staging.Unmap(); err != nil {
+	if err := p.dev.dev.Take(p.staging, bytesOf(out)); err != nil {
 		return fmt.Errorf("read %v: %w", p.t, err)
 	}
 	p.dev.spare = append(p.dev.spare, p.staging)
@@ -212,10 +188,11 @@ func (p *Pending) Take(out []float32) error {
 }
 
 // Flush submits uploads that wait for the next submission, so that their staging memory is freed once they are done.
-func (d *Device) Flush() {
-	if !d.Planned() {
-		d.submit()
+func (d *Device) Flush() error {
+	if d.Planned() {
+		return nil
 	}
+	return d.submit(nil)
 }
 
 func bytesOf[E float32 | uint32](s []E) []byte {

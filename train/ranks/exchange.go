@@ -134,7 +134,9 @@ func (e *Exchange) Finish() error {
 			return err
 		}
 		if i%maxLeaving == maxLeaving-1 {
-			e.dev.Flush()
+			if err := e.dev.Flush(); err != nil {
+				return err
+			}
 		}
 		e.Copied += time.Since(back)
 		e.free = append(e.free, p)

@@ -1,6 +1,6 @@
-//go:build !arm64 || darwin
+//go:build !js && (!arm64 || darwin)
 
-package gpu
+package wgpu
 
 // encoderTimestamps: wgpu 0.19 writes timestamps between passes wherever TimestampQuery is offered.
 const encoderTimestamps = true

@@ -1,0 +1,50 @@
+package wgpu
+
+// Limits are the numbers that programs and memory plans respect.
+type Limits struct {
+	MaxBufferSize     uint64 `json:"max_buffer_size"`      // bytes of one buffer
+	MaxBindingSize    uint64 `json:"max_binding_size"`     // bytes of one bound window
+	OffsetAlignment   uint64 `json:"offset_alignment"`     // bytes; windows start at multiples
+	MaxGroups         uint32 `json:"max_groups"`           // workgroups in one dimension of a dispatch
+	MaxInvocations    uint32 `json:"max_invocations"`      // threads of a workgroup
+	MaxWorkgroupBytes uint32 `json:"max_workgroup_bytes"`  // workgroup memory
+	MaxStorageBuffers uint32 `json:"max_storage_bindings"` // storage buffers of a kernel
+}
+
+// DefaultLimits are those that WebGPU promises on every device.
+func DefaultLimits() Limits {
+	return Limits{
+		MaxBufferSize: 256 << 20, MaxBindingSize: 128 << 20, OffsetAlignment: 256, MaxGroups: 65535,
+		MaxInvocations: 256, MaxWorkgroupBytes: 16 << 10, MaxStorageBuffers: 8,
+	}
+}
+
+// Info describes an adapter.
+type Info struct {
+	Name, Driver   string
+	Backend        string // vulkan | metal | dx12
+	Type           string // discrete | integrated | cpu | other
+	Vendor, Device uint32 // PCI ids
+	Limits         Limits
+	Features       []string
+}
+
+// Slot is one binding of a pipeline, in group 0.
+type Slot struct {
+	Index  uint32
+	Access string // uniform | read | read_write
+}
+
+// Window is the part of a buffer that is bound to a slot.
+type Window struct {
+	Index        uint32
+	Buffer       *Buffer
+	Offset, Size uint64 // bytes
+}
+
+// Dispatch is one line of a pass.
+type Dispatch struct {
+	Pipeline *Pipeline
+	Group    *BindGroup
+	Groups   [3]uint32 // workgroups
+}
