@@ -14,7 +14,7 @@ import (
 )
 
 // plain is small without what comes between steps.
-func plain(t *testing.T) Config {
+func plain(t *testing.T) Job {
 	c := small(t)
 	c.Hellaswag, c.HellaswagEvery, c.ValEvery, c.SampleEvery, c.SaveEvery = "", 0, 0, 0, 0
 	return c
@@ -36,16 +36,16 @@ func (a asked) Err() error {
 func TestGoesAhead(t *testing.T) {
 	for _, x := range []struct {
 		what   string
-		change func(c *Config)
+		change func(c *Job)
 		ahead  []int // the steps that are waited for with work behind
 	}{
-		{"nothing between steps", func(c *Config) {}, []int{0, 1, 2, 3, 4, 5, 6, 7}},
-		{"an invocation's end", func(c *Config) { c.StopAfter = 4 }, []int{0, 1, 2}},
-		{"checkpoints", func(c *Config) { c.SaveEvery = 3 }, []int{0, 1, 3, 4, 6, 7}},
-		{"validation", func(c *Config) { c.ValEvery = 4 }, []int{0, 1, 2, 4, 5, 6}},
-		{"samples", func(c *Config) { c.SampleEvery = 4 }, []int{0, 1, 2, 4, 5, 6}},
-		{"HellaSwag", func(c *Config) { c.Hellaswag, c.HellaswagEvery = hellaswagQuestions, 5 }, []int{0, 1, 2, 3, 5, 6, 7}},
-		{"a profile", func(c *Config) { c.Profile = true }, []int{0, 1, 4, 5, 6, 7}},
+		{"nothing between steps", func(c *Job) {}, []int{0, 1, 2, 3, 4, 5, 6, 7}},
+		{"an invocation's end", func(c *Job) { c.StopAfter = 4 }, []int{0, 1, 2}},
+		{"checkpoints", func(c *Job) { c.SaveEvery = 3 }, []int{0, 1, 3, 4, 6, 7}},
+		{"validation", func(c *Job) { c.ValEvery = 4 }, []int{0, 1, 2, 4, 5, 6}},
+		{"samples", func(c *Job) { c.SampleEvery = 4 }, []int{0, 1, 2, 4, 5, 6}},
+		{"HellaSwag", func(c *Job) { c.Hellaswag, c.HellaswagEvery = hellaswagQuestions, 5 }, []int{0, 1, 2, 3, 5, 6, 7}},
+		{"a profile", func(c *Job) { c.Profile = true }, []int{0, 1, 4, 5, 6, 7}},
 	} {
 		t.Run(x.what, func(t *testing.T) {
 			c := plain(t)
@@ -82,7 +82,7 @@ func TestGoesAhead(t *testing.T) {
 func TestAheadChangesNothing(t *testing.T) {
 	slow, fast, parts := plain(t), plain(t), plain(t)
 	slow.SaveEvery, slow.Keep = 1, 0
-	for _, c := range []Config{slow, fast} {
+	for _, c := range []Job{slow, fast} {
 		if err := Run(context.Background(), c, quiet()); err != nil {
 			t.Fatal(err)
 		}

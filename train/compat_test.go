@@ -22,14 +22,14 @@ import (
 //	    --val-every 20 --val-steps 2 --save-every 3 --keep 1 --out testdata/old-run --stop-after 7
 //
 // It returns the settings that --resume takes from it.
-func oldRun(t *testing.T) Config {
+func oldRun(t *testing.T) Job {
 	t.Helper()
 	out := filepath.Join(t.TempDir(), "old-run")
 	if err := os.CopyFS(out, os.DirFS("testdata/old-run")); err != nil {
 		t.Fatal(err)
 	}
-	c := DefaultConfig()
-	if _, err := ReadConfig(filepath.Join(out, "config.json"), &c); err != nil {
+	c := Job{Config: DefaultConfig()}
+	if _, err := ReadConfig(filepath.Join(out, "config.json"), &c.Config); err != nil {
 		t.Fatal(err)
 	}
 	c.Out, c.Resume = out, true

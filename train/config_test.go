@@ -32,25 +32,25 @@ func TestPresets(t *testing.T) {
 // TestRecipe holds the numbers of the document, as build-nanogpt has them.
 func TestRecipe(t *testing.T) {
 	p, _ := FindPreset("gpt2-124m")
-	c := p.Config
+	c := Job{Config: p.Config}
 	if c.TokensPerStep() != 524288 || c.AccumSteps() != 32 || c.Steps*c.TokensPerStep() != 9999745024 {
 		t.Errorf("%d tokens a step in %d micro-steps", c.TokensPerStep(), c.AccumSteps())
 	}
-	if got, want := LearningRate(c, 0), 6e-4/715; math.Abs(got-want) > 1e-18 {
+	if got, want := LearningRate(c.Config, 0), 6e-4/715; math.Abs(got-want) > 1e-18 {
 		t.Errorf("first learning rate %v, want %v", got, want)
 	}
 	if c.MinLR != 6e-5 {
 		t.Errorf("min_lr %v, want 6e-5", c.MinLR)
 	}
 	p, _ = FindPreset("first-steps")
-	if c := p.Config; c.TokensPerStep() != 128 || c.AccumSteps() != 1 || LearningRate(c, 49) != 3e-4 {
+	if c := (Job{Config: p.Config}); c.TokensPerStep() != 128 || c.AccumSteps() != 1 || LearningRate(c.Config, 49) != 3e-4 {
 		t.Errorf("first-steps: %d tokens a step in %d micro-steps", c.TokensPerStep(), c.AccumSteps())
 	}
 }
 
 // roundConfig is the default with numbers of its own, which messages repeat.
-func roundConfig() Config {
-	c := DefaultConfig()
+func roundConfig() Job {
+	c := Job{Config: DefaultConfig()}
 	c.NEmbd, c.NHead, c.BlockSize, c.SeqLen, c.BatchSize, c.LR, c.MinLR = 128, 4, 128, 128, 8, 1e-3, 1e-4
 	return c
 }
@@ -62,7 +62,7 @@ func TestDerived(t *testing.T) {
 		t.Errorf("unset: %d, %d, %d", c.MicroTokens(), c.TokensPerStep(), c.AccumSteps())
 	}
 	r := c.Resolved()
-	if r.SeqLen != 128 || r.TotalBatchSize != 8*128*3 || r != r.Resolved() {
+	if r.SeqLen != 128 || r.TotalBatchSize != 8*128*3 || r.Config != r.Resolved().Config {
 		t.Errorf("resolved: T=%d, total %d", r.SeqLen, r.TotalBatchSize)
 	}
 	c.TotalBatchSize = 4 * 8 * 128 * 3
@@ -73,50 +73,50 @@ func TestDerived(t *testing.T) {
 
 func TestValidate(t *testing.T) {
 	for _, x := range []struct {
-		change func(c *Config)
+		change func(c *Job)
 		want   []string // in one line
 	}{
-		{func(c *Config) { c.NLayer = 0 }, []string{"--n-layer is 0", "hint:"}},
-		{func(c *Config) { c.NHead = 3 }, []string{"--n-head", "--n-embd 132"}},
-		{func(c *Config) { c.NEmbd = -128 }, []string{"--n-embd", "-128"}},
-		{func(c *Config) { c.VocabSize = 1 << 40 }, []string{"--vocab-size"}},
-		{func(c *Config) { c.BlockSize = 0 }, []string{"--block-size"}},
-		{func(c *Config) { c.Init = "" }, []string{"--init"}},
-		{func(c *Config) { c.Data = "" }, []string{"--data"}},
-		{func(c *Config) { c.Tokenizer = "" }, []string{"--tokenizer", "gpt2, bytes"}},
-		{func(c *Config) { c.Tokenizer = "bpe" }, []string{"--tokenizer", `"bpe"`, "gpt2, bytes"}},
-		{func(c *Config) { c.Tokenizer = "gpt2" }, []string{"--vocab-size is 256", "--vocab-size 50257"}},
-		{func(c *Config) { c.BatchSize = 0 }, []string{"--batch-size is 0"}},
-		{func(c *Config) { c.BatchSize = 1 << 29 }, []string{"--batch-size", "tokens"}},
-		{func(c *Config) { c.SeqLen = 129 }, []string{"--seq-len is 129", "--block-size 128"}},
-		{func(c *Config) { c.SeqLen = -1 }, []string{"--seq-len is -1"}},
-		{func(c *Config) { c.TotalBatchSize = 1500 }, []string{"--total-batch-size is 1500", "1024", "hint: --total-batch-size 1024"}},
-		{func(c *Config) { c.TotalBatchSize = 2049; c.Ranks = 2 }, []string{"2048", "2 ranks"}},
-		{func(c *Config) { c.TotalBatchSize = -1024 }, []string{"--total-batch-size is -1024"}},
-		{func(c *Config) { c.Steps = 0 }, []string{"--steps is 0"}},
-		{func(c *Config) { c.LR = math.NaN() }, []string{"--lr is NaN"}},
-		{func(c *Config) { c.LR = math.Inf(1) }, []string{"--lr is +Inf"}},
-		{func(c *Config) { c.LR = -1e-3 }, []string{"--lr is -0.001"}},
-		{func(c *Config) { c.MinLR = 0.01 }, []string{"--min-lr is 0.01", "--lr 0.001", "--min-lr 0.0001"}},
-		{func(c *Config) { c.WarmupSteps = -1 }, []string{"--warmup-steps"}},
-		{func(c *Config) { c.Schedule = "cos" }, []string{"--schedule", "constant, cosine, linear, wsd"}},
-		{func(c *Config) { c.WeightDecay = -0.1 }, []string{"--weight-decay"}},
-		{func(c *Config) { c.Decay = "biases" }, []string{"--decay", "all, matrices"}},
-		{func(c *Config) { c.Beta1 = 1 }, []string{"--beta1 is 1"}},
-		{func(c *Config) { c.Beta2 = math.NaN() }, []string{"--beta2 is NaN"}},
-		{func(c *Config) { c.Eps = 0 }, []string{"--eps"}},
-		{func(c *Config) { c.Eps = 1e-50 }, []string{"--eps"}},
-		{func(c *Config) { c.GradClip = -1 }, []string{"--grad-clip", "0 for no clipping"}},
-		{func(c *Config) { c.DType = "fp16" }, []string{"--dtype", `"fp16"`, "f32, bf16"}},
-		{func(c *Config) { c.Recompute = "all" }, []string{"--recompute", "none, gelu, block"}},
-		{func(c *Config) { c.SaveEvery = -1 }, []string{"--save-every"}},
-		{func(c *Config) { c.Keep = -1 }, []string{"--keep"}},
-		{func(c *Config) { c.StopAfter = -1 }, []string{"--stop-after"}},
-		{func(c *Config) { c.ValEvery = 10; c.ValSteps = 0 }, []string{"--val-steps is 0"}},
-		{func(c *Config) { c.HellaswagEvery = -5 }, []string{"--hellaswag-every"}},
-		{func(c *Config) { c.SampleEvery = -5 }, []string{"--sample-every"}},
-		{func(c *Config) { c.Resume = true }, []string{"--resume", "--out DIR"}},
-		{func(c *Config) { c.Ranks = -1 }, []string{"ranks is -1"}},
+		{func(c *Job) { c.NLayer = 0 }, []string{"--n-layer is 0", "hint:"}},
+		{func(c *Job) { c.NHead = 3 }, []string{"--n-head", "--n-embd 132"}},
+		{func(c *Job) { c.NEmbd = -128 }, []string{"--n-embd", "-128"}},
+		{func(c *Job) { c.VocabSize = 1 << 40 }, []string{"--vocab-size"}},
+		{func(c *Job) { c.BlockSize = 0 }, []string{"--block-size"}},
+		{func(c *Job) { c.Init = "" }, []string{"--init"}},
+		{func(c *Job) { c.Data = "" }, []string{"--data"}},
+		{func(c *Job) { c.Tokenizer = "" }, []string{"--tokenizer", "gpt2, bytes"}},
+		{func(c *Job) { c.Tokenizer = "bpe" }, []string{"--tokenizer", `"bpe"`, "gpt2, bytes"}},
+		{func(c *Job) { c.Tokenizer = "gpt2" }, []string{"--vocab-size is 256", "--vocab-size 50257"}},
+		{func(c *Job) { c.BatchSize = 0 }, []string{"--batch-size is 0"}},
+		{func(c *Job) { c.BatchSize = 1 << 29 }, []string{"--batch-size", "tokens"}},
+		{func(c *Job) { c.SeqLen = 129 }, []string{"--seq-len is 129", "--block-size 128"}},
+		{func(c *Job) { c.SeqLen = -1 }, []string{"--seq-len is -1"}},
+		{func(c *Job) { c.TotalBatchSize = 1500 }, []string{"--total-batch-size is 1500", "1024", "hint: --total-batch-size 1024"}},
+		{func(c *Job) { c.TotalBatchSize = 2049; c.Ranks = 2 }, []string{"2048", "2 ranks"}},
+		{func(c *Job) { c.TotalBatchSize = -1024 }, []string{"--total-batch-size is -1024"}},
+		{func(c *Job) { c.Steps = 0 }, []string{"--steps is 0"}},
+		{func(c *Job) { c.LR = math.NaN() }, []string{"--lr is NaN"}},
+		{func(c *Job) { c.LR = math.Inf(1) }, []string{"--lr is +Inf"}},
+		{func(c *Job) { c.LR = -1e-3 }, []string{"--lr is -0.001"}},
+		{func(c *Job) { c.MinLR = 0.01 }, []string{"--min-lr is 0.01", "--lr 0.001", "--min-lr 0.0001"}},
+		{func(c *Job) { c.WarmupSteps = -1 }, []string{"--warmup-steps"}},
+		{func(c *Job) { c.Schedule = "cos" }, []string{"--schedule", "constant, cosine, linear, wsd"}},
+		{func(c *Job) { c.WeightDecay = -0.1 }, []string{"--weight-decay"}},
+		{func(c *Job) { c.Decay = "biases" }, []string{"--decay", "all, matrices"}},
+		{func(c *Job) { c.Beta1 = 1 }, []string{"--beta1 is 1"}},
+		{func(c *Job) { c.Beta2 = math.NaN() }, []string{"--beta2 is NaN"}},
+		{func(c *Job) { c.Eps = 0 }, []string{"--eps"}},
+		{func(c *Job) { c.Eps = 1e-50 }, []string{"--eps"}},
+		{func(c *Job) { c.GradClip = -1 }, []string{"--grad-clip", "0 for no clipping"}},
+		{func(c *Job) { c.DType = "fp16" }, []string{"--dtype", `"fp16"`, "f32, bf16"}},
+		{func(c *Job) { c.Recompute = "all" }, []string{"--recompute", "none, gelu, block"}},
+		{func(c *Job) { c.SaveEvery = -1 }, []string{"--save-every"}},
+		{func(c *Job) { c.Keep = -1 }, []string{"--keep"}},
+		{func(c *Job) { c.StopAfter = -1 }, []string{"--stop-after"}},
+		{func(c *Job) { c.ValEvery = 10; c.ValSteps = 0 }, []string{"--val-steps is 0"}},
+		{func(c *Job) { c.HellaswagEvery = -5 }, []string{"--hellaswag-every"}},
+		{func(c *Job) { c.SampleEvery = -5 }, []string{"--sample-every"}},
+		{func(c *Job) { c.Resume = true }, []string{"--resume", "--out DIR"}},
+		{func(c *Job) { c.Ranks = -1 }, []string{"ranks is -1"}},
 	} {
 		c := roundConfig()
 		x.change(&c)
@@ -138,7 +138,7 @@ func TestValidate(t *testing.T) {
 
 // TestValidateAll checks that every mistake is told at once, a line each.
 func TestValidateAll(t *testing.T) {
-	err := Config{Init: "scratch", Ranks: -1, BatchSize: -1, Schedule: "x", LR: math.NaN()}.Validate()
+	err := Job{Config: Config{Init: "scratch", BatchSize: -1, Schedule: "x", LR: math.NaN()}, Invocation: Invocation{Ranks: -1}}.Validate()
 	lines := strings.Split(err.Error(), "\n")
 	for _, flag := range []string{"--data", "--tokenizer", "--batch-size", "--steps", "ranks", "--schedule", "--decay", "--dtype", "--recompute", "--lr", "--eps"} {
 		n := 0
@@ -155,7 +155,7 @@ func TestValidateAll(t *testing.T) {
 
 // TestValidateHarmless keeps quick experiments possible: settings that a preset brought and this run doesn't reach.
 func TestValidateHarmless(t *testing.T) {
-	c := DefaultConfig()
+	c := Job{Config: DefaultConfig()}
 	c.Steps = 3 // fewer than the warmup
 	if err := c.Validate(); err != nil {
 		t.Error(err)
@@ -164,7 +164,7 @@ func TestValidateHarmless(t *testing.T) {
 	if err := c.Validate(); err != nil {
 		t.Error(err)
 	}
-	c = DefaultConfig()
+	c = Job{Config: DefaultConfig()}
 	c.Init, c.NLayer, c.NHead, c.NEmbd, c.BlockSize, c.VocabSize, c.Tokenizer = "gpt2", 0, 0, 0, 0, 0, "" // the weights'
 	if err := c.Validate(); err != nil {
 		t.Error(err)

@@ -33,7 +33,7 @@ func TestMain(m *testing.M) {
 	if raw == "" {
 		os.Exit(m.Run())
 	}
-	var c Config
+	var c Job
 	if err := json.Unmarshal([]byte(raw), &c); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
@@ -61,7 +61,7 @@ func TestMain(m *testing.M) {
 	os.Exit(0)
 }
 
-func child(t *testing.T, c Config, env ...string) *exec.Cmd {
+func child(t *testing.T, c Job, env ...string) *exec.Cmd {
 	t.Helper()
 	raw, err := json.Marshal(c)
 	if err != nil {

@@ -51,12 +51,10 @@ func (r *run) openData(tokens int64) error {
 	return nil
 }
 
-func (r *run) given(flag string) bool { return r.env.Given != nil && r.env.Given(flag) }
-
 // refuseUnused refuses a --val-fraction that contradicts other flags or the data.
 func (r *run) refuseUnused(parts data.Parts) error {
 	switch f := r.cfg.ValFraction; {
-	case f <= 0 || !r.given("val-fraction"):
+	case f <= 0 || !r.cfg.given("val-fraction"):
 	case r.cfg.ValData != "":
 		return usagef("--val-fraction %v and --val-data %s contradict each other; hint: use one", f, r.cfg.ValData)
 	case parts.Validation() != nil:
@@ -131,7 +129,7 @@ func (r *run) tooShort(f float64, train, val *data.Corpus) error {
 // noValidation says that there is nothing to validate on: an error if validation was asked for, a word if it is the user's own data.
 func (r *run) noValidation(parts data.Parts) error {
 	for _, flag := range []string{"val-every", "val-steps"} {
-		if r.given(flag) {
+		if r.cfg.given(flag) {
 			return usagef("--%s: --data %s has no validation part; hint: --val-data SPEC, --val-fraction 0.1, or leave --%s out", flag, r.cfg.Data, flag)
 		}
 	}

@@ -13,5 +13,5 @@
 // gets its name, so that a kill, a full disk or a damaged file costs no more than the steps since the checkpoint before.
 //
 // Errors are one line with a hint; nothing that a checkpoint needs is lost by one. ErrInterrupted ends a run that was asked
-// to stop, after its checkpoint is written. Imports data, gpu, gpu/bench, model; imported by cmd.
+// to stop, after its checkpoint is written.
 package train

@@ -61,7 +61,7 @@ func TestHellaSwagPlan(t *testing.T) {
 		var out strings.Builder
 		env := quiet()
 		env.Stdout = &out
-		c := tiny()
+		c := Job{Config: tiny()}
 		c.Hellaswag, c.HellaswagEvery, c.SeqLen, c.BatchSize = file, 10, seq, 1
 		if err := DryRun(c, env); err != nil {
 			t.Fatal(err)

@@ -127,7 +127,7 @@ func (r *run) trainStep(ctx context.Context, progress *progress) error {
 	if err := r.exchange.Finish(); err != nil {
 		return err
 	}
-	lr := LearningRate(r.cfg, r.step)
+	lr := LearningRate(r.cfg.Config, r.step)
 	if err := r.optim.Update(r.step, lr); err != nil {
 		return err
 	}
@@ -342,7 +342,7 @@ func (r *run) writeCheckpoint(first, second [][]float32) (failed, err error) {
 	c := checkpointer{out: r.cfg.Out, keep: r.cfg.Keep, log: r.env.Log, write: r.writeModel, before: r.metrics.Flush, warned: r.warned}
 	dir, failed := c.save(State{
 		Step: r.step, Tokens: r.tokens, Skipped: r.skipped, Data: r.position(), DataFiles: r.files,
-		Tokenizer: r.cfg.Tokenizer, Config: r.cfg, Version: r.env.Version, Tiles: r.tiles,
+		Tokenizer: r.cfg.Tokenizer, Config: r.cfg.Config, Version: r.env.Version, Tiles: r.tiles,
 	}, w, first, second, b)
 	if failed == nil {
 		r.ends.checkpoint = dir

@@ -11,7 +11,7 @@ import (
 )
 
 // outerLosses runs c, interrupted after each of stops, and returns its losses.
-func outerLosses(t *testing.T, c Config, stops ...int) (losses []float64) {
+func outerLosses(t *testing.T, c Job, stops ...int) (losses []float64) {
 	t.Helper()
 	for _, stop := range append(stops, 0) {
 		c.StopAfter = stop

@@ -12,7 +12,7 @@ import (
 // DryRun prints what Run would do, on env.Stdout: shapes, parameters, bytes of device memory by role, steps. It builds the
 // same programs on a plan of the device, so nothing is allocated; without any GPU the plan is that of WebGPU's own limits.
 // Data is not opened.
-func DryRun(cfg Config, env Env) error {
+func DryRun(cfg Job, env Env) error {
 	r := newRun(cfg, env)
 	if err := r.cfg.Validate(); err != nil {
 		return err
@@ -66,7 +66,7 @@ func (r *run) printPlan() {
 	line("weight decay", "%v on %s", c.WeightDecay, map[string]string{"all": "all parameters", "matrices": "the matrices"}[c.Decay])
 	line("step", "%d tokens: %d micro-steps of %d sequences of %d", c.TokensPerStep(), c.AccumSteps(), c.BatchSize, c.SeqLen)
 	line("run", "%d steps, %d tokens, %.4g FLOPs a token", c.Steps, int64(c.Steps)*int64(c.TokensPerStep()), shape.FLOPsPerToken(c.SeqLen))
-	line("learning rate", "%s, %.3g to %.3g after %d warm-up steps", c.Schedule, c.LR, LearningRate(c, c.Steps-1), c.WarmupSteps)
+	line("learning rate", "%s, %.3g to %.3g after %d warm-up steps", c.Schedule, c.LR, LearningRate(c.Config, c.Steps-1), c.WarmupSteps)
 	dispatches := 0
 	for _, p := range r.training.Programs() {
 		dispatches += p.Dispatches()

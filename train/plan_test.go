@@ -16,13 +16,13 @@ import (
 // trained, validated and sampled: the plan forgets nothing and the run allocates nothing on the way.
 func TestPlanIsTrue(t *testing.T) {
 	gputest.Available(t)
-	for _, change := range []func(c *Config){
-		func(c *Config) {},
-		func(c *Config) { c.BatchSize, c.SeqLen, c.TotalBatchSize = 3, 20, 120 },
-		func(c *Config) { c.SampleEvery, c.ValEvery, c.ValSteps = 1, 1, 1; c.ValData = "sample" },
-		func(c *Config) { c.NLayer, c.NHead, c.NEmbd, c.VocabSize = 1, 3, 36, 1001 },
-		func(c *Config) { c.NLayer, c.Recompute = 3, "gelu" },
-		func(c *Config) { c.NLayer, c.Recompute, c.DType = 3, "block", "bf16" },
+	for _, change := range []func(c *Job){
+		func(c *Job) {},
+		func(c *Job) { c.BatchSize, c.SeqLen, c.TotalBatchSize = 3, 20, 120 },
+		func(c *Job) { c.SampleEvery, c.ValEvery, c.ValSteps = 1, 1, 1; c.ValData = "sample" },
+		func(c *Job) { c.NLayer, c.NHead, c.NEmbd, c.VocabSize = 1, 3, 36, 1001 },
+		func(c *Job) { c.NLayer, c.Recompute = 3, "gelu" },
+		func(c *Job) { c.NLayer, c.Recompute, c.DType = 3, "block", "bf16" },
 	} {
 		c := torchConfig(t, "--n-layer 2 --n-head 2 --n-embd 32 --block-size 40 --vocab-size 257 --batch-size 2 --seq-len 40 --steps 2")
 		c.Device = os.Getenv("GPT2WGPU_DEVICE")

@@ -68,7 +68,7 @@ type StepTime struct {
 
 // MeasureStep times steps of cfg on d with these tiles: forward, backward and update of random weights on made-up
 // tokens. Data, schedules and files are left alone. Errors are those of the settings and of memory.
-func MeasureStep(d *gpu.Device, tiles op.Tuning, cfg Config, log *slog.Logger) (StepTime, error) {
+func MeasureStep(d *gpu.Device, tiles op.Tuning, cfg Job, log *slog.Logger) (StepTime, error) {
 	cfg.SampleEvery = 0
 	cfg = cfg.Resolved()
 	if err := cfg.Validate(); err != nil {

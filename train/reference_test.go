@@ -48,9 +48,9 @@ func readTorch(t *testing.T, name string) (steps []torchStep) {
 }
 
 // torchConfig turns the reference's flags into settings: its defaults are PyTorch's.
-func torchConfig(t *testing.T, args string) Config {
+func torchConfig(t *testing.T, args string) Job {
 	t.Helper()
-	c := firstSteps()
+	c := Job{Config: firstSteps()}
 	c.Tokenizer, c.Data, c.ValSteps = "bytes", "sample", 0
 	accum := 1
 	ints := map[string]*int{
@@ -92,7 +92,7 @@ func quiet() Env {
 }
 
 // train runs cfg on the tests' device and returns its training metrics.
-func train(t *testing.T, cfg Config) []metrics.Step {
+func train(t *testing.T, cfg Job) []metrics.Step {
 	t.Helper()
 	if cfg.Out == "" {
 		cfg.Out = t.TempDir()
@@ -256,7 +256,7 @@ func shakespeare(t *testing.T) string {
 	return path
 }
 
-func recipeSmall(t *testing.T) Config {
+func recipeSmall(t *testing.T) Job {
 	t.Helper()
 	c := torchConfig(t, "--n-layer 4 --n-head 4 --n-embd 128 --block-size 128 --vocab-size 256 --batch-size 4 --seq-len 128 --grad-accum 2 --steps 60 "+
 		"--lr 1e-3 --min-lr 1e-4 --schedule cosine --warmup-steps 10 --weight-decay 0.1 --decay matrices --beta1 0.9 --beta2 0.95 --grad-clip 1.0")
@@ -290,7 +290,7 @@ func TestFirstSteps(t *testing.T) {
 	if testing.Short() {
 		t.Skip("124M parameters")
 	}
-	c := firstSteps()
+	c := Job{Config: firstSteps()}
 	c.Data = shakespeare(t)
 	c.Out = t.TempDir()
 	want := readTorch(t, "first_steps")

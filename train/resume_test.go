@@ -15,10 +15,10 @@ import (
 
 // small is a run of all that must survive an interruption: accumulation, schedule, clipping, validation, HellaSwag, samples,
 // checkpoints.
-func small(t *testing.T) Config {
+func small(t *testing.T) Job {
 	t.Helper()
 	gputest.Available(t)
-	c := tiny()
+	c := Job{Config: tiny()}
 	c.NLayer, c.NHead, c.NEmbd, c.BlockSize = 1, 2, 16, 16
 	c.BatchSize, c.SeqLen, c.TotalBatchSize = 2, 16, 64
 	c.Steps, c.WarmupSteps = 9, 2

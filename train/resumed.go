@@ -28,12 +28,11 @@ type change struct {
 }
 
 // changedSince returns the settings of c that differ from those of was, in the order of Config. Where the run lies is none.
-func (c Config) changedSince(was Config) (out []change) {
-	c, was = c.Resolved(), was.Resolved()
-	a, b := reflect.ValueOf(was), reflect.ValueOf(c)
+func (c Job) changedSince(was Config) (out []change) {
+	a, b := reflect.ValueOf(Job{Config: was}.Resolved().Config), reflect.ValueOf(c.Resolved().Config)
 	for i := range a.NumField() {
 		name := a.Type().Field(i).Tag.Get("json")
-		if name == "-" || name == "out" || name == "val_fraction" && c.ValFraction == AutoFraction || a.Field(i).Equal(b.Field(i)) {
+		if name == "out" || name == "val_fraction" && c.ValFraction == AutoFraction || a.Field(i).Equal(b.Field(i)) {
 			continue
 		}
 		show := func(v reflect.Value) string {
@@ -76,7 +75,7 @@ func (r *run) resumed(s State) error {
 		rates = rates || ratesOf[c.flag]
 	}
 	text := "settings changed: " + strings.Join(list, ", ")
-	if was, is := LearningRate(s.Config, s.Step), LearningRate(r.cfg, s.Step); rates && was != is {
+	if was, is := LearningRate(s.Config, s.Step), LearningRate(r.cfg.Config, s.Step); rates && was != is {
 		text += fmt.Sprintf("; learning rate at step %d: %s -> %s", s.Step, rate(was), rate(is))
 	} else if rates {
 		text += fmt.Sprintf("; learning rate at step %d: %s as before", s.Step, rate(is))

@@ -25,30 +25,30 @@ func logged(to *bytes.Buffer) Env {
 
 // TestResumed: what a resumed run says about its settings, and what it refuses.
 func TestResumed(t *testing.T) {
-	was := tiny()
+	was := Job{Config: tiny()}
 	was.Steps, was.TotalBatchSize = 250, 256
 	for _, x := range []struct {
 		what   string
 		step   int
-		change func(c *Config)
+		change func(c *Job)
 		says   []string // "" means nothing
 		fails  string
 	}{
-		{"nothing", 100, func(c *Config) {}, nil, ""},
-		{"the directory", 100, func(c *Config) { c.Out = "elsewhere" }, nil, ""},
-		{"finished", 250, func(c *Config) {}, []string{"finished: 250 of 250 steps; --steps N continues"}, "finished"},
-		{"more steps", 250, func(c *Config) { c.Steps = 500 }, []string{"settings changed: --steps 250 -> 500; learning rate at step 250: 2.00e-04 -> 1.2"}, ""},
-		{"fewer steps", 250, func(c *Config) { c.Steps = 200 }, nil, "--steps is 200, but the run has done 250; hint: --steps 251"},
-		{"another peak", 100, func(c *Config) { c.LR, c.ValSteps = 1e-3, 5 }, []string{"--lr 0.002 -> 0.001, --val-steps 20 -> 5; learning rate at step 100: "}, ""},
-		{"not the rate", 100, func(c *Config) { c.SaveEvery, c.ValData = 7, "x.txt" }, []string{"settings changed: --val-data '' -> x.txt, --save-every 0 -> 7\""}, ""},
-		{"the rate later", 0, func(c *Config) { c.MinLR = 1e-5 }, []string{"--min-lr 0.0002 -> 1e-05; learning rate at step 0: 5.00e-05 as before"}, ""},
-		{"weights", 100, func(c *Config) { c.Init = "gpt2" }, nil, "--init gpt2 has no effect with --resume"},
+		{"nothing", 100, func(c *Job) {}, nil, ""},
+		{"the directory", 100, func(c *Job) { c.Out = "elsewhere" }, nil, ""},
+		{"finished", 250, func(c *Job) {}, []string{"finished: 250 of 250 steps; --steps N continues"}, "finished"},
+		{"more steps", 250, func(c *Job) { c.Steps = 500 }, []string{"settings changed: --steps 250 -> 500; learning rate at step 250: 2.00e-04 -> 1.2"}, ""},
+		{"fewer steps", 250, func(c *Job) { c.Steps = 200 }, nil, "--steps is 200, but the run has done 250; hint: --steps 251"},
+		{"another peak", 100, func(c *Job) { c.LR, c.ValSteps = 1e-3, 5 }, []string{"--lr 0.002 -> 0.001, --val-steps 20 -> 5; learning rate at step 100: "}, ""},
+		{"not the rate", 100, func(c *Job) { c.SaveEvery, c.ValData = 7, "x.txt" }, []string{"settings changed: --val-data '' -> x.txt, --save-every 0 -> 7\""}, ""},
+		{"the rate later", 0, func(c *Job) { c.MinLR = 1e-5 }, []string{"--min-lr 0.0002 -> 1e-05; learning rate at step 0: 5.00e-05 as before"}, ""},
+		{"weights", 100, func(c *Job) { c.Init = "gpt2" }, nil, "--init gpt2 has no effect with --resume"},
 	} {
 		c := was
 		x.change(&c)
 		var log bytes.Buffer
 		r := newRun(c, logged(&log))
-		err := r.resumed(State{Step: x.step, Config: was})
+		err := r.resumed(State{Step: x.step, Config: was.Config})
 		if x.fails == "" != (err == nil) || err != nil && !strings.Contains(err.Error(), x.fails) {
 			t.Errorf("%s: %v, want %q", x.what, err, x.fails)
 		}

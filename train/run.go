@@ -35,9 +35,6 @@ type Env struct {
 	// Fetch brings what the settings name into this machine's cache; init: the weights that the run starts from too. One
 	// process of a machine calls it before the others. nil: all is there.
 	Fetch func(c *Config, init bool) error
-	// FineTuned says that cfg has the learning rates of FineTune, for the log.
-	FineTuned bool
-	Given     func(flag string) bool // whether the command line has that flag ("val-every"); nil: it has none
 }
 
 // ErrInterrupted ends a run that was asked to stop; its checkpoint is written.
@@ -48,7 +45,7 @@ const maxSkipped = 3
 
 // run is a training in progress.
 type run struct {
-	cfg   Config
+	cfg   Job
 	env   Env
 	group ranks.Group
 	mixed bool // the ranks' devices are of more than one kind
@@ -102,7 +99,7 @@ type run struct {
 //
 // With a Group of more than one rank, rank 0's cfg counts on all of them but for the device. Rank 0 alone reads and
 // writes the run's directory and logs what is no warning. An error that is not [ranks.Agreed] leaves the other ranks waiting.
-func Run(ctx context.Context, cfg Config, env Env) error {
+func Run(ctx context.Context, cfg Job, env Env) error {
 	r := newRun(cfg, env)
 	defer r.close()
 	err := ranks.Together(r.group, r.claimOut(ctx))
@@ -128,7 +125,7 @@ func Run(ctx context.Context, cfg Config, env Env) error {
 	return err
 }
 
-func newRun(cfg Config, env Env) *run {
+func newRun(cfg Job, env Env) *run {
 	r := &run{cfg: cfg, env: env, group: env.Group, saved: -1, now: time.Now, warned: map[string]bool{}}
 	if r.group == nil {
 		r.group = ranks.Alone()
@@ -157,7 +154,7 @@ func (r *run) open(ctx context.Context) error {
 	}
 	for turn := range min(r.group.Size(), 2) {
 		if r.env.Fetch != nil && (r.group.Local() == 0) == (turn == 0) {
-			err = r.env.Fetch(&r.cfg, from.checkpoint == "")
+			err = r.env.Fetch(&r.cfg.Config, from.checkpoint == "")
 		}
 		if err := ranks.Together(r.group, err); err != nil {
 			return err
@@ -236,7 +233,7 @@ func (r *run) startWeights() (*gpt2.Weights, error) {
 	}
 	r.env.Log.Info(fmt.Sprintf("fine-tuning from %s: %d parameters, context %d, vocabulary %d, tokenizer %s",
 		nameAndPath(r.cfg.Init, src.Path), gpt2.ParamCount(w.Config), w.Config.BlockSize, w.Config.VocabSize, r.cfg.Tokenizer))
-	if r.env.FineTuned {
+	if r.cfg.FineTuned {
 		r.env.Log.Info(fmt.Sprintf("fine-tuning rates: --lr %v --min-lr %v --warmup-steps %d (a tenth of the preset's, where no flag gives them)",
 			r.cfg.LR, r.cfg.MinLR, r.cfg.WarmupSteps))
 	}
@@ -382,7 +379,7 @@ func (r *run) openOut() error {
 	if r.cfg.Out == "" || r.group.Rank() > 0 {
 		return nil
 	}
-	record := Record{Config: r.cfg, Version: r.env.Version, DeviceName: r.dev.Info.String()}
+	record := Record{Config: r.cfg.Config, Version: r.env.Version, DeviceName: r.dev.Info.String()}
 	raw, err := json.MarshalIndent(record, "", "  ")
 	if err != nil {
 		return err

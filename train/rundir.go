@@ -83,7 +83,7 @@ func unwritable(out string, err error) error {
 }
 
 // CheckOut refuses a --out that cannot be a run's directory, without making it: --dry-run does no more.
-func CheckOut(c Config) error {
+func CheckOut(c Job) error {
 	if c.Out == "" {
 		return nil
 	}

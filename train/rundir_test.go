@@ -18,7 +18,7 @@ import (
 )
 
 // stepsOnly is a run of milliseconds with nothing beside its steps.
-func stepsOnly(t *testing.T) Config {
+func stepsOnly(t *testing.T) Job {
 	t.Helper()
 	c := small(t)
 	c.Hellaswag, c.HellaswagEvery, c.ValData, c.ValEvery, c.SampleEvery = "", 0, "", 0, 0
@@ -50,7 +50,7 @@ func wantError(t *testing.T, err error, words ...string) {
 	}
 }
 
-func mustRun(t *testing.T, c Config) {
+func mustRun(t *testing.T, c Job) {
 	t.Helper()
 	if err := Run(context.Background(), c, quiet()); err != nil && !errors.Is(err, ErrInterrupted) {
 		t.Fatal(err)
@@ -97,8 +97,8 @@ func TestNoCheckpointYet(t *testing.T) {
 			t.Fatalf("%s: %d lines are left", state.name, len(lines))
 		}
 	}
-	again := DefaultConfig()
-	if _, err := RunConfig(c.Out, &again); err != nil {
+	again := Job{Config: DefaultConfig()}
+	if _, err := RunConfig(c.Out, &again.Config); err != nil {
 		t.Fatal(err)
 	}
 	again.Out, again.Resume, again.Device = c.Out, true, c.Device
@@ -136,7 +136,7 @@ func TestOutHolds(t *testing.T) {
 		if err := Run(context.Background(), c, quiet()); x.name != "a model" {
 			wantError(t, err, x.resumed...)
 		}
-		_, err := RunConfig(c.Out, &c)
+		_, err := RunConfig(c.Out, &c.Config)
 		if x.name == "a model" {
 			wantError(t, err, "holds a model, not a run", "--init "+c.Out)
 		} else if err != nil {
@@ -156,7 +156,7 @@ func TestOutHolds(t *testing.T) {
 	}
 	must(t, os.MkdirAll(filepath.Join(c.Out, gpt2.CheckpointsDir), 0o755))
 	mustRun(t, c)
-	_, err := RunConfig(filepath.Join(c.Out, gpt2.CheckpointsDir, "step-000001"), &c)
+	_, err := RunConfig(filepath.Join(c.Out, gpt2.CheckpointsDir, "step-000001"), &c.Config)
 	wantError(t, err, "--out "+c.Out, "latest")
 }
 
@@ -169,8 +169,8 @@ func TestLostSettings(t *testing.T) {
 		c.StopAfter = 3
 		mustRun(t, c)
 		must(t, lose(filepath.Join(c.Out, "config.json")))
-		again := DefaultConfig()
-		if _, err := RunConfig(c.Out, &again); err != nil {
+		again := Job{Config: DefaultConfig()}
+		if _, err := RunConfig(c.Out, &again.Config); err != nil {
 			t.Fatal(err)
 		}
 		again.Out, again.Resume, again.Device = c.Out, true, c.Device

@@ -63,7 +63,7 @@ func (r *run) openRun() (origin, error) {
 		HasB       bool
 		Unscored   bool
 		Tokenizer  map[string][]byte // its files, if it is one that only rank 0 may have
-	}{Config: r.cfg, Checkpoint: s.checkpoint, State: s.state, Resume: r.cfg.Resume, StopAfter: r.cfg.StopAfter, HasB: s.hasB, Unscored: r.unscored}
+	}{Config: r.cfg.Config, Checkpoint: s.checkpoint, State: s.state, Resume: r.cfg.Resume, StopAfter: r.cfg.StopAfter, HasB: s.hasB, Unscored: r.unscored}
 	if r.tok != nil {
 		t.Tokenizer = data.TokenizerFiles(r.tok)
 	}
@@ -74,7 +74,7 @@ func (r *run) openRun() (origin, error) {
 		r.tok = data.TokenizerOfFiles(t.Config.Tokenizer, t.Tokenizer)
 	}
 	device, ranks, hellaswag := r.cfg.Device, r.cfg.Ranks, r.cfg.Hellaswag
-	r.cfg, s.checkpoint, s.state, s.hasB, r.unscored = t.Config, t.Checkpoint, t.State, t.HasB, t.Unscored
+	r.cfg.Config, s.checkpoint, s.state, s.hasB, r.unscored = t.Config, t.Checkpoint, t.State, t.HasB, t.Unscored
 	if hellaswag != "" && r.cfg.Hellaswag != "" {
 		r.cfg.Hellaswag = hellaswag // a path of this machine's cache
 	}

@@ -30,7 +30,7 @@ type Tiles struct {
 const tunedParams = 10_000_000
 
 // Uses returns what a [Tuner] measures for a run: a function that lists the tuned ops of its training step under a tuning.
-func Uses(c Config, info gpu.AdapterInfo) func(op.Tuning) ([]op.Use, error) {
+func Uses(c Job, info gpu.AdapterInfo) func(op.Tuning) ([]op.Use, error) {
 	return func(t op.Tuning) (uses []op.Use, err error) {
 		r := newRun(c, Env{})
 		r.dev = gpu.Plan(info)
@@ -40,7 +40,7 @@ func Uses(c Config, info gpu.AdapterInfo) func(op.Tuning) ([]op.Use, error) {
 
 // ChooseTiles returns the tiles that a new run takes on a device: what t has for it, and on GPUs, for models that are worth the
 // time, what t measures now. None with a nil t or --no-autotune. Error: ErrInterrupted, if ctx ended.
-func ChooseTiles(ctx context.Context, c Config, info gpu.AdapterInfo, t Tuner, log *slog.Logger) (op.Tuning, error) {
+func ChooseTiles(ctx context.Context, c Job, info gpu.AdapterInfo, t Tuner, log *slog.Logger) (op.Tuning, error) {
 	if t == nil || c.NoAutotune {
 		return nil, nil
 	}

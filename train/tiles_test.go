@@ -27,7 +27,7 @@ func (c chosen) Tune(context.Context, gpu.AdapterInfo, func(op.Tuning) ([]op.Use
 }
 
 // other returns tiles for the uses of c that are not those of the fixed tables: the n-th candidate, if there are so many.
-func other(t *testing.T, c Config, n int) op.Tuning {
+func other(t *testing.T, c Job, n int) op.Tuning {
 	t.Helper()
 	gputest.Available(t)
 	list, err := gpu.Adapters()
@@ -74,7 +74,7 @@ func stateOf(t *testing.T, out string) State {
 // TestTilesStay: what was chosen when a run began is in its checkpoint, and is what a resume takes, whatever has been chosen since;
 // so the numbers are those of a run that went through. The fixed tables are such a choice too.
 func TestTilesStay(t *testing.T) {
-	run := func(c Config, tuning op.Tuning) Config {
+	run := func(c Job, tuning op.Tuning) Job {
 		t.Helper()
 		env := quiet()
 		env.Tuner = chosen{tuning}
@@ -83,7 +83,7 @@ func TestTilesStay(t *testing.T) {
 		}
 		return c
 	}
-	short := func() Config {
+	short := func() Job {
 		c := small(t)
 		// Enough rows for a choice of the classifier's chunks: tiles of software devices add up in one order, chunks do not.
 		c.Steps, c.NEmbd, c.BatchSize, c.TotalBatchSize = 3, 32, 8, 128
@@ -98,7 +98,7 @@ func TestTilesStay(t *testing.T) {
 	}
 	for name, c := range map[string]struct {
 		was, now op.Tuning
-		like     Config
+		like     Job
 	}{
 		"tuned, then others": {first, second, whole}, "tuned, then none": {first, nil, whole}, "fixed, then tuned": {nil, first, fixed},
 	} {

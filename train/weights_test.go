@@ -17,10 +17,10 @@ import (
 )
 
 // fineTune is a run from the weights of model/testdata/greedy that leaves them as they are.
-func fineTune(t *testing.T) Config {
+func fineTune(t *testing.T) Job {
 	t.Helper()
 	gputest.Available(t)
-	c := tiny()
+	c := Job{Config: tiny()}
 	c.Init, c.NLayer, c.NHead, c.NEmbd, c.BlockSize, c.VocabSize, c.Tokenizer = "../model/testdata/greedy", 0, 0, 0, 0, 0, ""
 	c.BatchSize, c.SeqLen, c.Steps, c.SampleEvery = 2, 24, 1, 0
 	c.LR, c.MinLR, c.WarmupSteps, c.Schedule = 0, 0, 0, "constant"
@@ -35,7 +35,7 @@ func TestVocabularyPadding(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	run := func(c Config) (loss float64, w *gpt2.Weights) {
+	run := func(c Job) (loss float64, w *gpt2.Weights) {
 		t.Helper()
 		if err := Run(context.Background(), c, quiet()); err != nil {
 			t.Fatal(err)

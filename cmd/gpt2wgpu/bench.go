@@ -85,7 +85,7 @@ type benchFlags struct {
 }
 
 // tiles returns those that train would take for the step.
-func (b *benchFlags) tiles(ctx context.Context, e *env, step train.Config) (op.Tuning, error) {
+func (b *benchFlags) tiles(ctx context.Context, e *env, step train.Job) (op.Tuning, error) {
 	list, err := gpu.Adapters()
 	if err != nil {
 		return nil, err
@@ -109,24 +109,24 @@ const (
 )
 
 // settle returns the shape of the kernels and the settings of the step. The flags must be parsed.
-func (b *benchFlags) settle() (bench.Shape, train.Config, error) {
+func (b *benchFlags) settle() (bench.Shape, train.Job, error) {
 	p, err := train.FindPreset(b.preset)
 	if err != nil {
-		return bench.Shape{}, train.Config{}, err
+		return bench.Shape{}, train.Job{}, err
 	}
 	if b.passes < 1 {
-		return bench.Shape{}, train.Config{}, fmt.Errorf("--passes is %d, want 1 or more; hint: --passes 3", b.passes)
+		return bench.Shape{}, train.Job{}, fmt.Errorf("--passes is %d, want 1 or more; hint: --passes 3", b.passes)
 	}
 	i := &idle{fs: b.fs}
 	i.refuse(!b.kernels, "kernel passes", "with --kernels=false, which measures no kernel", "leave one of them out")
 	i.refuse(!b.kernels && !b.step, "batch-size seq-len dtype preset no-autotune", "with --kernels=false --step=false, which measure the device only", "leave it out")
 	if err := i.err(); err != nil {
-		return bench.Shape{}, train.Config{}, err
+		return bench.Shape{}, train.Job{}, err
 	}
 	if b.kernel != "" && !b.fs.Changed("step") {
 		b.step = false
 	}
-	c := p.Config
+	c := train.Job{Config: p.Config}
 	c.DType, c.TotalBatchSize = b.dtype, 0
 	c.SeqLen, c.BatchSize = b.seqLen, b.batch
 	if c.SeqLen == 0 {
@@ -142,7 +142,7 @@ func (b *benchFlags) settle() (bench.Shape, train.Config, error) {
 	return s, c, c.Validate()
 }
 
-func (b *benchFlags) measure(ctx context.Context, d *gpu.Device, tiles op.Tuning, log *slog.Logger, shape bench.Shape, step train.Config) (r bench.Report, err error) {
+func (b *benchFlags) measure(ctx context.Context, d *gpu.Device, tiles op.Tuning, log *slog.Logger, shape bench.Shape, step train.Job) (r bench.Report, err error) {
 	r = bench.Report{Device: d.Info.String(), Kernels: []bench.Row{}}
 	var peak bench.Peak
 	measurePeak := func() error { // several times: other work may slow any of them

@@ -35,7 +35,7 @@ func (i *idle) refuse(when bool, flags, why, hint string) {
 func (i *idle) err() error { return errors.Join(i.errs...) }
 
 // idleFlags are those of train. What depends on the data is refused when that is opened.
-func (t *trainFlags) idleFlags(c train.Config) error {
+func (t *trainFlags) idleFlags(c train.Job) error {
 	i := &idle{fs: t.fs}
 	leave := "leave it out"
 	i.refuse(c.Schedule == "constant", "min-lr", "with --schedule constant, which stays at --lr", "--schedule cosine, or "+leave)

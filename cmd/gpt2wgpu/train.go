@@ -42,7 +42,7 @@ interrupt, SIGTERM or a hangup ends a run after its step with a checkpoint, a se
 			}
 			e.group = group
 			c, err := t.settle()
-			c.Ranks = group.Size()
+			c.Ranks, c.Given = group.Size(), t.fs.Changed
 			if err == nil {
 				err = t.check(c)
 			}
@@ -52,7 +52,7 @@ interrupt, SIGTERM or a hangup ends a run after its step with a checkpoint, a se
 			if err := ranks.Together(group, err); err != nil {
 				return err
 			}
-			en := train.Env{Log: e.log, Stdout: e.stdout, Stderr: e.stderr, Version: programVersion(), Group: group, FineTuned: t.fineTuned, Tuner: e.tuner(), Given: t.fs.Changed}
+			en := train.Env{Log: e.log, Stdout: e.stdout, Stderr: e.stderr, Version: programVersion(), Group: group, Tuner: e.tuner()}
 			if t.dryRun {
 				return train.DryRun(c, en)
 			}
@@ -83,7 +83,7 @@ interrupt, SIGTERM or a hangup ends a run after its step with a checkpoint, a se
 }
 
 // makeOut makes the directory of a new run that has no --out, on rank 0, and returns its path; the others learn it from train.Run.
-func (t *trainFlags) makeOut(group ranks.Group, c *train.Config) (made string, err error) {
+func (t *trainFlags) makeOut(group ranks.Group, c *train.Job) (made string, err error) {
 	if group.Rank() > 0 || c.Out != "" || t.outGiven {
 		return "", nil
 	}
@@ -97,7 +97,7 @@ func (t *trainFlags) makeOut(group ranks.Group, c *train.Config) (made string, e
 }
 
 // check reports what is wrong with the settings, and with the flags beside them.
-func (t *trainFlags) check(c train.Config) error {
+func (t *trainFlags) check(c train.Job) error {
 	if c.Resume && c.Out == "" {
 		out := "DIR"
 		if newest := train.NewestRun(train.RunsDir); newest != "" {
@@ -134,15 +134,14 @@ func presetList() string {
 // trainFlags are the flags of train; cfg is where the settings among them are stored.
 type trainFlags struct {
 	fs             *flagSet
-	cfg            train.Config
+	cfg            train.Job
 	preset, config string
 	dryRun         bool
-	fineTuned      bool // settle gave rates for a run from weights
 	outGiven       bool // by --out or in a file, be it empty
 }
 
 func newTrainFlags(fs *flagSet) *trainFlags {
-	t := &trainFlags{fs: fs, cfg: train.DefaultConfig()}
+	t := &trainFlags{fs: fs, cfg: train.Job{Config: train.DefaultConfig()}}
 	c := &t.cfg
 
 	f := fs.section("Model")
@@ -248,14 +247,14 @@ func (f *fraction) Set(s string) error {
 // settle returns the settings of the run: explicit flag > --config > --preset > default. Where the preset alone speaks,
 // it gives way to what the flags imply: the shape and tokenizer of --init weights, a vocabulary that holds the
 // tokenizer, a sequence no longer than the context. The flags must be parsed.
-func (t *trainFlags) settle() (train.Config, error) {
+func (t *trainFlags) settle() (train.Job, error) {
 	explicit := map[*pflag.Flag]string{} // Visit sees the flags that were set
 	t.fs.Visit(func(f *pflag.Flag) { explicit[f] = f.Value.String() })
 	base := train.DefaultConfig()
 	if t.preset != "" {
 		p, err := train.FindPreset(t.preset)
 		if err != nil {
-			return base, err
+			return train.Job{}, err
 		}
 		base = p.Config
 	}
@@ -267,12 +266,12 @@ func (t *trainFlags) settle() (train.Config, error) {
 		inFile, err = train.RunConfig(t.cfg.Out, &base) // none: what is missing will be reported
 	}
 	if err != nil {
-		return base, err
+		return train.Job{}, err
 	}
-	t.cfg = base // the flags point into it
+	t.cfg.Config = base // the flags point into it
 	for f, value := range explicit {
 		if err := f.Value.Set(value); err != nil {
-			return base, err
+			return train.Job{}, err
 		}
 	}
 
@@ -299,14 +298,14 @@ func (t *trainFlags) settle() (train.Config, error) {
 	}
 	t.shorten(&c, given)
 	if c.FromWeights() && !c.Resume {
-		c, t.fineTuned = c.FineTune(base, given)
+		c.Config, c.FineTuned = c.FineTune(base, given)
 	}
 	return c, nil
 }
 
 // shorten makes a sequence that nobody asked for no longer than the context, which --init weights bring where no flag
 // says it, and the preset's step a multiple of it.
-func (t *trainFlags) shorten(c *train.Config, given func(flag string) bool) {
+func (t *trainFlags) shorten(c *train.Job, given func(flag string) bool) {
 	context := c.BlockSize
 	if context == 0 && c.FromWeights() {
 		if shape, err := gpt2.Shape(c.Init); err == nil { // else reading the weights reports it
@@ -324,7 +323,7 @@ func (t *trainFlags) shorten(c *train.Config, given func(flag string) bool) {
 
 // takeTokenizer settles the tokenizer of a run from scratch, the one that made its shards unless another was asked for, and
 // the vocabulary that holds it. A run that is resumed has its own.
-func (t *trainFlags) takeTokenizer(c *train.Config, given func(flag string) bool) error {
+func (t *trainFlags) takeTokenizer(c *train.Job, given func(flag string) bool) error {
 	if c.Resume {
 		return nil
 	}

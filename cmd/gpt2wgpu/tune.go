@@ -85,14 +85,14 @@ type tuneFlags struct {
 }
 
 // settle returns the settings of the step to tune for. The flags must be parsed.
-func (t *tuneFlags) settle() (train.Config, error) {
+func (t *tuneFlags) settle() (train.Job, error) {
 	p, err := train.FindPreset(t.preset)
 	if err != nil {
-		return p.Config, err
+		return train.Job{}, err
 	}
-	c := p.Config
+	c := train.Job{Config: p.Config}
 	if t.config != "" {
-		if _, err := train.ReadConfig(t.config, &c); err != nil {
+		if _, err := train.ReadConfig(t.config, &c.Config); err != nil {
 			return c, err
 		}
 	}
