@@ -1,0 +1,147 @@
+package gpu
+
+import (
+	"fmt"
+	"time"
+)
+
+// Timing is what one dispatch took.
+type Timing struct {
+	Label        string
+	Duration     time.Duration
+	FLOPs, Bytes float64
+}
+
+// Record makes every later Run a Profile, whose times are appended to into; nil ends that.
+func (p *Program) Record(into *[]Timing) { p.record = into }
+
+// Profile runs the program once with every step in a pass of its own and returns their times: the device's timestamps, or
+// the wall clock with a wait after each step where the device has none. Passes cost extra, so the sum exceeds Run's time.
+func (p *Program) Profile() ([]Timing, error) {
+	if !p.built {
+		return nil, fmt.Errorf("%s: Profile before Build", p.Name)
+	}
+	out := make([]Timing, len(p.steps))
+	for i, s := range p.steps {
+		out[i] = Timing{Label: s.label, FLOPs: s.dispatch.FLOPs, Bytes: s.dispatch.Bytes}
+	}
+	if err := p.dev.wait(); err != nil {
+		return nil, err
+	}
+	if !p.dev.timestamps {
+		for i := range p.steps {
+			start := time.Now()
+			if err := p.submit(i, i+1); err != nil {
+				return nil, err
+			}
+			if err := p.dev.wait(); err != nil {
+				return nil, err
+			}
+			out[i].Duration = time.Since(start)
+		}
+		return out, nil
+	}
+	const most = 64               // steps a query set
+	var ticks, wall time.Duration // of the longest submission
+	for at := 0; at < len(p.steps); {
+		end, _ := p.submission(at)
+		end = min(end, at+most)
+		start := time.Now()
+		n, err := p.profileBatch(at, end, out[at:end])
+		if err != nil {
+			return nil, err
+		}
+		if took := time.Since(start); took > wall {
+			ticks, wall = n, took
+		}
+		at = end
+	}
+	// A tick is a nanosecond on most drivers and 10, 52 or 83 on others, which the binding doesn't tell: the wall clock does,
+	// where a submission is so long that encoding and waiting, a few milliseconds, are a small part of it.
+	if ratio := float64(wall) / float64(ticks); ticks > 0 && wall > 20*time.Millisecond && ratio > 5 {
+		for i := range out {
+			out[i].Duration = time.Duration(float64(out[i].Duration) * ratio)
+		}
+	}
+	return out, nil
+}
+
+// RecordFirstUses has every later Run append to into what the first use of each kernel took that none has told before: its pipeline's
+// making, and its dispatch less the same dispatch again, because drivers compile at either; nil ends that. It is meant for a device
+// whose programs have not run. Those dispatches run twice, so what they add up is no result. A shader cache shortens them.
+func (p *Program) RecordFirstUses(into *[]Timing) { p.first = into }
+
+func (p *Program) firstUses() ([]Timing, error) {
+	var out []Timing
+	took := func(i int) (time.Duration, error) {
+		start := time.Now()
+		if err := p.submit(i, i+1); err != nil {
+			return 0, err
+		}
+		err := p.dev.wait()
+		return time.Since(start), err
+	}
+	for i, s := range p.steps {
+		p.firstUse(i, i+1)
+		first, err := took(i)
+		if err != nil {
+			return nil, err
+		}
+		p.usedOnce(s)
+		if s.kernel == nil || s.kernel.used {
+			continue
+		}
+		again, err := took(i)
+		if err != nil {
+			return nil, err
+		}
+		s.kernel.used = true
+		out = append(out, Timing{Label: s.label, Duration: s.kernel.made + max(0, first-again)})
+	}
+	return out, nil
+}
+
+// profileBatch submits the steps from first to end and returns the ticks from the first's start to the last's end; durations are in ticks.
+func (p *Program) profileBatch(first, end int, out []Timing) (time.Duration, error) {
+	d := p.dev
+	n := 2 * (end - first)
+	timer, err := d.dev.NewTimer(uint32(n))
+	if err != nil {
+		return 0, fmt.Errorf("%s: timestamps: %w", p.Name, err)
+	}
+	defer timer.Release()
+	enc, err := d.dev.NewEncoder()
+	if err != nil {
+		return 0, fmt.Errorf("%s: %w", p.Name, err)
+	}
+	defer enc.Release()
+	for i := range out {
+		if err := enc.Stamp(timer, 2*i); err != nil {
+			return 0, fmt.Errorf("%s: timestamps: %w", p.Name, err)
+		}
+		if err := p.encode(enc, first+i, first+i+1); err != nil {
+			return 0, err
+		}
+		if err := enc.Stamp(timer, 2*i+1); err != nil {
+			return 0, fmt.Errorf("%s: timestamps: %w", p.Name, err)
+		}
+	}
+	if err := enc.Resolve(timer); err != nil {
+		return 0, fmt.Errorf("%s: timestamps: %w", p.Name, err)
+	}
+	if err := p.finish(enc); err != nil {
+		return 0, err
+	}
+	words := make([]uint32, 2*n)
+	t := Tensor{name: "ticks", buf: &buffer{raw: timer.Ticks, size: uint64(n) * 8}, shape: []int{2 * n}, storage: U32}
+	if err := d.ReadU32(t, words); err != nil {
+		return 0, err
+	}
+	at := func(i int) uint64 { return uint64(words[2*i]) | uint64(words[2*i+1])<<32 }
+	for i := range out {
+		if a, b := at(2*i), at(2*i+1); b > a {
+			out[i].Duration = time.Duration(b - a)
+		}
+	}
+	return time.Duration(at(n-1) - at(0)), nil
+}
