@@ -2,7 +2,6 @@ package gpu
 
 import (
 	"fmt"
-	"unsafe"
 
 	"github.com/gpt2wgpu/gpt2wgpu/gpu/wgpu"
 )
@@ -15,7 +14,7 @@ func (d *Device) Upload(t Tensor, values []float32) error {
 	if t.storage != F32 {
 		return fmt.Errorf("upload %v: float32 values", t)
 	}
-	return d.upload(t, t.Len(), len(values), bytesOf(values))
+	return d.upload(t, t.Len(), len(values), BytesOf(values))
 }
 
 // UploadU32 writes words into t, of storage U32 or BF16 (packed).
@@ -23,7 +22,7 @@ func (d *Device) UploadU32(t Tensor, words []uint32) error {
 	if t.storage == F32 {
 		return fmt.Errorf("upload %v: uint32 words", t)
 	}
-	return d.upload(t, int(t.Bytes()/4), len(words), bytesOf(words))
+	return d.upload(t, int(t.Bytes()/4), len(words), BytesOf(words))
 }
 
 func (d *Device) upload(t Tensor, want, got int, raw []byte) error {
@@ -55,12 +54,12 @@ func (d *Device) Read(t Tensor, out []float32) error {
 	if t.storage != F32 {
 		return fmt.Errorf("read %v: float32 values", t)
 	}
-	return d.read(t, t.Len(), len(out), bytesOf(out))
+	return d.read(t, t.Len(), len(out), BytesOf(out))
 }
 
 // ReadU32 waits for the device and copies t's 32-bit words, of any storage, into out.
 func (d *Device) ReadU32(t Tensor, out []uint32) error {
-	return d.read(t, int(t.Bytes()/4), len(out), bytesOf(out))
+	return d.read(t, int(t.Bytes()/4), len(out), BytesOf(out))
 }
 
 func (d *Device) read(t Tensor, want, got int, out []byte) error {
@@ -179,7 +178,7 @@ func (p *Pending) Take(out []float32) error {
 	if len(out) != p.t.Len() {
 		return fmt.Errorf("read %v: room for %d values, want %d", p.t, len(out), p.t.Len())
 	}
-	if err := p.dev.dev.Take(p.staging, bytesOf(out)); err != nil {
+	if err := p.dev.dev.Take(p.staging, BytesOf(out)); err != nil {
 		return fmt.Errorf("read %v: %w", p.t, err)
 	}
 	p.dev.spare = append(p.dev.spare, p.staging)
@@ -193,11 +192,4 @@ func (d *Device) Flush() error {
 		return nil
 	}
 	return d.submit(nil)
-}
-
-func bytesOf[E float32 | uint32](s []E) []byte {
-	if len(s) == 0 {
-		return nil
-	}
-	return unsafe.Slice((*byte)(unsafe.Pointer(&s[0])), len(s)*4)
 }

@@ -2,6 +2,7 @@ package model
 
 import (
 	"math"
+	"slices"
 	"testing"
 
 	"github.com/gpt2wgpu/gpt2wgpu/gpu"
@@ -43,10 +44,8 @@ func TestPacked(t *testing.T) {
 			if err := d.ReadU32(x, words); err != nil {
 				t.Fatal(err)
 			}
-			for j, v := range w.Tensors[i] {
-				if got, want := uint16(words[j/2]>>(j%2*16)), gputest.BF16(v); got != want {
-					t.Fatalf("%s: %s at %d is %#04x, want %#04x of %v", when, p.Name, j, got, want, v)
-				}
+			if want := gpu.PackBF16(w.Tensors[i]); !slices.Equal(words, want) {
+				t.Fatalf("%s: %s is not what its parameter packs to", when, p.Name)
 			}
 		}
 	}

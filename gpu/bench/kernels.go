@@ -2,7 +2,6 @@ package bench
 
 import (
 	"fmt"
-	"math"
 	"strings"
 
 	"github.com/gpt2wgpu/gpt2wgpu/gpu"
@@ -289,12 +288,7 @@ func (b *bed) data(name string, shape ...int) gpu.Tensor {
 		return b.f32(name, shape...)
 	}
 	return b.make(name, b.storage, func(t gpu.Tensor) error {
-		values := noise(2 * int(t.Bytes()/4))
-		words := make([]uint32, len(values)/2)
-		for i := range words {
-			words[i] = math.Float32bits(values[2*i])>>16 | math.Float32bits(values[2*i+1])&0xffff0000
-		}
-		return b.dev.UploadU32(t, words)
+		return b.dev.UploadU32(t, gpu.PackBF16(noise(t.Len())))
 	}, shape...)
 }
 

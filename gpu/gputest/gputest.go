@@ -78,10 +78,8 @@ type (
 )
 
 var (
-	Rand     = selftest.Rand
-	Tokens   = selftest.Tokens
-	Round    = selftest.Round
-	BF16     = selftest.BF16
-	FromBF16 = selftest.FromBF16
-	Compare  = selftest.Compare
+	Rand    = selftest.Rand
+	Tokens  = selftest.Tokens
+	Round   = selftest.Round
+	Compare = selftest.Compare
 )

@@ -21,39 +21,23 @@ func Rand(seed uint64, n int, scale float64) []float64 {
 
 // Round rounds values in place to what storage s holds, so that the reference computes with what the device reads.
 func Round(s gpu.Storage, values []float64) []float64 {
-	for i, v := range values {
-		values[i] = float64(float32(v))
-		if s == gpu.BF16 {
-			values[i] = FromBF16(BF16(float32(v)))
-		}
+	for i, v := range floats(s, values) {
+		values[i] = float64(v)
 	}
 	return values
 }
 
-// BF16 is v's nearest bfloat16, of two the one with an even last bit; NaNs give 0x7fc0.
-func BF16(v float32) uint16 {
-	if v != v {
-		return 0x7fc0
+// floats returns values as storage s holds them.
+func floats(s gpu.Storage, values []float64) []float32 {
+	out := make([]float32, len(values))
+	for i, v := range values {
+		out[i] = float32(v)
 	}
-	low := math.Float32bits(v) &^ 0xffff // towards zero; the next one up in magnitude has 1 more in the last place
-	high := low + 0x10000
-	down, up := math.Abs(float64(v))-bits(low), bits(high)-math.Abs(float64(v))
-	if low&0x7f800000 == 0x7f800000 || down < up || down == up && low&0x10000 == 0 {
-		return uint16(low >> 16)
+	if s == gpu.BF16 {
+		out = gpu.UnpackBF16(gpu.PackBF16(out), len(out))
 	}
-	return uint16(high >> 16)
+	return out
 }
-
-// bits is the magnitude of a float32, 2^128 for infinity, which is where the next finite one would be.
-func bits(b uint32) float64 {
-	if b&0x7fffffff == 0x7f800000 {
-		return 0x1p128
-	}
-	return math.Abs(float64(math.Float32frombits(b)))
-}
-
-// FromBF16 is the value of a bfloat16.
-func FromBF16(b uint16) float64 { return float64(math.Float32frombits(uint32(b) << 16)) }
 
 // Tokens returns n ids below vocab.
 func Tokens(seed uint64, n, vocab int) []uint32 {
@@ -194,9 +178,9 @@ func (c *Case) InOutAs(s gpu.Storage, name string, values []float64, shape ...in
 func (c *Case) words(s gpu.Storage, name string, values []float64) []uint32 {
 	c.t.Helper()
 	if s == gpu.BF16 {
-		for i, v := range values {
-			if FromBF16(BF16(float32(v))) != v && v == v {
-				c.t.Fatalf("%s: %v at %d is no bf16; hint: Round", name, v, i)
+		for i, v := range floats(s, values) {
+			if float64(v) != values[i] && v == v {
+				c.t.Fatalf("%s: %v at %d is no bf16; hint: Round", name, values[i], i)
 			}
 		}
 	}
@@ -206,15 +190,11 @@ func (c *Case) words(s gpu.Storage, name string, values []float64) []uint32 {
 // pack returns the 32-bit words of values in storage s.
 func pack(s gpu.Storage, values []float64) []uint32 {
 	if s == gpu.BF16 {
-		w := make([]uint32, (len(values)+1)/2)
-		for i, v := range values {
-			w[i/2] |= uint32(BF16(float32(v))) << (i % 2 * 16)
-		}
-		return w
+		return gpu.PackBF16(floats(s, values))
 	}
 	w := make([]uint32, len(values))
-	for i, v := range values {
-		w[i] = math.Float32bits(float32(v))
+	for i, v := range floats(s, values) {
+		w[i] = math.Float32bits(v)
 	}
 	return w
 }
@@ -222,12 +202,14 @@ func pack(s gpu.Storage, values []float64) []uint32 {
 // unpack returns the values of t's words.
 func unpack(t gpu.Tensor, w []uint32) []float64 {
 	out := make([]float64, t.Len())
-	for i := range out {
-		if t.Storage() == gpu.BF16 {
-			out[i] = FromBF16(uint16(w[i/2] >> (i % 2 * 16)))
-		} else {
-			out[i] = float64(math.Float32frombits(w[i]))
+	if t.Storage() == gpu.BF16 {
+		for i, v := range gpu.UnpackBF16(w, len(out)) {
+			out[i] = float64(v)
 		}
+		return out
+	}
+	for i := range out {
+		out[i] = float64(math.Float32frombits(w[i]))
 	}
 	return out
 }

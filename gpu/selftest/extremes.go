@@ -107,7 +107,7 @@ func PackEdges(c *Case) {
 	})
 	for i, w := range words {
 		v := math.Float32frombits(w)
-		want := FromBF16(BF16(v))
+		want := float64(floats(gpu.BF16, []float64{float64(v)})[0])
 		for _, o := range []gpu.Tensor{k.Out, back.Out} {
 			got := c.Got(o)[i]
 			if denormal := w&0x7f800000 == 0; denormal && got == 0 {

@@ -278,26 +278,21 @@ func fill(d *gpu.Device, t gpu.Tensor, o op.Operand, random *rand.Rand) error {
 		}
 		return some[i%len(some)]
 	}
-	if o.Storage == gpu.F32 {
-		values := make([]float32, n)
-		for i := range values {
-			values[i] = at(i)
+	if o.Storage == gpu.U32 {
+		words := make([]uint32, n)
+		for i := range words {
+			words[i] = random.Uint32N(uint32(max(1, o.Below)))
 		}
+		return d.UploadU32(t, words)
+	}
+	values := make([]float32, n)
+	for i := range values {
+		values[i] = at(i)
+	}
+	if o.Storage == gpu.F32 {
 		return d.Upload(t, values)
 	}
-	words := make([]uint32, t.Bytes()/4)
-	for i := range words {
-		switch {
-		case o.Storage == gpu.U32:
-			words[i] = random.Uint32N(uint32(max(1, o.Below)))
-		default: // two of bf16, cut off; an odd last one has none beside it
-			words[i] = math.Float32bits(at(2*i)) >> 16
-			if 2*i+1 < n {
-				words[i] |= math.Float32bits(at(2*i+1)) & 0xffff0000
-			}
-		}
-	}
-	return d.UploadU32(t, words)
+	return d.UploadU32(t, gpu.PackBF16(values))
 }
 
 func (b *bed) free() {
@@ -337,9 +332,7 @@ func (b *bed) outputs(p *gpu.Program) ([][]float32, error) {
 			if err := b.dev.ReadU32(t, words); err != nil {
 				return nil, err
 			}
-			for i := range values {
-				values[i] = math.Float32frombits(words[i/2] >> (16 * (i % 2)) << 16)
-			}
+			values = gpu.UnpackBF16(words, t.Len())
 		}
 		all = append(all, values)
 	}

@@ -6,7 +6,8 @@ import (
 	"errors"
 	"math"
 	"time"
-	"unsafe"
+
+	"github.com/gpt2wgpu/gpt2wgpu/gpu"
 )
 
 // Group is the processes that train one model together, the ranks 0 to Size-1, and what they tell each other. Methods
@@ -161,5 +162,5 @@ func BcastFloats(g Group, v []float32) error {
 	if len(v) == 0 {
 		return nil
 	}
-	return g.Bcast(unsafe.Slice((*byte)(unsafe.Pointer(&v[0])), 4*len(v)), 0)
+	return g.Bcast(gpu.BytesOf(v), 0)
 }
