@@ -10,7 +10,7 @@ import (
 	"io"
 	"math"
 	"os"
-	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"unicode/utf8"
@@ -48,16 +48,22 @@ func ReadHellaSwag(path string, tok Tokenizer, opts ...Option) ([]Example, error
 	}
 	defer f.Close()
 	var examples []Example
-	switch filepath.Ext(path) {
+	switch extension(path) {
 	case ".bin":
-		if tok != nil && tok.Name() != "gpt2" && tok.Name() != "ids" {
-			return nil, fmt.Errorf("%s: holds GPT-2 tokens, as llm.c's files do, but the model's tokenizer is %s; hint: take the dataset's .jsonl", path, tok.Name())
+		if examples, err = readEvalBin(f); err == nil && tok != nil && tok.Name() != "gpt2" && tok.Name() != "ids" {
+			err = fmt.Errorf("holds GPT-2 tokens, as llm.c's files do, but the model's tokenizer is %s; hint: take the dataset's .jsonl", tok.Name())
 		}
-		examples, err = readEvalBin(f)
 	case ".jsonl":
 		examples, err = readEvalJSONL(f, tok)
 	default:
-		err = fmt.Errorf("extension %q, want .jsonl or .bin; hint: gpt2wgpu data fetch hellaswag", filepath.Ext(path))
+		hint := "gpt2wgpu data fetch hellaswag"
+		switch extension(path) {
+		case ".json":
+			hint = inputHint(path)
+		case ".parquet":
+			hint = fmt.Sprintf(`write its rows as JSON: python3 -c "import pandas as p; p.read_parquet('%s').to_json('hellaswag.jsonl', orient='records', lines=True)"`, path)
+		}
+		err = fmt.Errorf("extension %q, want .jsonl or .bin; hint: %s", extension(path), hint)
 	}
 	if err == nil && len(examples) == 0 {
 		err = errors.New("holds no questions; hint: gpt2wgpu data fetch hellaswag")
@@ -93,7 +99,7 @@ func readEvalJSONL(r io.Reader, tok Tokenizer) ([]Example, error) {
 		if text = bytes.TrimSpace(text); len(text) > 0 {
 			var q struct {
 				Ctx     string          `json:"ctx"`
-				Endings []string        `json:"endings"`
+				Endings []*string       `json:"endings"` // nil: null
 				Label   json.RawMessage `json:"label"`
 			}
 			if e := exactjson.Unmarshal(text, &q); e != nil {
@@ -105,12 +111,17 @@ func readEvalJSONL(r io.Reader, tok Tokenizer) ([]Example, error) {
 				return nil, fmt.Errorf("byte %d: no ctx; hint: %s", at, hint)
 			case len(q.Endings) != 4:
 				return nil, fmt.Errorf("byte %d: %d endings, want 4; hint: %s", at, len(q.Endings), hint)
+			case slices.Contains(q.Endings, nil):
+				return nil, fmt.Errorf("byte %d: an ending is null, want a text; hint: %s", at, hint)
 			case e != nil:
 				return nil, fmt.Errorf("byte %d: %w; hint: %s", at, e, hint)
 			}
+			if i, n := invalidUTF8(string(text)); n > 0 { // a score of other texts than the dataset's would mean nothing
+				return nil, fmt.Errorf("byte %d: invalid UTF-8; hint: convert the file with iconv -t UTF-8, or gpt2wgpu data fetch hellaswag", at+int64(i))
+			}
 			x := Example{Context: tok.Encode(q.Ctx), Label: label}
 			for i, ending := range q.Endings {
-				x.Endings[i], x.Chars[i] = tok.Encode(" "+ending), utf8.RuneCountInString(ending)
+				x.Endings[i], x.Chars[i] = tok.Encode(" "+*ending), utf8.RuneCountInString(*ending)
 			}
 			examples = append(examples, x)
 		}

@@ -107,6 +107,9 @@ func TestHellaSwagLabels(t *testing.T) {
 	if _, err := ReadHellaSwag(bin, mustTokenizer(t, "bytes")); err == nil || !strings.Contains(err.Error(), "GPT-2 tokens") {
 		t.Errorf("llm.c's with the tokenizer bytes: %v", err)
 	}
+	if _, err := ReadHellaSwag(write(t, bin, []byte(lfsText)), mustTokenizer(t, "bytes")); err == nil || !strings.Contains(err.Error(), "git lfs pull") {
+		t.Errorf("a pointer with the tokenizer bytes: %v", err)
+	}
 }
 
 func TestHellaSwagErrors(t *testing.T) {
@@ -133,6 +136,11 @@ func TestHellaSwagErrors(t *testing.T) {
 		{"a.jsonl", "<!DOCTYPE html>", "HTML"},
 		{"a.jsonl", strings.Replace(line, `"label": 0, `, ``, 1), "no label"},
 		{"a.jsonl", strings.Replace(line, `ctx`, `text`, 1), "no ctx"},
+		{"a.jsonl", strings.Replace(line, `"e"`, `null`, 1), "an ending is null"},
+		{"a.jsonl", line + strings.Replace(line, `"e"`, "\"caf\xe9\"", 1), "byte 114: invalid UTF-8"},
+		{"a.JSONL", "{", "byte 1"},
+		{"a.json", line, ".jsonl"},
+		{"a.parquet", line, "pandas"},
 		{"a.csv", line, `".csv"`},
 		{"a.bin", line, "no HellaSwag"},
 		{"a.bin", string(binFile(count(0, 3)...)), "magic 20240520"},
