@@ -15,6 +15,8 @@ import (
 	"slices"
 	"strings"
 	"sync"
+
+	"github.com/gpt2wgpu/gpt2wgpu/data/exactjson"
 )
 
 // tokenizerFiles are a tokenizer's files by name, as Hugging Face's directories have them.
@@ -68,7 +70,7 @@ func readTokenizerFile(path string) ([]byte, error) {
 	if bytes.HasPrefix(raw, []byte("version https://git-lfs")) {
 		return nil, fmt.Errorf("%s: a Git LFS pointer, not the file itself; hint: git lfs pull in its directory", path)
 	}
-	return raw, nil
+	return bytes.TrimPrefix(raw, []byte(byteOrderMark)), nil
 }
 
 // parseTokenizer returns the tokenizer of these files: gpt2 or bytes where it is one of these, a byte-level BPE of its own,
@@ -179,8 +181,8 @@ func addsTokens(p object) bool {
 }
 
 func parseObject(file string, raw []byte) (o object, err error) {
-	if err := json.Unmarshal(raw, &o); err != nil {
-		return nil, fmt.Errorf("%s: bad JSON", file)
+	if o, err = exactjson.Object(raw); err != nil {
+		return nil, fmt.Errorf("%s: bad JSON (%w)", file, err)
 	}
 	return o, nil
 }
@@ -222,7 +224,7 @@ func (f *hfTokenizer) readTokenizerJSON(raw []byte) error {
 	}
 	for _, key := range []string{"continuing_subword_prefix", "end_of_word_suffix"} {
 		if model.text(key) != "" {
-			return fmt.Errorf("tokenizer.json: its model has a %s, which byte-level BPE does not", key)
+			return fmt.Errorf("tokenizer.json: its model has %s, which byte-level BPE has not", key)
 		}
 	}
 	if n := top.object("normalizer"); n != nil && !(n.text("type") == "Sequence" && string(n["normalizers"]) == "[]") {
@@ -315,7 +317,10 @@ func (f *hfTokenizer) readSplit(p object) error {
 }
 
 func (f *hfTokenizer) readVocab(file string, raw []byte) error {
-	if err := json.Unmarshal(raw, &f.vocab); err != nil || len(f.vocab) == 0 {
+	if err := exactjson.Unmarshal(raw, &f.vocab); err != nil {
+		return fmt.Errorf("%s: no vocabulary of tokens and their ids (%w)", file, err)
+	}
+	if len(f.vocab) == 0 {
 		return fmt.Errorf("%s: no vocabulary of tokens and their ids", file)
 	}
 	for s, id := range f.vocab {
