@@ -131,6 +131,12 @@ func TestWithoutSafetensors(t *testing.T) {
 			wantError(t, err, append(want, dir)...)
 		}
 	}
+	for _, file := range []string{"pytorch_model.bin", "pytorch_model-00001-of-00002.bin"} {
+		dir := modelDir(t, few, nil)
+		write(t, filepath.Join(dir, file), "version https://git-lfs.github.com/spec/v1\noid sha256:0\n")
+		_, _, err := Load(dir)
+		wantError(t, err, file, "Git LFS pointer", "git lfs pull")
+	}
 	for below, want := range map[string]string{
 		"snapshots/abc/config.json": "snapshots/abc", "first/checkpoints/latest": "first", "checkpoint-500/config.json": "checkpoint-500", "metrics.jsonl": "no complete checkpoint yet",
 	} {
@@ -357,6 +363,7 @@ func TestIndexErrors(t *testing.T) {
 	for text, want := range map[string]string{
 		`{"weight_map":{"wte.weight":3}}`: "weight_map", `{"weight_map":[]}`: "weight_map", `[]`: "bad JSON", `{}`: "weight_map",
 		`{"Weight_Map":{"wte.weight":"model-1.safetensors"}}`: "weight_map", `{"weight_map":{"a":"/etc/passwd"}}`: "want a file name",
+		`{"weight_map":{"wte.weight":"model-1.safetensors"}}`: "fetch every shard",
 	} {
 		dir := modelDir(t, few, nil)
 		write(t, filepath.Join(dir, indexFile), text)

@@ -153,6 +153,8 @@ func unknownHint(name string) string {
 		return loraHint
 	case strings.HasPrefix(name, "model."), strings.HasPrefix(name, "gpt_neox."), strings.HasPrefix(name, "bert."), strings.HasPrefix(name, "roberta."):
 		return "these are the weights of another architecture; only GPT-2 models are supported"
+	case strings.HasPrefix(name, "v_head."):
+		return "the model has a value head (TRL's, for reinforcement learning): save the language model in it, model.pretrained_model.save_pretrained('OUT')"
 	case strings.HasPrefix(name, "score."), strings.HasPrefix(name, "classifier."), strings.HasPrefix(name, "multiple_choice_head."):
 		return "the model has a head that chooses among classes; only language models are supported"
 	case strings.HasSuffix(name, "_scale"), strings.HasSuffix(name, "_scale_inv"), strings.Contains(name, ".SCB"), strings.Contains(name, "absmax"), strings.HasSuffix(name, ".qweight"):
@@ -205,7 +207,11 @@ func weightFiles(dir string) ([]string, error) {
 		if name == "" || name != filepath.Base(name) || !filepath.IsLocal(name) { // an index must not reach outside its directory
 			return nil, fileError("read", path, "fetch the file again", "tensor %q: got shard %q, want a file name", clip(tensor), clip(name))
 		}
-		shards[filepath.Join(dir, name)] = true
+		shard := filepath.Join(dir, name)
+		if _, err := os.Lstat(shard); errors.Is(err, fs.ErrNotExist) {
+			return nil, fileError("read", shard, "fetch every shard that the index names, or save the model again", "%s names it: %w", indexFile, fs.ErrNotExist)
+		}
+		shards[shard] = true
 	}
 	var paths []string
 	for p := range shards {

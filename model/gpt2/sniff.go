@@ -14,13 +14,15 @@ import (
 
 const sniffed = 512 // bytes that foreign looks at
 
+var lfsStart = []byte("version https://git-lfs.github.com/spec/")
+
 // foreign says what a file is whose first bytes are head, if it is none of this package's: what was found and a hint.
 // Both are empty for a file that it doesn't recognise. path is named in the hint's command.
 func foreign(path string, head []byte) (found, hint string) {
 	switch text := bytes.TrimLeft(bytes.TrimPrefix(head, []byte("\ufeff")), " \t\r\n"); {
 	case len(head) == 0:
 		return "got an empty file (0 bytes)", "the download or the copy failed: fetch it again"
-	case bytes.HasPrefix(head, []byte("version https://git-lfs.github.com/spec/")):
+	case bytes.HasPrefix(head, lfsStart):
 		return "got a Git LFS pointer, a text that stands for the file", "git lfs pull, in the directory that was cloned, brings the file itself"
 	case bytes.HasPrefix(text, []byte("<")):
 		return "got an HTML or XML page", "the download saved a web page: use the file's download link (/resolve/main/, not /blob/main/)"
@@ -91,7 +93,11 @@ func inPlaceOfWeights(dir string) (found, hint string) {
 		{"pytorch_model.bin.index.json", "only PyTorch's sharded pytorch_model-*.bin"},
 		{"pytorch_model-*.bin", "only PyTorch's sharded pytorch_model-*.bin"},
 	} {
-		if has(x.pattern) != "" {
+		if name := has(x.pattern); name != "" {
+			if head := readHead(filepath.Join(dir, name)); bytes.HasPrefix(head, lfsStart) {
+				_, hint := foreign(name, head)
+				return "only " + name + ", which is a Git LFS pointer", hint
+			}
 			return x.what, transformersHint(dir)
 		}
 	}
