@@ -747,6 +747,9 @@ func (t *tokenizing) complete(next position, skip int64) error {
 func (t *tokenizing) finish() error {
 	end := position{File: len(t.inputs)}
 	if t.tokens == 0 {
+		if t.nulls > 0 {
+			return fmt.Errorf("%s: no text in any input, but %d null texts; hint: does another field or column hold the text? it must be named text", t.inputs[0].path, t.nulls)
+		}
 		return fmt.Errorf("%s: no text in any input; hint: check the paths", t.inputs[0].path)
 	}
 	if split, size := t.target(len(t.m.Shards)); t.shard != nil && split == Val && t.o.Split == "" {

@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/gpt2wgpu/gpt2wgpu/data"
 	"github.com/gpt2wgpu/gpt2wgpu/gpu"
@@ -123,6 +124,9 @@ func (s *sampleFlags) run(ctx context.Context, e *env, _ []string) error {
 	prompt, err := s.promptTokens(text, tok, start, w.Config.VocabSize)
 	if err != nil {
 		return &usageError{err}
+	}
+	if tok.Name() != "bytes" && !utf8.ValidString(text) {
+		e.log.Warn("the prompt isn't valid UTF-8: each invalid byte is read as U+FFFD")
 	}
 	opts := train.Sampling(s.options, tok, source.Special, w.Config.VocabSize)
 
