@@ -41,6 +41,8 @@ type openOptions struct {
 	cache string
 	join  bool
 	mark  bool
+	alone bool
+	model bool
 }
 
 // KeepMark reads a byte order mark as part of a text, as the program did before it had --val-fraction: a run that trained so goes
@@ -50,6 +52,12 @@ func KeepMark() Option { return func(o *openOptions) { o.mark = true } }
 // Joined makes one sequence of the texts of a glob, as they are of a directory: the tokenizer's EOT stands before each. Otherwise
 // each is a shard of its own.
 func Joined() Option { return func(o *openOptions) { o.join = true } }
+
+// TrainingOnly says that the files of spec named for validation are not used: the log counts them to those left out.
+func TrainingOnly() Option { return func(o *openOptions) { o.alone = true } }
+
+// OfModel says that tok is the tokenizer of weights, which no flag can change: where shards are of another, others are wanted.
+func OfModel() Option { return func(o *openOptions) { o.model = true } }
 
 // WithSplit chooses among the files of a directory or a glob by the splits that their names say: see [Parts]. The default
 // is [Train]. A file that is named itself is taken whole.
@@ -101,11 +109,10 @@ func (c *Corpus) open(spec string, tok Tokenizer, o openOptions) error {
 	if err != nil {
 		return err
 	}
-	switch said := p.Left != nil || p.Texts && p.Validation() != nil; {
-	case said && o.split == Train:
-		c.log.Info(spec + ": " + p.String())
-	case said && p.Val != nil:
-		c.log.Info(spec + ": to validate on: " + someNames(paths))
+	if p.Left != nil || p.Texts && p.Validation() != nil {
+		if line := p.use(o, paths); line != "" {
+			c.log.Info(spec + ": " + line)
+		}
 	}
 	c.files = paths
 	if len(paths) > 1 && (p.dir || o.join) && !slices.ContainsFunc(paths, func(path string) bool { return !isPlain(path) }) {
@@ -132,7 +139,7 @@ func (c *Corpus) open(spec string, tok Tokenizer, o openOptions) error {
 	}
 	if shards > 0 {
 		c.log.Info(fmt.Sprintf("found %d shards with %d tokens", shards, c.total))
-		if err := c.checkMaker(paths, tok); err != nil {
+		if err := c.checkMaker(paths, tok, o.model || o.split == Val); err != nil {
 			return err
 		}
 		return c.checkSome()
@@ -450,6 +457,9 @@ func checkKind(path string) error {
 	case isPlain(path), isShard(filepath.Base(path)):
 		return nil
 	case isText(path):
+		if err := refuseForeign(path, inputKind(path)); err != nil {
+			return err
+		}
 		return fmt.Errorf("%s: a %s file must be tokenized first; hint: gpt2wgpu data tokenize %s --out DIR, then give DIR", path, extension(path), path)
 	default:
 		hint := "rename a text to .txt"
@@ -548,10 +558,10 @@ func glob(pattern string) (Parts, error) {
 	}
 	paths = slices.DeleteFunc(paths, func(p string) bool {
 		info, err := os.Stat(p)
-		return err != nil || info.IsDir()
+		return err != nil || info.IsDir() || extension(p) == ".json" // the manifests beside shards
 	})
 	if len(paths) == 0 {
-		return Parts{}, fmt.Errorf("data: only directories match %q: %w; hint: name one of them, or a pattern of files", pattern, fs.ErrNotExist)
+		return Parts{}, fmt.Errorf("data: only directories and .json files match %q: %w; hint: name one of them, or a pattern of files", pattern, fs.ErrNotExist)
 	}
 	p := partition(paths, namesBelow(globRoot(pattern), paths))
 	for _, list := range [][]string{p.Train, p.Val} {

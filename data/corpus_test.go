@@ -273,6 +273,49 @@ func TestSplits(t *testing.T) {
 	}
 }
 
+// TestSplitsAreSaid: the line about a spec's files says what is done with them, whatever they are named for.
+func TestSplitsAreSaid(t *testing.T) {
+	dir := t.TempDir()
+	for _, name := range []string{"train.txt", "valid.txt", "test.txt", "more/the_train.md", "more/ship.md", "odd/x.npy", "odd/y.npy"} {
+		path := filepath.Join(dir, name)
+		if err := os.MkdirAll(filepath.Dir(path), 0o777); err != nil {
+			t.Fatal(err)
+		}
+		content := []byte("words")
+		if extension(name) == ".npy" {
+			content = npyFile(1, 2)
+		}
+		write(t, path, content)
+	}
+	write(t, filepath.Join(dir, "odd", "x.tokenize.json"), []byte("{}"))
+	write(t, filepath.Join(dir, "odd", ".DS_Store"), []byte{0})
+	for _, c := range []struct {
+		spec string
+		opts []Option
+		want string
+	}{
+		{"*.txt", nil, "to train on: train.txt; to validate on: valid.txt; left out: test.txt"},
+		{"*.txt", []Option{TrainingOnly()}, "to train on: train.txt; left out: valid.txt, test.txt"},
+		{"*.txt", []Option{WithSplit(Val)}, "to validate on: valid.txt"},
+		{"[tv]*[td].txt", nil, "to train on: valid.txt, test.txt"},
+		{"more/*", []Option{WithSplit(Val)}, "to validate on: the_train.md; left out: ship.md"},
+		{"more", []Option{TrainingOnly()}, "to train on: the_train.md; left out: ship.md"},
+		{"odd/*", nil, ""},
+	} {
+		var log bytes.Buffer
+		spec := filepath.Join(dir, filepath.FromSlash(c.spec))
+		corpus, err := Open(spec, mustTokenizer(t, "bytes"), 256, slog.New(slog.NewTextHandler(&log, nil)), c.opts...)
+		if err != nil {
+			t.Errorf("%s: %v", c.spec, err)
+			continue
+		}
+		corpus.Close()
+		if want := spec + ": " + c.want + "\"\n"; c.want != "" && !strings.Contains(log.String(), want) || strings.Count(log.String(), "to train on") > 1 || c.want == "" && strings.Contains(log.String(), " on: ") {
+			t.Errorf("%s: %s, want %q", c.spec, &log, c.want)
+		}
+	}
+}
+
 // TestFileShrinks cuts a shard while it is mapped: an error, not the end of the process.
 func TestFileShrinks(t *testing.T) {
 	path := write(t, filepath.Join(t.TempDir(), "a.bin"), binFile(count(0, 50_000)...))

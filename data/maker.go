@@ -60,13 +60,24 @@ func (m *maker) is(tok Tokenizer) bool {
 	return fingerprint(tok) == m.fingerprint
 }
 
-// check refuses shards of another tokenizer than tok. One that is not known takes any.
-func (m *maker) check(path string, tok Tokenizer) error {
+// check refuses shards of another tokenizer than tok. One that is not known takes any. settled: tok cannot be another.
+func (m *maker) check(path string, tok Tokenizer, settled bool) error {
 	if tok == nil || tok.Name() == "ids" || m.is(tok) {
 		return nil
 	}
-	return fmt.Errorf("%s: made with the tokenizer %s, as %s says, not with %s; hint: --tokenizer %s, or make shards of the text with gpt2wgpu data tokenize --tokenizer %s",
-		path, m.spec, m.source, tok.Name(), m.spec, tok.Name())
+	hint := remakeHint(tok)
+	if !settled {
+		hint = fmt.Sprintf("--tokenizer %s, or %s", m.spec, hint)
+	}
+	return fmt.Errorf("%s: made with the tokenizer %s, as %s says, not with %s; hint: %s", path, m.spec, m.source, tok.Name(), hint)
+}
+
+// remakeHint says how shards of tok's ids are made.
+func remakeHint(tok Tokenizer) string {
+	if TextError(tok) != nil {
+		return fmt.Sprintf("make .npy shards of uint16 ids with the library of the tokenizer %s", tok.Name())
+	}
+	return fmt.Sprintf("make shards of the text with gpt2wgpu data tokenize --tokenizer %s", tok.Name())
 }
 
 // TokenizerOf returns the tokenizer that made the shards that spec names, for --tokenizer: as their manifest says, or gpt2
@@ -123,8 +134,8 @@ func sameSpec(a, b string) bool {
 	return err == nil && SameTokenizer(x, y)
 }
 
-// checkMaker refuses shards that tok has not made, as far as their manifests or ids show.
-func (c *Corpus) checkMaker(paths []string, tok Tokenizer) error {
+// checkMaker refuses shards that tok has not made, as far as their manifests or ids show. settled: tok cannot be another.
+func (c *Corpus) checkMaker(paths []string, tok Tokenizer, settled bool) error {
 	if tok == nil {
 		return nil
 	}
@@ -132,7 +143,7 @@ func (c *Corpus) checkMaker(paths []string, tok Tokenizer) error {
 	for _, p := range paths {
 		if m := makerOf(p); m != nil {
 			said = true
-			if err := m.check(p, tok); err != nil {
+			if err := m.check(p, tok, settled); err != nil {
 				return err
 			}
 		}
@@ -152,7 +163,9 @@ func (c *Corpus) checkMaker(paths []string, tok Tokenizer) error {
 			return nil
 		case wide >= 0 && tok.Name() == "bytes":
 			hint := "--tokenizer gpt2, if GPT-2's tokenizer made it, else --tokenizer DIR with the tokenizer's files"
-			if int(s.token(wide)) >= gpt2Vocab {
+			if settled {
+				hint = remakeHint(tok)
+			} else if int(s.token(wide)) >= gpt2Vocab {
 				hint = "--tokenizer DIR with the tokenizer's files, or --tokenizer ids and --vocab-size"
 			}
 			return fmt.Errorf("%s: token %d has id %d, and the tokenizer bytes has ids below 256; hint: %s", s.name, wide, s.token(wide), hint)

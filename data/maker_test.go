@@ -67,6 +67,11 @@ func TestShardsSayTheirTokenizer(t *testing.T) {
 			if err == nil || !strings.Contains(err.Error(), "hint: --tokenizer "+said) {
 				t.Errorf("%s, made with %s, opened with %s: %v", spec, x.tok.Name(), x.wrong.Name(), err)
 			}
+			for _, o := range []Option{OfModel(), WithSplit(Val)} { // where --tokenizer would be refused
+				if _, err = Open(spec, x.wrong, 0, nil, o); err == nil || !strings.Contains(err.Error(), "hint: make shards of the text with gpt2wgpu data tokenize --tokenizer "+x.wrong.Name()) {
+					t.Errorf("%s, made with %s, opened with the model's %s: %v", spec, x.tok.Name(), x.wrong.Name(), err)
+				}
+			}
 		}
 		info, err := Info(shards[1])
 		if err != nil || !strings.Contains(text, strings.TrimPrefix(strings.TrimPrefix(info.Text, endOfText), " ")) {

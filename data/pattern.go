@@ -40,6 +40,9 @@ func matches(pattern string) ([]string, error) {
 	if err != nil {
 		return nil, fmt.Errorf("pattern %s: %w; hint: quote it, and close every [", pattern, err)
 	}
+	if !strings.HasPrefix(filepath.Base(pattern), ".") { // as shells do: .DS_Store is not meant
+		paths = slices.DeleteFunc(paths, func(p string) bool { return strings.HasPrefix(filepath.Base(p), ".") })
+	}
 	if len(paths) == 0 {
 		return nil, fmt.Errorf("no file matches %s: %w; hint: check the path, and quote the pattern", pattern, fs.ErrNotExist)
 	}

@@ -30,7 +30,7 @@ func TestIsPattern(t *testing.T) {
 // TestExpand: what an argument means, on a system whose shell expands no globs.
 func TestExpand(t *testing.T) {
 	dir := t.TempDir()
-	for _, name := range []string{"b.bin", "a.bin", "c.npy", "odd[1].bin"} {
+	for _, name := range []string{"b.bin", "a.bin", "c.npy", "odd[1].bin", ".hidden.bin"} {
 		write(t, filepath.Join(dir, name), binFile(1, 2, 3))
 	}
 	in := func(names ...string) []string {
@@ -41,6 +41,7 @@ func TestExpand(t *testing.T) {
 	}
 	for _, c := range []struct{ args, want []string }{
 		{in("?.bin"), in("a.bin", "b.bin")},
+		{in(".h*"), in(".hidden.bin")},
 		{in("*.npy", "a.bin"), in("c.npy", "a.bin")},
 		{in("odd[1].bin"), in("odd[1].bin")}, // a file of that name comes first
 		{in("missing.bin"), in("missing.bin")},

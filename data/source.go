@@ -80,7 +80,7 @@ func findInputs(paths []string) (Parts, error) {
 		if dir {
 			return Parts{}, p.noTraining(root)
 		}
-		p.Train, p.Val = files, nil // they were named one by one
+		p.Train, p.Val, p.Left = files, nil, cards // they were named one by one
 	}
 	return p, nil
 }
@@ -486,8 +486,13 @@ func openParquet(in input, from position) (s *parquetSource, err error) {
 		}
 		return nil, fmt.Errorf("no column \"text\", the columns are %s", strings.Join(have, ", "))
 	}
-	if k := leaf.Node.Type().Kind(); k != parquet.ByteArray || leaf.MaxRepetitionLevel > 0 {
-		return nil, fmt.Errorf("column \"text\" is %v, repeated %v, want one string a row", k, leaf.MaxRepetitionLevel > 0)
+	switch k := leaf.Node.Type().Kind(); {
+	case leaf.MaxRepetitionLevel > 0:
+		return nil, errors.New("column \"text\" is a list, want one string a row")
+	case k < parquet.Boolean || k > parquet.FixedLenByteArray: // pyarrow's type null
+		return nil, errors.New("column \"text\" has no type, want one string a row")
+	case k != parquet.ByteArray:
+		return nil, fmt.Errorf("column \"text\" is of type %v, want one string a row", k)
 	}
 	s = &parquetSource{in: in, f: f, file: file, column: leaf.ColumnIndex, groups: file.RowGroups(), pos: from, skip: from.At}
 	for len(s.groups) > 0 && s.skip >= s.groups[0].NumRows() {

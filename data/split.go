@@ -131,6 +131,25 @@ func (p Parts) noTraining(spec string) error {
 		spec, map[Split]string{Val: "validation", test: "test"}[p.only], someNames(p.Val), filepath.Join(spec, "*"))
 }
 
+// use says in a line what the files do where paths are opened; empty: nothing that isn't said elsewhere.
+func (p Parts) use(o openOptions, paths []string) string {
+	switch {
+	case o.split == Val && p.Val != nil:
+		return "to validate on: " + someNames(paths)
+	case o.split == Val: // the others were named along with files for training
+		return strings.Replace(Parts{Train: paths, Left: p.Left}.String(), "train", "validate", 1)
+	case p.Train == nil: // all were named one by one
+		return Parts{Train: paths}.String()
+	case o.alone:
+		left := append(slices.Clone(p.Val), p.Left...)
+		if len(left) == 0 {
+			return ""
+		}
+		return Parts{Train: paths, Left: left}.String()
+	}
+	return p.String()
+}
+
 // String says in a line which files train, which validate and which are left out.
 func (p Parts) String() string {
 	var b strings.Builder

@@ -46,6 +46,8 @@ func ReadConfig(path string, c *Config) (names []string, err error) {
 	}
 	if _, written := fields["version"]; written { // by the program, not by hand
 		record.Config.asBefore(fields)
+	} else if raw := string(fields["val_fraction"]); raw != "" && raw != "null" && record.ValFraction < 0 { // AutoFraction is not for files
+		return nil, fmt.Errorf("%s: val_fraction: got %s, want 0 or more and below 1; hint: leave it out, or 0 for no validation on a part of the data", path, raw)
 	}
 	*c = record.Config
 	return names, nil

@@ -67,6 +67,10 @@ func (r *run) refuseUnused(parts data.Parts) error {
 func (r *run) openTraining(parts data.Parts, tokens int64) error {
 	f := r.cfg.ValFraction
 	auto := f == AutoFraction
+	var only []data.Option
+	if r.cfg.ValData != "" || r.cfg.ValEvery == 0 {
+		only = append(only, data.TrainingOnly())
+	}
 	if auto {
 		f = 0
 		if parts.Texts && parts.Validation() == nil && r.cfg.ValData == "" && r.cfg.ValEvery > 0 {
@@ -74,7 +78,7 @@ func (r *run) openTraining(parts data.Parts, tokens int64) error {
 		}
 	}
 	if f > 0 {
-		c, err := r.openCorpus(r.cfg.Data, data.Train, data.Joined())
+		c, err := r.openCorpus(r.cfg.Data, data.Train, append(only, data.Joined())...)
 		if err != nil {
 			return err
 		}
@@ -86,21 +90,30 @@ func (r *run) openTraining(parts data.Parts, tokens int64) error {
 				r.val, err = r.newLoader(val)
 			}
 			_, unused := train.Rows(r.cfg.SeqLen)
-			r.env.Log.Info(fmt.Sprintf("validation: %d of %d tokens, in %s spread over the text (--val-fraction %v); %d tokens beside them are unused",
-				val.Len(), c.Len(), blocks(val.Blocks()), f, unused))
+			what := "validation"
+			if r.cfg.ValData != "" || r.cfg.ValEvery == 0 { // a resumed run trains on what it did before
+				what = "neither trained nor validated on"
+			}
+			r.env.Log.Info(fmt.Sprintf("%s: %d of %d tokens, in %s spread over the text (--val-fraction %v); %d tokens beside them are unused",
+				what, val.Len(), c.Len(), blocks(val.Blocks()), f, unused))
 			return err
 		}
 		if !auto {
-			return usagef("--val-fraction %w; hint: a larger fraction, a smaller --batch-size or --seq-len, or --val-fraction 0", short)
+			return usagef("--val-fraction %w; hint: a %s fraction, a smaller --batch-size or --seq-len, or --val-fraction 0", short.error, short.try)
 		}
-		r.env.Log.Info(fmt.Sprintf("no validation: %v; hint: a longer text, a smaller --batch-size, or --val-data", short))
+		for _, flag := range []string{"val-every", "val-steps"} {
+			if r.given(flag) {
+				return usagef("--%s: no validation: %w; hint: a longer text, a smaller --batch-size, --val-data SPEC, or leave --%s out", flag, short.error, flag)
+			}
+		}
+		r.env.Log.Info(fmt.Sprintf("no validation: %v; hint: a longer text, a smaller --batch-size, or --val-data", short.error))
 		r.corpora = r.corpora[:len(r.corpora)-1]
 		if err := c.Close(); err != nil {
 			return err
 		}
 	}
 	r.cfg.ValFraction = 0
-	c, err := r.openCorpus(r.cfg.Data, data.Train)
+	c, err := r.openCorpus(r.cfg.Data, data.Train, only...)
 	if err != nil {
 		return err
 	}
@@ -114,13 +127,22 @@ func (r *run) openTraining(parts data.Parts, tokens int64) error {
 	return err
 }
 
-// tooShort reports a part that has no batch.
-func (r *run) tooShort(f float64, train, val *data.Corpus) error {
+// shortPart is a part of the text that has no batch.
+type shortPart struct {
+	error
+	try string // the fraction that may do: "larger" or "smaller"
+}
+
+// tooShort reports a part that has no batch; nil: both have one.
+func (r *run) tooShort(f float64, train, val *data.Corpus) *shortPart {
 	B, T, ranks := r.cfg.BatchSize, r.cfg.SeqLen, r.group.Size()
-	for what, c := range map[string]*data.Corpus{"to validate on": val, "left to train on": train} {
-		if rows, _ := c.Rows(T); rows < int64(B*ranks) {
-			return fmt.Errorf("%v of %s is %d tokens, %d rows of %d with their targets %s, fewer than one batch of %d rows (B=%d on %d ranks)",
-				f, r.cfg.Data, val.Len(), rows, T, what, B*ranks, B, ranks)
+	for _, p := range []struct {
+		of        *data.Corpus
+		what, try string
+	}{{val, "to validate on", "larger"}, {train, "left to train on", "smaller"}} {
+		if rows, _ := p.of.Rows(T); rows < int64(B*ranks) {
+			return &shortPart{fmt.Errorf("%v of %s is %d tokens, %d rows of %d with their targets %s, fewer than one batch of %d rows (B=%d on %d ranks)",
+				f, r.cfg.Data, val.Len(), rows, T, p.what, B*ranks, B, ranks), p.try}
 		}
 	}
 	return nil

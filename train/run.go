@@ -209,6 +209,9 @@ func (r *run) openHellaSwag() error {
 }
 
 func (r *run) openCorpus(spec string, split data.Split, opts ...data.Option) (*data.Corpus, error) {
+	if r.cfg.FromWeights() || r.cfg.Resume {
+		opts = append(opts, data.OfModel())
+	}
 	c, err := data.Open(spec, r.tok, r.cfg.VocabSize, r.env.Log, append(opts, data.WithSplit(split))...)
 	if err != nil {
 		return nil, r.missingData(spec, split, err)

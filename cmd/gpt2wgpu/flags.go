@@ -90,6 +90,8 @@ func wanted(f *pflag.Flag) string {
 		return "a whole number, 0 or more"
 	case "float64":
 		return "a number"
+	case "fraction":
+		return "a number, 0 or more and below 1"
 	case "bool":
 		return "true or false"
 	}
@@ -100,6 +102,9 @@ func wanted(f *pflag.Flag) string {
 func example(f *pflag.Flag) string {
 	if f.DefValue != "" {
 		return f.DefValue
+	}
+	if f.Value.Type() == "fraction" {
+		return "0.1"
 	}
 	name, _ := pflag.UnquoteUsage(f)
 	return name

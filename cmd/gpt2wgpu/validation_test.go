@@ -74,6 +74,7 @@ func TestValidation(t *testing.T) {
 		{[]string{"--data", mine, "--val-every", "0"}, 0, 0, nil},
 		{[]string{"--data", mine, "--val-data", md}, 0, 2, nil},
 		{[]string{"--data", splits}, 0, 2, []string{"to train on: train.txt; to validate on: valid.txt; left out: test.txt"}},
+		{[]string{"--data", splits, "--val-data", md}, 0, 2, []string{"to train on: train.txt; left out: valid.txt, test.txt"}},
 		{[]string{"--data", equal}, 0, 2, []string{"to validate on: test.txt"}},
 		{[]string{"--data", shards}, 0, 2, nil},
 		{[]string{"--data", short}, 0, 0, []string{"no validation: 0.1 of ", "fewer than one batch"}},
@@ -125,7 +126,9 @@ func TestValidation(t *testing.T) {
 		{[]string{"--data", "sample", "--val-steps", "5"}, []string{"--val-steps", "no validation part"}},
 		{[]string{"--data", trainOnly, "--val-every", "1"}, []string{"no validation part"}},
 		{[]string{"--data", short, "--val-fraction", "0.1"}, []string{"--val-fraction 0.1", "fewer than one batch", "--val-fraction 0"}},
-		{[]string{"--data", mine, "--val-fraction", "0.999999"}, []string{"left to train on"}},
+		{[]string{"--data", mine, "--val-fraction", "0.999999"}, []string{"left to train on", "a smaller fraction"}},
+		{[]string{"--data", short, "--val-every", "1"}, []string{"--val-every", "fewer than one batch", "a longer text"}},
+		{[]string{"--data", mine, "--config", writeFile(t, filepath.Join(dir, "minus.json"), `{"val_fraction": -1}`)}, []string{"val_fraction: got -1"}},
 		{[]string{"--data", mine, "--val-fraction", "0.2", "--val-data", md}, []string{"contradict"}},
 		{[]string{"--data", splits, "--val-fraction", "0.2"}, []string{"valid.txt", "leave --val-fraction out"}},
 		{[]string{"--data", mine, "--val-fraction", "0.2", "--val-every", "0"}, []string{"no effect", "--val-every"}},
@@ -135,7 +138,7 @@ func TestValidation(t *testing.T) {
 		wantFailure(t, exitUsage, quickRun(append(c.args, "--out", "", "-q")...), c.says...)
 	}
 	for _, f := range []string{"1", "-0.1", "-1", "NaN", "x", "2"} {
-		wantFailure(t, exitUsage, quickRun("--data", mine, "--val-fraction", f), "--val-fraction")
+		wantFailure(t, exitUsage, quickRun("--data", mine, "--val-fraction", f), "--val-fraction", "want a number, 0 or more and below 1", "0.1")
 	}
 }
 
