@@ -102,7 +102,7 @@ func (r *run) openTraining(parts data.Parts, tokens int64) error {
 			return usagef("--val-fraction %w; hint: a %s fraction, a smaller --batch-size or --seq-len, or --val-fraction 0", short.error, short.try)
 		}
 		for _, flag := range []string{"val-every", "val-steps"} {
-			if r.given(flag) {
+			if r.cfg.given(flag) {
 				return usagef("--%s: no validation: %w; hint: a longer text, a smaller --batch-size, --val-data SPEC, or leave --%s out", flag, short.error, flag)
 			}
 		}

@@ -42,6 +42,10 @@ func TestFineTuneSettings(t *testing.T) {
 	if c = settle(t, "--init", greedyModel, "--config", file); c.LR != 0.5 || c.MinLR != 0.25 || c.WarmupSteps != 3 {
 		t.Errorf("--config: lr %v to %v after %d", c.LR, c.MinLR, c.WarmupSteps)
 	}
+	file = writeFile(t, filepath.Join(t.TempDir(), "c.json"), `{"lr": 0.001}`)
+	if c = settle(t, "--init", greedyModel, "--config", file); c.LR != 0.001 || c.MinLR != 0.0001 {
+		t.Errorf("--config with a rate: lr %v to %v, want the preset's proportion", c.LR, c.MinLR)
+	}
 	if c = settle(t); c.LR != tiny.LR || c.MinLR != tiny.MinLR || c.WarmupSteps != tiny.WarmupSteps {
 		t.Errorf("from scratch: lr %v to %v after %d", c.LR, c.MinLR, c.WarmupSteps)
 	}

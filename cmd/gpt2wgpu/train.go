@@ -234,10 +234,10 @@ func (f *fraction) String() string {
 	}
 	return strconv.FormatFloat(float64(*f), 'g', -1, 64)
 }
-func (f *fraction) Type() string { return "float64" }
+func (f *fraction) Type() string { return "fraction" }
 func (f *fraction) Set(s string) error {
 	v, err := strconv.ParseFloat(s, 64)
-	if err == nil && v < 0 {
+	if err == nil && v < 0 { // which is AutoFraction's place
 		return errors.New("negative")
 	}
 	*f = fraction(v)
@@ -258,6 +258,7 @@ func (t *trainFlags) settle() (train.Job, error) {
 		}
 		base = p.Config
 	}
+	preset := base
 	var inFile []string
 	var err error
 	if t.config != "" {
@@ -298,7 +299,7 @@ func (t *trainFlags) settle() (train.Job, error) {
 	}
 	t.shorten(&c, given)
 	if c.FromWeights() && !c.Resume {
-		c.Config, c.FineTuned = c.FineTune(base, given)
+		c.Config, c.FineTuned = c.FineTune(preset, given)
 	}
 	return c, nil
 }
