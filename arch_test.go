@@ -28,7 +28,7 @@ var imports = map[string]string{
 	"model":          "gpu gpu/op model/gpt2",
 	"gpu/bench":      "gpu gpu/op shaders",
 	"gpu/selftest":   "gpu gpu/op gpu/ref",
-	"train":          "data data/atomicfile data/exactjson data/lock gpu gpu/bench gpu/op model model/gpt2 train/eval train/metrics train/ranks",
+	"train":          "data data/atomicfile data/exactjson data/lock gpu gpu/op model model/gpt2 train/eval train/metrics train/ranks",
 	"train/metrics":  "data/atomicfile data/exactjson",
 	"train/eval":     "data model train/metrics",
 	"train/mpi":      "train/ranks",

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/gpt2wgpu/gpt2wgpu/gpu"
+	"github.com/gpt2wgpu/gpt2wgpu/gpu/bench"
 	"github.com/gpt2wgpu/gpt2wgpu/gpu/gputest"
 )
 
@@ -58,7 +59,11 @@ func TestOnCompile(t *testing.T) {
 			all = append(all, c)
 		}
 	})
-	if _, err := MeasureStep(d, nil, c, quiet().Log); err != nil {
+	step, err := NewStep(d, c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := bench.MeasureStep(step); err != nil {
 		t.Fatal(err)
 	}
 	counts := map[bool]int{}

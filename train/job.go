@@ -10,9 +10,9 @@ type Job struct {
 type Invocation struct {
 	Resume    bool // continue the run in Out
 	StopAfter int  // end after this many steps, as an interrupt would; 0: go on to Steps
-	Profile   bool // time every dispatch of one step, and print the times at the end
 	Ranks     int  // processes that share the batch; 0 is 1
 
+	Profile   func(Profile) error    // gets the times of one step's dispatches at the end; nil: none are taken
 	Given     func(flag string) bool // whether the command line has that flag ("val-every"); nil: it has none
 	FineTuned bool                   // the learning rates are those of FineTune, for the log
 }

@@ -109,7 +109,7 @@ func (r *run) trainStep(ctx context.Context, progress *progress) error {
 		start = start.Add(-r.lead.took)
 	}
 	copied, exposed, traffic := r.exchange.Copied, r.exchange.Exposed, r.group.Traffic()
-	if err := r.training.Begin(); err != nil {
+	if err := r.Training.Begin(); err != nil {
 		return err
 	}
 	for i := 0; i < r.cfg.AccumSteps(); i++ {
@@ -120,7 +120,7 @@ func (r *run) trainStep(ctx context.Context, progress *progress) error {
 		if i == r.cfg.AccumSteps()-1 && r.outer == nil {
 			done = r.exchange.Add
 		}
-		if err := r.training.Backward(done); err != nil {
+		if err := r.Training.Backward(done); err != nil {
 			return err
 		}
 	}
@@ -128,10 +128,10 @@ func (r *run) trainStep(ctx context.Context, progress *progress) error {
 		return err
 	}
 	lr := LearningRate(r.cfg.Config, r.step)
-	if err := r.optim.Update(r.step, lr); err != nil {
+	if err := r.Optimizer.Update(r.step, lr); err != nil {
 		return err
 	}
-	stats, err := r.training.StartStats()
+	stats, err := r.Training.StartStats()
 	if err != nil {
 		return err
 	}
@@ -195,7 +195,7 @@ func (r *run) forward() error {
 	if err := r.loader.Next(x, y); err != nil {
 		return err
 	}
-	return r.training.Forward(x, y)
+	return r.Training.Forward(x, y)
 }
 
 // position returns where the loader stood when the newest step had all its data.
@@ -263,7 +263,7 @@ func (r *run) watch(s model.Stats) error {
 		return nil
 	}
 	r.skipped++
-	culprit, err := r.training.NotFinite()
+	culprit, err := r.Training.NotFinite()
 	if err != nil {
 		return err
 	}
@@ -331,7 +331,7 @@ func (r *run) trySave() (failed, err error) {
 
 // writeCheckpoint is rank 0's part of a save. failed is the disk's fault, err the device's.
 func (r *run) writeCheckpoint(first, second [][]float32) (failed, err error) {
-	w, err := r.model.Weights()
+	w, err := r.Model.Weights()
 	if err != nil {
 		return nil, err
 	}

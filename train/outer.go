@@ -20,7 +20,7 @@ func (r *run) startOuter(b [][]float32) error {
 		return nil
 	}
 	r.outer, r.synced = &ranks.Outer{LR: r.cfg.OuterLR, Momentum: r.cfg.OuterMomentum, Wire: ranks.Wire(r.cfg.GradDType), Momenta: b}, r.step
-	return r.outer.Start(r.model)
+	return r.outer.Start(r.Model)
 }
 
 // syncOuter does the outer step, if any rank has stepped since the one before.
@@ -29,7 +29,7 @@ func (r *run) syncOuter() error {
 		return nil
 	}
 	start, traffic := time.Now(), r.group.Traffic()
-	if err := r.outer.Step(r.group, r.model); err != nil {
+	if err := r.outer.Step(r.group, r.Model); err != nil {
 		return err
 	}
 	t := r.group.Traffic().Minus(traffic)
@@ -45,9 +45,9 @@ func (r *run) syncOuter() error {
 // checkInStep compares the parameters of all ranks, or brings those of unlike devices together.
 func (r *run) checkInStep() error {
 	if !r.mixed {
-		return ranks.CheckEqual(r.group, r.model, r.step)
+		return ranks.CheckEqual(r.group, r.Model, r.step)
 	}
-	drift, err := ranks.FollowRank0(r.group, r.model, r.step)
+	drift, err := ranks.FollowRank0(r.group, r.Model, r.step)
 	r.env.Log.Debug("unlike devices brought together", "step", r.step, "drift", drift)
 	return err
 }
@@ -66,7 +66,7 @@ func (r *run) moments() (m, v [][]float32, err error) {
 	if r.group.Rank() > 0 && !local {
 		return nil, nil, nil // rank 0 has them
 	}
-	if m, v, err = r.optim.Moments(); err != nil || !local {
+	if m, v, err = r.Optimizer.Moments(); err != nil || !local {
 		return m, v, err
 	}
 	for _, moment := range [][][]float32{m, v} {

@@ -2,54 +2,60 @@ package train
 
 import (
 	"fmt"
+	"io"
 	"text/tabwriter"
 
 	"github.com/gpt2wgpu/gpt2wgpu/gpu"
 	"github.com/gpt2wgpu/gpt2wgpu/gpu/op"
+	"github.com/gpt2wgpu/gpt2wgpu/model"
 	"github.com/gpt2wgpu/gpt2wgpu/model/gpt2"
 )
 
 // DryRun prints what Run would do, on env.Stdout: shapes, parameters, bytes of device memory by role, steps. It builds the
 // same programs on a plan of the device, so nothing is allocated; without any GPU the plan is that of WebGPU's own limits.
 // Data is not opened.
-func DryRun(cfg Job, env Env) error {
-	r := newRun(cfg, env)
-	if err := r.cfg.Validate(); err != nil {
+func DryRun(j Job, env Env) error {
+	j, env = ofRank(j, env)
+	if err := j.Validate(); err != nil {
 		return err
 	}
-	if err := CheckOut(r.cfg); err != nil {
+	if err := CheckOut(j); err != nil {
 		return err
 	}
-	if shape, _ := gpt2.Named(cfg.Init); r.published() { // nothing is fetched for a plan
-		if err := r.takeShape(shape, cfg.Init, "gpt2"); err != nil {
+	if shape, _ := gpt2.Named(j.Init); j.published() { // nothing is fetched for a plan
+		if _, err := j.takeShape(shape, j.Init, "gpt2"); err != nil {
 			return err
 		}
-		if err := r.cfg.Validate(); err != nil {
+		if err := j.Validate(); err != nil {
 			return err
 		}
-	} else if _, err := r.startWeights(); err != nil {
+	} else if _, err := j.begin(env.Log); err != nil {
 		return err
 	}
 	info := gpu.AdapterInfo{Name: "no GPU here: planned for WebGPU's default limits", Backend: "none", Type: "other", Limits: gpu.DefaultLimits()}
 	if list, err := gpu.Adapters(); err == nil {
-		if info, err = gpu.Choose(list, cfg.Device); err != nil {
+		if info, err = gpu.Choose(list, j.Device); err != nil {
 			return err
 		}
 	}
-	r.dev = gpu.Plan(info)
 	var tiles op.Tuning
-	if env.Tuner != nil && !cfg.NoAutotune && !cfg.Resume {
+	if env.Tuner != nil && !j.NoAutotune && !j.Resume {
 		tiles = env.Tuner.Cached(info)
 	}
-	if err := r.build(tiles); err != nil {
+	step, err := NewStep(gpu.Plan(info), j, model.WithTuning(tiles))
+	if err != nil {
 		return err
 	}
-	r.printPlan()
+	if _, err := newInstruments(step, j.Config, env.Group.Rank()); err != nil {
+		return err
+	}
+	env.Log.Info(step.String())
+	printPlan(env.Stdout, j, step)
 	return nil
 }
 
-func (r *run) printPlan() {
-	c, shape := r.cfg, r.cfg.Model()
+func printPlan(out io.Writer, c Job, step *Step) {
+	shape, dev := c.Model(), step.Model.Device
 	var decayed, plain, matrices, vectors int
 	for _, p := range gpt2.Table(shape) {
 		if p.Matrix() {
@@ -58,9 +64,9 @@ func (r *run) printPlan() {
 			vectors, plain = vectors+1, plain+p.Size()
 		}
 	}
-	w := tabwriter.NewWriter(r.env.Stdout, 0, 0, 2, ' ', 0)
+	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
 	line := func(name, format string, args ...any) { fmt.Fprintf(w, "%s\t%s\n", name, fmt.Sprintf(format, args...)) }
-	line("device", "%v", r.dev.Info)
+	line("device", "%v", dev.Info)
 	line("model", "%d layers, %d heads of %d, %d channels, context %d, vocabulary %d", c.NLayer, c.NHead, shape.HeadSize(), c.NEmbd, c.BlockSize, c.VocabSize)
 	line("parameters", "%d: %d in %d matrices, %d in %d vectors", decayed+plain, decayed, matrices, plain, vectors)
 	line("weight decay", "%v on %s", c.WeightDecay, map[string]string{"all": "all parameters", "matrices": "the matrices"}[c.Decay])
@@ -68,13 +74,13 @@ func (r *run) printPlan() {
 	line("run", "%d steps, %d tokens, %.4g FLOPs a token", c.Steps, int64(c.Steps)*int64(c.TokensPerStep()), shape.FLOPsPerToken(c.SeqLen))
 	line("learning rate", "%s, %.3g to %.3g after %d warm-up steps", c.Schedule, c.LR, LearningRate(c.Config, c.Steps-1), c.WarmupSteps)
 	dispatches := 0
-	for _, p := range r.training.Programs() {
+	for _, p := range step.Training.Programs() {
 		dispatches += p.Dispatches()
 	}
-	line("dispatches", "%d a micro-step, %d an update", dispatches, r.optim.Program().Dispatches())
-	line("device memory", "%s", gpu.HumanBytes(r.dev.TotalBytes()))
+	line("dispatches", "%d a micro-step, %d an update", dispatches, step.Optimizer.Program().Dispatches())
+	line("device memory", "%s", gpu.HumanBytes(dev.TotalBytes()))
 	for _, role := range []gpu.Role{gpu.Parameters, gpu.Gradients, gpu.Moments, gpu.Activations, gpu.Scratch, gpu.Inputs} {
-		line("  "+string(role), "%s (%d bytes)", gpu.HumanBytes(r.dev.Bytes(role)), r.dev.Bytes(role))
+		line("  "+string(role), "%s (%d bytes)", gpu.HumanBytes(dev.Bytes(role)), dev.Bytes(role))
 	}
 	if c.Out != "" {
 		bytes := c.checkpointBytes()
@@ -82,7 +88,7 @@ func (r *run) printPlan() {
 		if n, known := freeSpace(c.Out); known {
 			free = fmt.Sprintf("; %s free in %s", gpu.HumanBytes(n), c.Out)
 		}
-		line("checkpoint", "%s (about %d bytes), at most %d at a time%s", gpu.HumanBytes(bytes), bytes, r.mostCheckpoints(), free)
+		line("checkpoint", "%s (about %d bytes), at most %d at a time%s", gpu.HumanBytes(bytes), bytes, c.mostCheckpoints(), free)
 	} else {
 		line("checkpoint", "%s (about %d bytes); without --out none is written", gpu.HumanBytes(c.checkpointBytes()), c.checkpointBytes())
 	}

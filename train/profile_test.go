@@ -3,9 +3,12 @@ package train
 import (
 	"bytes"
 	"context"
+	"fmt"
 	"os"
 	"strings"
 	"testing"
+
+	"github.com/gpt2wgpu/gpt2wgpu/gpu/bench"
 )
 
 // TestProfile: the profile tells of one step and changes none.
@@ -16,10 +19,12 @@ func TestProfile(t *testing.T) {
 		stopAfter, steps int
 	}{{0, 6}, {2, 2}} {
 		var told bytes.Buffer
-		c.Profile, c.StopAfter, c.Out, c.Device = true, x.stopAfter, t.TempDir(), os.Getenv("GPT2WGPU_DEVICE")
-		env := quiet()
-		env.Stderr = &told
-		if err := Run(context.Background(), c, env); (err != nil) != (x.stopAfter > 0) {
+		c.StopAfter, c.Out, c.Device = x.stopAfter, t.TempDir(), os.Getenv("GPT2WGPU_DEVICE")
+		c.Profile = func(p Profile) error {
+			fmt.Fprintln(&told, p.Step)
+			return bench.WriteBreakdown(&told, bench.Breakdown(p.Timings), bench.Peak{FMA: 1, Copy: 1})
+		}
+		if err := Run(context.Background(), c, quiet()); (err != nil) != (x.stopAfter > 0) {
 			t.Fatal(err)
 		}
 		got := trainMetrics(t, c.Out)
@@ -31,7 +36,7 @@ func TestProfile(t *testing.T) {
 				t.Errorf("step %d: %+v, without a profile %+v", i, got[i], plain[i])
 			}
 		}
-		for _, word := range []string{"profile of one step", "GFLOP/s", "attention_forward", "adamw", "100.0%"} {
+		for _, word := range []string{"1 micro-steps of B=2 T=16", "GFLOP/s", "attention_forward", "adamw", "100.0%"} {
 			if !strings.Contains(told.String(), word) {
 				t.Errorf("no %s in\n%s", word, told.String())
 			}

@@ -88,7 +88,7 @@ func torchConfig(t *testing.T, args string) Job {
 }
 
 func quiet() Env {
-	return Env{Log: slog.New(slog.DiscardHandler), Stdout: io.Discard, Stderr: io.Discard, Version: "test"}
+	return Env{Log: slog.New(slog.DiscardHandler), Stdout: io.Discard, Version: "test"}
 }
 
 // train runs cfg on the tests' device and returns its training metrics.

@@ -16,7 +16,6 @@ import (
 	"github.com/gpt2wgpu/gpt2wgpu/data/lock"
 	"github.com/gpt2wgpu/gpt2wgpu/gpu"
 	"github.com/gpt2wgpu/gpt2wgpu/gpu/op"
-	"github.com/gpt2wgpu/gpt2wgpu/model"
 	"github.com/gpt2wgpu/gpt2wgpu/model/gpt2"
 	"github.com/gpt2wgpu/gpt2wgpu/train/eval"
 	"github.com/gpt2wgpu/gpt2wgpu/train/metrics"
@@ -27,10 +26,9 @@ import (
 type Env struct {
 	Log     *slog.Logger // progress, on stderr
 	Stdout  io.Writer    // samples
-	Stderr  io.Writer
-	Version string      // of the program, for config.json
-	Group   ranks.Group // nil: this process alone
-	Tuner   Tuner       // chooses tiles; nil: the fixed ones
+	Version string       // of the program, for config.json
+	Group   ranks.Group  // nil: this process alone
+	Tuner   Tuner        // chooses tiles; nil: the fixed ones
 
 	// Fetch brings what the settings name into this machine's cache; init: the weights that the run starts from too. One
 	// process of a machine calls it before the others. nil: all is there.
@@ -58,11 +56,8 @@ type run struct {
 	valSteps int          // batches of a validation
 	dev      *gpu.Device
 	compiled func() // ends the reports about compiling; nil: there are none
-	model    *model.Model
-	training *model.Training
-	optim    *model.Optimizer
-	sampler  *model.Sampler // nil: no samples
-	eval     *model.Evaluator
+	*Step
+	instruments
 	hella    *eval.HellaSwag // nil: not measured
 	metrics  *metrics.Writer // nil: no --out, or not rank 0
 	files    DataFiles       // of the corpora
@@ -119,24 +114,29 @@ func Run(ctx context.Context, cfg Job, env Env) error {
 	if err != nil && !errors.Is(err, ErrInterrupted) {
 		return inRank(r.group, err)
 	}
-	if failed := r.printProfile(); failed != nil {
+	if failed := r.handProfile(); failed != nil {
 		return inRank(r.group, failed)
 	}
 	return err
 }
 
 func newRun(cfg Job, env Env) *run {
-	r := &run{cfg: cfg, env: env, group: env.Group, saved: -1, now: time.Now, warned: map[string]bool{}}
-	if r.group == nil {
-		r.group = ranks.Alone()
+	cfg, env = ofRank(cfg, env)
+	return &run{cfg: cfg, env: env, group: env.Group, saved: -1, now: time.Now, warned: map[string]bool{}}
+}
+
+// ofRank returns what a job is on this rank of env's group: ranks above 0 print warnings only.
+func ofRank(j Job, env Env) (Job, Env) {
+	if env.Group == nil {
+		env.Group = ranks.Alone()
 	}
-	r.cfg.Ranks = r.group.Size()
-	if r.group.Rank() > 0 {
-		r.env.Log = slog.New(warnings{env.Log.Handler()}).With("rank", r.group.Rank())
-		r.env.Stdout = io.Discard
-		r.cfg.Profile = false
+	j.Ranks = env.Group.Size()
+	if rank := env.Group.Rank(); rank > 0 {
+		env.Log = slog.New(warnings{env.Log.Handler()}).With("rank", rank)
+		env.Stdout = io.Discard
+		j.Profile = nil
 	}
-	return r
+	return j, env
 }
 
 // open prepares everything: after it nothing is allocated, and nothing compiled but for the first use of kernels.
@@ -220,160 +220,16 @@ func (r *run) openCorpus(spec string, split data.Split, opts ...data.Option) (*d
 	return c, nil
 }
 
-// startWeights returns the weights of --init, and completes the settings from them: shape and tokenizer. From scratch it
-// returns none.
-func (r *run) startWeights() (*gpt2.Weights, error) {
-	if !r.cfg.FromWeights() {
-		r.cfg = r.cfg.Resolved()
-		return nil, r.cfg.Model().Validate()
-	}
-	w, src, err := r.initWeights()
-	if err != nil {
-		return nil, fmt.Errorf("--init %w", err)
-	}
-	if err := r.takeShape(w.Config, src.Path, src.Tokenizer); err != nil {
-		return nil, err
-	}
-	r.env.Log.Info(fmt.Sprintf("fine-tuning from %s: %d parameters, context %d, vocabulary %d, tokenizer %s",
-		nameAndPath(r.cfg.Init, src.Path), gpt2.ParamCount(w.Config), w.Config.BlockSize, w.Config.VocabSize, r.cfg.Tokenizer))
-	if r.cfg.FineTuned {
-		r.env.Log.Info(fmt.Sprintf("fine-tuning rates: --lr %v --min-lr %v --warmup-steps %d (a tenth of the preset's, where no flag gives them)",
-			r.cfg.LR, r.cfg.MinLR, r.cfg.WarmupSteps))
-	}
-	if cut := w.Config.BlockSize - r.cfg.BlockSize; cut > 0 {
-		r.env.Log.Info("the context is shortened: the weights' last positions are dropped", "positions", cut)
-		w = w.Crop(r.cfg.BlockSize)
-	}
-	r.special = src.Special
-	if more := r.cfg.VocabSize - w.Config.VocabSize; more > 0 {
-		r.env.Log.Info("the vocabulary is padded with rows that are the mean of the weights' own", "rows", more)
-	}
-	return w.Pad(r.cfg.VocabSize), r.cfg.Validate()
-}
-
-// nameAndPath is what was asked for and, where it differs, the path that was read.
-func nameAndPath(name, path string) string {
-	if path == name {
-		return name
-	}
-	return fmt.Sprintf("%s (%s)", name, path)
-}
-
-// takeShape completes the settings from those of the weights at path: a shape left open is theirs, one that was asked for
-// must be, but for the vocabulary, which is padded or cut, and the context, which may be shorter. The same goes for the
-// tokenizer; tokenizer is what a checkpoint says of it, or empty.
-func (r *run) takeShape(has gpt2.Config, path, tokenizer string) error {
-	for _, f := range []struct {
-		flag string
-		set  *int
-		has  int
-	}{
-		{"--n-layer", &r.cfg.NLayer, has.NLayer}, {"--n-head", &r.cfg.NHead, has.NHead}, {"--n-embd", &r.cfg.NEmbd, has.NEmbd},
-		{"--block-size", &r.cfg.BlockSize, has.BlockSize},
-	} {
-		if *f.set == 0 {
-			*f.set = f.has
-		}
-		if *f.set < f.has && f.flag == "--block-size" {
-			continue
-		}
-		if *f.set != f.has {
-			return fmt.Errorf("%s is %d, the weights of %s have %d; hint: leave %s out", f.flag, *f.set, path, f.has, f.flag)
-		}
-	}
-	if r.cfg.SeqLen > r.cfg.BlockSize {
-		return fmt.Errorf("--seq-len is %d, longer than the context of the weights of %s, %d; hint: leave --seq-len out, or --seq-len %d",
-			r.cfg.SeqLen, path, r.cfg.BlockSize, r.cfg.BlockSize)
-	}
-	if r.cfg.VocabSize == 0 {
-		r.cfg.VocabSize = has.VocabSize
-	}
-	tok, err := data.ModelTokenizer(r.cfg.Tokenizer, tokenizer, path, has.VocabSize)
-	if err != nil {
-		return err
-	}
-	if tok.Name() == "ids" && r.cfg.Tokenizer == "" { // nothing is known of the weights' own: then the shards say it
-		if made, err := data.TokenizerOf(r.cfg.Data); err == nil && made != "" {
-			if t, err := data.NewTokenizer(made); err == nil && t.VocabSize() <= has.VocabSize {
-				tok = t
-			}
-		}
-	}
-	r.tok = tok
-	if r.cfg.Tokenizer == "" {
-		r.cfg.Tokenizer = tok.Name()
-	}
-	r.cfg = r.cfg.Resolved()
-	return nil
-}
-
-// published reports whether --init is the name of published weights and of nothing here.
-func (r *run) published() bool {
-	if _, named := gpt2.Named(r.cfg.Init); !named {
-		return false
-	}
-	_, err := os.Stat(r.cfg.Init)
-	return err != nil
-}
-
-// initWeights reads the weights of --init; published ones are in the cache (see data.FetchModel).
-func (r *run) initWeights() (*gpt2.Weights, gpt2.Source, error) {
-	path := r.cfg.Init
-	if r.published() {
-		var err error
-		if path, err = data.CachedModel(path); err != nil {
-			return nil, gpt2.Source{}, err
-		}
-	}
-	return gpt2.Load(path)
-}
-
-// buildStep makes model, programs and optimizer on r.dev, which may be a plan.
-func (r *run) buildStep(opts ...model.Option) error {
-	var err error
-	if r.model, err = model.New(r.dev, r.cfg.Model(), opts...); err != nil {
-		return err
-	}
-	// Gradients are those of a mean over all ranks, which sums add up, or of a mean over this rank's tokens alone.
-	micros, buckets := r.cfg.AccumSteps(), model.Buckets(0)
-	if r.group.Size() > 1 && !r.cfg.local() {
-		micros *= r.group.Size()
-		buckets = model.Buckets(model.BucketBytes(r.cfg.Model()))
-	}
-	if r.training, err = model.NewTraining(r.model, r.cfg.BatchSize, r.cfg.SeqLen, micros, append(r.cfg.options(), buckets)...); err != nil {
-		return err
-	}
-	if r.optim, err = model.NewOptimizer(r.training, model.AdamW{
-		Beta1: r.cfg.Beta1, Beta2: r.cfg.Beta2, Eps: r.cfg.Eps, WeightDecay: r.cfg.WeightDecay,
-		DecayAll: r.cfg.Decay == "all", GradClip: r.cfg.GradClip,
-	}); err != nil {
-		return err
-	}
-	return nil
-}
-
 // build makes all that the run has on r.dev, with these tiles.
-func (r *run) build(tiles op.Tuning) error {
-	err := r.buildStep(r.useTiles(tiles)...)
-	if err != nil {
+func (r *run) build(tiles op.Tuning) (err error) {
+	if r.Step, err = NewStep(r.dev, r.cfg, r.useTiles(tiles)...); err != nil {
 		return err
 	}
 	r.exchange = ranks.NewExchange(r.group, r.dev, ranks.Wire(r.cfg.GradDType))
-	if r.cfg.measuresHellaSwag() {
-		if r.eval, err = r.training.Evaluator(r.cfg.BlockSize); err != nil {
-			return err
-		}
+	if r.instruments, err = newInstruments(r.Step, r.cfg.Config, r.group.Rank()); err != nil {
+		return err
 	}
-	if r.cfg.SampleEvery > 0 && r.group.Rank() == 0 {
-		if r.sampler, err = r.model.NewSampler(1); err != nil {
-			return err
-		}
-		if err := r.sampler.Prepare(); err != nil {
-			return err
-		}
-	}
-	r.env.Log.Info(fmt.Sprintf("model: %d parameters; a step: %d tokens, %d micro-steps of B=%d T=%d; device memory: %s",
-		gpt2.ParamCount(r.cfg.Model()), r.cfg.TokensPerStep(), r.cfg.AccumSteps(), r.cfg.BatchSize, r.cfg.SeqLen, r.dev.MemoryReport()))
+	r.env.Log.Info(r.Step.String())
 	return nil
 }
 

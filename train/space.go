@@ -46,7 +46,7 @@ func (r *run) checkSpace() error {
 			r.cfg.Out, gpu.HumanBytes(free), gpu.HumanBytes(one))
 	}
 	r.env.Log.Info(fmt.Sprintf("a checkpoint takes %s; %s free in %s", gpu.HumanBytes(one), gpu.HumanBytes(free), r.cfg.Out))
-	most := r.mostCheckpoints() - len(gpt2.Checkpoints(r.cfg.Out))
+	most := r.cfg.mostCheckpoints() - len(gpt2.Checkpoints(r.cfg.Out))
 	if most > 1 && free < one*uint64(most) {
 		r.env.Log.Warn(fmt.Sprintf("the disk may be full before the run ends: %s free, %d more checkpoints of %s may be kept (--keep %d, and the one being written); hint: free space, or a smaller --keep",
 			gpu.HumanBytes(free), most, gpu.HumanBytes(one), r.cfg.Keep))
@@ -55,13 +55,13 @@ func (r *run) checkSpace() error {
 }
 
 // mostCheckpoints returns how many checkpoints there are at most at a time.
-func (r *run) mostCheckpoints() int {
+func (c Config) mostCheckpoints() int {
 	saves := 1
-	if r.cfg.SaveEvery > 0 {
-		saves += r.cfg.Steps / r.cfg.SaveEvery
+	if c.SaveEvery > 0 {
+		saves += c.Steps / c.SaveEvery
 	}
-	if r.cfg.Keep > 0 && (saves > r.cfg.Keep || r.cfg.SaveMinutes > 0) {
-		return r.cfg.Keep + 1 // the oldest goes when the newest is complete
+	if c.Keep > 0 && (saves > c.Keep || c.SaveMinutes > 0) {
+		return c.Keep + 1 // the oldest goes when the newest is complete
 	}
 	return saves
 }

@@ -214,8 +214,15 @@ func (r *run) openParts(s *origin) error {
 		if r.cfg = r.cfg.Resolved(); r.cfg.ValFraction == AutoFraction {
 			r.cfg.ValFraction = s.state.Config.ValFraction
 		}
-	} else if s.weights, err = r.startWeights(); err != nil {
-		return err
+	} else {
+		b, err := r.cfg.begin(r.env.Log)
+		if err != nil {
+			return err
+		}
+		s.weights = b.weights
+		if b.tok != nil {
+			r.tok, r.special = b.tok, b.special
+		}
 	}
 	r.wasFiles = s.state.DataFiles
 	if err := r.openData(s.state.Data.Tokens); err != nil {
@@ -248,7 +255,7 @@ func (r *run) fill(s origin) error {
 		return err
 	}
 	if s.checkpoint == "" {
-		if err := r.model.Load(s.weights); err != nil {
+		if err := r.Model.Load(s.weights); err != nil {
 			return err
 		}
 		return r.startOuter(nil)
@@ -268,10 +275,10 @@ func (r *run) fill(s origin) error {
 			}
 		}
 	}
-	if err := r.model.Load(s.weights); err != nil {
+	if err := r.Model.Load(s.weights); err != nil {
 		return err
 	}
-	if err := r.optim.LoadMoments(s.m, s.v); err != nil {
+	if err := r.Optimizer.LoadMoments(s.m, s.v); err != nil {
 		return err
 	}
 	r.step, r.tokens, r.skipped, r.saved = s.state.Step, s.state.Tokens, s.state.Skipped, s.state.Step

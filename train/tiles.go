@@ -32,9 +32,8 @@ const tunedParams = 10_000_000
 // Uses returns what a [Tuner] measures for a run: a function that lists the tuned ops of its training step under a tuning.
 func Uses(c Job, info gpu.AdapterInfo) func(op.Tuning) ([]op.Use, error) {
 	return func(t op.Tuning) (uses []op.Use, err error) {
-		r := newRun(c, Env{})
-		r.dev = gpu.Plan(info)
-		return uses, r.buildStep(model.WithTuning(t), model.OnUse(func(u op.Use) { uses = append(uses, u) }))
+		_, err = NewStep(gpu.Plan(info), c, model.WithTuning(t), model.OnUse(func(u op.Use) { uses = append(uses, u) }))
+		return uses, err
 	}
 }
 

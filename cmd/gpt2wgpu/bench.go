@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"io"
 	"log/slog"
 	"strings"
 	"time"
@@ -10,6 +11,7 @@ import (
 	"github.com/gpt2wgpu/gpt2wgpu/gpu"
 	"github.com/gpt2wgpu/gpt2wgpu/gpu/bench"
 	"github.com/gpt2wgpu/gpt2wgpu/gpu/op"
+	"github.com/gpt2wgpu/gpt2wgpu/model"
 	"github.com/gpt2wgpu/gpt2wgpu/model/gpt2"
 	"github.com/gpt2wgpu/gpt2wgpu/train"
 )
@@ -188,13 +190,18 @@ func (b *benchFlags) measure(ctx context.Context, d *gpu.Device, tiles op.Tuning
 			step.SeqLen, step.BatchSize = softwareTokens, 1
 		}
 		log.Info(fmt.Sprintf("a training step of %s, B=%d T=%d", b.preset, step.BatchSize, step.SeqLen))
-		m, err := train.MeasureStep(d, tiles, step, log)
+		s, err := train.NewStep(d, step, model.WithTuning(tiles))
+		if err != nil {
+			return r, err
+		}
+		log.Info(s.String())
+		m, err := bench.MeasureStep(s)
 		if err != nil {
 			return r, err
 		}
 		seconds := m.Time.Seconds()
 		r.Step = &bench.Step{
-			Preset: b.preset, MS: seconds * 1e3, TokensPerS: float64(m.Tokens) / seconds, FLOPsPerToken: m.FLOPs / float64(m.Tokens),
+			Preset: b.preset, MS: seconds * 1e3, TokensPerS: float64(step.TokensPerStep()) / seconds, FLOPsPerToken: step.Model().FLOPsPerToken(step.SeqLen),
 			Breakdown: bench.Breakdown(m.Timings), FirstUses: m.First,
 			Describe: fmt.Sprintf("B=%d T=%d%s, one micro-step and the update, %s", step.BatchSize, step.SeqLen, why, step.DType),
 		}
@@ -202,4 +209,16 @@ func (b *benchFlags) measure(ctx context.Context, d *gpu.Device, tiles op.Tuning
 	err = measurePeak()
 	r.SetPeak(peak)
 	return r, err
+}
+
+// printProfile prints where the time of a profiled step went.
+func printProfile(w io.Writer) func(train.Profile) error {
+	return func(p train.Profile) error {
+		peak, err := bench.MeasurePeak(p.Device)
+		if err != nil {
+			return err
+		}
+		fmt.Fprintf(w, "profile of one step, %s, on %v\npeak: %v\n\n", p.Step, p.Device.Info, peak)
+		return bench.WriteBreakdown(w, bench.Breakdown(p.Timings), peak)
+	}
 }

@@ -52,12 +52,15 @@ interrupt, SIGTERM or a hangup ends a run after its step with a checkpoint, a se
 			if err := ranks.Together(group, err); err != nil {
 				return err
 			}
-			en := train.Env{Log: e.log, Stdout: e.stdout, Stderr: e.stderr, Version: programVersion(), Group: group, Tuner: e.tuner()}
+			en := train.Env{Log: e.log, Stdout: e.stdout, Version: programVersion(), Group: group, Tuner: e.tuner()}
 			if t.dryRun {
 				return train.DryRun(c, en)
 			}
 			e.lastingOutput()
 			en.Stdout = e.stdout
+			if t.profile {
+				c.Profile = printProfile(e.stderr)
+			}
 			en.Fetch = func(c *train.Config, init bool) error { return fetchForTrain(ctx, e, c, init) }
 			made, err := t.makeOut(group, &c)
 			if err := ranks.Together(group, err); err != nil {
@@ -137,6 +140,7 @@ type trainFlags struct {
 	cfg            train.Job
 	preset, config string
 	dryRun         bool
+	profile        bool
 	outGiven       bool // by --out or in a file, be it empty
 }
 
@@ -211,7 +215,7 @@ func newTrainFlags(fs *flagSet) *trainFlags {
 	f.StringVar(&t.preset, "preset", "", "start from the settings of this `name`: "+strings.Join(presetNames(), ", "))
 	f.StringVar(&t.config, "config", "", "start from the settings in this JSON `file`, such as a run's config.json")
 	f.BoolVar(&t.dryRun, "dry-run", false, "print the plan (shapes, parameters, bytes of device memory by role, steps) and allocate nothing")
-	f.BoolVar(&c.Profile, "profile", false, "time every kernel of one step, the fourth, and print the breakdown at the end on standard error")
+	f.BoolVar(&t.profile, "profile", false, "time every kernel of one step, the fourth, and print the breakdown at the end on standard error")
 	fs.logFlags(f)
 	return t
 }

@@ -13,12 +13,33 @@ import (
 	"github.com/gpt2wgpu/gpt2wgpu/train/ranks"
 )
 
-// The looks at a run on its way: validation, HellaSwag, samples. They leave gradients and parameters alone.
+// What a run measures on its way: validation, HellaSwag, samples. Gradients and parameters stay as they are.
+
+// instruments are what it takes for that on the device, beside the step.
+type instruments struct {
+	eval    *model.Evaluator // nil: no HellaSwag
+	sampler *model.Sampler   // nil: no samples
+}
+
+func newInstruments(s *Step, c Config, rank int) (i instruments, err error) {
+	if c.measuresHellaSwag() {
+		if i.eval, err = s.Training.Evaluator(c.BlockSize); err != nil {
+			return i, err
+		}
+	}
+	if c.SampleEvery > 0 && rank == 0 {
+		if i.sampler, err = s.Model.NewSampler(1); err != nil {
+			return i, err
+		}
+		err = i.sampler.Prepare()
+	}
+	return i, err
+}
 
 // validate measures the loss on the validation data, from its start; ranks share it.
 func (r *run) validate() error {
 	r.val.Reset()
-	loss, err := r.training.EvalLoss(r.valSteps, r.val.Next)
+	loss, err := r.Training.EvalLoss(r.valSteps, r.val.Next)
 	if err != nil {
 		return err
 	}

@@ -1,0 +1,60 @@
+package bench
+
+import (
+	"time"
+
+	"github.com/gpt2wgpu/gpt2wgpu/gpu"
+)
+
+// Stepper is an optimizer step on a device.
+type Stepper interface {
+	Programs() []*gpu.Program
+	Trial(i int) error // does step i on made-up data, and waits for its end
+}
+
+// StepTime is what an optimizer step takes.
+type StepTime struct {
+	Time    time.Duration // the shortest of several
+	Timings []gpu.Timing  // of every dispatch, by a profile, which costs extra
+	First   []gpu.Timing  // of every kernel's first use, above all its compilation
+}
+
+// MeasureStep times a step that has not run before.
+func MeasureStep(step Stepper) (s StepTime, err error) {
+	const (
+		warm   = 1
+		least  = 3
+		most   = 20
+		enough = 2 * time.Second
+	)
+	programs := step.Programs()
+	for _, p := range programs {
+		p.RecordFirstUses(&s.First)
+	}
+	if err := step.Trial(0); err != nil {
+		return s, err
+	}
+	for _, p := range programs {
+		p.RecordFirstUses(nil)
+	}
+	var total time.Duration
+	for i := 0; i < warm+least || total < enough && i < most; i++ {
+		start := time.Now()
+		if err := step.Trial(i); err != nil {
+			return s, err
+		}
+		took := time.Since(start)
+		if i < warm {
+			continue
+		}
+		total += took
+		if s.Time == 0 || took < s.Time {
+			s.Time = took
+		}
+	}
+	for _, p := range programs {
+		p.Record(&s.Timings)
+		defer p.Record(nil)
+	}
+	return s, step.Trial(most)
+}

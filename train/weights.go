@@ -1,0 +1,124 @@
+package train
+
+import (
+	"fmt"
+	"log/slog"
+	"os"
+
+	"github.com/gpt2wgpu/gpt2wgpu/data"
+	"github.com/gpt2wgpu/gpt2wgpu/model/gpt2"
+)
+
+// beginning is what a new run begins with.
+type beginning struct {
+	weights *gpt2.Weights  // nil: random ones
+	tok     data.Tokenizer // nil: that of the settings
+	special gpt2.Special
+}
+
+// begin reads the weights of --init, and completes the settings from them: shape and tokenizer. From scratch there are none.
+func (j *Job) begin(log *slog.Logger) (b beginning, err error) {
+	if !j.FromWeights() {
+		*j = j.Resolved()
+		return b, j.Model().Validate()
+	}
+	w, src, err := j.initWeights()
+	if err != nil {
+		return b, fmt.Errorf("--init %w", err)
+	}
+	if b.tok, err = j.takeShape(w.Config, src.Path, src.Tokenizer); err != nil {
+		return b, err
+	}
+	log.Info(fmt.Sprintf("fine-tuning from %s: %d parameters, context %d, vocabulary %d, tokenizer %s",
+		nameAndPath(j.Init, src.Path), gpt2.ParamCount(w.Config), w.Config.BlockSize, w.Config.VocabSize, j.Tokenizer))
+	if j.FineTuned {
+		log.Info(fmt.Sprintf("fine-tuning rates: --lr %v --min-lr %v --warmup-steps %d (a tenth of the preset's, where no flag gives them)",
+			j.LR, j.MinLR, j.WarmupSteps))
+	}
+	if cut := w.Config.BlockSize - j.BlockSize; cut > 0 {
+		log.Info("the context is shortened: the weights' last positions are dropped", "positions", cut)
+		w = w.Crop(j.BlockSize)
+	}
+	b.special = src.Special
+	if more := j.VocabSize - w.Config.VocabSize; more > 0 {
+		log.Info("the vocabulary is padded with rows that are the mean of the weights' own", "rows", more)
+	}
+	b.weights = w.Pad(j.VocabSize)
+	return b, j.Validate()
+}
+
+// nameAndPath is what was asked for and, where it differs, the path that was read.
+func nameAndPath(name, path string) string {
+	if path == name {
+		return name
+	}
+	return fmt.Sprintf("%s (%s)", name, path)
+}
+
+// takeShape completes the settings from those of the weights at path: a shape left open is theirs, one that was asked for
+// must be, but for the vocabulary, which is padded or cut, and the context, which may be shorter. The same goes for the
+// tokenizer, which it returns; tokenizer is what a checkpoint says of it, or empty.
+func (j *Job) takeShape(has gpt2.Config, path, tokenizer string) (data.Tokenizer, error) {
+	for _, f := range []struct {
+		flag string
+		set  *int
+		has  int
+	}{
+		{"--n-layer", &j.NLayer, has.NLayer}, {"--n-head", &j.NHead, has.NHead}, {"--n-embd", &j.NEmbd, has.NEmbd},
+		{"--block-size", &j.BlockSize, has.BlockSize},
+	} {
+		if *f.set == 0 {
+			*f.set = f.has
+		}
+		if *f.set < f.has && f.flag == "--block-size" {
+			continue
+		}
+		if *f.set != f.has {
+			return nil, fmt.Errorf("%s is %d, the weights of %s have %d; hint: leave %s out", f.flag, *f.set, path, f.has, f.flag)
+		}
+	}
+	if j.SeqLen > j.BlockSize {
+		return nil, fmt.Errorf("--seq-len is %d, longer than the context of the weights of %s, %d; hint: leave --seq-len out, or --seq-len %d",
+			j.SeqLen, path, j.BlockSize, j.BlockSize)
+	}
+	if j.VocabSize == 0 {
+		j.VocabSize = has.VocabSize
+	}
+	tok, err := data.ModelTokenizer(j.Tokenizer, tokenizer, path, has.VocabSize)
+	if err != nil {
+		return nil, err
+	}
+	if tok.Name() == "ids" && j.Tokenizer == "" { // nothing is known of the weights' own: then the shards say it
+		if made, err := data.TokenizerOf(j.Data); err == nil && made != "" {
+			if t, err := data.NewTokenizer(made); err == nil && t.VocabSize() <= has.VocabSize {
+				tok = t
+			}
+		}
+	}
+	if j.Tokenizer == "" {
+		j.Tokenizer = tok.Name()
+	}
+	*j = j.Resolved()
+	return tok, nil
+}
+
+// published reports whether --init is the name of published weights and of nothing here.
+func (c Config) published() bool {
+	if _, named := gpt2.Named(c.Init); !named {
+		return false
+	}
+	_, err := os.Stat(c.Init)
+	return err != nil
+}
+
+// initWeights reads the weights of --init; published ones are in the cache (see data.FetchModel).
+func (c Config) initWeights() (*gpt2.Weights, gpt2.Source, error) {
+	path := c.Init
+	if c.published() {
+		var err error
+		if path, err = data.CachedModel(path); err != nil {
+			return nil, gpt2.Source{}, err
+		}
+	}
+	return gpt2.Load(path)
+}
