@@ -226,18 +226,6 @@ func limitFiles(t *testing.T) (full func(n int64)) {
 	return full
 }
 
-// onLog calls f with every record's message.
-type onLog struct {
-	slog.Handler
-	f func(level slog.Level, text string)
-}
-
-func (h onLog) Enabled(context.Context, slog.Level) bool { return true }
-func (h onLog) Handle(_ context.Context, r slog.Record) error {
-	h.f(r.Level, r.Message)
-	return nil
-}
-
 // TestFullDiskForAWhile: while the disk is full training goes on, lines of the metrics wait, and no checkpoint is completed
 // before its lines are there. Once there is space again nothing is missing.
 func TestFullDiskForAWhile(t *testing.T) {

@@ -105,14 +105,15 @@ func (r *run) scoreHellaSwag(ctx context.Context) error {
 // sampleTokens is the length of a sample on the way.
 const sampleTokens = 32
 
-// sample prints text of the model as it is now.
-func (r *run) sample(ctx context.Context) error {
+// sample prints text of the model as it is now. An interrupt lets it end, as it lets the step: a text cut short would stay in
+// the metrics, where the resumed run writes none of this step.
+func (r *run) sample() error {
 	start, _ := Bounds(r.tok, r.special, r.cfg.VocabSize)
 	length := sampleTokens
 	if r.tok.Name() == "bytes" {
 		length = 300
 	}
-	out, err := r.sampler.Generate(ctx, []int{max(start, 0)}, Sampling(model.SampleOptions{
+	out, err := r.sampler.Generate(context.Background(), []int{max(start, 0)}, Sampling(model.SampleOptions{
 		MaxTokens: length, Temperature: 0.8, TopK: 50, TopP: 1, Seed: uint64(r.cfg.Seed) + uint64(r.step),
 	}, r.tok, r.special, r.cfg.VocabSize), nil)
 	var overflow *model.NotFiniteError
@@ -120,7 +121,7 @@ func (r *run) sample(ctx context.Context) error {
 		r.env.Log.Warn(fmt.Sprintf("step %d: no sample: %v", r.step, err))
 		return nil
 	}
-	if err != nil && ctx.Err() == nil {
+	if err != nil {
 		return err
 	}
 	text := r.tok.Decode(out[0])

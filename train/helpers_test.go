@@ -1,7 +1,9 @@
 package train
 
 import (
+	"context"
 	"errors"
+	"log/slog"
 	"os"
 	"testing"
 )
@@ -20,4 +22,16 @@ func must(t *testing.T, errs ...error) {
 	if err := errors.Join(errs...); err != nil {
 		t.Fatal(err)
 	}
+}
+
+// onLog calls f with every record's message.
+type onLog struct {
+	slog.Handler
+	f func(level slog.Level, text string)
+}
+
+func (h onLog) Enabled(context.Context, slog.Level) bool { return true }
+func (h onLog) Handle(_ context.Context, r slog.Record) error {
+	h.f(r.Level, r.Message)
+	return nil
 }

@@ -60,7 +60,7 @@ func (r *run) loop(ctx context.Context) error {
 			}
 		}
 		if before.sample {
-			if err := r.sample(ctx); err != nil {
+			if err := r.sample(); err != nil {
 				return err
 			}
 		}
@@ -97,7 +97,7 @@ func (r *run) loop(ctx context.Context) error {
 		return err
 	}
 	if r.sampler != nil {
-		return r.sample(ctx)
+		return r.sample()
 	}
 	return nil
 }
@@ -297,7 +297,11 @@ func (r *run) saveLast() error {
 		failed = r.metrics.Flush() // lines since the checkpoint
 	}
 	if failed != nil {
-		failed = fmt.Errorf("%w; hint: free space on the disk, then --out %s --resume goes on from the newest checkpoint", failed, r.cfg.Out)
+		from := "goes on from the newest checkpoint"
+		if r.saved < 0 {
+			from = "starts again at step 0, since there is no checkpoint"
+		}
+		failed = fmt.Errorf("%w; hint: free space on the disk, then --out %s --resume %s", failed, shellWord(r.cfg.Out), from)
 	}
 	return ranks.Together(r.group, failed)
 }
@@ -364,5 +368,5 @@ func (r *run) interrupt() error {
 	if r.cfg.Out == "" {
 		return ranks.Agree(fmt.Errorf("%w after %d of %d steps; nothing was saved, since there is no --out", ErrInterrupted, r.step, r.cfg.Steps))
 	}
-	return ranks.Agree(fmt.Errorf("%w after %d of %d steps; continue with --out %s --resume", ErrInterrupted, r.step, r.cfg.Steps, r.cfg.Out))
+	return ranks.Agree(fmt.Errorf("%w after %d of %d steps; continue with --out %s --resume", ErrInterrupted, r.step, r.cfg.Steps, shellWord(r.cfg.Out)))
 }

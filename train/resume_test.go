@@ -3,6 +3,7 @@ package train
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -213,4 +214,26 @@ func TestLeftovers(t *testing.T) {
 		t.Fatal(err)
 	}
 	same(t, "after a kill", metricsOf(t, c.Out), metricsOf(t, whole.Out))
+}
+
+// TestInterruptedSample: an interrupt while the model writes lets it end its text.
+func TestInterruptedSample(t *testing.T) {
+	c := plain(t)
+	c.ValEvery, c.SampleEvery = 2, 4
+	whole := c
+	whole.Out = filepath.Join(t.TempDir(), "whole")
+	mustRun(t, whole)
+	ctx, interrupt := context.WithCancel(context.Background())
+	env := quiet()
+	env.Log = slog.New(onLog{slog.DiscardHandler, func(_ slog.Level, text string) {
+		if strings.HasPrefix(text, "step 4: validation") { // the sample is next
+			interrupt()
+		}
+	}})
+	if err := Run(ctx, c, env); !errors.Is(err, ErrInterrupted) {
+		t.Fatal(err)
+	}
+	c.Resume = true
+	mustRun(t, c)
+	same(t, "interrupted in a sample", metricsOf(t, c.Out), metricsOf(t, whole.Out))
 }

@@ -59,29 +59,36 @@ func (r *run) resumed(s State) error {
 	if s.Step > r.cfg.Steps {
 		return usagef("--steps is %d, but the run has done %d; hint: --steps %d or more continues", r.cfg.Steps, s.Step, s.Step+1)
 	}
-	changes := r.cfg.changedSince(s.Config)
-	if len(changes) == 0 {
-		return nil
-	}
-	var list []string
-	fields := []any{"step", s.Step}
-	rates := false
-	for _, c := range changes {
+	for _, c := range r.cfg.changedSince(s.Config) {
 		if c.flag == "--init" {
 			return usagef("--init %s has no effect with --resume, since the run goes on from its checkpoint; hint: leave --init out, or start a new run with another --out", c.is)
 		}
+	}
+	r.sayChanges(s.Config, s.Step)
+	return nil
+}
+
+// sayChanges logs which settings the run goes on with at step that were others.
+func (r *run) sayChanges(before Config, step int) {
+	changes := r.cfg.changedSince(before)
+	if len(changes) == 0 {
+		return
+	}
+	var list []string
+	fields := []any{"step", step}
+	rates := false
+	for _, c := range changes {
 		list = append(list, fmt.Sprintf("%s %s -> %s", c.flag, c.was, c.is))
 		fields = append(fields, strings.ReplaceAll(c.flag[2:], "-", "_"), c.value)
 		rates = rates || ratesOf[c.flag]
 	}
 	text := "settings changed: " + strings.Join(list, ", ")
-	if was, is := LearningRate(s.Config, s.Step), LearningRate(r.cfg.Config, s.Step); rates && was != is {
-		text += fmt.Sprintf("; learning rate at step %d: %s -> %s", s.Step, rate(was), rate(is))
+	if was, is := LearningRate(before, step), LearningRate(r.cfg.Config, step); rates && was != is {
+		text += fmt.Sprintf("; learning rate at step %d: %s -> %s", step, rate(was), rate(is))
 	} else if rates {
-		text += fmt.Sprintf("; learning rate at step %d: %s as before", s.Step, rate(is))
+		text += fmt.Sprintf("; learning rate at step %d: %s as before", step, rate(is))
 	}
 	r.env.Log.Info(text, NewEvent("settings changed", fields...))
-	return nil
 }
 
 func rate(v float64) string {

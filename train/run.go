@@ -84,6 +84,7 @@ type run struct {
 	lock    *lock.Lock // of --out; nil: none, or not rank 0
 	madeOut bool       // --out was not there before
 	begun   bool       // --out holds this run
+	noted   bool       // --out holds the settings of a run that has not begun
 
 	tiles   Tiles        // that programs take
 	timings []gpu.Timing // of the step that --profile looks at
@@ -166,6 +167,7 @@ func (r *run) open(ctx context.Context) error {
 	if err = ranks.Together(r.group, r.checkSpace()); err != nil {
 		return err
 	}
+	r.sayOut()                              // not earlier: what comes before may refuse the directory or the settings
 	tiles, err := r.agreeOnTiles(ctx, from) // measured in another process, so before this one opens the device
 	if err != nil {
 		return err
@@ -233,22 +235,41 @@ func (r *run) build(tiles op.Tuning) (err error) {
 	return nil
 }
 
-// openOut writes config.json and opens the metrics, cut back to the step that comes next.
-func (r *run) openOut() error {
-	if r.cfg.Out == "" || r.group.Rank() > 0 {
-		return nil
+// sayOut logs where the run is kept.
+func (r *run) sayOut() {
+	switch {
+	case r.group.Rank() > 0:
+	case r.cfg.Out != "":
+		r.env.Log.Info("run directory "+r.cfg.Out, NewEvent("run", "out", r.cfg.Out))
+	default:
+		r.env.Log.Info("nothing will be saved (--out \"\")")
 	}
-	record := Record{Config: r.cfg.Config, Version: r.env.Version, DeviceName: r.dev.Info.String()}
-	raw, err := json.MarshalIndent(record, "", "  ")
+}
+
+// writeConfig writes config.json.
+func (r *run) writeConfig(device string) error {
+	raw, err := json.MarshalIndent(Record{Config: r.cfg.Config, Version: r.env.Version, DeviceName: device}, "", "  ")
 	if err != nil {
 		return err
 	}
 	if err := os.MkdirAll(r.cfg.Out, 0o755); err != nil {
 		return unwritable(r.cfg.Out, err)
 	}
-	r.begun = true
 	if err := atomicfile.Write(filepath.Join(r.cfg.Out, configFile), append(raw, '\n')); err != nil {
 		return unwritable(r.cfg.Out, err)
+	}
+	return nil
+}
+
+// openOut writes config.json, resolved, and opens the metrics, cut back to the step that comes next.
+func (r *run) openOut() error {
+	if r.cfg.Out == "" || r.group.Rank() > 0 {
+		return nil
+	}
+	r.begun = true
+	err := r.writeConfig(r.dev.Info.String())
+	if err != nil {
+		return err
 	}
 	path := filepath.Join(r.cfg.Out, metricsFile)
 	if r.metrics, err = metrics.Open(path, r.env.Log); err != nil {

@@ -114,8 +114,12 @@ func existing(path string) string {
 	}
 }
 
-// leaveOut gives the lock back. A directory that this process has made, and in which no run has begun, goes.
+// leaveOut gives the lock back. Where no run has begun, the settings that this process has written go, and the directory if it
+// has made that too.
 func (r *run) leaveOut() {
+	if r.noted && !r.begun {
+		os.Remove(filepath.Join(r.cfg.Out, configFile))
+	}
 	if r.madeOut && !r.begun {
 		os.Remove(filepath.Join(r.cfg.Out, lockFile)) // while it is held: who waits for it fails in the missing directory
 	}
@@ -162,7 +166,7 @@ func RunConfig(dir string, c *Config) (names []string, err error) {
 		return nil, fmt.Errorf("--out %s: holds a model, not a run; hint: %s", dir, hint)
 	}
 	if !missing {
-		if names, err = ReadConfig(path, c); err == nil {
+		if names, err = ReadConfig(path, c); err == nil && len(names) > 0 {
 			return names, nil
 		}
 	}

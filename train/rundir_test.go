@@ -112,6 +112,49 @@ func TestNoCheckpointYet(t *testing.T) {
 	same(t, "started again", metricsOf(t, c.Out), metricsOf(t, whole.Out))
 }
 
+// TestDeadAtStart: a run that was killed before it had opened its data, weights and device starts with its own settings too; one
+// that fails there leaves its directory as it was.
+func TestDeadAtStart(t *testing.T) {
+	whole := stepsOnly(t)
+	whole.Seed = 5
+	mustRun(t, whole)
+	for _, made := range []bool{true, false} {
+		c := stepsOnly(t)
+		c.Seed = 5
+		if !made {
+			must(t, os.MkdirAll(c.Out, 0o755))
+		}
+		killed := filepath.Join(t.TempDir(), "killed")
+		env, fault := quiet(), errors.New("a fault")
+		env.Fetch = func(*Config, bool) error {
+			must(t, os.CopyFS(killed, os.DirFS(c.Out)))
+			return fault
+		}
+		if err := Run(context.Background(), c, env); !errors.Is(err, fault) {
+			t.Fatal(err)
+		}
+		if _, err := os.Stat(c.Out); made == (err == nil) {
+			t.Errorf("the directory, made by the run: %v: %v", made, err)
+		}
+		if _, err := os.Stat(filepath.Join(c.Out, configFile)); err == nil {
+			t.Error("settings of a run that did not begin are left")
+		}
+		again := Job{Config: DefaultConfig()}
+		if _, err := RunConfig(killed, &again.Config); err != nil {
+			t.Fatal(err)
+		}
+		again.Out, again.Resume, again.Keep = killed, true, 7
+		var log bytes.Buffer
+		if err := Run(context.Background(), again, logged(&log)); err != nil {
+			t.Fatal(err)
+		}
+		same(t, "killed at its start", metricsOf(t, killed), metricsOf(t, whole.Out))
+		if want := fmt.Sprintf("settings changed: --keep %d -> 7", c.Keep); !strings.Contains(log.String(), want) {
+			t.Errorf("%q is not said: %s", want, &log)
+		}
+	}
+}
+
 // TestOutHolds: what a new run and a resumed one say of directories that hold something else.
 func TestOutHolds(t *testing.T) {
 	for _, x := range []struct {

@@ -100,7 +100,11 @@ func (r *run) readStart() (s origin, err error) {
 				return s, err
 			}
 		}
-		return s, r.refuseUsedOut()
+		if err := r.refuseUsedOut(); err != nil || r.cfg.Out == "" {
+			return s, err
+		}
+		r.noted = true // a run that is killed while it reads its data or compiles can be resumed too
+		return s, r.writeConfig("")
 	}
 	out, latest := r.cfg.Out, latestFile(r.cfg.Out)
 	dirs := candidates(out)
@@ -108,6 +112,11 @@ func (r *run) readStart() (s origin, err error) {
 	switch {
 	case len(dirs) == 0 && settings:
 		r.env.Log.Warn("the run has no checkpoint yet: it starts at step 0", "out", out)
+		was := r.cfg.Config
+		if _, err := ReadConfig(filepath.Join(out, configFile), &was); err != nil {
+			return s, err
+		}
+		r.sayChanges(was, 0)
 		return s, nil
 	case len(dirs) == 0:
 		return s, fmt.Errorf("--resume: %s: no complete checkpoint and no %s, so no run to go on with; hint: check --out; without --resume a new run starts in an empty directory", out, configFile)

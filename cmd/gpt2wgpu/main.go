@@ -183,6 +183,7 @@ func report(e *env, name string, opts logOptions, err error) int {
 		return exitDone // the code is that of the rank that tells the reason
 	}
 	for _, line := range errorLines(err) {
+		line = strings.ReplaceAll(line, context.Canceled.Error(), train.ErrInterrupted.Error())
 		if opts.format == "json" {
 			e.log.Error(line, "command", name)
 		} else {

@@ -78,6 +78,7 @@ func TestMovedRun(t *testing.T) {
 	if code != 0 || strings.Count(stderr, "\n") != 1 || !strings.Contains(stderr, "lie elsewhere") {
 		t.Errorf("code %d: %s", code, stderr)
 	}
+	wantFailure(t, exitUsage, []string{"train", "--resume", "--out", "r", "--steps", "9", "--init", "gpt2"}, "--init has no effect with --resume")
 	if code, _, stderr := cli(t, "train", "--resume", "--out", "r", "--steps", "6", "-q"); code != 0 || stderr != "" {
 		t.Errorf("the next time: code %d: %s", code, stderr)
 	}

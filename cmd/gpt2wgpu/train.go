@@ -73,13 +73,6 @@ interrupt, SIGTERM or a hangup ends a run after its step with a checkpoint, a se
 					}
 				}()
 			}
-			switch {
-			case group.Rank() > 0:
-			case c.Out != "":
-				e.log.Info("run directory "+c.Out, train.NewEvent("run", "out", c.Out))
-			default:
-				e.log.Info("nothing will be saved (--out \"\")")
-			}
 			return train.Run(ctx, c, en)
 		}
 	},
@@ -281,6 +274,9 @@ func (t *trainFlags) settle() (train.Job, error) {
 	}
 
 	c := t.cfg
+	if c.Resume && t.fs.Changed("init") && c.Init != base.Init && len(gpt2.Checkpoints(c.Out)) > 0 {
+		return c, fmt.Errorf("--init has no effect with --resume, since the run goes on from its checkpoint; hint: leave --init out, or start a new run with another --out")
+	}
 	t.outGiven = t.fs.Changed("out") || slices.Contains(inFile, "out")
 	fromFile := inFile != nil && c.Init == base.Init // the file's shape is that of these weights
 	given := func(flag string) bool {

@@ -221,7 +221,10 @@ func (s *session) child(ctx context.Context, work []job, budget time.Duration) e
 	if err == nil {
 		err = cmd.Start()
 	}
-	if err != nil {
+	switch {
+	case ctx.Err() != nil:
+		return ctx.Err()
+	case err != nil:
 		return fmt.Errorf("tuning: no child process: %w; hint: --no-autotune does without", err)
 	}
 	patience := s.Patience
