@@ -18,7 +18,7 @@ const module = "github.com/gpt2wgpu/gpt2wgpu/"
 // imports is the statement of policy: imports of ours that a package may have. It points down only.
 var imports = map[string]string{
 	"shaders":        "",
-	"data":           "data/atomicfile data/exactjson data/filemap data/lock",
+	"data":           "data/atomicfile data/cache data/exactjson data/filemap data/lock",
 	"gpu":            "gpu/wgpu",
 	"gpu/wgpu":       "",
 	"gpu/ref":        "",
@@ -28,19 +28,21 @@ var imports = map[string]string{
 	"model":          "gpu gpu/op model/gpt2",
 	"gpu/bench":      "gpu gpu/op shaders",
 	"gpu/selftest":   "gpu gpu/op gpu/ref",
-	"train":          "data data/atomicfile data/exactjson data/lock gpu gpu/op model model/gpt2 train/eval train/metrics train/ranks",
+	"train":          "data data/atomicfile data/cache data/exactjson data/lock gpu gpu/op model model/gpt2 train/eval train/metrics train/ranks",
 	"train/metrics":  "data/atomicfile data/exactjson",
 	"train/eval":     "data model train/metrics",
 	"train/mpi":      "train/ranks",
 	"train/ranks":    "gpu model model/gpt2",
-	"cmd/gpt2wgpu":   "data gpu gpu/bench gpu/op gpu/selftest gpu/tune model model/gpt2 shaders train train/eval train/metrics train/mpi train/ranks",
+	"cmd/gpt2wgpu":   "data data/cache data/fetch gpu gpu/bench gpu/op gpu/selftest gpu/tune model model/gpt2 shaders train train/eval train/metrics train/mpi train/ranks",
 	"gpu/gputest":    "gpu gpu/bench gpu/op gpu/selftest",
 	"internal/needs": "",
 	"clients":        "",
 	"docs":           "",
 
 	"data/atomicfile": "",
+	"data/cache":      "data/exactjson",
 	"data/exactjson":  "",
+	"data/fetch":      "data data/atomicfile data/cache data/exactjson data/lock",
 	"data/filemap":    "",
 	"data/lock":       "data/atomicfile",
 }

@@ -14,6 +14,8 @@ import (
 	"strings"
 	"sync"
 	"unicode/utf8"
+
+	"github.com/gpt2wgpu/gpt2wgpu/data/cache"
 )
 
 // Corpus is a read-only sequence of tokens: one text, or a list of shards in the order of their names. Any number of
@@ -63,13 +65,13 @@ func OfModel() Option { return func(o *openOptions) { o.model = true } }
 // is [Train]. A file that is named itself is taken whole.
 func WithSplit(s Split) Option { return func(o *openOptions) { o.split = s } }
 
-// WithCacheDir looks for fetched datasets in dir, not in [CacheDir].
+// WithCacheDir looks for fetched datasets in dir, not in [cache.Dir].
 func WithCacheDir(dir string) Option { return func(o *openOptions) { o.cache = dir } }
 
 // Open opens what spec names:
 //
 //	sample                                   the text that is part of the program
-//	shakespeare, tinystories, fineweb-edu    a dataset fetched before (see [Fetch])
+//	shakespeare, tinystories, fineweb-edu    a dataset fetched before (see package data/fetch)
 //	FILE.txt, FILE.md                        a text, encoded now by tok, all of it in memory
 //	FILE.npy, FILE.bin                       a token shard of NumPy or llm.c, mapped into memory
 //	DIR                                      such shards, or such texts, in the order of their names
@@ -418,9 +420,26 @@ func Find(spec string, opts ...Option) (Parts, error) {
 	return p, err
 }
 
+// cached returns the files of a corpus fetched before.
+func cached(name, dir string) (Parts, error) {
+	path, files, err := cache.Open(name, dir)
+	if err != nil {
+		return Parts{}, err
+	}
+	if len(files) == 1 && files[0] == path {
+		return Parts{Train: files, Named: true}, nil
+	}
+	p := partition(files, namesBelow(path, files))
+	if p.Train == nil || p.Val == nil {
+		return Parts{}, fmt.Errorf("%s: no shards to train on, or none to validate on, in %s; hint: gpt2wgpu data fetch %s", name, path, name)
+	}
+	p.Named = true
+	return p, nil
+}
+
 func find(spec string, o openOptions) (Parts, error) {
-	if d, ok := datasets[spec]; ok && d.corpus {
-		return d.cached(spec, o)
+	if cache.Datasets[spec].Corpus {
+		return cached(spec, o.cache)
 	}
 	if spec == "" {
 		return Parts{}, fmt.Errorf("data: no corpus was named; hint: sample, shakespeare, a .txt or .md file, or a directory of texts or shards")

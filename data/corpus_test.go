@@ -267,7 +267,7 @@ func TestSplits(t *testing.T) {
 		"edufineweb_train_000001.npy": Train, "fineweb_val_000000.bin": Val, "constrained_val_0.bin": Val, "val.bin": Val,
 		"validation-00.bin": Val, "tokens.bin": "", "trainset.bin": "", "interval_train.bin": Train, "medieval_0.npy": "", "evaluate.npy": "", "trainer.npy": "", "constrain.npy": "", "test-00.txt": test, "valid.txt": Val, "x/TRAIN/a.txt": Train, "train/test/a_train.txt": test, "training/a.txt": Train, "TinyStories-Train.bin": Train, "train-00000-of-4_val_000000.npy": Val,
 	} {
-		if got := splitName(name); got != want {
+		if got := SplitOf(name); got != want {
 			t.Errorf("splitOf(%s) = %q, want %q", name, got, want)
 		}
 	}

@@ -8,9 +8,9 @@
 // from there with exactly the batches that an uninterrupted run would have seen. The names of files say splits ([Parts]), and
 // [Corpus.Divide] takes blocks of a text to validate on.
 //
-// [Tokenize] makes such shards of texts, JSON lines and Parquet files, [Info] says what a shard holds, [Fetch] brings
-// the public datasets into a cache from which [Open] takes them by name, and [ReadHellaSwag] reads the questions of that
-// benchmark. [FetchModel] does the same for published weights, and [WriteTokenizerFiles] goes with exported ones.
+// [Tokenize] makes such shards of texts, JSON lines and Parquet files, [Info] says what a shard holds, and [ReadHellaSwag] reads
+// the questions of that benchmark. [Open] takes data sets that were fetched before by name, from package cache; package fetch
+// brings them there, and imports this one. [WriteTokenizerFiles] goes with exported weights.
 //
 // Tokens are uint16 on disk and in memory, two bytes each, little endian: every vocabulary here has fewer than 65,536
 // ids.

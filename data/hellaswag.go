@@ -15,6 +15,7 @@ import (
 	"strings"
 	"unicode/utf8"
 
+	"github.com/gpt2wgpu/gpt2wgpu/data/cache"
 	"github.com/gpt2wgpu/gpt2wgpu/data/exactjson"
 )
 
@@ -28,7 +29,7 @@ type Example struct {
 }
 
 // ReadHellaSwag reads questions from the dataset's own .jsonl (fields ctx, endings, label), encoded by tok, or from
-// llm.c's .bin, which holds GPT-2 tokens. The path "hellaswag" is the validation set fetched before (see [Fetch]),
+// llm.c's .bin, which holds GPT-2 tokens. The path "hellaswag" is the validation set fetched before,
 // 10,042 questions. Labels may be numbers or texts. Errors tell the file and the byte.
 func ReadHellaSwag(path string, tok Tokenizer, opts ...Option) ([]Example, error) {
 	if path == "hellaswag" {
@@ -36,11 +37,10 @@ func ReadHellaSwag(path string, tok Tokenizer, opts ...Option) ([]Example, error
 		for _, f := range opts {
 			f(&o)
 		}
-		p, err := datasets[path].cached(path, o)
-		if err != nil {
+		var err error
+		if path, _, err = cache.Open(path, o.cache); err != nil {
 			return nil, err
 		}
-		path = p.Train[0]
 	}
 	f, err := os.Open(path)
 	if err != nil {

@@ -3,7 +3,6 @@ package data
 import (
 	"bytes"
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
 	"os"
@@ -474,58 +473,6 @@ func TestTokenizeLock(t *testing.T) {
 	}
 	held.Release()
 	mustTokenize(t, []string{in}, TokenizeOptions{Out: out})
-}
-
-// TestFetchLock: a second fetch waits for the first, says for whom, and then finds the file there.
-func TestFetchLock(t *testing.T) {
-	r := newRemote(t)
-	r.pin(t, manyWords(1000))
-	o := r.options(t)
-	held, err := lock.Take(t.Context(), filepath.Join(o.CacheDir, ".shakespeare.lock"), 0, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	waits := make(chan string, 1)
-	o.Log = slog.New(handler{slog.DiscardHandler, func(message string) {
-		if strings.HasPrefix(message, "waiting for ") {
-			waits <- message
-		}
-	}})
-	done := make(chan error, 1)
-	go func() { _, err := Fetch(t.Context(), "shakespeare", o); done <- err }()
-	if said := <-waits; !strings.Contains(said, fmt.Sprintf("process %d on ", os.Getpid())) || !strings.Contains(said, "shakespeare") {
-		t.Errorf("waits with %q", said)
-	}
-	if len(r.requests) > 0 {
-		t.Error("it fetches while another process does")
-	}
-	held.Release()
-	if err := <-done; err != nil {
-		t.Error(err)
-	}
-	// One that is stopped while it waits says so.
-	o = r.options(t)
-	if held, err = lock.Take(t.Context(), filepath.Join(o.CacheDir, ".shakespeare.lock"), 0, nil); err != nil {
-		t.Fatal(err)
-	}
-	defer held.Release()
-	ctx, cancel := context.WithCancel(t.Context())
-	o.Log = slog.New(handler{slog.DiscardHandler, func(string) { cancel() }})
-	if _, err := Fetch(ctx, "shakespeare", o); !errors.Is(err, context.Canceled) || !strings.Contains(err.Error(), "hint: ") {
-		t.Errorf("stopped: %v", err)
-	}
-}
-
-// handler calls say with every message.
-type handler struct {
-	slog.Handler
-	say func(string)
-}
-
-func (h handler) Enabled(context.Context, slog.Level) bool { return true }
-func (h handler) Handle(_ context.Context, r slog.Record) error {
-	h.say(r.Message)
-	return nil
 }
 
 // TestInfoFiles: what lies beside shards is passed over, what is named by itself is not.

@@ -74,6 +74,15 @@ func openShard(path string) (*shard, error) {
 	return mapShard(path, f)
 }
 
+// CheckShard returns what is wrong with a token file's header or size, nil if nothing is.
+func CheckShard(path string) error {
+	s, err := openShard(path)
+	if err != nil {
+		return err
+	}
+	return s.close()
+}
+
 func mapShard(path string, f *os.File) (*shard, error) {
 	info, err := f.Stat()
 	if err != nil {

@@ -44,7 +44,8 @@ func splitOf(name string) (s Split, weak bool) {
 	return "", false
 }
 
-func splitName(name string) Split { s, _ := splitOf(name); return s }
+// SplitOf returns the split that a file's name says, "" if it says none.
+func SplitOf(name string) Split { s, _ := splitOf(name); return s }
 
 // Parts are the files that a spec names, by what they are for.
 type Parts struct {
@@ -104,7 +105,7 @@ func (p Parts) of(split Split, spec string) ([]string, error) {
 		if p.Val != nil {
 			return p.Val, nil
 		}
-		if p.dir && splitName(filepath.Base(p.Train[0])) == Train {
+		if p.dir && SplitOf(filepath.Base(p.Train[0])) == Train {
 			return nil, fmt.Errorf(`%s: none of its files is named for validation ("val" or "test"), %s is for training; hint: name the file or a quoted glob`, spec, filepath.Base(p.Train[0]))
 		}
 		return p.Train, nil
@@ -170,7 +171,7 @@ func someNames(paths []string) string {
 	var names []string
 	for _, p := range paths {
 		name := filepath.Base(p)
-		if folder := filepath.Base(filepath.Dir(p)); splitName(name) == "" && splitName(folder+"/"+name) != "" {
+		if folder := filepath.Base(filepath.Dir(p)); SplitOf(name) == "" && SplitOf(folder+"/"+name) != "" {
 			name = filepath.Join(folder, name) // whose name says the split
 		}
 		names = append(names, name)

@@ -6,6 +6,7 @@ import (
 	"os"
 
 	"github.com/gpt2wgpu/gpt2wgpu/data"
+	"github.com/gpt2wgpu/gpt2wgpu/data/cache"
 	"github.com/gpt2wgpu/gpt2wgpu/model/gpt2"
 )
 
@@ -111,12 +112,12 @@ func (c Config) published() bool {
 	return err != nil
 }
 
-// initWeights reads the weights of --init; published ones are in the cache (see data.FetchModel).
+// initWeights reads the weights of --init; published ones are in the cache (see data/fetch).
 func (c Config) initWeights() (*gpt2.Weights, gpt2.Source, error) {
 	path := c.Init
 	if c.published() {
 		var err error
-		if path, err = data.CachedModel(path); err != nil {
+		if path, err = cache.Model(path); err != nil {
 			return nil, gpt2.Source{}, err
 		}
 	}

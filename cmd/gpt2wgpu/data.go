@@ -15,6 +15,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/gpt2wgpu/gpt2wgpu/data"
+	"github.com/gpt2wgpu/gpt2wgpu/data/cache"
 	"github.com/gpt2wgpu/gpt2wgpu/model/gpt2"
 )
 
@@ -46,9 +47,8 @@ out what is not data.
 
 func datasetList() string {
 	var b strings.Builder
-	names, about := data.Datasets()
-	for i, n := range names {
-		fmt.Fprintf(&b, "  %-12s %s\n", n, about[i])
+	for _, n := range cache.Names() {
+		fmt.Fprintf(&b, "  %-12s %s\n", n, cache.Datasets[n].About)
 	}
 	return b.String()
 }
@@ -125,7 +125,7 @@ func (d *dataFlags) run(ctx context.Context, e *env, args []string) error {
 }
 
 func (d *dataFlags) fetch(ctx context.Context, e *env, args []string) error {
-	names, _ := data.Datasets()
+	names := cache.Names()
 	switch {
 	case len(args) != 1:
 		return usagef("fetch takes one name, not %d; hint: %s", len(args), strings.Join(names, ", "))
@@ -139,7 +139,7 @@ func (d *dataFlags) fetch(ctx context.Context, e *env, args []string) error {
 	if _, weights := gpt2.Named(args[0]); weights {
 		path, err = fetchModel(ctx, e, args[0])
 	} else {
-		path, err = fetch(ctx, e, args[0], d.shards)
+		path, err = fetchData(ctx, e, args[0], d.shards)
 	}
 	if err != nil {
 		return err

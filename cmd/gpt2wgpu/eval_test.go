@@ -17,7 +17,7 @@ import (
 
 	"github.com/adrg/xdg"
 
-	"github.com/gpt2wgpu/gpt2wgpu/data"
+	"github.com/gpt2wgpu/gpt2wgpu/data/cache"
 	"github.com/gpt2wgpu/gpt2wgpu/gpu/gputest"
 	"github.com/gpt2wgpu/gpt2wgpu/train/metrics"
 )
@@ -202,7 +202,7 @@ func TestHellaswagFetch(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	dir := filepath.Join(data.CacheDir(), "hellaswag")
+	dir := filepath.Join(cache.Dir(), "hellaswag")
 	writeFile(t, filepath.Join(dir, "hellaswag_val.jsonl"), string(text))
 	writeFile(t, filepath.Join(dir, "complete.json"), fmt.Sprintf(`{"files":[{"name":"hellaswag_val.jsonl","bytes":%d}]}`, len(text)))
 	args := append([]string{"eval", "--model", greedyModel, "--hellaswag", "fetch", "--json", "-q"}, device()...)

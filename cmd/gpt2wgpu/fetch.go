@@ -8,28 +8,29 @@ import (
 	"time"
 
 	"github.com/gpt2wgpu/gpt2wgpu/data"
+	"github.com/gpt2wgpu/gpt2wgpu/data/fetch"
 	"github.com/gpt2wgpu/gpt2wgpu/gpu"
 	"github.com/gpt2wgpu/gpt2wgpu/model/gpt2"
 	"github.com/gpt2wgpu/gpt2wgpu/train"
 )
 
-// fetch brings a dataset into the cache, tells how far it is, and returns where it lies.
-func fetch(ctx context.Context, e *env, name string, shards int) (string, error) {
+// fetchData brings a dataset into the cache, tells how far it is, and returns where it lies.
+func fetchData(ctx context.Context, e *env, name string, shards int) (string, error) {
 	o := fetchOptions(e)
 	o.Shards = shards
-	return data.Fetch(ctx, name, o)
+	return fetch.Dataset(ctx, name, o)
 }
 
-// fetchModel is fetch for published weights, which may be in the Hugging Face libraries' cache already.
+// fetchModel is fetchData for published weights, which may be in the Hugging Face libraries' cache already.
 func fetchModel(ctx context.Context, e *env, name string) (string, error) {
-	return data.FetchModel(ctx, name, fetchOptions(e))
+	return fetch.Model(ctx, name, fetchOptions(e))
 }
 
-func fetchOptions(e *env) data.FetchOptions {
+func fetchOptions(e *env) fetch.Options {
 	m := newMeter(e.log)
-	return data.FetchOptions{
+	return fetch.Options{
 		Log: e.log, Tokenize: m.tokenizing,
-		Progress: func(p data.FetchProgress) {
+		Progress: func(p fetch.Progress) {
 			m.tell(p.Bytes == p.Total, func() string {
 				file := p.File
 				if p.Files > 1 {
@@ -74,7 +75,7 @@ func hellaswagSpec(ctx context.Context, e *env, spec string) (string, error) {
 	if spec != "fetch" {
 		return spec, nil
 	}
-	if _, err := fetch(ctx, e, "hellaswag", 0); err != nil {
+	if _, err := fetchData(ctx, e, "hellaswag", 0); err != nil {
 		return "", fmt.Errorf("--hellaswag %w", err)
 	}
 	return "hellaswag", nil

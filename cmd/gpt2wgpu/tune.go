@@ -15,7 +15,7 @@ import (
 	"text/tabwriter"
 	"time"
 
-	"github.com/gpt2wgpu/gpt2wgpu/data"
+	"github.com/gpt2wgpu/gpt2wgpu/data/cache"
 	"github.com/gpt2wgpu/gpt2wgpu/gpu"
 	"github.com/gpt2wgpu/gpt2wgpu/gpu/op"
 	"github.com/gpt2wgpu/gpt2wgpu/gpu/tune"
@@ -117,7 +117,7 @@ func (t *tuneFlags) settle() (train.Job, error) {
 // program again.
 func newTuner(log *slog.Logger) *tune.Tuner {
 	return &tune.Tuner{
-		Dir: filepath.Join(data.CacheDir(), "tune"), Version: programVersion(), Log: log,
+		Dir: filepath.Join(cache.Dir(), "tune"), Version: programVersion(), Log: log,
 		Child: func(ctx context.Context) *exec.Cmd {
 			program, err := os.Executable()
 			if err != nil {

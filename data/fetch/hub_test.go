@@ -1,4 +1,4 @@
-package data
+package fetch
 
 import (
 	"os"
@@ -7,6 +7,7 @@ import (
 
 	"github.com/adrg/xdg"
 
+	"github.com/gpt2wgpu/gpt2wgpu/data/cache"
 	"github.com/gpt2wgpu/gpt2wgpu/internal/needs"
 )
 
@@ -46,25 +47,25 @@ func TestHubCache(t *testing.T) {
 		if err := os.Symlink(filepath.FromSlash("../../blobs/77"), filepath.Join(snapshot, "model.safetensors")); err != nil {
 			t.Fatal(err)
 		}
-		o := FetchOptions{CacheDir: t.TempDir()}
-		if dir, err := FetchModel(t.Context(), "gpt2", o); err == nil {
+		o := Options{CacheDir: t.TempDir()}
+		if dir, err := Model(t.Context(), "gpt2", o); err == nil {
 			t.Errorf("%s: half a model was taken: %s", variable, dir)
 		}
 		write(blob, "weights")
 		for what, get := range map[string]func() (string, error){
-			"FetchModel":  func() (string, error) { return FetchModel(t.Context(), "gpt2", o) },
-			"CachedModel": func() (string, error) { return CachedModel("gpt2") },
+			"fetch.Model": func() (string, error) { return Model(t.Context(), "gpt2", o) },
+			"cache.Model": func() (string, error) { return cache.Model("gpt2") },
 		} {
 			if dir, err := get(); err != nil || dir != snapshot {
 				t.Errorf("%s: %s gives %s, %v, want %s", variable, what, dir, err, snapshot)
 			}
 		}
 		write(filepath.Join(root, "refs", "main"), "../../elsewhere")
-		if dir, err := FetchModel(t.Context(), "gpt2", o); err == nil {
+		if dir, err := Model(t.Context(), "gpt2", o); err == nil {
 			t.Errorf("%s: a reference outside the cache was followed: %s", variable, dir)
 		}
 	}
-	if _, err := FetchModel(t.Context(), "gpt3", FetchOptions{}); err == nil {
+	if _, err := Model(t.Context(), "gpt3", Options{}); err == nil {
 		t.Error("an unknown name was taken")
 	}
 }

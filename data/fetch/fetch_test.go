@@ -1,4 +1,4 @@
-package data
+package fetch
 
 import (
 	"context"
@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -16,6 +17,10 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/gpt2wgpu/gpt2wgpu/data"
+	"github.com/gpt2wgpu/gpt2wgpu/data/cache"
+	"github.com/gpt2wgpu/gpt2wgpu/data/lock"
 )
 
 // remote is GitHub and the Hugging Face hub in one: it serves files with ETags and byte ranges, the hub's by way of a
@@ -119,20 +124,20 @@ func (c *cutter) Write(b []byte) (int, error) {
 	return n, nil
 }
 
-func (r *remote) options(t testing.TB) FetchOptions {
-	return FetchOptions{CacheDir: t.TempDir(), Hub: r.URL, Raw: r.URL,
+func (r *remote) options(t testing.TB) Options {
+	return Options{CacheDir: t.TempDir(), Hub: r.URL, Raw: r.URL,
 		pause: func(ctx context.Context, attempt int, atLeast time.Duration) error { return ctx.Err() }}
 }
 
 // pin makes text the content that "shakespeare" has, for this test.
 func (r *remote) pin(t testing.TB, text string) string {
-	d := datasets["shakespeare"]
+	d := cache.Datasets["shakespeare"]
 	old := d
 	sum := sha256.Sum256([]byte(text))
-	d.sha256 = hex.EncodeToString(sum[:])
-	datasets["shakespeare"] = d
-	t.Cleanup(func() { datasets["shakespeare"] = old })
-	path := "/" + d.raw
+	d.SHA256 = hex.EncodeToString(sum[:])
+	cache.Datasets["shakespeare"] = d
+	t.Cleanup(func() { cache.Datasets["shakespeare"] = old })
+	path := "/" + d.Raw
 	r.files[path] = text
 	return path
 }
@@ -141,24 +146,28 @@ func TestFetchText(t *testing.T) {
 	r := newRemote(t)
 	r.pin(t, manyWords(2_000_000))
 	o := r.options(t)
-	var last FetchProgress
-	o.Progress = func(p FetchProgress) { last = p }
-	path, err := Fetch(t.Context(), "shakespeare", o)
+	var last Progress
+	o.Progress = func(p Progress) { last = p }
+	path, err := Dataset(t.Context(), "shakespeare", o)
 	if err != nil {
 		t.Fatal(err)
 	}
 	if last.Bytes != last.Total || last.Bytes < 2_000_000 || last.File != "tinyshakespeare.txt" || last.Index != 1 || last.Files != 1 {
 		t.Errorf("last progress %+v", last)
 	}
-	if b, err := os.ReadFile(path); err != nil || string(b) != r.files["/"+datasets["shakespeare"].raw] {
+	if b, err := os.ReadFile(path); err != nil || string(b) != r.files["/"+cache.Datasets["shakespeare"].Raw] {
 		t.Errorf("the file differs: %v", err)
 	}
-	c := mustOpen(t, "shakespeare", mustTokenizer(t, "bytes"), 256, WithCacheDir(o.CacheDir))
+	c, err := data.Open("shakespeare", mustTokenizer(t, "bytes"), 256, nil, data.WithCacheDir(o.CacheDir))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
 	if c.Len() != last.Bytes {
 		t.Errorf("%d tokens", c.Len())
 	}
 	r.Close() // a second time needs no network
-	if again, err := Fetch(t.Context(), "shakespeare", o); err != nil || again != path {
+	if again, err := Dataset(t.Context(), "shakespeare", o); err != nil || again != path {
 		t.Errorf("%q, %v", again, err)
 	}
 	if names := dirNames(filepath.Dir(path)); len(names) != 2 {
@@ -174,7 +183,7 @@ func TestFetchResumes(t *testing.T) {
 	r.cutAfter = 300_000
 	r.status = []int{503, 0, 429, 0, 500, 502}
 	o := r.options(t)
-	if _, err := Fetch(t.Context(), "shakespeare", o); err != nil {
+	if _, err := Dataset(t.Context(), "shakespeare", o); err != nil {
 		t.Fatal(err)
 	}
 	ranges := map[string]bool{}
@@ -192,15 +201,15 @@ func TestFetchResumes(t *testing.T) {
 	r.cutAfter = 900_000
 	ctx, cancel := context.WithCancel(t.Context())
 	o.pause = func(ctx context.Context, _ int, _ time.Duration) error { cancel(); return ctx.Err() }
-	_, err := Fetch(ctx, "shakespeare", o)
+	_, err := Dataset(ctx, "shakespeare", o)
 	if !errors.Is(err, context.Canceled) || !strings.Contains(err.Error(), "hint:") {
 		t.Fatalf("stopped: %v", err)
 	}
-	if _, err := Open("shakespeare", mustTokenizer(t, "bytes"), 0, nil, WithCacheDir(o.CacheDir)); err == nil || !strings.Contains(err.Error(), "only in part") {
+	if _, err := data.Open("shakespeare", mustTokenizer(t, "bytes"), 0, nil, data.WithCacheDir(o.CacheDir)); err == nil || !strings.Contains(err.Error(), "only in part") {
 		t.Errorf("half a fetch opens: %v", err)
 	}
 	r.cutAfter, r.requests = 0, nil
-	if _, err := Fetch(t.Context(), "shakespeare", o); err != nil {
+	if _, err := Dataset(t.Context(), "shakespeare", o); err != nil {
 		t.Fatal(err)
 	}
 	if want := []string{path + " bytes=900000-"}; !slices.Equal(r.requests, want) {
@@ -228,7 +237,7 @@ func TestFetchRestarts(t *testing.T) {
 		if tag != "" {
 			write(t, filepath.Join(dir, "tinyshakespeare.txt.part.tag"), []byte(tag))
 		}
-		if _, err := Fetch(t.Context(), "shakespeare", o); err != nil {
+		if _, err := Dataset(t.Context(), "shakespeare", o); err != nil {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
@@ -239,8 +248,8 @@ func TestFetchRestarts(t *testing.T) {
 		t.Fatal(err)
 	}
 	write(t, filepath.Join(dir, "tinyshakespeare.txt.part"), []byte(r.files[path]))
-	write(t, filepath.Join(dir, "tinyshakespeare.txt.part.tag"), []byte(datasets["shakespeare"].sha256))
-	if _, err := Fetch(t.Context(), "shakespeare", o); err != nil {
+	write(t, filepath.Join(dir, "tinyshakespeare.txt.part.tag"), []byte(cache.Datasets["shakespeare"].SHA256))
+	if _, err := Dataset(t.Context(), "shakespeare", o); err != nil {
 		t.Error(err)
 	}
 }
@@ -259,7 +268,7 @@ func TestFetchErrors(t *testing.T) {
 			t.Errorf("%s: more than one line: %q", what, err)
 		}
 	}
-	fetch := func(name string, o FetchOptions) error { _, err := Fetch(t.Context(), name, o); return err }
+	fetch := func(name string, o Options) error { _, err := Dataset(t.Context(), name, o); return err }
 
 	r.files[path] = "wrong"
 	o := r.options(t)
@@ -313,9 +322,9 @@ func TestFetchStalls(t *testing.T) {
 	}))
 	defer s.Close()
 	defer close(release)
-	o := FetchOptions{CacheDir: t.TempDir(), Raw: s.URL, stall: 30 * time.Millisecond,
+	o := Options{CacheDir: t.TempDir(), Raw: s.URL, stall: 30 * time.Millisecond,
 		pause: func(context.Context, int, time.Duration) error { return errors.New("enough") }}
-	if _, err := Fetch(t.Context(), "shakespeare", o); err == nil || !strings.Contains(err.Error(), "enough") {
+	if _, err := Dataset(t.Context(), "shakespeare", o); err == nil || !strings.Contains(err.Error(), "enough") {
 		t.Errorf("%v", err)
 	}
 }
@@ -323,55 +332,53 @@ func TestFetchStalls(t *testing.T) {
 func TestFetchShards(t *testing.T) {
 	r := newRemote(t)
 	base := "/datasets/kjj0/finewebedu10B-gpt2/resolve/" + commit + "/finewebedu_"
-	r.files[base+"val_000000.bin"] = string(binFile(count(0, 50)...))
+	r.files[base+"val_000000.bin"] = shard(0, 50)
 	for i := 1; i <= 4; i++ {
-		r.files[fmt.Sprintf("%strain_%06d.bin", base, i)] = string(binFile(count(1000*i, 100)...))
+		r.files[fmt.Sprintf("%strain_%06d.bin", base, i)] = shard(1000*i, 100)
 	}
 	o := r.options(t)
 	o.Shards, o.Token = 2, "secret"
-	dir, err := Fetch(t.Context(), "fineweb-edu", o)
+	dir, err := Dataset(t.Context(), "fineweb-edu", o)
 	if err != nil {
 		t.Fatal(err)
 	}
 	if !slices.Contains(r.auth, "Bearer secret") {
 		t.Error("the token wasn't sent")
 	}
-	tokens := func(opts ...Option) []uint16 {
-		return tokensOf(t, "fineweb-edu", append(opts, WithCacheDir(o.CacheDir))...)
-	}
-	if got := tokens(); len(got) != 200 || got[100] != 2000 {
+	tokens := func(split data.Split) []int { return tokensOf(t, "fineweb-edu", o.CacheDir, split) }
+	if got := tokens(data.Train); len(got) != 200 || got[100] != 2000 {
 		t.Errorf("%d tokens", len(got))
 	}
-	if got := tokens(WithSplit(Val)); len(got) != 50 {
+	if got := tokens(data.Val); len(got) != 50 {
 		t.Errorf("%d validation tokens", len(got))
 	}
 	r.requests = nil
 	o.Shards = 0
-	if _, err := Fetch(t.Context(), "fineweb-edu", o); err != nil {
+	if _, err := Dataset(t.Context(), "fineweb-edu", o); err != nil {
 		t.Fatal(err)
 	}
-	if got := tokens(); len(got) != 400 || len(r.requests) != 1+2*2 { // the list, and two files by a redirect each
+	if got := tokens(data.Train); len(got) != 400 || len(r.requests) != 1+2*2 { // the list, and two files by a redirect each
 		t.Errorf("%d tokens after %v", len(got), r.requests)
 	}
 	if err := os.Truncate(filepath.Join(dir, "finewebedu_train_000003.bin"), 30); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := Open("fineweb-edu", nil, 0, nil, WithCacheDir(o.CacheDir)); err == nil || !strings.Contains(err.Error(), "only in part") {
+	if _, err := data.Open("fineweb-edu", nil, 0, nil, data.WithCacheDir(o.CacheDir)); err == nil || !strings.Contains(err.Error(), "only in part") {
 		t.Errorf("a damaged cache opens: %v", err)
 	}
-	if _, err := Fetch(t.Context(), "fineweb-edu", o); err != nil {
+	if _, err := Dataset(t.Context(), "fineweb-edu", o); err != nil {
 		t.Fatal(err)
 	}
-	tokens()
+	tokens(data.Train)
 
 	r.badHash = true
-	if _, err := Fetch(t.Context(), "fineweb-edu", r.options(t)); err == nil || !strings.Contains(err.Error(), "SHA-256") {
+	if _, err := Dataset(t.Context(), "fineweb-edu", r.options(t)); err == nil || !strings.Contains(err.Error(), "SHA-256") {
 		t.Errorf("the hub's hash isn't checked: %v", err)
 	}
 	r.badHash = false
 	r.files[base+"val_000000.bin"] = "no shard at all"
 	o = r.options(t)
-	if _, err := Fetch(t.Context(), "fineweb-edu", o); err == nil || !strings.Contains(err.Error(), "was removed") {
+	if _, err := Dataset(t.Context(), "fineweb-edu", o); err == nil || !strings.Contains(err.Error(), "was removed") {
 		t.Errorf("a file that is no shard: %v", err)
 	}
 	if names := dirNames(filepath.Join(o.CacheDir, "fineweb-edu")); len(names) != 0 {
@@ -388,17 +395,16 @@ func TestFetchTinyStories(t *testing.T) {
 	o := r.options(t)
 	t.Setenv("HF_ENDPOINT", r.URL+"/")
 	o.Hub = ""
-	dir, err := Fetch(t.Context(), "tinystories", o)
+	dir, err := Dataset(t.Context(), "tinystories", o)
 	if err != nil {
 		t.Fatal(err)
 	}
 	tok := mustTokenizer(t, "gpt2")
-	for split, want := range map[Split]string{
-		Val:   "<|endoftext|>Once.<|endoftext|>There was.",
-		Train: "<|endoftext|>A cat.<|endoftext|>A dog.<|endoftext|>A bird.",
+	for split, want := range map[data.Split]string{
+		data.Val:   "<|endoftext|>Once.<|endoftext|>There was.",
+		data.Train: "<|endoftext|>A cat.<|endoftext|>A dog.<|endoftext|>A bird.",
 	} {
-		c := mustOpen(t, "tinystories", nil, 50257, WithSplit(split), WithCacheDir(o.CacheDir))
-		if got := tok.Decode(widen(all(c))); got != want {
+		if got := tok.Decode(tokensOf(t, "tinystories", o.CacheDir, split)); got != want {
 			t.Errorf("%s: %q, want %q", split, got, want)
 		}
 	}
@@ -409,23 +415,23 @@ func TestFetchTinyStories(t *testing.T) {
 
 func TestFetchHellaSwag(t *testing.T) {
 	r := newRemote(t)
-	path := "/" + datasets["hellaswag"].raw
-	line := strings.SplitN(twoQuestions, "\n", 2)[0] + "\n"
+	path := "/" + cache.Datasets["hellaswag"].Raw
+	line := `{"ctx": "A man", "label": 1, "endings": ["sits", "walks", "runs", "sleeps"]}` + "\n"
 	r.files[path] = strings.Repeat(line, 10041)
 	o := r.options(t)
-	if _, err := Fetch(t.Context(), "hellaswag", o); err == nil || !strings.Contains(err.Error(), "10041 questions, want 10042") {
+	if _, err := Dataset(t.Context(), "hellaswag", o); err == nil || !strings.Contains(err.Error(), "10041 questions, want 10042") {
 		t.Errorf("%v", err)
 	}
 	r.files[path] += line
-	file, err := Fetch(t.Context(), "hellaswag", o)
+	file, err := Dataset(t.Context(), "hellaswag", o)
 	if err != nil {
 		t.Fatal(err)
 	}
-	examples, err := ReadHellaSwag("hellaswag", mustTokenizer(t, "gpt2"), WithCacheDir(o.CacheDir))
+	examples, err := data.ReadHellaSwag("hellaswag", mustTokenizer(t, "gpt2"), data.WithCacheDir(o.CacheDir))
 	if err != nil || len(examples) != 10042 || filepath.Base(file) != "hellaswag_val.jsonl" {
 		t.Errorf("%d questions, %v", len(examples), err)
 	}
-	if _, err := Open("hellaswag", nil, 0, nil, WithCacheDir(o.CacheDir)); err == nil {
+	if _, err := data.Open("hellaswag", nil, 0, nil, data.WithCacheDir(o.CacheDir)); err == nil {
 		t.Error("hellaswag opens as a corpus")
 	}
 }
@@ -436,17 +442,17 @@ func TestFetchWeights(t *testing.T) {
 		r.files["/openai-community/gpt2-medium/resolve/"+commit+"/"+n] = "content of " + n
 	}
 	o := r.options(t)
-	if _, err := Cached("gpt2-medium", o.CacheDir); err == nil || !strings.HasSuffix(err.Error(), "hint: gpt2wgpu data fetch gpt2-medium") {
+	if _, _, err := cache.Open("gpt2-medium", o.CacheDir); err == nil || !strings.HasSuffix(err.Error(), "hint: gpt2wgpu data fetch gpt2-medium") {
 		t.Errorf("%v", err)
 	}
-	dir, err := Fetch(t.Context(), "gpt2-medium", o)
+	dir, err := Dataset(t.Context(), "gpt2-medium", o)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if again, err := Cached("gpt2-medium", o.CacheDir); err != nil || again != dir {
+	if again, _, err := cache.Open("gpt2-medium", o.CacheDir); err != nil || again != dir {
 		t.Errorf("%q, %v", again, err)
 	}
-	want := map[string]bool{"config.json": true, "model.safetensors": true, completeFile: true}
+	want := map[string]bool{"config.json": true, "model.safetensors": true, cache.AccountFile: true}
 	for _, n := range dirNames(dir) {
 		if !want[n] {
 			t.Errorf("%s in the cache", n)
@@ -455,4 +461,56 @@ func TestFetchWeights(t *testing.T) {
 	if b, err := os.ReadFile(filepath.Join(dir, "model.safetensors")); string(b) != "content of model.safetensors" {
 		t.Errorf("%q, %v", b, err)
 	}
+}
+
+// TestFetchLock: a second fetch waits for the first, says for whom, and then finds the file there.
+func TestFetchLock(t *testing.T) {
+	r := newRemote(t)
+	r.pin(t, manyWords(1000))
+	o := r.options(t)
+	held, err := lock.Take(t.Context(), filepath.Join(o.CacheDir, ".shakespeare.lock"), 0, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	waits := make(chan string, 1)
+	o.Log = slog.New(handler{slog.DiscardHandler, func(message string) {
+		if strings.HasPrefix(message, "waiting for ") {
+			waits <- message
+		}
+	}})
+	done := make(chan error, 1)
+	go func() { _, err := Dataset(t.Context(), "shakespeare", o); done <- err }()
+	if said := <-waits; !strings.Contains(said, fmt.Sprintf("process %d on ", os.Getpid())) || !strings.Contains(said, "shakespeare") {
+		t.Errorf("waits with %q", said)
+	}
+	if len(r.requests) > 0 {
+		t.Error("it fetches while another process does")
+	}
+	held.Release()
+	if err := <-done; err != nil {
+		t.Error(err)
+	}
+	// One that is stopped while it waits says so.
+	o = r.options(t)
+	if held, err = lock.Take(t.Context(), filepath.Join(o.CacheDir, ".shakespeare.lock"), 0, nil); err != nil {
+		t.Fatal(err)
+	}
+	defer held.Release()
+	ctx, cancel := context.WithCancel(t.Context())
+	o.Log = slog.New(handler{slog.DiscardHandler, func(string) { cancel() }})
+	if _, err := Dataset(ctx, "shakespeare", o); !errors.Is(err, context.Canceled) || !strings.Contains(err.Error(), "hint: ") {
+		t.Errorf("stopped: %v", err)
+	}
+}
+
+// handler calls say with every message.
+type handler struct {
+	slog.Handler
+	say func(string)
+}
+
+func (h handler) Enabled(context.Context, slog.Level) bool { return true }
+func (h handler) Handle(_ context.Context, r slog.Record) error {
+	h.say(r.Message)
+	return nil
 }

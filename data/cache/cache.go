@@ -1,0 +1,128 @@
+// Package cache knows the data sets and weights that have names, and where they lie once they have been fetched. It reads only
+// the local disk: package data takes corpora from it by name, and data/fetch brings what is missing.
+package cache
+
+import (
+	"cmp"
+	"fmt"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/adrg/xdg"
+
+	"github.com/gpt2wgpu/gpt2wgpu/data/exactjson"
+)
+
+// Dir is where fetched datasets are kept: gpt2wgpu in the user's cache directory (XDG_CACHE_HOME, by default
+// ~/.cache on Linux, ~/Library/Caches on macOS, %LOCALAPPDATA%\cache on Windows).
+func Dir() string { return filepath.Join(xdg.CacheHome, "gpt2wgpu") }
+
+// Dataset is something that can be fetched by name, into a directory of that name.
+type Dataset struct {
+	About  string // for people: what and how much
+	Corpus bool   // can be trained on
+	File   string // the one file it consists of; "" for a directory of several
+
+	// Where it comes from: a path on GitHub's raw file host, or a repository on the Hugging Face hub (of kind "datasets"
+	// or "models") and names in it, of which * stands for several.
+	Raw        string
+	Kind, Repo string
+	Names      []string
+	SHA256     string // of the one file, where it never changes
+	Separator  string // between documents: texts are then tokenized, the one with "valid" in its name as validation
+	Examples   int    // HellaSwag: questions that must be in it
+	Sharded    bool   // the files are shards, each checked when it has come
+}
+
+// Datasets are all of them, by their names.
+var Datasets = map[string]Dataset{
+	"shakespeare": {About: "Tiny Shakespeare, 1.1 MB", Corpus: true, File: "tinyshakespeare.txt",
+		Raw:    "karpathy/char-rnn/master/data/tinyshakespeare/input.txt",
+		SHA256: "86c4e6aa9db7c042ec79f339dcb96d42b0075e16b8fc2e86bf0ca57e2dc565ed"},
+	"tinystories": {About: "TinyStories V2, 2.2 GB of text made into 1.1 GB of tokens", Corpus: true,
+		Kind: "datasets", Repo: "roneneldan/TinyStories", Separator: "<|endoftext|>",
+		Names: []string{"TinyStoriesV2-GPT4-valid.txt", "TinyStoriesV2-GPT4-train.txt"}},
+	"fineweb-edu": {About: "FineWeb-Edu sample-10BT as GPT-2 tokens, 100 shards, 20 GB", Corpus: true, Sharded: true,
+		Kind: "datasets", Repo: "kjj0/finewebedu10B-gpt2",
+		Names: []string{"finewebedu_val_*.bin", "finewebedu_train_*.bin"}},
+	"hellaswag": {About: "HellaSwag validation set, 10,042 questions, 12 MB", File: "hellaswag_val.jsonl", Examples: 10042,
+		Raw: "rowanz/hellaswag/master/data/hellaswag_val.jsonl"},
+	"gpt2":        gpt2Weights("gpt2", "124M parameters, 0.5 GB"),
+	"gpt2-medium": gpt2Weights("gpt2-medium", "355M parameters, 1.5 GB"),
+	"gpt2-large":  gpt2Weights("gpt2-large", "774M parameters, 3.2 GB"),
+	"gpt2-xl":     gpt2Weights("gpt2-xl", "1558M parameters, 6.4 GB"),
+}
+
+func gpt2Weights(name, size string) Dataset {
+	return Dataset{About: "OpenAI's weights, " + size, Kind: "models", Repo: "openai-community/" + name, Names: []string{"config.json", "model.safetensors"}}
+}
+
+// Names returns the names in alphabetical order.
+func Names() []string { return slices.Sorted(maps.Keys(Datasets)) }
+
+// Find returns the data set of a name. Error: there is none; the hint names them.
+func Find(name string) (Dataset, error) {
+	d, ok := Datasets[name]
+	if !ok {
+		return d, fmt.Errorf("%q: no such dataset; hint: %s", name, strings.Join(Names(), ", "))
+	}
+	return d, nil
+}
+
+// AccountFile is written into a data set's directory when all of it is there.
+const AccountFile = "complete.json"
+
+// Account says what was fetched.
+type Account struct {
+	Shards int    `json:"shards,omitempty"` // training shards asked for; 0: all
+	Commit string `json:"commit,omitempty"` // of the hub's repository
+	Files  []File `json:"files"`
+}
+
+// File is one file of an Account.
+type File struct {
+	Name   string `json:"name"`
+	Bytes  int64  `json:"bytes"`
+	SHA256 string `json:"sha256,omitempty"`
+}
+
+// ReadAccount returns the account of a fetched data set if all its files are there, in their sizes.
+func ReadAccount(dir string) (a Account, ok bool) {
+	raw, err := os.ReadFile(filepath.Join(dir, AccountFile))
+	if err != nil || exactjson.Unmarshal(raw, &a) != nil || len(a.Files) == 0 {
+		return a, false
+	}
+	for _, f := range a.Files {
+		if info, err := os.Stat(filepath.Join(dir, f.Name)); err != nil || info.Size() != f.Bytes {
+			return a, false
+		}
+	}
+	return a, true
+}
+
+// Open returns where something that was fetched before lies: the file of shakespeare and hellaswag, the directory of the others;
+// and the files that its account names, not those that a larger fetch has begun to add. dir "" is [Dir]. If it isn't there, or not
+// all of it, the error's hint is the command that fetches it.
+func Open(name, dir string) (path string, files []string, err error) {
+	d, err := Find(name)
+	if err != nil {
+		return "", nil, err
+	}
+	dir = filepath.Join(cmp.Or(dir, Dir()), name)
+	account, ok := ReadAccount(dir)
+	if !ok {
+		what := "isn't in the cache yet"
+		if _, err := os.Stat(dir); err == nil {
+			what = "is in the cache only in part"
+		}
+		return "", nil, fmt.Errorf("%s: %s; hint: gpt2wgpu data fetch %s", name, what, name)
+	}
+	for _, f := range account.Files {
+		files = append(files, filepath.Join(dir, f.Name))
+	}
+	slices.Sort(files)
+	return filepath.Join(dir, d.File), files, nil
+}

@@ -1,0 +1,57 @@
+package cache
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/adrg/xdg"
+)
+
+// Model returns a directory with the config.json and model.safetensors of gpt2, gpt2-medium, gpt2-large or gpt2-xl: the cache of
+// this user's Hugging Face libraries, else our own. Errors are those of [Open].
+func Model(name string) (string, error) {
+	if dir, ok := HubSnapshot(name); ok {
+		return dir, nil
+	}
+	path, _, err := Open(name, "")
+	return path, err
+}
+
+// hubCache is where the Hugging Face libraries keep what they download: HF_HUB_CACHE, or hub in HF_HOME, by default
+// ~/.cache/huggingface.
+func hubCache() string {
+	if dir := os.Getenv("HF_HUB_CACHE"); dir != "" {
+		return dir
+	}
+	if dir := os.Getenv("HF_HOME"); dir != "" {
+		return filepath.Join(dir, "hub")
+	}
+	cache := os.Getenv("XDG_CACHE_HOME") // theirs is ~/.cache on every system, unlike xdg.CacheHome
+	if cache == "" {
+		cache = filepath.Join(xdg.Home, ".cache")
+	}
+	return filepath.Join(cache, "huggingface", "hub")
+}
+
+// HubSnapshot returns the snapshot of a model's main branch that the Hugging Face libraries keep, if all its files are there:
+// models--OWNER--NAME/refs/main names a commit, snapshots/COMMIT holds links to the files, which appear when complete.
+func HubSnapshot(name string) (dir string, ok bool) {
+	d := Datasets[name]
+	if d.Kind != "models" {
+		return "", false
+	}
+	root := filepath.Join(hubCache(), "models--"+strings.ReplaceAll(d.Repo, "/", "--"))
+	commit, err := os.ReadFile(filepath.Join(root, "refs", "main"))
+	id := strings.TrimSpace(string(commit))
+	if err != nil || id == "" || id != filepath.Base(id) || !filepath.IsLocal(id) {
+		return "", false
+	}
+	dir = filepath.Join(root, "snapshots", id)
+	for _, n := range d.Names {
+		if info, err := os.Stat(filepath.Join(dir, n)); err != nil || !info.Mode().IsRegular() {
+			return "", false
+		}
+	}
+	return dir, true
+}
