@@ -17,27 +17,27 @@ const module = "github.com/gpt2wgpu/gpt2wgpu/"
 
 // imports is the statement of policy: imports of ours that a package may have. It points down only.
 var imports = map[string]string{
-	"shaders":        "",
-	"data":           "data/atomicfile data/cache data/exactjson data/filemap data/lock",
-	"gpu":            "gpu/wgpu",
-	"gpu/wgpu":       "",
-	"gpu/ref":        "",
-	"gpu/op":         "gpu shaders",
-	"gpu/tune":       "data/atomicfile gpu gpu/op shaders",
-	"model/gpt2":     "data/atomicfile data/exactjson data/filemap",
-	"model":          "gpu gpu/op model/gpt2",
-	"gpu/bench":      "gpu gpu/op shaders",
-	"gpu/selftest":   "gpu gpu/op gpu/ref",
-	"train":          "data data/atomicfile data/cache data/exactjson data/lock gpu gpu/op model model/gpt2 train/eval train/metrics train/ranks",
-	"train/metrics":  "data/atomicfile data/exactjson",
-	"train/eval":     "data model train/metrics",
-	"train/mpi":      "train/ranks",
-	"train/ranks":    "gpu model model/gpt2",
-	"cmd/gpt2wgpu":   "data data/cache data/fetch gpu gpu/bench gpu/op gpu/selftest gpu/tune model model/gpt2 shaders train train/eval train/metrics train/mpi train/ranks",
-	"gpu/gputest":    "gpu gpu/bench gpu/op gpu/selftest",
-	"internal/needs": "",
-	"clients":        "",
-	"docs":           "",
+	"shaders":       "",
+	"data":          "data/atomicfile data/cache data/exactjson data/filemap data/lock",
+	"gpu":           "gpu/wgpu",
+	"gpu/wgpu":      "",
+	"gpu/ref":       "",
+	"gpu/op":        "gpu shaders",
+	"gpu/tune":      "data/atomicfile gpu gpu/op shaders",
+	"model/gpt2":    "data/atomicfile data/exactjson data/filemap",
+	"model":         "gpu gpu/op model/gpt2",
+	"gpu/bench":     "gpu gpu/op shaders",
+	"gpu/selftest":  "gpu gpu/op gpu/ref",
+	"train":         "data data/atomicfile data/cache data/exactjson data/lock gpu gpu/op model model/gpt2 train/eval train/metrics train/ranks",
+	"train/metrics": "data/atomicfile data/exactjson",
+	"train/eval":    "data model train/metrics",
+	"train/mpi":     "train/ranks",
+	"train/ranks":   "gpu model model/gpt2",
+	"cmd/gpt2wgpu":  "data data/cache data/fetch gpu gpu/bench gpu/op gpu/selftest gpu/tune model model/gpt2 shaders train train/eval train/metrics train/mpi train/ranks",
+	"gpu/gputest":   "gpu gpu/bench gpu/op gpu/selftest",
+	"data/needs":    "",
+	"clients":       "",
+	"docs":          "",
 
 	"data/atomicfile": "",
 	"data/cache":      "data/exactjson",
@@ -49,8 +49,8 @@ var imports = map[string]string{
 
 // testOnly may be imported by tests alone.
 var testOnly = map[string]string{
-	"gpu/gputest":    "it needs testing.TB",
-	"internal/needs": "it needs testing.TB",
+	"gpu/gputest": "it needs testing.TB",
+	"data/needs":  "it needs testing.TB",
 }
 
 // only names the one package that may import a library, and why.
@@ -171,7 +171,7 @@ func TestOneAsksWhatADeviceIs(t *testing.T) {
 	}
 }
 
-// platform is what not every system has: a test whose text matches must ask for it with the call on the right (see internal/needs).
+// platform is what not every system has: a test whose text matches must ask for it with the call on the right (see data/needs).
 // What unix has everywhere needs no asking in a file with the build constraint unix.
 var platform = []struct {
 	use, ask string

@@ -17,8 +17,8 @@ import (
 	"testing"
 
 	"github.com/gpt2wgpu/gpt2wgpu/data"
+	"github.com/gpt2wgpu/gpt2wgpu/data/needs"
 	"github.com/gpt2wgpu/gpt2wgpu/gpu/gputest"
-	"github.com/gpt2wgpu/gpt2wgpu/internal/needs"
 	"github.com/gpt2wgpu/gpt2wgpu/model/gpt2"
 )
 

@@ -16,8 +16,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/gpt2wgpu/gpt2wgpu/data/needs"
 	"github.com/gpt2wgpu/gpt2wgpu/gpu/gputest"
-	"github.com/gpt2wgpu/gpt2wgpu/internal/needs"
 	"github.com/gpt2wgpu/gpt2wgpu/model/gpt2"
 )
 

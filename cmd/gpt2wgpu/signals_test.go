@@ -16,8 +16,8 @@ import (
 	"github.com/charmbracelet/x/ansi"
 	"github.com/creack/pty"
 
+	"github.com/gpt2wgpu/gpt2wgpu/data/needs"
 	"github.com/gpt2wgpu/gpt2wgpu/gpu/gputest"
-	"github.com/gpt2wgpu/gpt2wgpu/internal/needs"
 	"github.com/gpt2wgpu/gpt2wgpu/model/gpt2"
 	"github.com/gpt2wgpu/gpt2wgpu/train/metrics"
 )

@@ -9,7 +9,7 @@ import (
 	"syscall"
 	"testing"
 
-	"github.com/gpt2wgpu/gpt2wgpu/internal/needs"
+	"github.com/gpt2wgpu/gpt2wgpu/data/needs"
 )
 
 // names returns the names in dir.

@@ -8,7 +8,7 @@ import (
 	"github.com/adrg/xdg"
 
 	"github.com/gpt2wgpu/gpt2wgpu/data/cache"
-	"github.com/gpt2wgpu/gpt2wgpu/internal/needs"
+	"github.com/gpt2wgpu/gpt2wgpu/data/needs"
 )
 
 // TestHubCache lays out the cache of the Hugging Face libraries: a whole model is used as it stands, without network, from

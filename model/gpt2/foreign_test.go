@@ -13,7 +13,7 @@ import (
 
 	"github.com/nlpodyssey/safetensors"
 
-	"github.com/gpt2wgpu/gpt2wgpu/internal/needs"
+	"github.com/gpt2wgpu/gpt2wgpu/data/needs"
 )
 
 // few is the smallest model.

@@ -11,7 +11,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"github.com/gpt2wgpu/gpt2wgpu/internal/needs"
+	"github.com/gpt2wgpu/gpt2wgpu/data/needs"
 )
 
 func openMetrics(t *testing.T, path string) *Writer {
