@@ -1,18 +1,13 @@
 package data
 
 import (
-	"bufio"
 	"context"
-	"encoding/binary"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"log/slog"
 	"os"
 	"path/filepath"
-	"reflect"
 	"regexp"
 	"runtime"
 	"slices"
@@ -20,8 +15,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/gpt2wgpu/gpt2wgpu/data/atomicfile"
-	"github.com/gpt2wgpu/gpt2wgpu/data/exactjson"
 	"github.com/gpt2wgpu/gpt2wgpu/data/lock"
 )
 
@@ -256,38 +249,6 @@ func (o *TokenizeOptions) setDefaults(paths []string) error {
 
 var unsafeName = regexp.MustCompile(`[^\pL\pN._-]+`)
 
-// manifest is NAME.tokenize.json: what the shards were made from, and where each ended.
-type manifest struct {
-	Version  int         `json:"version"`
-	Settings settings    `json:"settings"`
-	Inputs   []inputID   `json:"inputs"`
-	Shards   []doneShard `json:"shards"`
-	Done     bool        `json:"done"`
-}
-
-// settings are the options that the shards' bytes depend on.
-type settings struct {
-	Name        string `json:"name"`
-	Format      string `json:"format"`
-	Tokenizer   string `json:"tokenizer"`                       // gpt2, bytes, or the folder with its files, beside the manifest
-	Fingerprint string `json:"tokenizer_fingerprint,omitempty"` // of one with files
-	ShardTokens int64  `json:"shard_tokens"`
-	ValTokens   int64  `json:"val_tokens"`
-	Split       Split  `json:"split,omitempty"`
-	Separator   string `json:"separator,omitempty"`
-}
-
-// doneShard is a complete shard, and where the next one begins: Skip tokens into the chunk at Next.
-type doneShard struct {
-	File        string   `json:"file"`
-	Tokens      int64    `json:"tokens"`
-	Next        position `json:"next"`
-	Skip        int64    `json:"skip"`
-	Documents   int64    `json:"documents"` // begun before Next
-	InvalidUTF8 int64    `json:"invalid_utf8,omitempty"`
-	Nulls       int64    `json:"nulls,omitempty"`
-}
-
 // tokenizing is one run of Tokenize.
 type tokenizing struct {
 	o      TokenizeOptions
@@ -309,133 +270,6 @@ type tokenizing struct {
 	whole       func(TokenizeProgress) TokenizeProgress
 
 	shard *shardWriter // being written; nil between shards
-}
-
-func (t *tokenizing) manifestPath() string {
-	return filepath.Join(t.o.Out, t.o.Name+t.splitSuffix()+".tokenize.json")
-}
-
-func (t *tokenizing) splitSuffix() string {
-	if t.o.Split == "" {
-		return ""
-	}
-	return "_" + string(t.o.Split)
-}
-
-// resume reads what an earlier run has left, or starts anew.
-func (t *tokenizing) resume() error {
-	o := t.o
-	want := manifest{Version: 1, Settings: settings{
-		Name: o.Name, Format: o.Format, Tokenizer: o.Tokenizer.Name(), ShardTokens: o.ShardTokens, ValTokens: o.ValTokens,
-		Split: o.Split, Separator: o.Separator}}
-	if TokenizerFiles(o.Tokenizer) != nil {
-		want.Settings.Tokenizer, want.Settings.Fingerprint = o.Name+tokenizerFolder, fingerprint(o.Tokenizer)
-	}
-	for _, in := range t.inputs {
-		want.Inputs = append(want.Inputs, in.ID)
-	}
-	path := t.manifestPath()
-	raw, err := os.ReadFile(path)
-	switch {
-	case errors.Is(err, fs.ErrNotExist):
-		old, err := t.find(true)
-		if err != nil {
-			return err
-		}
-		if len(old) > 0 {
-			return fmt.Errorf("%s: is there already, and %s isn't, which would say what it was made from; hint: another --out, or remove the old shards",
-				old[0], filepath.Base(path))
-		}
-		t.m = want
-		return t.save()
-	case err != nil:
-		return fmt.Errorf("%w; hint: check the directory's permissions", err)
-	}
-	if err := exactjson.Unmarshal(raw, &t.m); err != nil {
-		return fmt.Errorf("%s: %w; hint: remove this file and the shards beside it", path, err)
-	}
-	if len(t.m.Shards) == 0 { // nothing to go on with, whatever it was for
-		t.m = want
-		return errors.Join(t.sweep(), t.save())
-	}
-	if t.m.Version != want.Version || t.m.Settings != want.Settings || !reflect.DeepEqual(t.m.Inputs, want.Inputs) {
-		what := fmt.Sprintf("%d other inputs", len(t.m.Inputs))
-		if t.m.Settings != want.Settings {
-			what = fmt.Sprintf("other options: %+v, now %+v", t.m.Settings, want.Settings)
-		}
-		return fmt.Errorf("%s: the shards in this directory were made from %s; hint: another --out, or remove the old shards and this file", path, what)
-	}
-	for i, s := range t.m.Shards { // go on behind the last that is there
-		size := int64(len(t.header(s.Tokens))) + 2*s.Tokens
-		if info, err := os.Stat(filepath.Join(o.Out, s.File)); err != nil || info.Size() != size {
-			t.m.Shards, t.m.Done = t.m.Shards[:i], false
-			break
-		}
-	}
-	if !t.m.Done && o.ValTokens == 0 && o.Split == "" && len(t.m.Shards) == 1 && t.m.Shards[0].Tokens != o.ShardTokens {
-		t.m.Shards = nil // a small input's validation shard, whose size depends on the rest
-	}
-	for _, s := range t.m.Shards {
-		t.tokens += s.Tokens
-		t.documents, t.invalid, t.nulls = s.Documents, s.InvalidUTF8, s.Nulls
-	}
-	t.resumed, t.startTokens = len(t.m.Shards), t.tokens
-	if t.m.Done {
-		t.bytes = t.totalBytes()
-	} else if t.resumed > 0 {
-		o.Log.Info("continuing", "shards", t.resumed, "tokens", t.tokens)
-	}
-	t.startBytes = t.bytes
-	return t.sweep()
-}
-
-// find returns the files in the directory that are shards of this run's name, finished or not.
-func (t *tokenizing) find(finished bool) ([]string, error) {
-	entries, err := os.ReadDir(t.o.Out)
-	if err != nil {
-		return nil, fmt.Errorf("%w; hint: check --out", err)
-	}
-	split := "(val|train)"
-	if t.o.Split != "" {
-		split = string(t.o.Split)
-	}
-	pattern := regexp.QuoteMeta(t.o.Name) + "_" + split + `_\d{6}\.(npy|bin)`
-	re := regexp.MustCompile("^(" + pattern + ")$")
-	if !finished {
-		re = regexp.MustCompile(`^\.(` + pattern + ")")
-	}
-	var found []string
-	for _, e := range entries {
-		if m := re.FindStringSubmatch(e.Name()); m != nil && (finished || atomicfile.IsTemp(e.Name(), m[1])) {
-			found = append(found, filepath.Join(t.o.Out, e.Name()))
-		}
-	}
-	return found, nil
-}
-
-// sweep removes unfinished files of earlier runs.
-func (t *tokenizing) sweep() error {
-	old, err := t.find(false)
-	if err != nil {
-		return err
-	}
-	for _, p := range old {
-		if err := os.Remove(p); err != nil {
-			return fmt.Errorf("%w; hint: check the directory's permissions", err)
-		}
-	}
-	return nil
-}
-
-func (t *tokenizing) save() error {
-	raw, err := json.MarshalIndent(t.m, "", "\t")
-	if err == nil {
-		err = atomicfile.Write(t.manifestPath(), append(raw, '\n'))
-	}
-	if err != nil {
-		return fmt.Errorf("%w; hint: check the disk's free space and the directory's permissions", err)
-	}
-	return nil
 }
 
 func (t *tokenizing) totalBytes() int64 { return sizeOf(t.inputs) }
@@ -697,13 +531,6 @@ func (t *tokenizing) shardName(i int, split Split) string {
 	return fmt.Sprintf("%s_%s_%06d.%s", t.o.Name, split, number, t.o.Format)
 }
 
-func (t *tokenizing) header(n int64) []byte {
-	if t.o.Format == "npy" {
-		return npyHead(n)
-	}
-	return binHead(n)
-}
-
 // write appends the tokens of a job, less the first skip, to the shards.
 func (t *tokenizing) write(j *job, skip int64) error {
 	if skip > int64(len(j.ids)) {
@@ -794,87 +621,4 @@ func (t *tokenizing) splitSmall() error {
 	}
 	t.shard = rest
 	return nil
-}
-
-// shardWriter writes one shard: under a temporary name, until commit.
-type shardWriter struct {
-	path string
-	f    *atomicfile.File
-	w    *bufio.Writer
-	head func(n int64) []byte // the header for n tokens; its length doesn't depend on n
-	n    int64                // tokens so far
-}
-
-func (t *tokenizing) newShard(name string) (*shardWriter, error) {
-	f, err := atomicfile.Create(filepath.Join(t.o.Out, name))
-	if err != nil {
-		return nil, fmt.Errorf("%w; hint: check the directory's permissions", err)
-	}
-	s := &shardWriter{path: filepath.Join(t.o.Out, name), f: f, w: bufio.NewWriterSize(f, 1<<20), head: t.header}
-	_, err = s.w.Write(s.head(0))
-	return s, s.failed(err)
-}
-
-func (s *shardWriter) failed(err error) error {
-	if err == nil {
-		return nil
-	}
-	return fmt.Errorf("writing %s: %w; hint: check the disk's free space", s.path, err)
-}
-
-func (s *shardWriter) append(ids []uint16) error {
-	for len(ids) > 0 {
-		space := s.w.AvailableBuffer()
-		n := min(len(ids), cap(space)/2)
-		if n == 0 {
-			if err := s.w.Flush(); err != nil {
-				return s.failed(err)
-			}
-			continue
-		}
-		for _, id := range ids[:n] {
-			space = binary.LittleEndian.AppendUint16(space, id)
-		}
-		if _, err := s.w.Write(space); err != nil {
-			return s.failed(err)
-		}
-		ids, s.n = ids[n:], s.n+int64(n)
-	}
-	return nil
-}
-
-// moveTail moves the tokens from n on to another shard.
-func (s *shardWriter) moveTail(n int64, to *shardWriter) error {
-	if err := s.w.Flush(); err != nil {
-		return s.failed(err)
-	}
-	at := int64(len(s.head(0))) + 2*n
-	if _, err := io.Copy(to.w, io.NewSectionReader(s.f, at, 2*(s.n-n))); err != nil {
-		return to.failed(err)
-	}
-	if err := s.f.Truncate(at); err != nil {
-		return s.failed(err)
-	}
-	to.n += s.n - n
-	s.n = n
-	return nil
-}
-
-// commit writes the header, brings everything to the disk and gives the file its name.
-func (s *shardWriter) commit() error {
-	err := s.w.Flush()
-	if err == nil {
-		_, err = s.f.WriteAt(s.head(s.n), 0)
-	}
-	if err == nil {
-		err = s.f.Commit()
-	}
-	return s.failed(err)
-}
-
-// abandon removes the temporary file. It does nothing after commit, or on nil.
-func (s *shardWriter) abandon() {
-	if s != nil {
-		s.f.Abandon()
-	}
 }

@@ -1,0 +1,174 @@
+package data
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"reflect"
+	"regexp"
+
+	"github.com/gpt2wgpu/gpt2wgpu/data/atomicfile"
+	"github.com/gpt2wgpu/gpt2wgpu/data/exactjson"
+)
+
+// manifest is NAME.tokenize.json: what the shards were made from, and where each ended.
+type manifest struct {
+	Version  int         `json:"version"`
+	Settings settings    `json:"settings"`
+	Inputs   []inputID   `json:"inputs"`
+	Shards   []doneShard `json:"shards"`
+	Done     bool        `json:"done"`
+}
+
+// settings are the options that the shards' bytes depend on.
+type settings struct {
+	Name        string `json:"name"`
+	Format      string `json:"format"`
+	Tokenizer   string `json:"tokenizer"`                       // gpt2, bytes, or the folder with its files, beside the manifest
+	Fingerprint string `json:"tokenizer_fingerprint,omitempty"` // of one with files
+	ShardTokens int64  `json:"shard_tokens"`
+	ValTokens   int64  `json:"val_tokens"`
+	Split       Split  `json:"split,omitempty"`
+	Separator   string `json:"separator,omitempty"`
+}
+
+// doneShard is a complete shard, and where the next one begins: Skip tokens into the chunk at Next.
+type doneShard struct {
+	File        string   `json:"file"`
+	Tokens      int64    `json:"tokens"`
+	Next        position `json:"next"`
+	Skip        int64    `json:"skip"`
+	Documents   int64    `json:"documents"` // begun before Next
+	InvalidUTF8 int64    `json:"invalid_utf8,omitempty"`
+	Nulls       int64    `json:"nulls,omitempty"`
+}
+
+func (t *tokenizing) manifestPath() string {
+	return filepath.Join(t.o.Out, t.o.Name+t.splitSuffix()+".tokenize.json")
+}
+
+func (t *tokenizing) splitSuffix() string {
+	if t.o.Split == "" {
+		return ""
+	}
+	return "_" + string(t.o.Split)
+}
+
+// resume reads what an earlier run has left, or starts anew.
+func (t *tokenizing) resume() error {
+	o := t.o
+	want := manifest{Version: 1, Settings: settings{
+		Name: o.Name, Format: o.Format, Tokenizer: o.Tokenizer.Name(), ShardTokens: o.ShardTokens, ValTokens: o.ValTokens,
+		Split: o.Split, Separator: o.Separator}}
+	if TokenizerFiles(o.Tokenizer) != nil {
+		want.Settings.Tokenizer, want.Settings.Fingerprint = o.Name+tokenizerFolder, fingerprint(o.Tokenizer)
+	}
+	for _, in := range t.inputs {
+		want.Inputs = append(want.Inputs, in.ID)
+	}
+	path := t.manifestPath()
+	raw, err := os.ReadFile(path)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		old, err := t.find(true)
+		if err != nil {
+			return err
+		}
+		if len(old) > 0 {
+			return fmt.Errorf("%s: is there already, and %s isn't, which would say what it was made from; hint: another --out, or remove the old shards",
+				old[0], filepath.Base(path))
+		}
+		t.m = want
+		return t.save()
+	case err != nil:
+		return fmt.Errorf("%w; hint: check the directory's permissions", err)
+	}
+	if err := exactjson.Unmarshal(raw, &t.m); err != nil {
+		return fmt.Errorf("%s: %w; hint: remove this file and the shards beside it", path, err)
+	}
+	if len(t.m.Shards) == 0 { // nothing to go on with, whatever it was for
+		t.m = want
+		return errors.Join(t.sweep(), t.save())
+	}
+	if t.m.Version != want.Version || t.m.Settings != want.Settings || !reflect.DeepEqual(t.m.Inputs, want.Inputs) {
+		what := fmt.Sprintf("%d other inputs", len(t.m.Inputs))
+		if t.m.Settings != want.Settings {
+			what = fmt.Sprintf("other options: %+v, now %+v", t.m.Settings, want.Settings)
+		}
+		return fmt.Errorf("%s: the shards in this directory were made from %s; hint: another --out, or remove the old shards and this file", path, what)
+	}
+	for i, s := range t.m.Shards { // go on behind the last that is there
+		size := int64(len(t.header(s.Tokens))) + 2*s.Tokens
+		if info, err := os.Stat(filepath.Join(o.Out, s.File)); err != nil || info.Size() != size {
+			t.m.Shards, t.m.Done = t.m.Shards[:i], false
+			break
+		}
+	}
+	if !t.m.Done && o.ValTokens == 0 && o.Split == "" && len(t.m.Shards) == 1 && t.m.Shards[0].Tokens != o.ShardTokens {
+		t.m.Shards = nil // a small input's validation shard, whose size depends on the rest
+	}
+	for _, s := range t.m.Shards {
+		t.tokens += s.Tokens
+		t.documents, t.invalid, t.nulls = s.Documents, s.InvalidUTF8, s.Nulls
+	}
+	t.resumed, t.startTokens = len(t.m.Shards), t.tokens
+	if t.m.Done {
+		t.bytes = t.totalBytes()
+	} else if t.resumed > 0 {
+		o.Log.Info("continuing", "shards", t.resumed, "tokens", t.tokens)
+	}
+	t.startBytes = t.bytes
+	return t.sweep()
+}
+
+// find returns the files in the directory that are shards of this run's name, finished or not.
+func (t *tokenizing) find(finished bool) ([]string, error) {
+	entries, err := os.ReadDir(t.o.Out)
+	if err != nil {
+		return nil, fmt.Errorf("%w; hint: check --out", err)
+	}
+	split := "(val|train)"
+	if t.o.Split != "" {
+		split = string(t.o.Split)
+	}
+	pattern := regexp.QuoteMeta(t.o.Name) + "_" + split + `_\d{6}\.(npy|bin)`
+	re := regexp.MustCompile("^(" + pattern + ")$")
+	if !finished {
+		re = regexp.MustCompile(`^\.(` + pattern + ")")
+	}
+	var found []string
+	for _, e := range entries {
+		if m := re.FindStringSubmatch(e.Name()); m != nil && (finished || atomicfile.IsTemp(e.Name(), m[1])) {
+			found = append(found, filepath.Join(t.o.Out, e.Name()))
+		}
+	}
+	return found, nil
+}
+
+// sweep removes unfinished files of earlier runs.
+func (t *tokenizing) sweep() error {
+	old, err := t.find(false)
+	if err != nil {
+		return err
+	}
+	for _, p := range old {
+		if err := os.Remove(p); err != nil {
+			return fmt.Errorf("%w; hint: check the directory's permissions", err)
+		}
+	}
+	return nil
+}
+
+func (t *tokenizing) save() error {
+	raw, err := json.MarshalIndent(t.m, "", "\t")
+	if err == nil {
+		err = atomicfile.Write(t.manifestPath(), append(raw, '\n'))
+	}
+	if err != nil {
+		return fmt.Errorf("%w; hint: check the disk's free space and the directory's permissions", err)
+	}
+	return nil
+}
