@@ -20,7 +20,7 @@ func (r *run) openData(tokens int64) error {
 	}
 	parts, err := data.Find(r.cfg.Data)
 	if err != nil {
-		return r.missingData(r.cfg.Data, data.Train, err)
+		return r.dataError(r.cfg.Data, data.Train, err)
 	}
 	if err := r.refuseUnused(parts); err != nil {
 		return err

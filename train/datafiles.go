@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"io/fs"
 	"path/filepath"
+	"slices"
+	"strings"
 
 	"github.com/gpt2wgpu/gpt2wgpu/data"
 )
@@ -40,12 +42,19 @@ func (r *run) checkData(from origin) error {
 	for _, part := range parts {
 		now, opened := r.files[part]
 		was, known := from.state.DataFiles[part]
+		if len(was) > 0 && !opened && r.val == nil && r.cfg.ValEvery > 0 {
+			return fmt.Errorf("--data %s: the file that the run validates on is not there, before at %s; hint: --val-data PATH names it where it lies now, --val-every 0 goes on without",
+				r.cfg.Data, was[0].Path)
+		}
 		if !opened || from.state.DataFiles != nil && !known {
 			continue
 		}
 		flag, spec, before := "--data", r.cfg.Data, from.state.Config.Data
 		if part == "val" && r.cfg.ValData != "" {
-			flag, spec, before = "--val-data", r.cfg.ValData, from.state.Config.ValData
+			flag, spec = "--val-data", r.cfg.ValData
+			if from.state.Config.ValData != "" {
+				before = from.state.Config.ValData
+			}
 		}
 		const hint = "hint: %s PATH names the run's data where it lies now; other data need a new run, with another --out and --init %s"
 		if !known { // by a program that kept no digests
@@ -58,31 +67,45 @@ func (r *run) checkData(from origin) error {
 			continue
 		}
 		if len(now) != len(was) {
-			return fmt.Errorf("%s %s: %d files, want the run's %d (%s); "+hint, flag, spec, len(now), len(was), before, flag, r.cfg.Out)
+			what := fmt.Sprintf("now without %s", newFile(was, now))
+			if len(now) > len(was) {
+				what = fmt.Sprintf("new is %s", newFile(now, was))
+			}
+			return fmt.Errorf("%s %s: %d files, want the run's %d (%s): %s; "+hint, flag, spec, len(now), len(was), before, what, flag, r.cfg.Out)
 		}
-		moved := spec != before // as the user sees it, be the path in full the same
+		moved, at := spec != before, -1 // as the user sees it, be the path in full the same
 		for i, id := range now {
 			if !id.Same(was[i]) {
 				return fmt.Errorf("%s %s: %s is not the file that the run was trained on, %s: got %d bytes with digest %.12s, want %d with %.12s; "+hint,
 					flag, spec, id.Path, was[i].Path, id.Bytes, id.Digest, was[i].Bytes, was[i].Digest, flag, r.cfg.Out)
 			}
-			moved = moved || id.Path != was[i].Path
+			if at < 0 && id.Path != was[i].Path {
+				moved, at = true, i
+			}
 		}
 		if len(now) == 0 && spec != before {
 			return fmt.Errorf("%s is %s, the run has %s; hint: leave the flag out, or start a new run with another --out", flag, spec, before)
 		}
 		if moved && len(now) > 0 && r.group.Rank() == 0 {
-			r.env.Log.Warn(fmt.Sprintf("the data lie elsewhere than before, with the same content: %s (%s), before %s (%s)", spec, now[0].Path, before, was[0].Path))
+			r.env.Log.Warn(fmt.Sprintf("the data lie elsewhere than before, with the same content: %s (%s), before %s (%s)", spec, now[max(at, 0)].Path, before, was[max(at, 0)].Path))
 		}
 	}
 	return nil
 }
 
-// missingData says of a resumed run's data that are not there how to name them where they lie now.
-func (r *run) missingData(spec string, split data.Split, err error) error {
-	if !r.cfg.Resume || !errors.Is(err, fs.ErrNotExist) {
-		return err
+// newFile returns the path of the first of a whose content none of b has.
+func newFile(a, b []data.FileID) string {
+	for _, f := range a {
+		if !slices.ContainsFunc(b, f.Same) {
+			return f.Path
+		}
 	}
+	return "a second copy of one"
+}
+
+// dataError says of a resumed run's data that cannot be opened what has happened to them: they are not there, and must be named
+// where they lie now, or are not what they were.
+func (r *run) dataError(spec string, split data.Split, err error) error {
 	part, flag := "train", "--data"
 	if split == data.Val {
 		part = "val"
@@ -90,9 +113,23 @@ func (r *run) missingData(spec string, split data.Split, err error) error {
 			flag = "--val-data"
 		}
 	}
-	lay := ""
-	if was := r.wasFiles[part]; len(was) > 0 {
-		lay = ", before at " + was[0].Path
+	was := r.wasFiles[part]
+	switch {
+	case !r.cfg.Resume:
+		return err
+	case errors.Is(err, fs.ErrNotExist):
+		lay := ""
+		if len(was) > 0 {
+			lay = ", before at " + was[0].Path
+		}
+		return fmt.Errorf("%s %s: the run's data are not there%s (%w); hint: %s PATH names them where they lie now", flag, spec, lay, fs.ErrNotExist, flag)
 	}
-	return fmt.Errorf("%s %s: the run's data are not there%s (%w); hint: %s PATH names them where they lie now", flag, spec, lay, fs.ErrNotExist, flag)
+	for _, f := range was {
+		if now, failed := data.Identify(f.Path); failed == nil && !now.Same(f) {
+			text, _, _ := strings.Cut(err.Error(), "; hint: ")
+			return fmt.Errorf("%s %s: %s has changed since the run was trained on it (%s); hint: restore that file, or start a new run with another --out and --init %s",
+				flag, spec, f.Path, text, r.cfg.Out)
+		}
+	}
+	return err
 }

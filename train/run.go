@@ -216,7 +216,7 @@ func (r *run) openCorpus(spec string, split data.Split, opts ...data.Option) (*d
 	}
 	c, err := data.Open(spec, r.tok, r.cfg.VocabSize, r.env.Log, append(opts, data.WithSplit(split))...)
 	if err != nil {
-		return nil, r.missingData(spec, split, err)
+		return nil, r.dataError(spec, split, err)
 	}
 	r.corpora = append(r.corpora, c)
 	return c, nil

@@ -380,6 +380,48 @@ func TestMovedData(t *testing.T) {
 	})
 }
 
+// TestChangedShards: of several files the one that has changed, is new or is missing is named, with the true cause.
+func TestChangedShards(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "d")
+	for i, name := range []string{"a.txt", "b.txt", "c.txt", "val.txt"} {
+		write(t, filepath.Join(dir, name), strings.Repeat(fmt.Sprintf("text %d to train on. ", i), 200))
+	}
+	c := stepsOnly(t)
+	c.Data, c.ValEvery, c.ValSteps, c.StopAfter = dir, 3, 2, 3
+	mustRun(t, c)
+	c.Resume, c.StopAfter = true, 1
+	at := func(name string) string { return filepath.Join(dir, name) }
+	for _, x := range []struct {
+		what   string
+		change func()
+		undo   func()
+		words  []string
+	}{
+		{"changed", func() { write(t, at("b.txt"), "other") }, func() { write(t, at("b.txt"), strings.Repeat("text 1 to train on. ", 200)) },
+			[]string{at("b.txt") + " is not the file"}},
+		{"new", func() { write(t, at("d.txt"), "more") }, func() { must(t, os.Remove(at("d.txt"))) },
+			[]string{"4 files, want the run's 3", "new is " + at("d.txt")}},
+		{"missing", func() { must(t, os.Rename(at("b.txt"), at("b.off"))) }, func() { must(t, os.Rename(at("b.off"), at("b.txt"))) },
+			[]string{"2 files, want the run's 3", "now without " + at("b.txt")}},
+		{"no validation", func() { must(t, os.Rename(at("val.txt"), at("val.off"))) }, func() { must(t, os.Rename(at("val.off"), at("val.txt"))) },
+			[]string{"the file that the run validates on is not there", at("val.txt"), "--val-every 0"}},
+		{"unreadable", func() { write(t, at("c.txt"), "") }, func() { write(t, at("c.txt"), strings.Repeat("text 2 to train on. ", 200)) },
+			[]string{at("c.txt")}},
+	} {
+		t.Run(x.what, func(t *testing.T) {
+			x.change()
+			err := Run(context.Background(), c, quiet())
+			x.undo()
+			wantError(t, err, x.words...)
+		})
+	}
+	must(t, os.Rename(at("b.txt"), at("bb.txt")))
+	env, log := telling()
+	if err := Run(context.Background(), c, env); !errors.Is(err, ErrInterrupted) || !strings.Contains(log.String(), at("bb.txt")) {
+		t.Errorf("renamed: %v: %s", err, log)
+	}
+}
+
 // TestMovedOldData: a checkpoint without digests compares the number of tokens.
 func TestMovedOldData(t *testing.T) {
 	c := oldRun(t)

@@ -45,6 +45,8 @@ func (t *trainFlags) idleFlags(c train.Job) error {
 	i.refuse(c.Hellaswag == "", "hellaswag-every", "without --hellaswag", "--hellaswag FILE, or --hellaswag fetch")
 	i.refuse(c.HellaswagEvery == 0, "hellaswag", "with --hellaswag-every 0, which never measures", "--hellaswag-every 250, or "+leave)
 	i.refuse(c.SyncEvery == 1, "outer-lr outer-momentum", "with --sync-every 1, which has no outer step", "--sync-every 20, or "+leave)
+	i.refuse(c.SyncEvery > 1 && c.Ranks > 1, "check-every", "with --sync-every above 1, which lets the ranks differ", "--sync-every 1, or "+leave)
+	i.refuse(c.SampleEvery == 0 && c.FromWeights() && !c.Resume, "seed", "with --init and --sample-every 0, where nothing is drawn", leave)
 	i.refuse(c.Ranks <= 1, "check-every grad-dtype", "with one rank: there are no others to compare and exchange with", "mpirun -np 2 gpt2wgpu train …, or "+leave)
 	return i.err()
 }

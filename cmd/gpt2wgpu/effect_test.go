@@ -24,6 +24,7 @@ func TestIdleFlags(t *testing.T) {
 		"train --sync-every 1 --outer-momentum 0.5",
 		"train --grad-dtype bf16",
 		"train --check-every 5",
+		"train --init x --sample-every 0 --seed 5",
 		"sample --model x --greedy --top-k 5",
 		"sample --model x --greedy --temperature 0.5",
 		"sample --model x --greedy --top-p 0.5",

@@ -79,6 +79,7 @@ func TestMovedRun(t *testing.T) {
 		t.Errorf("code %d: %s", code, stderr)
 	}
 	wantFailure(t, exitUsage, []string{"train", "--resume", "--out", "r", "--steps", "9", "--init", "gpt2"}, "--init has no effect with --resume")
+	wantFailure(t, exitUsage, []string{"train", "--resume", "--out", "r", "--steps", "9", "--preset", "gpt2-124m"}, "--preset gpt2-124m has no effect with --resume")
 	if code, _, stderr := cli(t, "train", "--resume", "--out", "r", "--steps", "6", "-q"); code != 0 || stderr != "" {
 		t.Errorf("the next time: code %d: %s", code, stderr)
 	}

@@ -266,6 +266,10 @@ func (t *trainFlags) settle() (train.Job, error) {
 	if err != nil {
 		return train.Job{}, err
 	}
+	if p := preset; t.preset != "" && t.cfg.Resume && inFile != nil && !base.FromWeights() && base.NLayer != p.NLayer && !t.fs.Changed("n-layer") {
+		return train.Job{}, fmt.Errorf("--preset %s has no effect with --resume, which takes the run's own settings (%d layers, the preset has %d); hint: leave --preset out, or start a new run with another --out",
+			t.preset, base.NLayer, p.NLayer)
+	}
 	t.cfg.Config = base // the flags point into it
 	for f, value := range explicit {
 		if err := f.Value.Set(value); err != nil {
