@@ -123,6 +123,9 @@ func (m *Model) Weights() (*gpt2.Weights, error) {
 	return &gpt2.Weights{Config: m.Config, Tensors: values}, err
 }
 
+// Parameters returns the parameters in the table's order.
+func (m *Model) Parameters() []gpu.Tensor { return m.params.byParam }
+
 func (m *Model) upload(ts tensors, values [][]float32) error {
 	if len(values) != len(ts.byParam) {
 		return fmt.Errorf("%d tensors, want %d", len(values), len(ts.byParam))

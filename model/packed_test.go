@@ -79,7 +79,7 @@ func TestPacked(t *testing.T) {
 		}
 	}
 
-	o, err := NewOptimizer(tr, AdamW{Beta1: 0.9, Beta2: 0.95, Eps: 1e-8, WeightDecay: 0.1})
+	o, err := AdamW{Beta1: 0.9, Beta2: 0.95, Eps: 1e-8, WeightDecay: 0.1}.New(tr)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -148,7 +148,7 @@ func TestPackedWindows(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := NewOptimizer(tr, AdamW{Beta1: 0.9, Beta2: 0.95, Eps: 1e-8}); err != nil {
+	if _, err := (AdamW{Beta1: 0.9, Beta2: 0.95, Eps: 1e-8}).New(tr); err != nil {
 		t.Fatal(err)
 	}
 }

@@ -30,14 +30,14 @@ func plan(kind string) *gpu.Device {
 	return gpu.Plan(gpu.AdapterInfo{Name: "plan", Type: kind, Limits: gpu.DefaultLimits()})
 }
 
-func planTraining(t *testing.T, kind string, c gpt2.Config, b, length int, opts ...TrainingOption) (*gpu.Device, *Training, *Optimizer) {
+func planTraining(t *testing.T, kind string, c gpt2.Config, b, length int, opts ...TrainingOption) (*gpu.Device, *Training, Optimizer) {
 	t.Helper()
 	d := plan(kind)
 	tr, o := trainingOn(t, d, c, b, length, opts...)
 	return d, tr, o
 }
 
-func trainingOn(t *testing.T, d *gpu.Device, c gpt2.Config, b, length int, opts ...TrainingOption) (*Training, *Optimizer) {
+func trainingOn(t *testing.T, d *gpu.Device, c gpt2.Config, b, length int, opts ...TrainingOption) (*Training, Optimizer) {
 	t.Helper()
 	m, err := New(d, c)
 	if err != nil {
@@ -47,7 +47,7 @@ func trainingOn(t *testing.T, d *gpu.Device, c gpt2.Config, b, length int, opts 
 	if err != nil {
 		t.Fatal(err)
 	}
-	o, err := NewOptimizer(tr, AdamW{Beta1: 0.9, Beta2: 0.95, Eps: 1e-8, WeightDecay: 0.1, GradClip: 1})
+	o, err := AdamW{Beta1: 0.9, Beta2: 0.95, Eps: 1e-8, WeightDecay: 0.1, GradClip: 1}.New(tr)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -55,7 +55,7 @@ func trainingOn(t *testing.T, d *gpu.Device, c gpt2.Config, b, length int, opts 
 }
 
 // listing is a step's list of dispatches.
-func listing(tr *Training, o *Optimizer) string {
+func listing(tr *Training, o Optimizer) string {
 	var b strings.Builder
 	for _, p := range append(tr.Programs(), o.Program()) {
 		b.WriteString(p.Name + "\n" + p.String() + "\n")

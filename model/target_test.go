@@ -31,7 +31,7 @@ func TestTargetsAgree(t *testing.T) {
 		check(m.Load(gpt2.Init(c, 1)))
 		tr, err := NewTraining(m, 1, 130, 1)
 		check(err)
-		o, err := NewOptimizer(tr, AdamW{Beta1: 0.9, Beta2: 0.95, Eps: 1e-8, GradClip: 1})
+		o, err := AdamW{Beta1: 0.9, Beta2: 0.95, Eps: 1e-8, GradClip: 1}.New(tr)
 		check(err)
 		for step := range 3 {
 			check(tr.Begin())

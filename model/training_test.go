@@ -29,7 +29,7 @@ func forwardLeavesTheStep(t *testing.T, s gpu.Storage) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		o, err := NewOptimizer(tr, AdamW{Beta1: 0.9, Beta2: 0.95, Eps: 1e-8, GradClip: 1})
+		o, err := AdamW{Beta1: 0.9, Beta2: 0.95, Eps: 1e-8, GradClip: 1}.New(tr)
 		if err != nil {
 			t.Fatal(err)
 		}

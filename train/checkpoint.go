@@ -5,14 +5,16 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/gpt2wgpu/gpt2wgpu/data"
 	"github.com/gpt2wgpu/gpt2wgpu/data/atomicfile"
+	"github.com/gpt2wgpu/gpt2wgpu/model"
 	"github.com/gpt2wgpu/gpt2wgpu/model/gpt2"
 )
 
-// State is what a checkpoint holds beside weights and moments: with them, all that decides the rest of the run.
+// State is what a checkpoint holds beside its tensors: with them, all that decides the rest of the run.
 type State struct {
 	Step      int        `json:"step"`   // steps done
 	Tokens    int64      `json:"tokens"` // tokens seen
@@ -23,12 +25,17 @@ type State struct {
 	Config    Config     `json:"config"`
 	Version   string     `json:"program_version"`
 	Tiles     Tiles      `json:"tiles"`
+	Optimizer string     `json:"optimizer"` // whose tensors the checkpoint has
 
 	Checksums map[string]checksum `json:"checksums,omitempty"` // of the checkpoint's other files, by name
 	SHA256    string              `json:"sha256,omitempty"`    // of state.json without this field; the last one
 }
 
-const optimizerFile = "optimizer.safetensors" // m.NAME and v.NAME in the shapes of memory
+// The files of tensors beside the model's: the optimizer's state, and b.NAME of outer steps, in the shapes of memory.
+const (
+	optimizerFile = "optimizer.safetensors"
+	outerFile     = "outer.safetensors"
+)
 
 // Prefixes of directories in checkpoints/ that are no checkpoints (yet, or any more): what a kill leaves is removed later.
 const (
@@ -41,17 +48,16 @@ type checkpointer struct {
 	out    string
 	keep   int // newest checkpoints that stay; 0: all
 	log    *slog.Logger
-	write  func(dir string, w *gpt2.Weights) error // the model's own files
-	warned map[string]bool                         // directories that cannot be removed
-	before func() error                            // what must be on the disk before a checkpoint is complete: the lines of metrics.jsonl
+	warned map[string]bool // directories that cannot be removed
+	before func() error    // what must be on the disk before a checkpoint is complete: the lines of metrics.jsonl
 }
 
 // save writes out/checkpoints/step-NNNNNN and makes it the latest: everything goes to a temporary directory, is synced and
 // renamed; the name in `latest` moves last. So a kill at any moment, or a full disk, leaves the one before usable. Old
 // directories that cannot be removed are only warned about.
 //
-// first and second are AdamW's moments; b is that of the outer optimizer, or nil.
-func (c checkpointer) save(s State, w *gpt2.Weights, first, second, b [][]float32) (dir string, err error) {
+// model writes the model's own files. The tensors of optimizer and, if there are any, outer are asked for one by one.
+func (c checkpointer) save(s State, model func(dir string) error, optimizer, outer []gpt2.LazyTensor) (dir string, err error) {
 	root := filepath.Join(c.out, gpt2.CheckpointsDir)
 	name := fmt.Sprintf("step-%06d", s.Step)
 	dir, tmp := filepath.Join(root, name), filepath.Join(root, writingPrefix+name)
@@ -66,14 +72,14 @@ func (c checkpointer) save(s State, w *gpt2.Weights, first, second, b [][]float3
 	if err := os.MkdirAll(tmp, 0o755); err != nil {
 		return dir, err
 	}
-	if err := c.write(tmp, w); err != nil {
+	if err := model(tmp); err != nil {
 		return dir, err
 	}
-	if err := writeMoments(filepath.Join(tmp, optimizerFile), w.Config, first, second); err != nil {
+	if err := gpt2.WriteLazily(filepath.Join(tmp, optimizerFile), optimizer, nil); err != nil {
 		return dir, err
 	}
-	if b != nil {
-		if err := writeOuter(tmp, w.Config, b); err != nil {
+	if outer != nil {
+		if err := gpt2.WriteLazily(filepath.Join(tmp, outerFile), outer, nil); err != nil {
 			return dir, err
 		}
 	}
@@ -155,54 +161,47 @@ func (c checkpointer) removeLeftovers(root string) {
 	}
 }
 
-func writeMoments(path string, c gpt2.Config, first, second [][]float32) error {
-	var list []gpt2.NamedTensor
-	for i, p := range gpt2.Table(c) {
-		list = append(list,
-			gpt2.NamedTensor{Name: "m." + p.Name, Shape: p.Shape, Data: first[i]},
-			gpt2.NamedTensor{Name: "v." + p.Name, Shape: p.Shape, Data: second[i]})
-	}
-	return gpt2.WriteSafetensors(path, list, nil)
-}
-
-// readMoments returns m and v in the table's order.
-func readMoments(dir string, c gpt2.Config) (m, v [][]float32, err error) {
-	path := filepath.Join(dir, optimizerFile)
-	list, _, err := gpt2.ReadSafetensors(path)
-	if err != nil {
-		return nil, nil, err
-	}
-	byName := map[string]gpt2.NamedTensor{}
-	for _, t := range list {
-		byName[t.Name] = t
-	}
-	for _, p := range gpt2.Table(c) {
-		for prefix, into := range map[string]*[][]float32{"m.": &m, "v.": &v} {
-			t, ok := byName[prefix+p.Name]
-			if !ok || len(t.Data) != p.Size() {
-				return nil, nil, fmt.Errorf("%s: %s%s: %d values, want %d; hint: the checkpoint belongs to another model", path, prefix, p.Name, len(t.Data), p.Size())
-			}
-			*into = append(*into, t.Data)
-		}
-	}
-	return m, v, checkMoments(path, c, m, v)
-}
-
 const damagedHint = "hint: the checkpoint is damaged: name another complete step in checkpoints/" + gpt2.LatestFile
 
-// checkMoments refuses moments that no training leaves: what is not finite, and second moments below zero, whose root is NaN.
-func checkMoments(path string, c gpt2.Config, m, v [][]float32) error {
-	for i, p := range gpt2.Table(c) {
-		for prefix, x := range map[string][]float32{"m.": m[i], "v.": v[i]} {
-			if at := gpt2.NotFinite(x); at >= 0 {
-				return fmt.Errorf("%s: %s%s: value %d is %s, want finite numbers; %s", path, prefix, p.Name, at, gpt2.NameOf(x[at]), damagedHint)
-			}
-		}
-		for at, x := range v[i] {
-			if x < 0 {
-				return fmt.Errorf("%s: v.%s: value %d is %v, want 0 or more (a mean of squares); %s", path, p.Name, at, x, damagedHint)
-			}
-		}
+// readTensors returns the values of a file's tensors that list names, in its order. It refuses values that no training leaves:
+// what is not finite, and means of squares below zero, whose root is NaN.
+func readTensors(path string, list []model.StateTensor) (values [][]float32, err error) {
+	file, _, err := gpt2.ReadSafetensors(path)
+	if err != nil {
+		return nil, err
 	}
-	return nil
+	byName := map[string][]float32{}
+	for _, t := range file {
+		byName[t.Name] = t.Data
+	}
+	for _, t := range list {
+		x, ok := byName[t.Name]
+		if !ok || len(x) != t.Size() {
+			return nil, fmt.Errorf("%s: %s: %d values, want %d; hint: the checkpoint belongs to another model", path, t.Name, len(x), t.Size())
+		}
+		if at := gpt2.NotFinite(x); at >= 0 {
+			return nil, fmt.Errorf("%s: %s: value %d is %s, want finite numbers; %s", path, t.Name, at, gpt2.NameOf(x[at]), damagedHint)
+		}
+		if at := slices.IndexFunc(x, func(v float32) bool { return v < 0 }); t.Squares && at >= 0 {
+			return nil, fmt.Errorf("%s: %s: value %d is %v, want 0 or more (a mean of squares); %s", path, t.Name, at, x[at], damagedHint)
+		}
+		values = append(values, x)
+	}
+	return values, nil
+}
+
+// outerState lists the tensors of outer steps.
+func outerState(c gpt2.Config) (list []model.StateTensor) {
+	for _, p := range gpt2.Table(c) {
+		list = append(list, model.StateTensor{Name: "b." + p.Name, Shape: p.Shape})
+	}
+	return list
+}
+
+// lazily returns the tensors of list to be written, with the values that the function returns for each.
+func lazily(list []model.StateTensor, values func(i int) ([]float32, error)) (out []gpt2.LazyTensor) {
+	for i, t := range list {
+		out = append(out, gpt2.LazyTensor{Name: t.Name, Shape: t.Shape, Values: func() ([]float32, error) { return values(i) }})
+	}
+	return out
 }

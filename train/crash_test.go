@@ -34,7 +34,7 @@ func TestMain(m *testing.M) {
 		os.Exit(m.Run())
 	}
 	var c Job
-	if err := json.Unmarshal([]byte(raw), &c); err != nil {
+	if err := json.Unmarshal([]byte(raw), &c.Config); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
 	}
@@ -63,7 +63,7 @@ func TestMain(m *testing.M) {
 
 func child(t *testing.T, c Job, env ...string) *exec.Cmd {
 	t.Helper()
-	raw, err := json.Marshal(c)
+	raw, err := json.Marshal(c.Config)
 	if err != nil {
 		t.Fatal(err)
 	}

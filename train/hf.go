@@ -9,15 +9,16 @@ import (
 // WriteModel writes a model's directory as transformers reads it: weights, config.json, generation_config.json and the
 // tokenizer's files. special are the ids that the weights came with; where they name none, the tokenizer's end of a
 // document is it.
-func WriteModel(dir string, w *gpt2.Weights, tok data.Tokenizer, special gpt2.Special) error {
-	special = special.Complete(endOf(tok, w.Config.VocabSize))
-	if err := gpt2.WriteDir(dir, w, special.Fields); err != nil {
+// values returns those of a parameter, see [gpt2.WriteDirLazily].
+func WriteModel(dir string, c gpt2.Config, values func(i int) ([]float32, error), tok data.Tokenizer, special gpt2.Special) error {
+	special = special.Complete(endOf(tok, c.VocabSize))
+	if err := gpt2.WriteDirLazily(dir, c, values, special.Fields); err != nil {
 		return err
 	}
 	if err := special.Write(dir); err != nil {
 		return err
 	}
-	return data.WriteTokenizerFiles(dir, tok, w.Config.BlockSize)
+	return data.WriteTokenizerFiles(dir, tok, c.BlockSize)
 }
 
 // endOf is the token between documents, -1 if a vocabulary of that size has none.
@@ -47,9 +48,4 @@ func Sampling(o model.SampleOptions, tok data.Tokenizer, special gpt2.Special, v
 	_, o.Stop = Bounds(tok, special, vocab)
 	o.Vocab = tok.VocabSize()
 	return o
-}
-
-// writeModel is WriteModel with the run's tokenizer.
-func (r *run) writeModel(dir string, w *gpt2.Weights) error {
-	return WriteModel(dir, w, r.tok, r.special)
 }

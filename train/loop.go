@@ -4,11 +4,13 @@ import (
 	"context"
 	"fmt"
 	"math"
+	"slices"
 	"time"
 
 	"github.com/gpt2wgpu/gpt2wgpu/data"
 	"github.com/gpt2wgpu/gpt2wgpu/gpu"
 	"github.com/gpt2wgpu/gpt2wgpu/model"
+	"github.com/gpt2wgpu/gpt2wgpu/model/gpt2"
 	"github.com/gpt2wgpu/gpt2wgpu/train/metrics"
 	"github.com/gpt2wgpu/gpt2wgpu/train/ranks"
 )
@@ -312,15 +314,8 @@ func (r *run) trySave() (failed, err error) {
 		return nil, nil
 	}
 	defer func() { r.savedAt, r.overdue = r.now(), false }() // also of one that failed: the next is due as long after it
-	first, second, err := r.moments()
-	if err != nil {
+	if failed, err = r.writeCheckpoint(); err != nil {
 		return nil, err
-	}
-	if r.group.Rank() == 0 {
-		failed, err = r.writeCheckpoint(first, second)
-		if err != nil {
-			return nil, err
-		}
 	}
 	flag := 0.0
 	if failed != nil {
@@ -333,26 +328,52 @@ func (r *run) trySave() (failed, err error) {
 	return failed, err
 }
 
-// writeCheckpoint is rank 0's part of a save. failed is the disk's fault, err the device's.
-func (r *run) writeCheckpoint(first, second [][]float32) (failed, err error) {
-	w, err := r.Model.Weights()
-	if err != nil {
-		return nil, err
+// writeCheckpoint writes a checkpoint on rank 0, tensor by tensor. failed is the disk's fault, err the device's or the group's. Where
+// ranks step by themselves, the optimizer's state is the mean of theirs, to which all ranks contribute.
+func (r *run) writeCheckpoint() (failed, err error) {
+	var host []float32 // of the tensor that is written
+	read := func(t gpu.Tensor) ([]float32, error) {
+		host = slices.Grow(host[:0], t.Len())[:t.Len()]
+		if readErr := r.dev.Read(t, host); readErr != nil {
+			err = readErr
+		}
+		return host, err
 	}
-	var b [][]float32
-	if r.outer != nil {
-		b = r.outer.Momenta
+	state, mean, next := r.Optimizer.State(), r.outer != nil && r.group.Size() > 1, 0
+	values := func(i int) ([]float32, error) { // collective with mean, each tensor once and in order
+		next = i + 1
+		x, _ := read(state[i])
+		if err == nil && mean {
+			for j := range x {
+				x[j] /= float32(r.group.Size())
+			}
+			err = r.group.AllreduceSum(x, ranks.WireF32)
+		}
+		return x, err
 	}
-	c := checkpointer{out: r.cfg.Out, keep: r.cfg.Keep, log: r.env.Log, write: r.writeModel, before: r.metrics.Flush, warned: r.warned}
-	dir, failed := c.save(State{
-		Step: r.step, Tokens: r.tokens, Skipped: r.skipped, Data: r.position(), DataFiles: r.files,
-		Tokenizer: r.cfg.Tokenizer, Config: r.cfg.Config, Version: r.env.Version, Tiles: r.tiles,
-	}, w, first, second, b)
-	if failed == nil {
-		r.ends.checkpoint = dir
-		r.env.Log.Info("checkpoint "+dir, NewEvent("checkpoint", "step", r.step, "path", dir))
+	if r.group.Rank() == 0 {
+		var outer []gpt2.LazyTensor
+		if r.outer != nil {
+			outer = lazily(outerState(r.Model.Config), func(i int) ([]float32, error) { return r.outer.Momenta[i], nil })
+		}
+		params, settings := r.Model.Parameters(), r.cfg.optimizer()
+		c := checkpointer{out: r.cfg.Out, keep: r.cfg.Keep, log: r.env.Log, before: r.metrics.Flush, warned: r.warned}
+		var dir string
+		dir, failed = c.save(State{
+			Step: r.step, Tokens: r.tokens, Skipped: r.skipped, Data: r.position(), DataFiles: r.files,
+			Tokenizer: r.cfg.Tokenizer, Config: r.cfg.Config, Version: r.env.Version, Tiles: r.tiles, Optimizer: settings.Name(),
+		}, func(dir string) error {
+			return WriteModel(dir, r.Model.Config, func(i int) ([]float32, error) { return read(params[i]) }, r.tok, r.special)
+		}, lazily(settings.State(r.Model.Config), values), outer)
+		if failed == nil {
+			r.ends.checkpoint = dir
+			r.env.Log.Info("checkpoint "+dir, NewEvent("checkpoint", "step", r.step, "path", dir))
+		}
 	}
-	return failed, nil
+	for mean && err == nil && next < len(state) { // other ranks, and those that a failed write has left out
+		values(next)
+	}
+	return failed, err
 }
 
 func (r *run) interrupt() error {

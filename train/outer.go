@@ -3,11 +3,8 @@ package train
 import (
 	"errors"
 	"fmt"
-	"os"
-	"path/filepath"
 	"time"
 
-	"github.com/gpt2wgpu/gpt2wgpu/model/gpt2"
 	"github.com/gpt2wgpu/gpt2wgpu/train/ranks"
 )
 
@@ -58,63 +55,4 @@ func inRank(g ranks.Group, err error) error {
 		return err
 	}
 	return fmt.Errorf("rank %d of %d: %w", g.Rank(), g.Size(), err)
-}
-
-// moments returns AdamW's: those of all ranks, which are the same, or the mean of the ranks' own.
-func (r *run) moments() (m, v [][]float32, err error) {
-	local := r.outer != nil && r.group.Size() > 1
-	if r.group.Rank() > 0 && !local {
-		return nil, nil, nil // rank 0 has them
-	}
-	if m, v, err = r.Optimizer.Moments(); err != nil || !local {
-		return m, v, err
-	}
-	for _, moment := range [][][]float32{m, v} {
-		for _, t := range moment {
-			for j := range t {
-				t[j] /= float32(r.group.Size())
-			}
-			if err := r.group.AllreduceSum(t, ranks.WireF32); err != nil {
-				return nil, nil, err
-			}
-		}
-	}
-	return m, v, nil
-}
-
-const outerFile = "outer.safetensors" // b.NAME in the shapes of memory
-
-func writeOuter(dir string, c gpt2.Config, b [][]float32) error {
-	var list []gpt2.NamedTensor
-	for i, p := range gpt2.Table(c) {
-		list = append(list, gpt2.NamedTensor{Name: "b." + p.Name, Shape: p.Shape, Data: b[i]})
-	}
-	return gpt2.WriteSafetensors(filepath.Join(dir, outerFile), list, nil)
-}
-
-// readOuter returns b, or nil where the run had none.
-func readOuter(dir string, c gpt2.Config) (b [][]float32, err error) {
-	path := filepath.Join(dir, outerFile)
-	if _, err := os.Stat(path); os.IsNotExist(err) {
-		return nil, nil
-	}
-	list, _, err := gpt2.ReadSafetensors(path)
-	if err != nil {
-		return nil, err
-	}
-	byName := map[string]gpt2.NamedTensor{}
-	for _, t := range list {
-		byName[t.Name] = t
-	}
-	for _, p := range gpt2.Table(c) {
-		t, ok := byName["b."+p.Name]
-		if !ok || len(t.Data) != p.Size() {
-			return nil, fmt.Errorf("%s: b.%s: %d values, want %d; hint: the checkpoint belongs to another model", path, p.Name, len(t.Data), p.Size())
-		}
-		if at := gpt2.NotFinite(t.Data); at >= 0 {
-			return nil, fmt.Errorf("%s: b.%s: value %d is %s, want finite numbers; %s", path, p.Name, at, gpt2.NameOf(t.Data[at]), damagedHint)
-		}
-		b = append(b, t.Data)
-	}
-	return b, nil
 }

@@ -237,3 +237,23 @@ func TestInterruptedSample(t *testing.T) {
 	mustRun(t, c)
 	same(t, "interrupted in a sample", metricsOf(t, c.Out), metricsOf(t, whole.Out))
 }
+
+// TestAnotherOptimizer: the state of an optimizer is of no use to another one; a resume says so.
+func TestAnotherOptimizer(t *testing.T) {
+	c := plain(t)
+	c.StopAfter = 1
+	if err := Run(context.Background(), c, quiet()); !errors.Is(err, ErrInterrupted) {
+		t.Fatal(err)
+	}
+	dir, err := gpt2.LatestCheckpoint(c.Out)
+	must(t, err)
+	state, err := readState(dir)
+	must(t, err)
+	if state.Optimizer != "adamw" {
+		t.Errorf("state.json names the optimizer %q", state.Optimizer)
+	}
+	state.Optimizer = "muon"
+	must(t, os.Remove(filepath.Join(dir, gpt2.StateFile)), writeState(dir, state))
+	c.Resume = true
+	wantError(t, Run(context.Background(), c, quiet()), "the optimizer is adamw, the run has muon", "hint: ", "--init "+c.Out)
+}

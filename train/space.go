@@ -9,20 +9,23 @@ import (
 	"github.com/gpt2wgpu/gpt2wgpu/model/gpt2"
 )
 
-// checkpointBytes returns about how many bytes a checkpoint of the run takes on the disk: weights, both moments and the outer
-// optimizer's momentum in float32 with their headers, and the small files.
+// checkpointBytes returns about how many bytes a checkpoint of the run takes on the disk: weights, the optimizer's state and the
+// momentum of outer steps in float32 with their headers, and the small files.
 func (c Config) checkpointBytes() uint64 {
 	const (
 		entry = 115     // of a safetensors header, for a tensor
 		texts = 8 << 10 // config.json, state.json and the like
 	)
-	copies := 3 // weights, m, v
-	if c.local() {
-		copies++
-	}
 	bytes := texts + tokenizerBytes[c.Tokenizer]
+	add := func(values int) { bytes += 4*values + entry }
 	for _, p := range gpt2.Table(c.Model()) {
-		bytes += copies * (4*p.Size() + entry)
+		add(p.Size())
+		if c.local() {
+			add(p.Size())
+		}
+	}
+	for _, t := range c.optimizer().State(c.Model()) {
+		add(t.Size())
 	}
 	return uint64(bytes)
 }

@@ -31,13 +31,12 @@ func (w warnings) Enabled(ctx context.Context, l slog.Level) bool {
 func (w warnings) WithAttrs(a []slog.Attr) slog.Handler { return warnings{w.Handler.WithAttrs(a)} }
 func (w warnings) WithGroup(g string) slog.Handler      { return warnings{w.Handler.WithGroup(g)} }
 
-// origin is where a run begins: at a checkpoint, whose weights and moments rank 0 alone has read, or at step 0 with weights
-// that every rank has.
+// origin is where a run begins: at a checkpoint, whose tensors only rank 0 has read, or at step 0 with weights that every rank has.
 type origin struct {
 	checkpoint string
 	state      State
 	weights    *gpt2.Weights
-	m, v       [][]float32
+	optimizer  [][]float32     // its state, in the order of its State
 	b          [][]float32     // of the outer optimizer; nil: none
 	hasB       bool            // told to all ranks
 	info       gpu.AdapterInfo // of this rank's device
@@ -147,6 +146,7 @@ func (r *run) readStart() (s origin, err error) {
 
 // readCheckpoint reads a checkpoint. damage is what keeps it from being read, err what refuses to resume at all.
 func (r *run) readCheckpoint(dir string) (s origin, damage, err error) {
+	var refused error
 	damage = func() (err error) {
 		s.checkpoint = dir
 		if _, err := os.Stat(dir); err != nil {
@@ -154,6 +154,11 @@ func (r *run) readCheckpoint(dir string) (s origin, damage, err error) {
 		}
 		if s.state, err = readState(dir); err != nil {
 			return err
+		}
+		if now, was := r.cfg.optimizer().Name(), s.state.Optimizer; now != was {
+			refused = fmt.Errorf("--resume: %s: the optimizer is %s, the run has %s, whose state cannot be taken over; hint: resume with the program that wrote it, %s, or start a new run from its weights: --init %s and another --out",
+				dir, now, was, s.state.Version, r.cfg.Out)
+			return nil
 		}
 		changed, err := s.state.verify(dir)
 		if err != nil {
@@ -169,18 +174,20 @@ func (r *run) readCheckpoint(dir string) (s origin, damage, err error) {
 			return err
 		}
 		shape := s.weights.Config
-		if s.m, s.v, err = readMoments(dir, shape); err != nil || !s.state.Config.local() {
+		if s.optimizer, err = readTensors(filepath.Join(dir, optimizerFile), r.cfg.optimizer().State(shape)); err != nil || !s.state.Config.local() {
 			return err
 		}
-		s.b, err = readOuter(dir, shape)
+		if s.b, err = readTensors(filepath.Join(dir, outerFile), outerState(shape)); errors.Is(err, fs.ErrNotExist) {
+			s.b, err = nil, nil // the run had none
+		}
 		s.hasB = s.b != nil
 		return err
 	}()
 	if errors.Is(damage, fs.ErrPermission) {
 		return s, nil, fmt.Errorf("--resume: %w; hint: check the permissions", damage)
 	}
-	if damage != nil {
-		return s, damage, nil
+	if damage != nil || refused != nil {
+		return s, damage, refused
 	}
 	if err := r.resumeTokenizer(s); err != nil {
 		return s, nil, fmt.Errorf("--resume: %w", err)
@@ -271,13 +278,13 @@ func (r *run) fill(s origin) error {
 	}
 	r.env.Log.Info(fmt.Sprintf("resuming after %d steps from %s", s.state.Step, s.checkpoint))
 	if s.weights == nil {
-		s.weights = &gpt2.Weights{Config: r.cfg.Model(), Tensors: r.emptyTensors()}
-		s.m, s.v = r.emptyTensors(), r.emptyTensors()
+		s.weights = &gpt2.Weights{Config: r.cfg.Model(), Tensors: zeros(r.Model.Parameters())}
+		s.optimizer = zeros(r.Optimizer.State())
 		if s.hasB {
-			s.b = r.emptyTensors()
+			s.b = zeros(r.Model.Parameters())
 		}
 	}
-	for _, tensors := range [][][]float32{s.weights.Tensors, s.m, s.v, s.b} {
+	for _, tensors := range [][][]float32{s.weights.Tensors, s.optimizer, s.b} {
 		for _, t := range tensors {
 			if err := ranks.BcastFloats(r.group, t); err != nil {
 				return err
@@ -287,7 +294,12 @@ func (r *run) fill(s origin) error {
 	if err := r.Model.Load(s.weights); err != nil {
 		return err
 	}
-	if err := r.Optimizer.LoadMoments(s.m, s.v); err != nil {
+	for i, t := range r.Optimizer.State() {
+		if err := r.dev.Upload(t, s.optimizer[i]); err != nil {
+			return err
+		}
+	}
+	if err := r.dev.Wait(); err != nil {
 		return err
 	}
 	r.step, r.tokens, r.skipped, r.saved = s.state.Step, s.state.Tokens, s.state.Skipped, s.state.Step
@@ -297,9 +309,10 @@ func (r *run) fill(s origin) error {
 	return r.loader.Seek(s.state.Data)
 }
 
-func (r *run) emptyTensors() (out [][]float32) {
-	for _, p := range gpt2.Table(r.cfg.Model()) {
-		out = append(out, make([]float32, p.Size()))
+// zeros returns as many values as the tensors have.
+func zeros(tensors []gpu.Tensor) (out [][]float32) {
+	for _, t := range tensors {
+		out = append(out, make([]float32, t.Len()))
 	}
 	return out
 }

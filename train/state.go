@@ -114,6 +114,9 @@ func readState(dir string) (s State, err error) {
 		return s, fmt.Errorf("%s: %w", path, err)
 	}
 	s.Config.asBefore(fields.Config)
+	if s.Optimizer == "" {
+		s.Optimizer = "adamw" // the only one before state.json named it
+	}
 	return s, nil
 }
 

@@ -13,7 +13,7 @@ import (
 type Step struct {
 	Model     *model.Model
 	Training  *model.Training
-	Optimizer *model.Optimizer
+	Optimizer model.Optimizer
 
 	job            Job
 	trialX, trialY []uint32 // (B,T) inputs and targets of Trial; nil before the first
@@ -37,12 +37,12 @@ func NewStep(d *gpu.Device, j Job, opts ...model.Option) (*Step, error) {
 	if s.Training, err = model.NewTraining(s.Model, j.BatchSize, j.SeqLen, micros, append(j.options(), buckets)...); err != nil {
 		return nil, err
 	}
-	s.Optimizer, err = model.NewOptimizer(s.Training, j.optimizer())
+	s.Optimizer, err = j.optimizer().New(s.Training)
 	return s, err
 }
 
 // optimizer returns the settings of the update.
-func (c Config) optimizer() model.AdamW {
+func (c Config) optimizer() model.OptimizerSettings {
 	return model.AdamW{
 		Beta1: c.Beta1, Beta2: c.Beta2, Eps: c.Eps, WeightDecay: c.WeightDecay, DecayAll: c.Decay == "all", GradClip: c.GradClip,
 	}

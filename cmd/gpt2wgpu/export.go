@@ -103,7 +103,7 @@ func (x *exportFlags) run(ctx context.Context, e *env, _ []string) error {
 		} else if own := tok.VocabSize(); own > w.Config.VocabSize {
 			e.log.Warn("the tokenizer has more ids than the model", "tokenizer", tok.Name(), "ids", own, "vocabulary", w.Config.VocabSize)
 		}
-		err = train.WriteModel(x.out, w, tok, source.Special)
+		err = train.WriteModel(x.out, w.Config, w.Tensor, tok, source.Special)
 	}
 	if err != nil {
 		return err

@@ -375,18 +375,27 @@ func WriteDir(dir string, w *Weights, extra map[string]any) error {
 	if err := w.Validate(); err != nil {
 		return fmt.Errorf("write %s: %w", dir, err)
 	}
-	config, err := configJSON(w.Config, extra)
+	return WriteDirLazily(dir, w.Config, w.Tensor, extra)
+}
+
+// WriteDirLazily is [WriteDir] for weights that need not be in memory at once: it asks for the values of each parameter of the
+// table once, in order, and they may be overwritten after that.
+func WriteDirLazily(dir string, c Config, values func(i int) ([]float32, error), extra map[string]any) error {
+	config, err := configJSON(c, extra)
 	if err != nil {
 		return fmt.Errorf("write %s: %w", filepath.Join(dir, configFile), err)
 	}
 	if err := os.MkdirAll(dir, 0o777); err != nil {
 		return osError("write", dir, err)
 	}
-	table := Table(w.Config)
+	table := Table(c)
 	tensors := make([]outTensor, len(table))
 	for i, p := range table {
-		x := w.Tensors[i]
 		tensors[i] = outTensor{p.Name, p.fileShape(), func(out *bufio.Writer) error {
+			x, err := values(i)
+			if err != nil {
+				return err
+			}
 			if p.Conv1D {
 				return writeTransposed(out, x, p.Shape[0], p.Shape[1])
 			}

@@ -45,12 +45,34 @@ type NamedTensor struct {
 //
 // Errors: a name used twice or "__metadata__", data that does not fill its shape, or a failing disk.
 func WriteSafetensors(path string, tensors []NamedTensor, metadata map[string]string) error {
-	entries := make([]outTensor, len(tensors))
+	lazy := make([]LazyTensor, len(tensors))
 	for i, t := range tensors {
 		if !fills(t.Shape, len(t.Data)) {
 			return fileError("write", path, "give as many values as the shape has", "tensor %q: got %d values, want shape %v", clip(t.Name), len(t.Data), t.Shape)
 		}
-		entries[i] = outTensor{t.Name, t.Shape, func(w *bufio.Writer) error { return writeFloats(w, t.Data) }}
+		lazy[i] = LazyTensor{t.Name, t.Shape, func() ([]float32, error) { return t.Data, nil }}
+	}
+	return WriteLazily(path, lazy, metadata)
+}
+
+// LazyTensor is a tensor whose values are asked for when its turn to be written comes, once. They may be overwritten after that.
+type LazyTensor struct {
+	Name   string
+	Shape  []int
+	Values func() ([]float32, error) // as many as Shape says
+}
+
+// WriteLazily is [WriteSafetensors] for tensors that need not be in memory at once. It asks for their values in order.
+func WriteLazily(path string, tensors []LazyTensor, metadata map[string]string) error {
+	entries := make([]outTensor, len(tensors))
+	for i, t := range tensors {
+		entries[i] = outTensor{t.Name, t.Shape, func(w *bufio.Writer) error {
+			x, err := t.Values()
+			if err != nil {
+				return err
+			}
+			return writeFloats(w, x)
+		}}
 	}
 	return writeSafetensors(path, entries, metadata)
 }

@@ -25,6 +25,9 @@ func (w *Weights) Get(name string) []float32 {
 	return nil
 }
 
+// Tensor returns the values of parameter i of the table. The error is nil.
+func (w *Weights) Tensor(i int) ([]float32, error) { return w.Tensors[i], nil }
+
 // Validate reports whether the tensors are those of the configuration's table.
 func (w *Weights) Validate() error {
 	if w == nil {
