@@ -7,9 +7,11 @@ import (
 	"github.com/gpt2wgpu/gpt2wgpu/data/exactjson"
 )
 
+var byteOrderMark = []byte("\ufeff")
+
 // parseJSON decodes text, which must be there and not null, into to. A byte order mark is skipped. Errors are exactjson's.
 func parseJSON(text []byte, to any) error {
-	text = bytes.TrimPrefix(text, []byte("\ufeff"))
+	text = bytes.TrimPrefix(text, byteOrderMark)
 	switch {
 	case len(bytes.TrimSpace(text)) == 0:
 		return errors.New("missing")

@@ -44,7 +44,7 @@ func foreign(path string, head []byte) (found, hint string) {
 
 // torchHint is the command that turns PyTorch's file into one that is read here.
 func torchHint(path string) string {
-	if name := filepath.Base(path); strings.HasSuffix(name, ".bin") {
+	if name := filepath.Base(path); strings.HasPrefix(name, "pytorch_model") {
 		return transformersHint(filepath.Dir(path))
 	}
 	return fmt.Sprintf("PyTorch's files are not read here; docs/nanogpt_to_hf.py in this program's source converts nanoGPT's: python3 nanogpt_to_hf.py %s OUT, then name OUT", path)

@@ -34,14 +34,16 @@ func ReadSpecial(dir string) (s Special) {
 			s.Fields[name] = v
 		}
 	}
-	if raw, err := os.ReadFile(filepath.Join(dir, GenerationFile)); err == nil && json.Valid(raw) {
-		s.Generation = raw
+	if raw, err := os.ReadFile(filepath.Join(dir, GenerationFile)); err == nil {
+		if raw = bytes.TrimPrefix(raw, byteOrderMark); json.Valid(raw) {
+			s.Generation = raw
+		}
 	}
 	return s
 }
 
 func unmarshalNumbers(raw []byte, v any) error {
-	d := json.NewDecoder(bytes.NewReader(raw))
+	d := json.NewDecoder(bytes.NewReader(bytes.TrimPrefix(raw, byteOrderMark)))
 	d.UseNumber() // so that ids are written as they were read
 	return d.Decode(v)
 }

@@ -28,6 +28,7 @@ func TestSpecial(t *testing.T) {
 			`{"eos_token_id":[5,6],"top_k":50}`},
 		{"outside the vocabulary", `{"bos_token_id": 100, "eos_token_id": 50256}`, "", 7, nil, nil,
 			`{"_from_model_config":true,"bos_token_id":100,"eos_token_id":50256}`},
+		{"byte order marks", "\ufeff" + `{"bos_token_id": 1, "eos_token_id": 2}`, "\ufeff" + `{"eos_token_id": 5}`, 7, []int{1}, []int{5}, `{"eos_token_id":5}`},
 		{"a broken generation_config.json", `{"eos_token_id": 2}`, `{`, 7, []int{7}, []int{2}, `{"_from_model_config":true,"bos_token_id":7,"eos_token_id":2}`},
 	} {
 		dir := t.TempDir()
