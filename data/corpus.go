@@ -524,7 +524,8 @@ func walk(dir string, wanted func(path string) bool) (paths []string, err error)
 		if err != nil {
 			return err
 		}
-		if hidden := strings.HasPrefix(d.Name(), ".") && path != dir; hidden && d.IsDir() {
+		hidden := strings.HasPrefix(d.Name(), ".") && path != dir
+		if d.IsDir() && (hidden || strings.HasSuffix(d.Name(), tokenizerFolder) && path != dir) { // merges.txt is no text to train on
 			return fs.SkipDir
 		} else if !hidden && !d.IsDir() && wanted(path) {
 			paths = append(paths, path)

@@ -500,10 +500,38 @@ func TestInfoFiles(t *testing.T) {
 	if p, err := Find(tree(t, "train/0.txt", "test/0.txt")); err != nil || p.String() != "to train on: "+filepath.Join("train", "0.txt")+"; to validate on: "+filepath.Join("test", "0.txt") {
 		t.Errorf("%v, %v", p, err)
 	}
+	// The hint of a directory of one split names files, also in folders: followed, it works.
+	for _, files := range [][]string{{"valid.txt", "test.txt"}, {"data/test/0.txt", "data/test/1.txt"}} {
+		_, err := Find(tree(t, files...))
+		if err == nil {
+			t.Fatalf("%v: no error", files)
+		}
+		_, rest, _ := strings.Cut(err.Error(), "quoted glob, '")
+		glob, _, _ := strings.Cut(rest, "'")
+		if p, err := Find(glob); err != nil || len(p.Train)+len(p.Val)+len(p.Left) != 2 {
+			t.Errorf("%v: the hint %q gives %v, %v", files, glob, p, err)
+		}
+		if p, err := findInputs(mustExpand(t, glob)); err != nil || len(p.Train) != 2 || p.Left != nil {
+			t.Errorf("%v: the hint %q tokenizes %v, %v", files, glob, p, err)
+		}
+	}
+	// A tokenizer's merges.txt beside shards is no text.
+	if p, err := Find(tree(t, "a.txt", "b.txt", "x.tokenizer/merges.txt")); err != nil || len(p.Train) != 2 {
+		t.Errorf("%v, %v", p, err)
+	}
 	if _, _, err := InfoFiles([]string{t.TempDir()}); err == nil || !strings.Contains(err.Error(), "hint:") {
 		t.Errorf("an empty directory: %v", err)
 	}
 	if files, _, err := InfoFiles([]string{filepath.Join(dir, "plot.svg")}); err != nil || len(files) != 1 {
 		t.Errorf("%v, %v", files, err)
 	}
+}
+
+func mustExpand(t *testing.T, patterns ...string) []string {
+	t.Helper()
+	paths, err := Expand(patterns)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return paths
 }

@@ -129,7 +129,7 @@ func (p Parts) Validation() []string {
 
 func (p Parts) noTraining(spec string) error {
 	return fmt.Errorf(`%s: all of its files are %s data by their names (%s), want some to train on ("train", or no such word); hint: name them by a quoted glob, '%s', to train on them anyway`,
-		spec, map[Split]string{Val: "validation", test: "test"}[p.only], someNames(p.Val), filepath.Join(spec, "*"))
+		spec, map[Split]string{Val: "validation", test: "test"}[p.only], someNames(p.Val), filepath.Join(filepath.Dir(p.Val[0]), "*"))
 }
 
 // use says in a line what the files do where paths are opened; empty: nothing that isn't said elsewhere.

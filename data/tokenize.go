@@ -605,7 +605,7 @@ func (t *tokenizing) splitSmall() error {
 	whole := t.shard
 	n := whole.n / 10
 	if n == 0 {
-		return fmt.Errorf("the inputs have %d tokens, too few for a validation and a training shard; hint: a longer text", whole.n)
+		return fmt.Errorf("the inputs have %d tokens, too few for a validation and a training shard; hint: a longer text, or --val-tokens -1 for no validation shards", whole.n)
 	}
 	rest, err := t.newShard(t.shardName(1, Train))
 	if err != nil {

@@ -67,8 +67,11 @@ func (r *run) refuseUnused(parts data.Parts) error {
 func (r *run) openTraining(parts data.Parts, tokens int64) error {
 	f := r.cfg.ValFraction
 	auto := f == AutoFraction
+	if f > 0 && !r.cfg.Resume && !r.cfg.given("val-fraction") && (r.cfg.given("val-data") || parts.Validation() != nil) {
+		f = 0 // of a --config for other data
+	}
 	var only []data.Option
-	if r.cfg.ValData != "" || r.cfg.ValEvery == 0 {
+	if r.cfg.ValData != "" || r.cfg.ValEvery == 0 || f > 0 {
 		only = append(only, data.TrainingOnly())
 	}
 	if auto {

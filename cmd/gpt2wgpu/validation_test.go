@@ -48,6 +48,7 @@ func TestValidation(t *testing.T) {
 		return d
 	}
 	notes, splits := sub("notes", "a.md", "b.txt"), sub("splits", "train.txt", "valid.txt", "test.txt")
+	fifth := writeFile(t, filepath.Join(dir, "fifth.json"), `{"val_fraction": 0.2}`)
 	equal := sub("equal", "train.txt", "test.txt")
 	raw := sub("raw", "a.txt")
 	shards := filepath.Join(dir, "shards") // a validation and a training shard of as many tokens, as fineweb-edu's
@@ -75,6 +76,9 @@ func TestValidation(t *testing.T) {
 		{[]string{"--data", mine, "--val-data", md}, 0, 2, nil},
 		{[]string{"--data", splits}, 0, 2, []string{"to train on: train.txt; to validate on: valid.txt; left out: test.txt"}},
 		{[]string{"--data", splits, "--val-data", md}, 0, 2, []string{"to train on: train.txt; left out: valid.txt, test.txt"}},
+		{[]string{"--data", splits, "--config", fifth}, 0, 2, []string{"to validate on: valid.txt"}}, // a run's file for other data
+		{[]string{"--data", mine, "--config", fifth, "--val-data", md}, 0, 2, nil},
+		{[]string{"--data", mine, "--config", fifth}, 0.2, 2, nil},
 		{[]string{"--data", equal}, 0, 2, []string{"to validate on: test.txt"}},
 		{[]string{"--data", shards}, 0, 2, nil},
 		{[]string{"--data", short}, 0, 0, []string{"no validation: 0.1 of ", "fewer than one batch"}},
