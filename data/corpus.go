@@ -27,7 +27,6 @@ type Corpus struct {
 	total  int64 // tokens
 	vocab  int   // ids must be below; 0: unchecked
 	log    *slog.Logger
-	err    error // of FromTokens, which returns none
 
 	whole *Corpus // of which this is a part, made by Divide; nil: it is none
 
@@ -306,36 +305,11 @@ func memoryShard(name string, ids []uint16) *shard {
 	return &shard{name: name, raw: raw}
 }
 
-// FromTokens returns a corpus of one shard that holds ids, for tests. Ids are 0 to 65535; NewLoader refuses a corpus with
-// others.
-func FromTokens[ID ~uint8 | ~uint16 | ~uint32 | ~int32 | ~int64 | ~int](name string, ids []ID) *Corpus {
-	return FromShards(name, [][]ID{ids})
-}
-
-// FromShards is [FromTokens] for several shards.
-func FromShards[ID ~uint8 | ~uint16 | ~uint32 | ~int32 | ~int64 | ~int](name string, shards [][]ID) *Corpus {
-	c := &Corpus{name: name, log: slog.New(slog.DiscardHandler)}
-	for _, ids := range shards {
-		narrow := make([]uint16, len(ids))
-		for i, id := range ids {
-			if int64(id) < 0 || int64(id) > 0xffff {
-				c.err = fmt.Errorf("%s: token %d has id %d, want 0 to 65535; hint: tokens are stored in two bytes", name, i, int64(id))
-			}
-			narrow[i] = uint16(id)
-		}
-		c.add(memoryShard(name, narrow))
-	}
-	return c
-}
-
 // Name returns the spec that the corpus was opened with.
 func (c *Corpus) Name() string { return c.name }
 
 // Len returns the number of tokens in all shards together.
 func (c *Corpus) Len() int64 { return c.total }
-
-// Shards returns the number of shards.
-func (c *Corpus) Shards() int { return len(c.shards) }
 
 // Close unmaps the files. Loaders of the corpus return an error from then on.
 func (c *Corpus) Close() error {

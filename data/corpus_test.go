@@ -23,6 +23,15 @@ func write(t testing.TB, path string, parts ...[]byte) string {
 	return path
 }
 
+// fromShards returns a corpus in memory.
+func fromShards(name string, shards ...[]uint16) *Corpus {
+	c := &Corpus{name: name, log: slog.New(slog.DiscardHandler)}
+	for _, ids := range shards {
+		c.add(memoryShard(name, ids))
+	}
+	return c
+}
+
 func tokenBytes(ids ...uint16) []byte { return memoryShard("", ids).raw }
 
 // count returns n ids: from, from+1, ...
@@ -105,8 +114,8 @@ func TestOpenShakespeare(t *testing.T) {
 
 func TestOpenSample(t *testing.T) {
 	c := mustOpen(t, "sample", mustTokenizer(t, "bytes"), 256)
-	if c.Len() != int64(len(SampleText())) || c.Shards() != 1 {
-		t.Errorf("%d tokens in %d shards, want %d in 1", c.Len(), c.Shards(), len(SampleText()))
+	if c.Len() != int64(len(SampleText())) || len(c.shards) != 1 {
+		t.Errorf("%d tokens in %d shards, want %d in 1", c.Len(), len(c.shards), len(SampleText()))
 	}
 }
 

@@ -14,7 +14,7 @@ func numbered(lens ...int) *Corpus {
 	for _, n := range lens {
 		shards = append(shards, count(0, n))
 	}
-	return FromShards("numbered", shards)
+	return fromShards("numbered", shards...)
 }
 
 // TestDivide: every token is in one of the parts, once, in order, and the parts do not depend on anything but the corpus.
@@ -185,7 +185,7 @@ func TestDividedShortParts(t *testing.T) {
 	if l, err := NewLoader(train, 2, 39, 0, 2); err != nil || l.Batches() != 4 {
 		t.Errorf("%v", err)
 	}
-	if _, val = FromTokens("none", []uint16{1}).Divide(0.1); val.Len() != 0 {
+	if _, val = fromShards("none", []uint16{1}).Divide(0.1); val.Len() != 0 {
 		t.Error("a token of one")
 	}
 }

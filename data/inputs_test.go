@@ -280,8 +280,8 @@ func TestJoinedTexts(t *testing.T) {
 	for name, eots := range map[string]int{"bytes": 0, "gpt2": 20} {
 		tok := mustTokenizer(t, name)
 		c := mustOpen(t, dir, tok, 50257)
-		if c.Shards() != 1 {
-			t.Fatalf("%s: %d shards, want 1", name, c.Shards())
+		if len(c.shards) != 1 {
+			t.Fatalf("%s: %d shards, want 1", name, len(c.shards))
 		}
 		n := 0
 		for _, id := range all(c) {
@@ -295,14 +295,14 @@ func TestJoinedTexts(t *testing.T) {
 	}
 	tok := mustTokenizer(t, "bytes")
 	write(t, filepath.Join(dir, "z.npy"), npyFile(1, 2, 3))
-	if c := mustOpen(t, filepath.Join(dir, "[nz]*"), tok, 256, Joined()); c.Shards() != 21 {
-		t.Errorf("texts and a shard: %d shards, want 21", c.Shards())
+	if c := mustOpen(t, filepath.Join(dir, "[nz]*"), tok, 256, Joined()); len(c.shards) != 21 {
+		t.Errorf("texts and a shard: %d shards, want 21", len(c.shards))
 	}
-	if c := mustOpen(t, filepath.Join(dir, "n*"), tok, 256); c.Shards() != 20 {
-		t.Errorf("a glob: %d shards, want 20", c.Shards())
+	if c := mustOpen(t, filepath.Join(dir, "n*"), tok, 256); len(c.shards) != 20 {
+		t.Errorf("a glob: %d shards, want 20", len(c.shards))
 	}
-	if c := mustOpen(t, filepath.Join(dir, "n*"), tok, 256, Joined()); c.Shards() != 1 {
-		t.Errorf("a glob, joined: %d shards, want 1", c.Shards())
+	if c := mustOpen(t, filepath.Join(dir, "n*"), tok, 256, Joined()); len(c.shards) != 1 {
+		t.Errorf("a glob, joined: %d shards, want 1", len(c.shards))
 	}
 }
 

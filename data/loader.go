@@ -11,8 +11,7 @@ import (
 // step, so R ranks of B sequences see what one rank of R*B sequences sees. A shard too short for one window is passed
 // over.
 //
-// With [Shuffled] the unit is a row of T tokens instead: every epoch goes once through all rows of all shards, in an
-// order drawn anew from the seed and the epoch's number. So it is for a part that [Corpus.Divide] made, with the rows in their order.
+// Of a part that [Corpus.Divide] made, the unit is a row of T tokens instead: every epoch goes once through all rows of all shards.
 //
 // Batches of mapped shards are read one ahead, in the background, so that a disk's latency hides behind the step; what
 // Next returns is the same with or without. A Loader is for one goroutine; any number of loaders may share a corpus.
@@ -24,14 +23,11 @@ type Loader struct {
 	first  int   // the first shard that holds a window
 	state  State
 
-	shuffle  bool
-	byRows   bool    // batches are made of rows: shuffled, or of a divided corpus
+	byRows   bool    // batches are made of rows: of a divided corpus
 	rows     int64   // rows of T tokens in the corpus
 	rowsUpTo []int64 // rows in shards 0 to i
-	order    permutation
-	orderOf  int64 // the epoch that order is for
 
-	readAhead bool
+	readAhead bool       // not for tokens in memory, which are copied in microseconds
 	ahead     chan batch // holds or will hold the batch at state; nil if none was begun
 	spare     batch      // its memory
 }
@@ -44,33 +40,17 @@ type batch struct {
 // State is where a loader stands, the same for all ranks: in the document's order the next window begins at token Offset
 // of shard Shard; by rows, Rows rows of this epoch are done.
 type State struct {
-	Epoch  int64  `json:"epoch"`             // how often the corpus was gone through
-	Shard  int    `json:"shard"`             // index in the order of names
-	Offset int64  `json:"offset"`            // tokens from the shard's start
-	Tokens int64  `json:"tokens,omitempty"`  // of the whole corpus, to recognise another one; 0: unknown
-	Rows   int64  `json:"rows,omitempty"`    // by rows: those handed out, all ranks together
-	SeqLen int    `json:"seq_len,omitempty"` // by rows: T, which cuts the corpus into rows; 0: not by rows
-	Seed   uint64 `json:"seed,omitempty"`    // shuffled: the seed of the order
+	Epoch  int64 `json:"epoch"`             // how often the corpus was gone through
+	Shard  int   `json:"shard"`             // index in the order of names
+	Offset int64 `json:"offset"`            // tokens from the shard's start
+	Tokens int64 `json:"tokens,omitempty"`  // of the whole corpus, to recognise another one; 0: unknown
+	Rows   int64 `json:"rows,omitempty"`    // by rows: those handed out, all ranks together
+	SeqLen int   `json:"seq_len,omitempty"` // by rows: T, which cuts the corpus into rows; 0: not by rows
 }
-
-// LoaderOption adjusts [NewLoader].
-type LoaderOption func(*Loader)
-
-// Shuffled visits rows of T tokens in an order drawn from seed and epoch. It takes no memory, however large the corpus.
-func Shuffled(seed uint64) LoaderOption {
-	return func(l *Loader) { l.shuffle, l.state.Seed = true, seed }
-}
-
-// ReadAhead says whether to read the next batch in the background. The default is to do so for mapped shards alone:
-// tokens in memory are copied in microseconds.
-func ReadAhead(on bool) LoaderOption { return func(l *Loader) { l.readAhead = on } }
 
 // NewLoader returns a loader at the start of c that makes batches of B sequences of T tokens for one of ranks processes.
 // It fails if no shard has the B*T*ranks+1 tokens that one step takes.
-func NewLoader(c *Corpus, B, T, rank, ranks int, opts ...LoaderOption) (*Loader, error) {
-	if c.err != nil {
-		return nil, c.err
-	}
+func NewLoader(c *Corpus, B, T, rank, ranks int) (*Loader, error) {
 	const most = 1<<31 - 1 // elements of a batch
 	if B < 1 || T < 1 || B > most/T {
 		return nil, fmt.Errorf("loader: B=%d T=%d, want both at least 1 and their product below 2^31; hint: --batch-size and --seq-len", B, T)
@@ -82,10 +62,7 @@ func NewLoader(c *Corpus, B, T, rank, ranks int, opts ...LoaderOption) (*Loader,
 	for _, s := range c.shards {
 		l.readAhead = l.readAhead || s.file != nil || s.mapped
 	}
-	for _, f := range opts {
-		f(l)
-	}
-	l.byRows = l.shuffle || c.whole != nil
+	l.byRows = c.whole != nil
 	longest, short := int64(0), 0
 	for i, s := range c.shards {
 		longest = max(longest, s.len())
@@ -151,7 +128,6 @@ func (l *Loader) begin() {
 	if l.spare.x == nil {
 		l.spare = batch{x: make([]uint32, l.B*l.T), y: make([]uint32, l.B*l.T)}
 	}
-	l.useOrder(l.state.Epoch) // here, so that the goroutine changes nothing of l
 	b, s, ahead := l.spare, l.state, make(chan batch, 1)
 	go func() {
 		b.err = l.read(s, b.x, b.y)
@@ -168,23 +144,13 @@ func (l *Loader) settle() {
 	}
 }
 
-// Close waits for a read in the background. A loader needs no Close unless its end must be known.
-func (l *Loader) Close() error {
-	l.settle()
-	return nil
-}
-
 // read reads the batch at s for this rank.
 func (l *Loader) read(s State, x, y []uint32) error {
 	if !l.byRows {
 		return l.c.read(s.Shard, s.Offset+int64(l.rank)*int64(l.B)*int64(l.T), x, y)
 	}
-	l.useOrder(s.Epoch)
 	for b := range l.B {
 		row := s.Rows + int64(l.rank)*int64(l.B) + int64(b)
-		if l.shuffle {
-			row = l.order.at(row)
-		}
 		i := sort.Search(len(l.rowsUpTo), func(i int) bool { return l.rowsUpTo[i] > row })
 		if i > 0 {
 			row -= l.rowsUpTo[i-1]
@@ -194,12 +160,6 @@ func (l *Loader) read(s State, x, y []uint32) error {
 		}
 	}
 	return nil
-}
-
-func (l *Loader) useOrder(epoch int64) {
-	if l.shuffle && (l.order.n == 0 || l.orderOf != epoch) {
-		l.order, l.orderOf = newPermutation(l.rows, l.state.Seed, uint64(epoch)), epoch
-	}
 }
 
 // after returns the state one window on.
@@ -240,15 +200,14 @@ func (l *Loader) Reset() {
 	l.settle()
 	s := State{Tokens: l.c.total}
 	if l.byRows {
-		s.SeqLen, s.Seed = l.T, l.state.Seed
+		s.SeqLen = l.T
 	} else {
 		s.Shard = l.first
 	}
 	l.state = s
 }
 
-// Seek goes to a state saved before. B and the number of ranks may have changed since, the corpus may not, nor the seed
-// and T of a shuffled order. It fails, and stays where it is, if the state isn't one of this corpus. The zero State is
+// Seek goes to a state saved before. B, T and the number of ranks may have changed since, the corpus may not. It fails, and stays where it is, if the state isn't one of this corpus. The zero State is
 // the start.
 func (l *Loader) Seek(s State) error {
 	if s == (State{}) {
@@ -269,15 +228,11 @@ func (l *Loader) Seek(s State) error {
 	if n := l.c.shards[s.Shard].len(); s.Offset < 0 || s.Offset > n {
 		return fmt.Errorf("%s: saved position is token %d of shard %d, which has %d; %s", l.c.name, s.Offset, s.Shard, n, hint)
 	}
-	if l.byRows && !l.shuffle && s.SeqLen != l.T && s.SeqLen > 0 && s.Rows >= 0 {
+	if l.byRows && s.SeqLen != l.T && s.SeqLen > 0 && s.Rows >= 0 {
 		s.Rows, s.SeqLen = l.rowAt(s.Rows, s.SeqLen), l.T
 	}
 	if s.Rows < 0 || s.Rows > l.rows {
 		return fmt.Errorf("%s: saved position is row %d, want 0 to %d; %s", l.c.name, s.Rows, l.rows, hint)
-	}
-	if l.shuffle && (s.SeqLen != l.T || s.Seed != l.state.Seed) {
-		return fmt.Errorf("%s: saved position is of rows of %d tokens in the order of seed %d, this loader's of %d and seed %d; hint: resume with the same --seq-len and --seed",
-			l.c.name, s.SeqLen, s.Seed, l.T, l.state.Seed)
 	}
 	s.Tokens = l.c.total
 	// A longer step than when the state was saved may not fit any more: then what is left is dropped, as a tail is.
@@ -304,48 +259,4 @@ func (l *Loader) rowAt(i int64, T int) int64 {
 		return min(behind+(i*int64(T)+int64(l.T)-1)/int64(l.T), l.rowsUpTo[k])
 	}
 	return l.rows
-}
-
-// permutation is an order of 0 to n-1 that is computed where it is needed: a Feistel network over the smallest even
-// number of bits that holds n, walked on until it lands below n (at most 4 steps on average).
-type permutation struct {
-	n    int64
-	half uint // bits of each half
-	keys [6]uint64
-}
-
-func newPermutation(n int64, seed, epoch uint64) permutation {
-	p := permutation{n: n, half: 1}
-	for int64(1)<<(2*p.half) < n {
-		p.half++
-	}
-	k := mix(mix(seed) + epoch)
-	for i := range p.keys {
-		k = mix(k + uint64(i))
-		p.keys[i] = k
-	}
-	return p
-}
-
-// at returns the i-th element, 0 <= i < n.
-func (p *permutation) at(i int64) int64 {
-	mask := uint64(1)<<p.half - 1
-	v := uint64(i)
-	for {
-		a, b := v>>p.half, v&mask
-		for _, k := range p.keys {
-			a, b = b, a^mix(b+k)&mask
-		}
-		if v = a<<p.half | b; v < uint64(p.n) {
-			return int64(v)
-		}
-	}
-}
-
-// mix is the output function of SplitMix64.
-func mix(z uint64) uint64 {
-	z += 0x9e3779b97f4a7c15
-	z = (z ^ z>>30) * 0xbf58476d1ce4e5b9
-	z = (z ^ z>>27) * 0x94d049bb133111eb
-	return z ^ z>>31
 }

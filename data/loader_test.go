@@ -62,7 +62,7 @@ func TestLoaderOrder(t *testing.T) {
 		}
 		for _, d := range [][2]int{{2, 3}, {1, 6}, {3, 2}, {1, 1}} {
 			want := &liteLoader{shards: shards, B: d[0], T: d[1]}
-			l := mustLoader(t, FromShards("test", shards), d[0], d[1], 0, 1)
+			l := mustLoader(t, fromShards("test", shards...), d[0], d[1], 0, 1)
 			for step := range 200 {
 				x, y := next(t, l)
 				wx, wy := want.next()
@@ -79,7 +79,7 @@ func TestLoaderOrder(t *testing.T) {
 
 // TestRanks: R ranks of B sequences see what one rank of R*B sees, and share one state.
 func TestRanks(t *testing.T) {
-	c := FromShards("test", [][]uint16{count(0, 70), count(100, 49), count(200, 60)})
+	c := fromShards("test", count(0, 70), count(100, 49), count(200, 60))
 	whole := mustLoader(t, c, 6, 4, 0, 1)
 	var ranks []*Loader
 	for r := range 3 {
@@ -102,7 +102,7 @@ func TestRanks(t *testing.T) {
 }
 
 func TestSeekResumes(t *testing.T) {
-	c := FromShards("test", [][]uint16{count(0, 70), count(100, 50)})
+	c := fromShards("test", count(0, 70), count(100, 50))
 	straight := mustLoader(t, c, 2, 4, 0, 1)
 	for range 25 {
 		text, err := json.Marshal(straight.State())
@@ -143,7 +143,7 @@ func TestSeekResumes(t *testing.T) {
 }
 
 func TestSeekErrors(t *testing.T) {
-	l := mustLoader(t, FromShards("test", [][]uint16{count(0, 70), count(100, 50)}), 2, 4, 0, 1)
+	l := mustLoader(t, fromShards("test", count(0, 70), count(100, 50)), 2, 4, 0, 1)
 	before := l.State()
 	for _, s := range []State{{Shard: 2}, {Shard: -1}, {Offset: -1}, {Offset: 71}, {Epoch: -1}, {Tokens: 121}} {
 		if err := l.Seek(s); err == nil || !strings.Contains(err.Error(), "hint:") {
@@ -161,15 +161,14 @@ func TestLoaderErrors(t *testing.T) {
 		B, T, rank, ranks int
 		want              string
 	}{
-		{FromTokens("text", count(0, 8)), 2, 4, 0, 1, "text: 8 tokens, want at least 9 (B=2 times T=4 times 1 ranks"},
-		{FromTokens("text", count(0, 16)), 2, 4, 0, 2, "want at least 17"},
-		{FromShards("text", [][]uint16{count(0, 8), count(0, 7)}), 2, 4, 0, 1, "8 tokens in its longest shard"},
-		{FromTokens("text", count(0, 80)), 0, 4, 0, 1, "B=0"},
-		{FromTokens("text", count(0, 80)), 1, 0, 0, 1, "T=0"},
-		{FromTokens("text", count(0, 80)), 1, 1, 2, 2, "rank 2 of 2"},
-		{FromTokens("text", count(0, 80)), 1, 1, 0, 0, "rank 0 of 0"},
-		{FromTokens("text", []int{1, 2, 70000}), 1, 1, 0, 1, "token 2 has id 70000"},
-		{FromTokens[uint16]("text", nil), 1, 1, 0, 1, "0 tokens"},
+		{fromShards("text", count(0, 8)), 2, 4, 0, 1, "text: 8 tokens, want at least 9 (B=2 times T=4 times 1 ranks"},
+		{fromShards("text", count(0, 16)), 2, 4, 0, 2, "want at least 17"},
+		{fromShards("text", count(0, 8), count(0, 7)), 2, 4, 0, 1, "8 tokens in its longest shard"},
+		{fromShards("text", count(0, 80)), 0, 4, 0, 1, "B=0"},
+		{fromShards("text", count(0, 80)), 1, 0, 0, 1, "T=0"},
+		{fromShards("text", count(0, 80)), 1, 1, 2, 2, "rank 2 of 2"},
+		{fromShards("text", count(0, 80)), 1, 1, 0, 0, "rank 0 of 0"},
+		{fromShards("text", nil), 1, 1, 0, 1, "0 tokens"},
 	} {
 		_, err := NewLoader(c.corpus, c.B, c.T, c.rank, c.ranks)
 		if err == nil || !strings.Contains(err.Error(), c.want) || !strings.Contains(err.Error(), "hint:") {
@@ -177,7 +176,7 @@ func TestLoaderErrors(t *testing.T) {
 		}
 	}
 	// Exactly enough: the same window every time.
-	l := mustLoader(t, FromTokens("text", count(0, 9)), 2, 4, 0, 1)
+	l := mustLoader(t, fromShards("text", count(0, 9)), 2, 4, 0, 1)
 	for range 3 {
 		if x, y := next(t, l); x[0] != 0 || y[7] != 8 {
 			t.Errorf("%v %v", x, y)
@@ -217,41 +216,31 @@ func TestReadAhead(t *testing.T) {
 		write(t, filepath.Join(dir, fmt.Sprintf("x_%d.npy", i)), npyFile(count(100*i, 40+i)...))
 	}
 	c := mustOpen(t, dir, nil, 0)
-	for _, opts := range [][]LoaderOption{nil, {Shuffled(7)}} {
-		plain, err := NewLoader(c, 2, 4, 0, 1, append(opts, ReadAhead(false))...)
-		if err != nil {
-			t.Fatal(err)
-		}
-		ahead, err := NewLoader(c, 2, 4, 0, 1, opts...)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if !ahead.readAhead {
-			t.Error("mapped shards aren't read ahead")
-		}
-		var saved State
-		for step := range 60 {
-			switch step {
-			case 20:
-				saved = ahead.State()
-			case 35:
-				if err := errors.Join(plain.Seek(saved), ahead.Seek(saved)); err != nil {
-					t.Fatal(err)
-				}
-			case 50:
-				plain.Reset()
-				ahead.Reset()
+	plain, ahead := mustLoader(t, c, 2, 4, 0, 1), mustLoader(t, c, 2, 4, 0, 1)
+	if !ahead.readAhead {
+		t.Error("mapped shards aren't read ahead")
+	}
+	plain.readAhead = false
+	var saved State
+	for step := range 60 {
+		switch step {
+		case 20:
+			saved = ahead.State()
+		case 35:
+			if err := errors.Join(plain.Seek(saved), ahead.Seek(saved)); err != nil {
+				t.Fatal(err)
 			}
-			want, _ := nextAny(t, plain)
-			if got, _ := nextAny(t, ahead); !slices.Equal(got, want) || ahead.State() != plain.State() {
-				t.Fatalf("step %d: %v, want %v", step, got, want)
-			}
+		case 50:
+			plain.Reset()
+			ahead.Reset()
 		}
-		ahead.Close()
-		ahead.Close()
+		want, _ := next(t, plain)
+		if got, _ := next(t, ahead); !slices.Equal(got, want) || ahead.State() != plain.State() {
+			t.Fatalf("step %d: %v, want %v", step, got, want)
+		}
 	}
 	l := mustLoader(t, c, 2, 4, 0, 1)
-	nextAny(t, l)
+	next(t, l)
 	c.Close() // with a read under way
 	var err error
 	for range 2 { // the batch read before Close may still come
@@ -262,122 +251,8 @@ func TestReadAhead(t *testing.T) {
 	}
 }
 
-// nextAny is next for orders in which rows don't follow each other.
-func nextAny(t testing.TB, l *Loader) (x, y []uint32) {
-	t.Helper()
-	x, y = make([]uint32, l.B*l.T), make([]uint32, l.B*l.T)
-	if err := l.Next(x, y); err != nil {
-		t.Fatal(err)
-	}
-	return x, y
-}
-
-func TestShuffled(t *testing.T) {
-	c := FromShards("test", [][]uint16{count(0, 401), count(1000, 3), count(2000, 244)})
-	const T, rows = 4, 100 + 0 + 60
-	load := func(B, rank, ranks int, seed uint64) *Loader {
-		l, err := NewLoader(c, B, T, rank, ranks, Shuffled(seed))
-		if err != nil {
-			t.Fatal(err)
-		}
-		return l
-	}
-	one := load(4, 0, 1, 1337)
-	var orders [][]uint32
-	for range 3 {
-		var order []uint32
-		for range rows / 4 {
-			x, y := nextAny(t, one)
-			for b := 0; b < 16; b += T {
-				for i := range T {
-					if x[b+i] != x[b]+uint32(i) || y[b+i] != x[b+i]+1 {
-						t.Fatalf("row %v %v isn't consecutive", x[b:b+T], y[b:b+T])
-					}
-				}
-				order = append(order, x[b])
-			}
-		}
-		orders = append(orders, order)
-	}
-	if s := one.State(); s.Epoch != 3 || s.Rows != 0 {
-		t.Errorf("after three epochs: %+v", s)
-	}
-	sorted := slices.Clone(orders[0])
-	slices.Sort(sorted)
-	if len(slices.Compact(slices.Clone(sorted))) != rows || slices.Equal(sorted, orders[0]) {
-		t.Errorf("an epoch doesn't visit each of %d rows once, shuffled", rows)
-	}
-	if slices.Equal(orders[0], orders[1]) || slices.Equal(orders[1], orders[2]) {
-		t.Error("two epochs have the same order")
-	}
-	again, other := load(4, 0, 1, 1337), load(4, 0, 1, 1338)
-	a, _ := nextAny(t, again)
-	b, _ := nextAny(t, other)
-	if a[0] != orders[0][0] || slices.Equal(a, b) {
-		t.Error("the order doesn't depend on the seed alone")
-	}
-
-	// Ranks split what one loader sees; a resumed loader goes on.
-	r0, r1 := load(2, 0, 2, 1337), load(2, 1, 2, 1337)
-	whole := load(4, 0, 1, 1337)
-	for step := range 90 {
-		want, _ := nextAny(t, whole)
-		x0, _ := nextAny(t, r0)
-		x1, _ := nextAny(t, r1)
-		if !slices.Equal(append(x0, x1...), want) || r0.State() != whole.State() || r1.State() != whole.State() {
-			t.Fatalf("step %d: ranks differ from one loader", step)
-		}
-		resumed := load(4, 0, 1, 1337)
-		if err := resumed.Seek(whole.State()); err != nil {
-			t.Fatal(err)
-		}
-		s := whole.State()
-		want, _ = nextAny(t, whole)
-		if got, _ := nextAny(t, resumed); !slices.Equal(got, want) {
-			t.Fatalf("step %d: a resumed loader differs", step)
-		}
-		if err := whole.Seek(s); err != nil {
-			t.Fatal(err)
-		}
-	}
-	plain := mustLoader(t, c, 4, T, 0, 1)
-	for _, err := range []error{plain.Seek(whole.State()), whole.Seek(plain.State()), other.Seek(whole.State())} {
-		if err == nil || !strings.Contains(err.Error(), "hint:") {
-			t.Errorf("a state of another order: %v", err)
-		}
-	}
-	if err := whole.Seek(State{}); err != nil || whole.State().SeqLen != T {
-		t.Errorf("the zero state: %v, %+v", err, whole.State())
-	}
-}
-
-func TestPermutation(t *testing.T) {
-	for _, n := range []int64{1, 2, 3, 4, 5, 16, 17, 1000, 4097} {
-		p := newPermutation(n, 1, 2)
-		seen := make([]bool, n)
-		for i := range n {
-			v := p.at(i)
-			if v < 0 || v >= n || seen[v] {
-				t.Fatalf("n=%d: at(%d) = %d, outside or a second time", n, i, v)
-			}
-			seen[v] = true
-		}
-	}
-	// Uniform enough: in 2000 permutations of 8, each element comes first about 250 times (5 sigma: 74).
-	var first [8]int
-	for seed := range uint64(2000) {
-		p := newPermutation(8, seed, 0)
-		first[p.at(0)]++
-	}
-	for v, n := range first {
-		if n < 250-74 || n > 250+74 {
-			t.Errorf("%d comes first %d times, want about 250: %v", v, n, first)
-		}
-	}
-}
-
 func BenchmarkLoader(b *testing.B) {
-	l := mustLoader(b, FromTokens("bench", make([]uint16, 1<<24)), 16, 1024, 0, 1)
+	l := mustLoader(b, fromShards("bench", make([]uint16, 1<<24)), 16, 1024, 0, 1)
 	x, y := make([]uint32, 16*1024), make([]uint32, 16*1024)
 	b.SetBytes(2 * 16 * 1024)
 	for b.Loop() {

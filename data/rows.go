@@ -12,10 +12,7 @@ type Rows struct {
 }
 
 // NewRows starts at the corpus's beginning. T is shortened where every shard is shorter. Without any target Total is 0.
-func NewRows(c *Corpus, T int) (*Rows, error) {
-	if c.err != nil {
-		return nil, c.err
-	}
+func NewRows(c *Corpus, T int) *Rows {
 	r := &Rows{c: c}
 	longest := int64(0)
 	for _, s := range c.shards {
@@ -24,7 +21,7 @@ func NewRows(c *Corpus, T int) (*Rows, error) {
 		r.Total += n
 	}
 	r.T = int(min(int64(T), longest))
-	return r, nil
+	return r
 }
 
 // Next fills the beginning of x with a row and that of y with its targets, the tokens one further on, and returns their

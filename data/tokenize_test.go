@@ -168,10 +168,10 @@ func TestTokenize(t *testing.T) {
 		}
 		v := mustOpen(t, out, nil, 50257, WithSplit(Val))
 		c := mustOpen(t, out, nil, 50257)
-		if v.Shards() != 1 || v.Len() != val || c.Shards() != (len(want)-val+size-1)/size {
-			t.Errorf("%d tokens in %d validation shards, %d training shards", v.Len(), v.Shards(), c.Shards())
+		if len(v.shards) != 1 || v.Len() != val || len(c.shards) != (len(want)-val+size-1)/size {
+			t.Errorf("%d tokens in %d validation shards, %d training shards", v.Len(), len(v.shards), len(c.shards))
 		}
-		for i, s := range c.shards[:c.Shards()-1] {
+		for i, s := range c.shards[:len(c.shards)-1] {
 			if s.len() != size {
 				t.Errorf("shard %d has %d tokens, want %d", i, s.len(), size)
 			}

@@ -154,12 +154,8 @@ func widen(ids []uint16) []int {
 	return out
 }
 
-// appendIDs appends the ids of text as tok encodes it. An id that takes more than two bytes is an error.
-func appendIDs(tok Tokenizer, dst []uint16, text string) ([]uint16, error) {
-	return appendPart(tok, dst, text, true)
-}
-
-// appendPart is appendIDs for a part of a text, cut by safeCut; begins says that it is the first.
+// appendPart appends the ids of a part of a text, cut by safeCut, as tok encodes it; begins says that it is the first. An id that
+// takes more than two bytes is an error.
 func appendPart(tok Tokenizer, dst []uint16, text string, begins bool) ([]uint16, error) {
 	if err := TextError(tok); err != nil {
 		return nil, err
@@ -184,7 +180,7 @@ func appendPart(tok Tokenizer, dst []uint16, text string, begins bool) ([]uint16
 // the last worker isn't waited for.
 const encodeChunk = 1 << 20
 
-// encodeText is appendIDs(tok, nil, text) on all cores, id for id.
+// encodeText encodes a whole text as appendPart does, on all cores, id for id.
 func encodeText(tok Tokenizer, text string) ([]uint16, error) {
 	return encodeChunks(tok, text, encodeChunk)
 }

@@ -31,10 +31,7 @@ func First(corpus *data.Corpus, n, b, t int) (Batches, error) {
 // All is all of a corpus once, in rows of up to t tokens: every token but a shard's first is predicted. The last row of a shard
 // is padded. Error: there are no two tokens.
 func All(corpus *data.Corpus, b, t int) (Batches, error) {
-	rows, err := data.NewRows(corpus, t)
-	if err != nil {
-		return Batches{}, err
-	}
+	rows := data.NewRows(corpus, t)
 	if rows.Total == 0 {
 		return Batches{}, fmt.Errorf("%s: %d tokens, want at least 2: a token and the one to predict after it; hint: a longer text", corpus.Name(), corpus.Len())
 	}
