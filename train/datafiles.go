@@ -93,14 +93,19 @@ func (r *run) checkData(from origin) error {
 	return nil
 }
 
-// newFile returns the path of the first of a whose content none of b has.
+// newFile returns the path of the first of a whose content none of b has, else whose path.
 func newFile(a, b []data.FileID) string {
 	for _, f := range a {
 		if !slices.ContainsFunc(b, f.Same) {
 			return f.Path
 		}
 	}
-	return "a second copy of one"
+	for _, f := range a { // a copy of another
+		if !slices.ContainsFunc(b, func(o data.FileID) bool { return o.Path == f.Path }) {
+			return f.Path
+		}
+	}
+	return "one that is there twice"
 }
 
 // dataError says of a resumed run's data that cannot be opened what has happened to them: they are not there, and must be named

@@ -72,3 +72,15 @@ func TestLogFields(t *testing.T) {
 		t.Errorf("the last step is %v", s)
 	}
 }
+
+// TestVisible: a terminal gets no control character of a text but breaks and tabs.
+func TestVisible(t *testing.T) {
+	var out bytes.Buffer
+	text := "é\tb\n\x1b[6n\x00\x07\x7f\r"
+	if n, err := (visible{&out}).Write([]byte(text)); n != len(text) || err != nil {
+		t.Errorf("%d, %v", n, err)
+	}
+	if want := "é\tb\n\uFFFD[6n\uFFFD\uFFFD\uFFFD\uFFFD"; out.String() != want {
+		t.Errorf("%q, want %q", &out, want)
+	}
+}

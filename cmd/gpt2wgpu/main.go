@@ -140,10 +140,13 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 		log  *slog.Logger
 		when string
 	}{e.log, map[bool]string{true: " once this step is done"}[c == trainCommand]})
-	if isTerminal(stdout) && c != sampleCommand { // which streams
-		tables := &wrapped{w: stdout, indent: 4}
-		defer tables.flush()
-		e.stdout = tables
+	if isTerminal(stdout) {
+		e.stdout = visible{stdout}
+		if c != sampleCommand { // which streams
+			tables := &wrapped{w: e.stdout, indent: 4}
+			defer tables.flush()
+			e.stdout = tables
+		}
 	}
 	if c.args == "" && fs.NArg() > 0 {
 		return report(e, name, opts, usagef("%q follows no flag, and %s takes nothing else; hint: %s --help", fs.Arg(0), c.name, name))

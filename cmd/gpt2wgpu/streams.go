@@ -35,6 +35,25 @@ func (r results) Write(p []byte) (int, error) {
 	return n, err
 }
 
+// visible is a terminal that gets text: of control characters, which a byte-level model may write too and a terminal would obey
+// or answer, it gets signs in their place. Nothing that the program prints on standard output has colours.
+type visible struct{ w io.Writer }
+
+func (v visible) Write(p []byte) (int, error) {
+	shown := make([]byte, 0, len(p))
+	for _, b := range p {
+		if b < ' ' && b != '\n' && b != '\t' || b == 0x7f {
+			shown = append(shown, "\uFFFD"...)
+		} else {
+			shown = append(shown, b)
+		}
+	}
+	if _, err := v.w.Write(shown); err != nil {
+		return 0, err
+	}
+	return len(p), nil
+}
+
 // lasting is standard output of a command that goes on without it.
 type lasting struct {
 	w    io.Writer
