@@ -2,8 +2,9 @@ package train
 
 import (
 	"fmt"
-	"slices"
 	"strings"
+
+	"github.com/gpt2wgpu/gpt2wgpu/model/gpt2"
 )
 
 // AutoFraction is the ValFraction that is settled when the data is opened: a tenth of a user's own text where nothing else
@@ -17,12 +18,8 @@ const AutoFraction = -1
 // means BlockSize and TotalBatchSize 0 means one micro-step on every rank; [Config.Resolved] writes them out.
 type Config struct {
 	// Model.
-	NLayer    int    `json:"n_layer"`    // L: transformer blocks
-	NHead     int    `json:"n_head"`     // NH: attention heads a block
-	NEmbd     int    `json:"n_embd"`     // C: channels
-	BlockSize int    `json:"block_size"` // longest context in tokens
-	VocabSize int    `json:"vocab_size"` // V: rows of the embedding
-	Init      string `json:"init"`       // scratch, or the weights to start from
+	gpt2.Config
+	Init string `json:"init"` // scratch, or the weights to start from
 
 	// Data.
 	Data    string `json:"data"`     // what data.Open takes
@@ -117,46 +114,49 @@ func FindPreset(name string) (Preset, error) {
 	return Preset{}, fmt.Errorf("--preset is %q, no such preset; hint: %s", name, strings.Join(names, ", "))
 }
 
-func tiny() Config {
+// base is what all presets have in common.
+func base() Config {
 	return Config{
-		NLayer: 4, NHead: 4, NEmbd: 128, BlockSize: 64, VocabSize: 256, Init: "scratch",
-		Data: "sample", ValFraction: AutoFraction, Tokenizer: "bytes",
-		BatchSize: 4, SeqLen: 64, // many small steps: at the same tokens the loss ends 0.2 lower than with 1024 a step
-		Steps: 900, LR: 2e-3, MinLR: 2e-4, WarmupSteps: 40, Schedule: "cosine",
+		Init: "scratch", ValFraction: AutoFraction,
 		WeightDecay: 0.1, Decay: "matrices", Beta1: 0.9, Beta2: 0.95, Eps: 1e-8, GradClip: 1,
-		DType: "f32", Seed: 1337, Recompute: "none",
-		SaveMinutes: 10, Keep: 3, ValEvery: 150, ValSteps: 20, SampleEvery: 450, Device: "auto",
-		CheckEvery: 100, GradDType: "f32", SyncEvery: 1, OuterLR: 0.7, OuterMomentum: 0.9,
-	}
-}
-
-// firstSteps has PyTorch's defaults of AdamW and no schedule: what the document runs before it turns to the details.
-func firstSteps() Config {
-	return Config{
-		NLayer: 12, NHead: 12, NEmbd: 768, BlockSize: 1024, VocabSize: 50257, Init: "scratch",
-		Data: "shakespeare", Tokenizer: "gpt2",
-		BatchSize: 4, SeqLen: 32,
-		Steps: 50, LR: 3e-4, Schedule: "constant",
-		WeightDecay: 0.01, Decay: "all", Beta1: 0.9, Beta2: 0.999, Eps: 1e-8,
 		DType: "f32", Seed: 1337, Recompute: "none",
 		SaveMinutes: 10, Keep: 3, ValSteps: 20, Device: "auto",
 		CheckEvery: 100, GradDType: "f32", SyncEvery: 1, OuterLR: 0.7, OuterMomentum: 0.9,
 	}
 }
 
+func tiny() Config {
+	c := base()
+	c.Config = gpt2.Config{NLayer: 4, NHead: 4, NEmbd: 128, BlockSize: 64, VocabSize: 256}
+	c.Data, c.Tokenizer = "sample", "bytes"
+	c.BatchSize, c.SeqLen = 4, 64 // many small steps: at the same tokens the loss ends 0.2 lower than with 1024 a step
+	c.Steps, c.LR, c.MinLR, c.WarmupSteps, c.Schedule = 900, 2e-3, 2e-4, 40, "cosine"
+	c.ValEvery, c.SampleEvery = 150, 450
+	return c
+}
+
+// firstSteps has PyTorch's defaults of AdamW and no schedule: what the document runs before it turns to the details.
+func firstSteps() Config {
+	c := base()
+	c.Config = gpt2.Config{NLayer: 12, NHead: 12, NEmbd: 768, BlockSize: 1024, VocabSize: 50257}
+	c.Data, c.ValFraction, c.Tokenizer = "shakespeare", 0, "gpt2"
+	c.BatchSize, c.SeqLen = 4, 32
+	c.Steps, c.LR, c.Schedule = 50, 3e-4, "constant"
+	c.WeightDecay, c.Decay, c.Beta2, c.GradClip = 0.01, "all", 0.999, 0
+	return c
+}
+
 // recipe is the document's run on FineWeb-Edu for a model of that shape, B sequences a micro-step and those rates.
 // 19073 steps of 524288 tokens are one pass over the 10 billion.
 func recipe(layers, heads, channels, B int, lr, minLR float64) Config {
-	return Config{
-		NLayer: layers, NHead: heads, NEmbd: channels, BlockSize: 1024, VocabSize: 50304, Init: "scratch",
-		Data: "fineweb-edu", ValFraction: AutoFraction, Tokenizer: "gpt2",
-		BatchSize: B, SeqLen: 1024, TotalBatchSize: 524288,
-		Steps: 19073, LR: lr, MinLR: minLR, WarmupSteps: 715, Schedule: "cosine",
-		WeightDecay: 0.1, Decay: "matrices", Beta1: 0.9, Beta2: 0.95, Eps: 1e-8, GradClip: 1,
-		DType: "bf16", Seed: 1337, Recompute: "none",
-		SaveEvery: 250, SaveMinutes: 10, Keep: 3, ValEvery: 250, ValSteps: 20, HellaswagEvery: 250, SampleEvery: 250, Device: "auto",
-		CheckEvery: 100, GradDType: "f32", SyncEvery: 1, OuterLR: 0.7, OuterMomentum: 0.9,
-	}
+	c := base()
+	c.Config = gpt2.Config{NLayer: layers, NHead: heads, NEmbd: channels, BlockSize: 1024, VocabSize: 50304}
+	c.Data, c.Tokenizer = "fineweb-edu", "gpt2"
+	c.BatchSize, c.SeqLen, c.TotalBatchSize = B, 1024, 524288
+	c.Steps, c.LR, c.MinLR, c.WarmupSteps, c.Schedule = 19073, lr, minLR, 715, "cosine"
+	c.DType = "bf16"
+	c.SaveEvery, c.ValEvery, c.HellaswagEvery, c.SampleEvery = 250, 250, 250, 250
+	return c
 }
 
 // measuresHellaSwag reports whether the run scores HellaSwag: it needs both the file and an interval.
@@ -165,25 +165,5 @@ func (c Config) measuresHellaSwag() bool { return c.Hellaswag != "" && c.Hellasw
 // FromWeights reports whether the run starts from weights that have a shape of their own.
 func (c Config) FromWeights() bool { return c.Init != "scratch" }
 
-// The values of the settings that are words.
-var (
-	schedules  = words{flag: "--schedule", all: []string{"constant", "cosine", "linear", "wsd"}}
-	decays     = words{flag: "--decay", all: []string{"all", "matrices"}}
-	dtypes     = words{flag: "--dtype", all: []string{"f32", "bf16"}}
-	gradDTypes = words{flag: "--grad-dtype", all: []string{"f32", "bf16"}}
-	recomputes = words{flag: "--recompute", all: []string{"none", "gelu", "block"}}
-
-	vocabularies = map[string]int{"gpt2": 50257, "bytes": 256} // smallest --vocab-size of a tokenizer
-)
-
-type words struct {
-	flag string
-	all  []string
-}
-
-func (w words) check(got string) error {
-	if slices.Contains(w.all, got) {
-		return nil
-	}
-	return fmt.Errorf("%s is %q, no such value; hint: %s", w.flag, got, strings.Join(w.all, ", "))
-}
+// vocabularies has the smallest --vocab-size of a tokenizer.
+var vocabularies = map[string]int{"gpt2": 50257, "bytes": 256}

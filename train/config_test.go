@@ -1,7 +1,9 @@
 package train
 
 import (
+	"bytes"
 	"encoding/json"
+	"io"
 	"math"
 	"reflect"
 	"strings"
@@ -186,12 +188,67 @@ func TestConfigJSON(t *testing.T) {
 	if got != want {
 		t.Errorf("got %+v, want %+v", got, want)
 	}
-	typ := reflect.TypeFor[Config]()
-	for i := range typ.NumField() {
-		f := typ.Field(i)
-		tag := f.Tag.Get("json")
-		if tag != "-" && strings.ReplaceAll(tag, "_", "") != strings.ToLower(f.Name) {
-			t.Errorf("%s has the JSON name %q", f.Name, tag)
+}
+
+// TestSettingsAreConfig: the table has every field of config.json, in its order and under its name, and nothing else.
+func TestSettingsAreConfig(t *testing.T) {
+	var names func(typ reflect.Type) []string
+	names = func(typ reflect.Type) (list []string) {
+		for i := range typ.NumField() {
+			if f := typ.Field(i); f.Anonymous {
+				list = append(list, names(f.Type)...)
+			} else {
+				list = append(list, f.Tag.Get("json"))
+				if tag := f.Tag.Get("json"); strings.ReplaceAll(tag, "_", "") != strings.ToLower(f.Name) {
+					t.Errorf("%s has the JSON name %q", f.Name, tag)
+				}
+			}
+		}
+		return list
+	}
+	if diff := cmp.Diff(names(reflect.TypeFor[Config]()), settingNames()); diff != "" {
+		t.Error(diff)
+	}
+}
+
+// TestFilesKeys holds the keys of config.json and state.json: programs of other versions, and people's scripts, read them.
+func TestFilesKeys(t *testing.T) {
+	config := "n_layer n_head n_embd block_size vocab_size init data val_data val_fraction tokenizer batch_size seq_len total_batch_size " +
+		"steps lr min_lr warmup_steps schedule weight_decay decay beta1 beta2 eps grad_clip dtype seed recompute out save_every save_minutes " +
+		"keep val_every val_steps hellaswag_every hellaswag sample_every device no_autotune check_every grad_dtype sync_every outer_lr outer_momentum"
+	for _, x := range []struct {
+		value any
+		keys  string
+	}{
+		{Record{}, config + " version device_name"},
+		{State{SHA256: "0"}, "step tokens skipped_in_a_row data data_files tokenizer config program_version tiles optimizer sha256"},
+		{State{}.Config, config},
+	} {
+		raw, err := json.Marshal(x.value)
+		must(t, err)
+		d := json.NewDecoder(bytes.NewReader(raw))
+		var keys []string
+		for depth, key := 0, false; ; {
+			token, err := d.Token()
+			if err == io.EOF {
+				break
+			}
+			must(t, err)
+			if delim, ok := token.(json.Delim); ok {
+				if delim == '{' || delim == '[' {
+					depth++
+				} else {
+					depth--
+				}
+				key = depth == 1
+			} else if depth == 1 && key {
+				keys, key = append(keys, token.(string)), false
+			} else if depth == 1 {
+				key = true
+			}
+		}
+		if diff := cmp.Diff(strings.Fields(x.keys), keys); diff != "" {
+			t.Errorf("%T: %s", x.value, diff)
 		}
 	}
 }

@@ -25,7 +25,7 @@ func ReadConfig(path string, c *Config) (names []string, err error) {
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w: want one JSON object of settings; hint: %s", path, err, exactjson.Hint(err, "compare it with a run's config.json"))
 	}
-	known := settingNames(reflect.TypeFor[Record]())
+	known := append(settingNames(), "version", "device_name")
 	for name := range fields {
 		names = append(names, name)
 	}
@@ -68,14 +68,11 @@ func kindOf(t reflect.Type) string {
 	}
 }
 
-// settingNames returns the JSON names of a struct's fields, embedded structs included.
-func settingNames(t reflect.Type) (names []string) {
-	for i := range t.NumField() {
-		f := t.Field(i)
-		if tag := f.Tag.Get("json"); f.Anonymous {
-			names = append(names, settingNames(f.Type)...)
-		} else if tag != "-" {
-			names = append(names, tag)
+// settingNames returns the names of the settings that config.json has.
+func settingNames() (names []string) {
+	for _, s := range Settings {
+		if !s.Invocation {
+			names = append(names, s.Name)
 		}
 	}
 	return names

@@ -10,7 +10,7 @@ import (
 
 // Model returns the model's shape.
 func (c Config) Model() gpt2.Config {
-	return gpt2.Config{NLayer: c.NLayer, NHead: c.NHead, NEmbd: c.NEmbd, BlockSize: c.BlockSize, VocabSize: c.VocabSize}
+	return c.Config
 }
 
 // options are what the model trades for memory.
@@ -25,20 +25,12 @@ var recomputed = map[string]model.Recompute{"none": model.RecomputeNone, "gelu":
 // sameModel refuses to resume a run whose model or numerics were others, naming the difference. Batch shape, schedule and the
 // number of steps may change; checkData compares the data.
 func (c Config) sameModel(was Config) error {
-	fraction := c.ValFraction
-	if fraction == AutoFraction { // nobody asked for another
-		fraction = was.ValFraction
+	if c.ValFraction == AutoFraction { // nobody asked for another
+		c.ValFraction = was.ValFraction
 	}
-	for _, f := range []struct {
-		flag     string
-		now, was any
-	}{
-		{"--n-layer", c.NLayer, was.NLayer}, {"--n-head", c.NHead, was.NHead}, {"--n-embd", c.NEmbd, was.NEmbd},
-		{"--block-size", c.BlockSize, was.BlockSize}, {"--vocab-size", c.VocabSize, was.VocabSize},
-		{"--tokenizer", c.Tokenizer, was.Tokenizer}, {"--val-fraction", fraction, was.ValFraction}, {"--dtype", c.DType, was.DType},
-	} {
-		if f.now != f.was {
-			return fmt.Errorf("%s is %v, the run has %v; hint: leave the flag out, or start a new run with another --out", f.flag, f.now, f.was)
+	for _, s := range Settings {
+		if now, was := s.value(Job{Config: c}), s.value(Job{Config: was}); s.Fixed && now != was {
+			return fmt.Errorf("--%s is %v, the run has %v; hint: leave the flag out, or start a new run with another --out", s.Flag(), now, was)
 		}
 	}
 	return nil

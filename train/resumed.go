@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"math"
-	"reflect"
 	"strings"
 )
 
@@ -23,31 +22,31 @@ var errFinished = errors.New("finished")
 
 // change is a setting that a resumed run has now and had then.
 type change struct {
-	flag, was, is string
-	value         any // what it is, for programs
+	Setting
+	was, is any
 }
 
-// changedSince returns the settings of c that differ from those of was, in the order of Config. Where the run lies is none.
-func (c Job) changedSince(was Config) (out []change) {
-	a, b := reflect.ValueOf(Job{Config: was}.Resolved().Config), reflect.ValueOf(c.Resolved().Config)
-	for i := range a.NumField() {
-		name := a.Type().Field(i).Tag.Get("json")
-		if name == "out" || name == "val_fraction" && c.ValFraction == AutoFraction || a.Field(i).Equal(b.Field(i)) {
+// changedSince returns the settings of the run that differ from those of was. Where the run lies is none.
+func (j Job) changedSince(was Config) (out []change) {
+	before, now := Job{Config: was}.Resolved(), j.Resolved()
+	for _, s := range Settings {
+		if s.Invocation || s.Name == "out" || s.Name == "val_fraction" && j.ValFraction == AutoFraction {
 			continue
 		}
-		show := func(v reflect.Value) string {
-			if v.Kind() == reflect.String && v.String() == "" {
-				return "''"
-			}
-			return fmt.Sprint(v)
+		if c := (change{s, s.value(before), s.value(now)}); c.was != c.is {
+			out = append(out, c)
 		}
-		out = append(out, change{"--" + strings.ReplaceAll(name, "_", "-"), show(a.Field(i)), show(b.Field(i)), b.Field(i).Interface()})
 	}
 	return out
 }
 
-// ratesOf are the settings that decide on the learning rate.
-var ratesOf = map[string]bool{"--steps": true, "--lr": true, "--min-lr": true, "--warmup-steps": true, "--schedule": true, "--decay-fraction": true}
+// shown is a value as a command line has it.
+func shown(v any) string {
+	if v == "" {
+		return "''"
+	}
+	return fmt.Sprint(v)
+}
 
 // resumed logs what has changed since the checkpoint that the run goes on from. Errors: nothing is left to do, or a changed
 // setting that cannot count any more.
@@ -60,8 +59,8 @@ func (r *run) resumed(s State) error {
 		return usagef("--steps is %d, but the run has done %d; hint: --steps %d or more continues", r.cfg.Steps, s.Step, s.Step+1)
 	}
 	for _, c := range r.cfg.changedSince(s.Config) {
-		if c.flag == "--init" {
-			return usagef("--init %s has no effect with --resume, since the run goes on from its checkpoint; hint: leave --init out, or start a new run with another --out", c.is)
+		if c.Name == "init" {
+			return usagef("--init %s has no effect with --resume, since the run goes on from its checkpoint; hint: leave --init out, or start a new run with another --out", shown(c.is))
 		}
 	}
 	r.sayChanges(s.Config, s.Step)
@@ -78,9 +77,9 @@ func (r *run) sayChanges(before Config, step int) {
 	fields := []any{"step", step}
 	rates := false
 	for _, c := range changes {
-		list = append(list, fmt.Sprintf("%s %s -> %s", c.flag, c.was, c.is))
-		fields = append(fields, strings.ReplaceAll(c.flag[2:], "-", "_"), c.value)
-		rates = rates || ratesOf[c.flag]
+		list = append(list, fmt.Sprintf("--%s %s -> %s", c.Flag(), shown(c.was), shown(c.is)))
+		fields = append(fields, c.Name, c.is)
+		rates = rates || c.rate
 	}
 	text := "settings changed: " + strings.Join(list, ", ")
 	if was, is := LearningRate(before, step), LearningRate(r.cfg.Config, step); rates && was != is {

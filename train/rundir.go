@@ -8,7 +8,6 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"reflect"
 	"slices"
 	"strconv"
 	"strings"
@@ -173,7 +172,7 @@ func RunConfig(dir string, c *Config) (names []string, err error) {
 	for _, checkpoint := range candidates(dir) {
 		if s, stateErr := readState(checkpoint); stateErr == nil {
 			*c = s.Config
-			return settingNames(reflect.TypeFor[Config]()), nil
+			return settingNames(), nil
 		}
 	}
 	if missing {

@@ -3,19 +3,9 @@ package train
 import (
 	"errors"
 	"fmt"
-	"math"
 	"os"
 
 	"github.com/gpt2wgpu/gpt2wgpu/data"
-	"github.com/gpt2wgpu/gpt2wgpu/model/gpt2"
-)
-
-// maxCount bounds every number of steps, sequences and the like, and maxStepTokens the tokens of a step, so that a run's
-// tokens fit in an int64.
-const (
-	maxCount      = 1 << 30
-	maxStepTokens = 1 << 32
-	maxMinutes    = 1e6 // two years
 )
 
 // Validate reports everything that is wrong with c, joined: a line each, with the flag, what it is, what it may be, and
@@ -48,30 +38,12 @@ func (c Job) Validate() error {
 		bad("--vocab-size is %d, --tokenizer %s has %d ids; hint: --vocab-size %d", c.VocabSize, c.Tokenizer, need, need)
 	}
 
-	for _, f := range []struct {
-		flag     string
-		got, min int
-		hint     string
-	}{
-		{"--batch-size", c.BatchSize, 1, "sequences of a micro-step"},
-		{"--seq-len", c.SeqLen, 0, "tokens of a sequence; 0 is --block-size"},
-		{"--steps", c.Steps, 1, "optimizer steps of the whole run"},
-		{"--warmup-steps", c.WarmupSteps, 0, "0 starts at the full learning rate"},
-		{"--save-every", c.SaveEvery, 0, "0 saves at the end alone"},
-		{"--keep", c.Keep, 0, "0 keeps every checkpoint"},
-		{"--stop-after", c.StopAfter, 0, "0 goes on to --steps"},
-		{"--val-every", c.ValEvery, 0, "0 is never"},
-		{"--val-steps", c.ValSteps, 0, "batches of a validation"},
-		{"--hellaswag-every", c.HellaswagEvery, 0, "0 is never"},
-		{"--sample-every", c.SampleEvery, 0, "0 is never"},
-		{"--sync-every", c.SyncEvery, 1, "1 sums gradients every step"},
-		{"--check-every", c.CheckEvery, 0, "0 compares the ranks at the start alone"},
-		{"ranks", c.Ranks, 0, "processes that share the batch"},
-	} {
-		if f.got < f.min || f.got > maxCount {
-			bad("%s is %d, want %d to %d; hint: %s", f.flag, f.got, f.min, maxCount, f.hint)
+	for _, setting := range Settings {
+		if setting.check != nil {
+			add(setting.check("--"+setting.Flag(), setting.value(c)))
 		}
 	}
+	add(count(0, "processes that share the batch")("ranks", c.Ranks))
 	c.batchErrors(bad)
 	if c.ValEvery > 0 && c.ValSteps == 0 {
 		bad("--val-every is %d, but --val-steps is 0; hint: --val-steps 20, or --val-every 0", c.ValEvery)
@@ -83,35 +55,6 @@ func (c Job) Validate() error {
 		bad("--resume needs the run's directory; hint: --out DIR --resume")
 	}
 
-	add(schedules.check(c.Schedule))
-	add(decays.check(c.Decay))
-	add(dtypes.check(c.DType))
-	add(recomputes.check(c.Recompute))
-	add(gradDTypes.check(c.GradDType))
-	for _, f := range []struct {
-		flag string
-		got  float64
-		ok   bool
-		want string
-		hint string
-	}{
-		{"--lr", c.LR, c.LR >= 0, "0 or more", "3e-4 suits most small models"},
-		{"--min-lr", c.MinLR, c.MinLR >= 0, "0 or more", "a tenth of --lr"},
-		{"--save-minutes", c.SaveMinutes, c.SaveMinutes >= 0 && c.SaveMinutes <= maxMinutes, "0 to a million", "10, or 0 to save by steps only"},
-		{"--weight-decay", c.WeightDecay, c.WeightDecay >= 0, "0 or more", "0.1, or 0 for none"},
-		{"--beta1", c.Beta1, c.Beta1 >= 0 && c.Beta1 < 1, "at least 0 and below 1", "0.9"},
-		{"--beta2", c.Beta2, c.Beta2 >= 0 && c.Beta2 < 1, "at least 0 and below 1", "0.95 or 0.999"},
-		// Below the least normal float32 a GPU has 0, and a parameter without gradient gets 0/0.
-		{"--eps", c.Eps, c.Eps >= 0x1p-126, "1.2e-38 or more", "1e-8"},
-		{"--outer-lr", c.OuterLR, c.OuterLR > 0, "above 0", "0.7, or 1 to take the ranks' mean"},
-		{"--outer-momentum", c.OuterMomentum, c.OuterMomentum >= 0 && c.OuterMomentum < 1, "at least 0 and below 1", "0.9, or 0 for none"},
-		{"--val-fraction", c.ValFraction, c.ValFraction == AutoFraction || c.ValFraction >= 0 && c.ValFraction < 1, "0 or more and below 1", "0.1, or 0 for no validation on a part of --data"},
-		{"--grad-clip", c.GradClip, c.GradClip >= 0, "0 or more", "1, or 0 for no clipping"},
-	} {
-		if !f.ok || math.IsInf(f.got, 0) || f.got > math.MaxFloat32 { // NaN is never ok
-			bad("%s is %v, want a number, %s; hint: %s", f.flag, f.got, f.want, f.hint)
-		}
-	}
 	if c.Schedule != "constant" && c.LR >= 0 && c.MinLR > c.LR {
 		bad("--min-lr is %v, above --lr %v; hint: --min-lr %.3g", c.MinLR, c.LR, c.LR/10)
 	}
@@ -151,23 +94,17 @@ func (c Job) batchErrors(bad func(format string, args ...any)) {
 // shapeErrors checks the model's shape: each number, then, if all are possible, how they go together.
 func (c Config) shapeErrors() (errs []error) {
 	complete := true
-	for _, f := range []struct {
-		flag string
-		got  int
-	}{
-		{"--n-layer", c.NLayer}, {"--n-head", c.NHead}, {"--n-embd", c.NEmbd}, {"--block-size", c.BlockSize}, {"--vocab-size", c.VocabSize},
-	} {
-		if f.got < 1 {
+	for _, s := range ModelSettings() {
+		got := s.value(Job{Config: c}).(int)
+		if got < 1 {
 			complete = false
 		}
-		if f.got < 0 || f.got == 0 && !c.FromWeights() {
-			errs = append(errs, fmt.Errorf("%s is %d, want 1 or more; hint: GPT-2 124M has 12 layers, 12 heads, 768 channels, context 1024, vocabulary 50257",
-				f.flag, f.got))
+		if got < 0 || got == 0 && !c.FromWeights() {
+			errs = append(errs, fmt.Errorf("--%s is %d, want 1 or more; hint: GPT-2 124M has 12 layers, 12 heads, 768 channels, context 1024, vocabulary 50257", s.Flag(), got))
 		}
 	}
 	if complete {
-		shape := gpt2.Config{NLayer: c.NLayer, NHead: c.NHead, NEmbd: c.NEmbd, BlockSize: c.BlockSize, VocabSize: c.VocabSize}
-		if err := shape.Validate(); err != nil {
+		if err := c.Model().Validate(); err != nil {
 			errs = append(errs, err)
 		}
 	}

@@ -60,30 +60,18 @@ func nameAndPath(name, path string) string {
 // must be, but for the vocabulary, which is padded or cut, and the context, which may be shorter. The same goes for the
 // tokenizer, which it returns; tokenizer is what a checkpoint says of it, or empty.
 func (j *Job) takeShape(has gpt2.Config, path, tokenizer string) (data.Tokenizer, error) {
-	for _, f := range []struct {
-		flag string
-		set  *int
-		has  int
-	}{
-		{"--n-layer", &j.NLayer, has.NLayer}, {"--n-head", &j.NHead, has.NHead}, {"--n-embd", &j.NEmbd, has.NEmbd},
-		{"--block-size", &j.BlockSize, has.BlockSize},
-	} {
-		if *f.set == 0 {
-			*f.set = f.has
+	for _, s := range ModelSettings() {
+		set, has := s.In(j).(*int), s.value(Job{Config: Config{Config: has}}).(int)
+		if *set == 0 {
+			*set = has
 		}
-		if *f.set < f.has && f.flag == "--block-size" {
-			continue
-		}
-		if *f.set != f.has {
-			return nil, fmt.Errorf("%s is %d, the weights of %s have %d; hint: leave %s out", f.flag, *f.set, path, f.has, f.flag)
+		if *set != has && s.Name != "vocab_size" && !(s.Name == "block_size" && *set < has) {
+			return nil, fmt.Errorf("--%s is %d, the weights of %s have %d; hint: leave --%s out", s.Flag(), *set, path, has, s.Flag())
 		}
 	}
 	if j.SeqLen > j.BlockSize {
 		return nil, fmt.Errorf("--seq-len is %d, longer than the context of the weights of %s, %d; hint: leave --seq-len out, or --seq-len %d",
 			j.SeqLen, path, j.BlockSize, j.BlockSize)
-	}
-	if j.VocabSize == 0 {
-		j.VocabSize = has.VocabSize
 	}
 	tok, err := data.ModelTokenizer(j.Tokenizer, tokenizer, path, has.VocabSize)
 	if err != nil {

@@ -59,7 +59,7 @@ func newEvalFlags(fs *flagSet) *evalFlags {
 
 	f = fs.section("Device")
 	f.IntVar(&v.batch, "batch-size", 4, "`sequences` at once (B), what device memory must hold; more by default without --val-steps, where they are shorter than the context")
-	f.StringVar(&v.device, "device", "auto", deviceUsage)
+	f.StringVar(&v.device, "device", "auto", train.DeviceUsage)
 
 	f = fs.section("Output")
 	f.BoolVar(&v.asJSON, "json", false, `print a JSON object: {"loss":..,"perplexity":..,"tokens":..} or {"n":..,"acc":..,"acc_norm":..,"acc_norm_chars":..}`)

@@ -66,7 +66,7 @@ func newSampleFlags(fs *flagSet) *sampleFlags {
 	f.Uint64Var(&o.Seed, "seed", 42, "`seed` of the draws; the same gives the same texts")
 
 	f = fs.section("Device")
-	f.StringVar(&s.device, "device", "auto", deviceUsage)
+	f.StringVar(&s.device, "device", "auto", train.DeviceUsage)
 
 	f = fs.section("Output")
 	f.BoolVar(&s.asJSON, "json", false, `print a JSON object a text: {"prompt_ids":[...],"ids":[...],"text":"..."}, ids and text being the new part`)

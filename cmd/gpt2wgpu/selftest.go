@@ -9,6 +9,7 @@ import (
 
 	"github.com/gpt2wgpu/gpt2wgpu/gpu"
 	"github.com/gpt2wgpu/gpt2wgpu/gpu/selftest"
+	"github.com/gpt2wgpu/gpt2wgpu/train"
 )
 
 // catalogue is a variable for tests.
@@ -28,7 +29,7 @@ and results must be within a limit that follows from the arithmetic. A row tells
 		f := fs.section("What")
 		kernel := f.String("kernel", "", "try only kernels with this `text` in their names")
 		f = fs.section("Device")
-		device := f.String("device", "auto", deviceUsage)
+		device := f.String("device", "auto", train.DeviceUsage)
 		f = fs.section("Output")
 		asJSON := f.Bool("json", false, "print one JSON object")
 		fs.logFlags(f)

@@ -141,68 +141,28 @@ func newTrainFlags(fs *flagSet) *trainFlags {
 	t := &trainFlags{fs: fs, cfg: train.Job{Config: train.DefaultConfig()}}
 	c := &t.cfg
 
-	f := fs.section("Model")
-	f.IntVar(&c.NLayer, "n-layer", c.NLayer, "transformer `blocks`")
-	f.IntVar(&c.NHead, "n-head", c.NHead, "attention `heads` of a block")
-	f.IntVar(&c.NEmbd, "n-embd", c.NEmbd, "`channels`, a multiple of the heads")
-	f.IntVar(&c.BlockSize, "block-size", c.BlockSize, "longest context, in `tokens`; with --init it may be shorter than the weights', whose last positions are then dropped")
-	f.IntVar(&c.VocabSize, "vocab-size", c.VocabSize, "`tokens` of the vocabulary, padding included")
-	f.StringVar(&c.Init, "init", c.Init, "`weights` to start from: scratch, gpt2, gpt2-medium, gpt2-large, gpt2-xl, a Hugging Face directory, a checkpoint, or an llm.c .bin; their shape and tokenizer take the place of the preset's")
-
-	f = fs.section("Data")
-	f.StringVar(&c.Data, "data", c.Data, "`spec` of the text: sample, shakespeare, tinystories, fineweb-edu, a .txt or .md file, a .npy or .bin token shard, a directory or a quoted glob of these")
-	f.StringVar(&c.ValData, "val-data", c.ValData, "`spec` of the validation text (default: the files of --data that are named val, valid, validation or test)")
-	f.Var((*fraction)(&c.ValFraction), "val-fraction", "`part` of --data that validates and doesn't train, in blocks spread over it (default: 0.1 of your own .txt and .md where nothing else validates, else 0)")
-	f.StringVar(&c.Tokenizer, "tokenizer", c.Tokenizer, "`tokenizer`: gpt2, bytes, or a directory with Hugging Face's files (default: that of the shards or of the --init weights, else the preset's)")
-
-	f = fs.section("Batch")
-	f.IntVar(&c.BatchSize, "batch-size", c.BatchSize, "`sequences` of a micro-step (B), what device memory must hold")
-	f.IntVar(&c.SeqLen, "seq-len", c.SeqLen, "`tokens` of a sequence (T), at most --block-size or the context of the --init weights")
-	f.IntVar(&c.TotalBatchSize, "total-batch-size", c.TotalBatchSize, "`tokens` of an optimizer step, a multiple of B*T*ranks: micro-steps add up to it (default: B*T*ranks)")
-
-	f = fs.section("Optimizer")
-	f.IntVar(&c.Steps, "steps", c.Steps, "optimizer `steps` of the whole run")
-	f.Float64Var(&c.LR, "lr", c.LR, "peak learning `rate` (with --init: a tenth of the preset's)")
-	f.Float64Var(&c.MinLR, "min-lr", c.MinLR, "learning `rate` that the schedule falls to (with --init: in the preset's proportion to --lr)")
-	f.IntVar(&c.WarmupSteps, "warmup-steps", c.WarmupSteps, "`steps` of linear rise to --lr (with --init: a tenth of the preset's)")
-	f.StringVar(&c.Schedule, "schedule", c.Schedule, "`shape` of the learning rate after the warmup: constant, cosine, linear, or wsd, constant with a linear fall over the last 20% of the steps")
-	f.Float64Var(&c.WeightDecay, "weight-decay", c.WeightDecay, "AdamW's decoupled decay, as a `factor` of the learning rate")
-	f.StringVar(&c.Decay, "decay", c.Decay, "`parameters` that decay: all, matrices")
-	f.Float64Var(&c.Beta1, "beta1", c.Beta1, "`decay` of the gradients' running mean")
-	f.Float64Var(&c.Beta2, "beta2", c.Beta2, "`decay` of the squared gradients' running mean")
-	f.Float64Var(&c.Eps, "eps", c.Eps, "AdamW's epsilon: a small `number` that keeps a division finite")
-	f.Float64Var(&c.GradClip, "grad-clip", c.GradClip, "largest `norm` of all gradients together, 0 is off")
-
-	f = fs.section("Numerics")
-	f.StringVar(&c.DType, "dtype", c.DType, "storage `type` of activations and matrices: f32, bf16")
-	f.Uint64Var(&c.Seed, "seed", c.Seed, "`seed` of the initial weights, PyTorch's for the same number")
-
-	f = fs.section("Memory")
-	f.StringVar(&c.Recompute, "recompute", c.Recompute, "`activations` that the backward pass computes again instead of keeping: none, gelu, block")
-
-	f = fs.section("Run")
-	f.StringVar(&c.Out, "out", c.Out, "`directory` of the run: config.json, metrics.jsonl, checkpoints (default: a new one, "+train.RunsDir+"/PRESET-N, printed at the start); '' saves nothing")
-	f.BoolVar(&c.Resume, "resume", c.Resume, "go on with the run in --out, from its newest checkpoint")
-	f.IntVar(&c.SaveEvery, "save-every", c.SaveEvery, "`steps` between checkpoints; the end and an interrupt save in any case")
-	f.Float64Var(&c.SaveMinutes, "save-minutes", c.SaveMinutes, "`minutes` between checkpoints, those of --save-every included, 0 is never by time")
-	f.IntVar(&c.Keep, "keep", c.Keep, "`checkpoints` that stay, the newest ones; 0 is all")
-	f.IntVar(&c.StopAfter, "stop-after", c.StopAfter, "end this invocation after so many `steps`, as an interrupt would; the schedule still runs to --steps")
-	f.IntVar(&c.ValEvery, "val-every", c.ValEvery, "`steps` between validations, 0 is never")
-	f.IntVar(&c.ValSteps, "val-steps", c.ValSteps, "`batches` of B*T tokens in a validation")
-	f.IntVar(&c.HellaswagEvery, "hellaswag-every", c.HellaswagEvery, "`steps` between measurements of HellaSwag, 0 is never")
-	f.StringVar(&c.Hellaswag, "hellaswag", c.Hellaswag, "`file` of HellaSwag's questions, .jsonl or llm.c's .bin, or fetch; without it, it isn't measured")
-	f.IntVar(&c.SampleEvery, "sample-every", c.SampleEvery, "`steps` between texts written by the model, 0 is never")
-
-	f = fs.section("Device")
-	f.StringVar(&c.Device, "device", c.Device, deviceUsage)
-	f.BoolVar(&c.NoAutotune, "no-autotune", c.NoAutotune, noAutotuneUsage)
-
-	f = fs.section("Data parallel")
-	f.IntVar(&c.CheckEvery, "check-every", c.CheckEvery, "`steps` between comparisons of the ranks' parameters, 0 is at the start alone")
-	f.StringVar(&c.GradDType, "grad-dtype", c.GradDType, "`type` that gradients travel in: f32, bf16")
-	f.IntVar(&c.SyncEvery, "sync-every", c.SyncEvery, "`steps` that a rank takes by itself before all meet in an outer step (DiLoCo), for slow networks; 1 sums gradients every step")
-	f.Float64Var(&c.OuterLR, "outer-lr", c.OuterLR, "`rate` of the outer step")
-	f.Float64Var(&c.OuterMomentum, "outer-momentum", c.OuterMomentum, "`momentum` of the outer step, Nesterov's")
+	var f *pflag.FlagSet
+	for i, s := range train.Settings {
+		if i == 0 || s.Section != train.Settings[i-1].Section {
+			f = fs.section(s.Section)
+		}
+		switch p := s.In(c).(type) {
+		case *int:
+			f.IntVar(p, s.Flag(), *p, s.Usage)
+		case *uint64:
+			f.Uint64Var(p, s.Flag(), *p, s.Usage)
+		case *float64:
+			if s.Auto {
+				f.Var((*fraction)(p), s.Flag(), s.Usage)
+			} else {
+				f.Float64Var(p, s.Flag(), *p, s.Usage)
+			}
+		case *string:
+			f.StringVar(p, s.Flag(), *p, s.Usage)
+		case *bool:
+			f.BoolVar(p, s.Flag(), *p, s.Usage)
+		}
+	}
 
 	f = fs.section("Other")
 	f.StringVar(&t.preset, "preset", "", "start from the settings of this `name`: "+strings.Join(presetNames(), ", "))
@@ -212,8 +172,6 @@ func newTrainFlags(fs *flagSet) *trainFlags {
 	fs.logFlags(f)
 	return t
 }
-
-const deviceUsage = "`GPU` to use: auto, an index or a part of a name (see gpt2wgpu devices), vulkan, metal, dx12, cpu, cuda (NVIDIA), mps (Metal)"
 
 func presetNames() (names []string) {
 	for _, p := range train.Presets {
@@ -288,11 +246,9 @@ func (t *trainFlags) settle() (train.Job, error) {
 	}
 	if c.FromWeights() {
 		theirs := func(flag string) bool { return !t.fs.Changed(flag) && !(fromFile && given(flag)) }
-		for flag, field := range map[string]*int{
-			"n-layer": &c.NLayer, "n-head": &c.NHead, "n-embd": &c.NEmbd, "block-size": &c.BlockSize, "vocab-size": &c.VocabSize,
-		} {
-			if theirs(flag) {
-				*field = 0
+		for _, s := range train.ModelSettings() {
+			if theirs(s.Flag()) {
+				*s.In(&c).(*int) = 0
 			}
 		}
 		if theirs("tokenizer") {

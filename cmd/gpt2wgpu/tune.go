@@ -44,7 +44,7 @@ command has chosen, but does not measure. A run keeps the tiles that it began wi
 		f.IntVar(&t.seconds, "seconds", 0, "longest time in `seconds` (default: 20, on software devices 60)")
 		f.BoolVar(&t.again, "again", false, "measure what was chosen before too")
 		f = fs.section("Device")
-		f.StringVar(&t.device, "device", "auto", deviceUsage)
+		f.StringVar(&t.device, "device", "auto", train.DeviceUsage)
 		f = fs.section("Output")
 		asJSON := f.Bool("json", false, "print one JSON object, the tiles by the kind of product")
 		fs.logFlags(f)
@@ -161,5 +161,3 @@ func printTiles(w io.Writer, tiles op.Tuning) error {
 	}
 	return tab.Flush()
 }
-
-const noAutotuneUsage = "the fixed tiles, not those that measuring chooses (see gpt2wgpu help tune)"

@@ -2,13 +2,13 @@ package gpt2
 
 import "fmt"
 
-// Config is the shape of a GPT-2 model. Its JSON form uses Hugging Face's names, so it reads straight out of a config.json.
+// Config is the shape of a GPT-2 model. Its JSON form has the names of a run's settings.
 type Config struct {
-	NLayer    int `json:"n_layer"`     // L: transformer blocks
-	NHead     int `json:"n_head"`      // NH: attention heads a block
-	NEmbd     int `json:"n_embd"`      // C: channels of the residual stream
-	BlockSize int `json:"n_positions"` // longest context in tokens, rows of wpe
-	VocabSize int `json:"vocab_size"`  // V: rows of wte, classes of the tied output layer
+	NLayer    int `json:"n_layer"`    // L: transformer blocks
+	NHead     int `json:"n_head"`     // NH: attention heads a block
+	NEmbd     int `json:"n_embd"`     // C: channels of the residual stream
+	BlockSize int `json:"block_size"` // longest context in tokens, rows of wpe
+	VocabSize int `json:"vocab_size"` // V: rows of wte, classes of the tied output layer
 }
 
 // Ceilings far above any GPT-2. They keep every size derived from a Config within an int64 and a table within a few MB,
