@@ -21,12 +21,13 @@ import (
 // Corpus is a read-only sequence of tokens: one text, or a list of shards in the order of their names. Any number of
 // loaders may read one at the same time.
 type Corpus struct {
-	name   string
-	files  []string // that were opened, in order
-	shards []*shard
-	total  int64 // tokens
-	vocab  int   // ids must be below; 0: unchecked
-	log    *slog.Logger
+	name    string
+	files   []string // that were opened, in order
+	shards  []*shard
+	total   int64 // tokens
+	vocab   int   // ids must be below; 0: unchecked
+	settled bool  // vocab is a model's
+	log     *slog.Logger
 
 	whole *Corpus // of which this is a part, made by Divide; nil: it is none
 
@@ -90,7 +91,7 @@ func Open(spec string, tok Tokenizer, vocabSize int, log *slog.Logger, opts ...O
 	if log == nil {
 		log = slog.New(slog.DiscardHandler)
 	}
-	c := &Corpus{name: spec, vocab: vocabSize, log: log}
+	c := &Corpus{name: spec, vocab: vocabSize, settled: o.model || o.split == Val, log: log}
 	if err := c.open(spec, tok, o); err != nil {
 		c.Close()
 		return nil, err
@@ -140,7 +141,7 @@ func (c *Corpus) open(spec string, tok Tokenizer, o openOptions) error {
 	}
 	if shards > 0 {
 		c.log.Info(fmt.Sprintf("found %d shards with %d tokens", shards, c.total))
-		if err := c.checkMaker(paths, tok, o.model || o.split == Val); err != nil {
+		if err := c.checkMaker(paths, tok, c.settled); err != nil {
 			return err
 		}
 		return c.checkSome()
@@ -163,7 +164,7 @@ func (c *Corpus) checkSome() error {
 			return err
 		}
 		if bad >= 0 {
-			return s.outside(bad, c.vocab)
+			return s.outside(bad, c.vocab, c.settled)
 		}
 	}
 	return nil
@@ -230,7 +231,7 @@ func (c *Corpus) addIDs(name string, ids []uint16) error {
 	s := memoryShard(name, ids)
 	if c.vocab > 0 {
 		if i := s.firstOutside(0, s.len(), c.vocab); i >= 0 {
-			return s.outside(i, c.vocab)
+			return s.outside(i, c.vocab, c.settled)
 		}
 	}
 	c.add(s)
@@ -359,7 +360,7 @@ func (c *Corpus) read(i int, at int64, x, y []uint32) error {
 		return err
 	}
 	if bad >= 0 {
-		return s.outside(bad, c.vocab)
+		return s.outside(bad, c.vocab, c.settled)
 	}
 	return nil
 }

@@ -18,7 +18,7 @@ const (
 // both parts. What is left of a block or a piece behind its last row is unused. The parts read c's memory: close c after them.
 func (c *Corpus) Divide(fraction float64) (train, val *Corpus) {
 	part := func() *Corpus {
-		return &Corpus{name: c.name, files: c.files, vocab: c.vocab, log: c.log, whole: c}
+		return &Corpus{name: c.name, files: c.files, vocab: c.vocab, settled: c.settled, log: c.log, whole: c}
 	}
 	train, val = part(), part()
 	for _, s := range c.shards {

@@ -123,6 +123,17 @@ func TestShardsWithoutManifest(t *testing.T) {
 	if err := open(write(narrow), "bytes", 256); err != nil || strings.Contains(log.String(), "WARN") {
 		t.Errorf("ids of bytes: %v, logged %q", err, log.String())
 	}
+	// Ids that a model lacks: neither hint leads to a flag that eval lacks.
+	if c, err := Open(write(alien), mustTokenizer(t, "ids"), 257, nil, OfModel()); err == nil || !strings.Contains(err.Error(), "take shards that its own tokenizer has made") {
+		t.Errorf("shards: %v, %v", c, err)
+	}
+	text := filepath.Join(t.TempDir(), "a.txt")
+	if err := os.WriteFile(text, []byte("some words"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if c, err := Open(text, mustTokenizer(t, "gpt2"), 257, nil, WithSplit(Val)); err == nil || !strings.Contains(err.Error(), "--tokenizer with the model's own") {
+		t.Errorf("a text: %v, %v", c, err)
+	}
 	for spec, want := range map[string]string{write(wide): "gpt2", write(narrow): "", write(alien): "", "sample": "", "fineweb-edu": "gpt2", "tinystories": "gpt2", "no/such": "", t.TempDir(): ""} {
 		if got, err := TokenizerOf(spec); err != nil || got != want {
 			t.Errorf("%s: %q, %v, want %q", spec, got, err, want)

@@ -52,13 +52,18 @@ func (s *shard) firstOutside(begin, end int64, vocab int) int64 {
 }
 
 // outside is the error for a token that is no id of the vocabulary.
-func (s *shard) outside(i int64, vocab int) error {
+// settled: the vocabulary is that of a model.
+func (s *shard) outside(i int64, vocab int, settled bool) error {
 	where := fmt.Sprintf("token %d", s.first+i)
 	if s.file != nil || s.mapped {
 		where += fmt.Sprintf(" at byte %d", s.at+2*i)
 	}
 	hint := "--tokenizer gpt2, if GPT-2's tokenizer made it, else the one that did, and its --vocab-size"
-	if vocab >= gpt2Vocab || int(s.token(i)) >= gpt2Vocab {
+	if text := s.file == nil && !s.mapped; text && settled {
+		hint = "the text's tokenizer has more ids than the model: --tokenizer with the model's own"
+	} else if settled {
+		hint = "the model has no such token: take shards that its own tokenizer has made"
+	} else if vocab >= gpt2Vocab || int(s.token(i)) >= gpt2Vocab {
 		hint = "the file was made with another tokenizer or is damaged; make it again with gpt2wgpu data tokenize"
 	}
 	return fmt.Errorf("%s: %s has id %d, want less than the vocabulary's %d; hint: %s", s.name, where, s.token(i), vocab, hint)

@@ -205,7 +205,11 @@ func (s *sampleFlags) promptTokens(text string, tok data.Tokenizer, start, vocab
 	}
 	if len(ids) == 0 {
 		if start < 0 {
-			return nil, fmt.Errorf("no prompt, and neither the model nor its tokenizer %s says what a document begins with; hint: --prompt TEXT or --prompt-ids", tok.Name())
+			hint := "--prompt TEXT or --prompt-ids"
+			if data.TextError(tok) != nil {
+				hint = "--prompt-ids"
+			}
+			return nil, fmt.Errorf("no prompt, and neither the model nor its tokenizer %s says what a document begins with; hint: %s", tok.Name(), hint)
 		}
 		ids = []int{start}
 	}
