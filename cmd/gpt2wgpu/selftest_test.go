@@ -46,16 +46,16 @@ func TestSelftestFails(t *testing.T) {
 	catalogue = func(*gpu.Device) []selftest.Entry {
 		return []selftest.Entry{{Name: "broken", DType: "f32", Shape: "n=4", Try: func(c *selftest.Case) {
 			out := c.Out("out", 4)
-			c.Run(func(p *op.Builder) { op.Fill{Out: out, Value: 2}.AddTo(p) })
-			c.Check(out, []float64{2, 2, 3, 2}, selftest.Tolerance{})
+			c.Run(func(p *op.Builder) { p.Clear(out) })
+			c.Check(out, []float64{0, 0, 3, 0}, selftest.Tolerance{})
 		}}}
 	}
 	code, stdout, stderr := cli(t, "selftest")
-	if code != exitFailed || !strings.Contains(stdout, "FAILED\n    out (4) f32: at 2: got 2, want 3") || !strings.Contains(stderr, "1 of 1 cases failed on ") || strings.Count(stderr, "\n") != 1 {
+	if code != exitFailed || !strings.Contains(stdout, "FAILED\n    out (4) f32: at 2: got 0, want 3") || !strings.Contains(stderr, "1 of 1 cases failed on ") || strings.Count(stderr, "\n") != 1 {
 		t.Errorf("code %d\n%s\n%s", code, stdout, stderr)
 	}
 	code, stdout, stderr = cli(t, "selftest", "--json")
-	if code != exitFailed || !strings.Contains(stdout, `"failed":1`) || !strings.Contains(stderr, "broken f32 n=4: out (4) f32: at 2: got 2, want 3") {
+	if code != exitFailed || !strings.Contains(stdout, `"failed":1`) || !strings.Contains(stderr, "broken f32 n=4: out (4) f32: at 2: got 0, want 3") {
 		t.Errorf("code %d\n%s\n%s", code, stdout, stderr)
 	}
 }

@@ -224,9 +224,6 @@ func kernels(d *gpu.Device, setup *op.Setup, s Shape) []kernel {
 	add("attention_decode", fmt.Sprintf("S=%d NH=%d HS=%d", s.T, s.NH, hs), func(b *bed) []adder {
 		return []adder{op.AttentionDecode{Out: out(b, c).Rows(0, 1), QKV: in(b, 3*c).Rows(0, 1), Cache: cache(b), Positions: b.u32("position", uint32(s.T-1)), NH: s.NH}}
 	})
-	add("fill", rows, func(b *bed) []adder { return []adder{op.Fill{Out: out(b, c), Value: 1}} })
-	add("scale", rows, func(b *bed) []adder { return []adder{op.Scale{Out: out(b, c), X: in(b, c), S: 0.5}} })
-	add("add", rows, func(b *bed) []adder { return []adder{op.Add{Out: out(b, c), A: in(b, c), B: b.data("x", n, c)}} })
 	add("pack", rows, func(b *bed) []adder { return []adder{op.Pack{Out: out(b, c), X: res(b)}} })
 	add("gelu_forward", fmt.Sprintf("N=%d C=%d", n, 4*c), func(b *bed) []adder { return []adder{op.GELUForward{Out: out(b, 4*c), X: in(b, 4*c)}} })
 	add("gather_rows", rows, func(b *bed) []adder {

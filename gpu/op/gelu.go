@@ -11,6 +11,5 @@ type GELUForward struct {
 
 // AddTo checks shapes and appends the dispatch. The length must be a multiple of 4.
 func (op GELUForward) AddTo(p *Builder) {
-	params := struct{ COUNT uint32 }{u32(op.Out.Len() / 4)}
-	elementwise(p, "gelu_forward", map[string]gpu.Tensor{"out": op.Out, "x": op.X}, params, 20) // a tanh of about 10
+	elementwise(p, "gelu_forward", op.Out, op.X, 20) // a tanh of about 10
 }

@@ -10,6 +10,5 @@ type Pack struct {
 
 // AddTo checks shapes and appends the dispatch. The length must be a multiple of 4.
 func (op Pack) AddTo(p *Builder) {
-	params := struct{ COUNT uint32 }{u32(op.Out.Len() / 4)}
-	elementwise(p, "pack", map[string]gpu.Tensor{"out": op.Out, "x": op.X}, params, 0)
+	elementwise(p, "pack", op.Out, op.X, 0)
 }

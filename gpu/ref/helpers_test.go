@@ -30,7 +30,9 @@ func indices(rng *rand.Rand, n, limit int) []uint32 {
 // poison returns n NaNs: an output that must be overwritten starts so, and any element left over shows.
 func poison(n int) []float64 {
 	x := make([]float64, n)
-	Fill(x, math.NaN())
+	for i := range x {
+		x[i] = math.NaN()
+	}
 	return x
 }
 

@@ -180,7 +180,6 @@ func addRows(add adder, s gpu.Storage) {
 func addValues(add adder, s gpu.Storage) {
 	for _, shape := range [][]int{{13, 20}, {1028}} {
 		name := strings.ReplaceAll(strings.Trim(fmt.Sprint(shape), "[]"), " ", "x")
-		add("fill, scale, add", name, func(c *Case) { Elementwise(c, s, shape...) })
 		add("gelu_forward", name, func(c *Case) { GELUForward(c, s, shape...) })
 		add("pack", name, func(c *Case) { Pack(c, s, shape...) })
 	}

@@ -93,25 +93,25 @@ func TestEveryKernelIsTried(t *testing.T) {
 // wrong is a case that fails in the way that it is told.
 func wrong(how string) Entry {
 	return Entry{"wrong/" + how, "f32", "n=8", func(c *Case) {
-		x := c.In("x", make([]float64, 8), 8)
-		out := c.Out("out", 8)
-		add := op.Add{Out: out, A: x, B: c.In("b", []float64{1, 2, 3, 4, 5, 6, 7, 8}, 8)}
+		x := c.In("x", []float64{1, 2, 3, 4, 5, 6, 7, 8}, 2, 4)
+		out := c.Out("out", 2, 4)
+		k := op.GatherRows{Out: out, X: x, Rows: c.InU32("rows", []uint32{0, 1}, 2)}
 		want := []float64{1, 2, 3, 4, 5, 6, 7, 8}
 		switch how {
 		case "value":
 			want[6] = 7.5
 		case "poison":
-			add.Out = c.Out("other", 8)
+			k.Out = c.Out("other", 2, 4)
 		case "input":
-			add.Out = x
-			add.A = c.In("a", []float64{1, 0, 0, 0, 0, 0, 0, 0}, 8)
+			k.Out = x
+			k.X = c.In("zeros", make([]float64, 8), 2, 4)
 		case "guard":
-			add.Out = out.Reinterpret("out", gpu.F32, 12)
-			add.A, add.B = c.In("long a", make([]float64, 12), 12), c.In("long b", make([]float64, 12), 12)
+			k.Out = out.Reinterpret("out", gpu.F32, 3, 4)
+			k.X, k.Rows = c.In("long", make([]float64, 12), 3, 4), c.InU32("all", []uint32{0, 1, 2}, 3)
 		case "shape":
-			add.B = c.In("short", make([]float64, 4), 4)
+			k.Rows = c.InU32("short", []uint32{0}, 1)
 		}
-		c.Run(func(p *op.Builder) { add.AddTo(p) })
+		c.Run(func(p *op.Builder) { k.AddTo(p) })
 		c.Check(out, want, Tolerance{})
 	}}
 }
@@ -125,9 +125,9 @@ func TestFailures(t *testing.T) {
 	}{
 		{"value", "at 6: got 7, want 7.5, error", 0.5, 2 * eps * 7.5},
 		{"poison", "at 0: got NaN, want 1", math.NaN(), 2 * eps},
-		{"input", "x (8) f32: input changed at 0", math.NaN(), math.NaN()},
+		{"input", "x (2,4) f32: input changed at 0", math.NaN(), math.NaN()},
 		{"guard", "guard word 0 behind it was overwritten", math.NaN(), math.NaN()},
-		{"shape", "wrong/shape: add: b: shape [4], want [8]", math.NaN(), math.NaN()},
+		{"shape", "wrong/shape: gather_rows: rows: shape [1], want [2]", math.NaN(), math.NaN()},
 	} {
 		r, err := Run(context.Background(), d, []Entry{wrong(x.how), wrong("nothing")}, func(Row) {})
 		if err != nil || r.Failed != 1 || r.Passed != 1 || r.Kernels[0].OK || !r.Kernels[1].OK {

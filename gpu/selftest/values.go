@@ -16,28 +16,6 @@ func product(shape []int) int {
 	return n
 }
 
-// Elementwise tries filling, scaling and adding.
-func Elementwise(c *Case, s gpu.Storage, shape ...int) {
-	n := product(shape)
-	a, b := Round(s, Rand(1, n, 1)), Round(s, Rand(2, n, 1))
-	filled, scaled, added := make([]float64, n), make([]float64, n), make([]float64, n)
-	ref.Fill(filled, -1.5)
-	ref.Scale(scaled, a, 0.375)
-	ref.Add(added, a, b)
-	x := c.InAs(s, "x", a, shape...)
-	f := op.Fill{Out: c.OutAs(s, "filled", shape...), Value: -1.5}
-	k := op.Scale{Out: c.OutAs(s, "scaled", shape...), X: x, S: 0.375}
-	d := op.Add{Out: c.OutAs(s, "added", shape...), A: x, B: c.InAs(s, "b", b, shape...)}
-	c.Run(func(p *op.Builder) {
-		f.AddTo(p)
-		k.AddTo(p)
-		d.AddTo(p)
-	})
-	c.Check(f.Out, filled, Tolerance{})
-	c.Check(k.Out, scaled, Tolerance{})
-	c.Check(d.Out, added, Tolerance{})
-}
-
 // GELUForward tries values around 0, and some where tanh overflows on some drivers.
 func GELUForward(c *Case, s gpu.Storage, shape ...int) {
 	n := product(shape)
