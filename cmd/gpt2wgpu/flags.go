@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
+	"path/filepath"
 	"strings"
 
 	"github.com/spf13/pflag"
@@ -45,12 +47,36 @@ func (fs *flagSet) logFlags(to *pflag.FlagSet) {
 	to.BoolVarP(&fs.log.quiet, "quiet", "q", false, "tell warnings and errors alone")
 }
 
-// parse parses args with the flags of all sections.
+// parse parses args with the flags of all sections. Shells leave the ~ of --out=~/runs/x as it is.
 func (fs *flagSet) parse(args []string) error {
 	for _, s := range fs.sections {
 		fs.AddFlagSet(s.FlagSet)
 	}
-	return fs.Parse(args)
+	if err := fs.Parse(args); err != nil {
+		return err
+	}
+	home, err := os.UserHomeDir()
+	if err != nil {
+		return nil
+	}
+	for _, name := range []string{"out", "data", "val-data", "init", "model", "tokenizer", "config", "hellaswag"} {
+		if f := fs.Lookup(name); f != nil && strings.HasPrefix(f.Value.String(), "~/") {
+			if err := f.Value.Set(filepath.Join(home, f.Value.String()[2:])); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// wantsJSON reports whether args ask for the JSON log, be there mistakes among them.
+func wantsJSON(args []string) bool {
+	for i, arg := range args {
+		if arg == "--log-format=json" || arg == "--log-format" && i+1 < len(args) && args[i+1] == "json" {
+			return true
+		}
+	}
+	return false
 }
 
 // explain turns an error of Parse into a line with a hint. help is the command that lists the flags.

@@ -21,23 +21,22 @@ func init() {
 		return func(_ context.Context, e *env, args []string) error {
 			switch len(args) {
 			case 0:
-				printRoot(e.stdout)
-				return nil
+				return printRoot(e.stdout)
 			case 1:
 				c, err := findCommand(args[0])
-				if err == nil {
-					printHelp(e.stdout, c)
+				if err != nil {
+					return err
 				}
-				return err
+				return printHelp(e.stdout, c)
 			}
 			return usagef("%d commands, want one; hint: gpt2wgpu help %s", len(args), args[0])
 		}
 	}
 }
 
-func printRoot(out io.Writer) {
+func printRoot(out io.Writer) (err error) {
 	w := &strings.Builder{}
-	defer func() { io.WriteString(out, wrap(w.String(), columns(out), 2)) }()
+	defer func() { _, err = io.WriteString(out, wrap(w.String(), columns(out), 2)) }()
 	fmt.Fprint(w, `gpt2wgpu trains GPT-2 on any GPU, through Vulkan, Metal or DX12, and on the CPU through software Vulkan.
 
 Usage:
@@ -56,14 +55,15 @@ gpt2wgpu help COMMAND lists a command's flags. A first run that needs no network
   gpt2wgpu train --out runs/first
   gpt2wgpu sample --model runs/first
 `)
+	return nil
 }
 
 // helpWidth is where help is wrapped, in columns, unless the terminal is narrower.
 const helpWidth = 110
 
-func printHelp(out io.Writer, c *command) {
+func printHelp(out io.Writer, c *command) (err error) {
 	w, width := &strings.Builder{}, columns(out)
-	defer func() { io.WriteString(out, wrap(w.String(), width, 2)) }()
+	defer func() { _, err = io.WriteString(out, wrap(w.String(), width, 2)) }()
 	flagsWidth := helpWidth
 	if width > 0 {
 		flagsWidth = min(helpWidth, width)
@@ -84,4 +84,5 @@ func printHelp(out io.Writer, c *command) {
 	for _, s := range fs.sections {
 		fmt.Fprintf(w, "\n%s:\n%s", s.title, s.FlagUsagesWrapped(flagsWidth))
 	}
+	return nil
 }

@@ -84,3 +84,14 @@ func TestVisible(t *testing.T) {
 		t.Errorf("%q, want %q", &out, want)
 	}
 }
+
+// TestLogMistake: a mistake among the flags is in the format that they ask for.
+func TestLogMistake(t *testing.T) {
+	for _, args := range [][]string{{"train", "--steps", "x", "--log-format", "json"}, {"train", "--log-format=json", "--nope"}} {
+		code, _, stderr := cli(t, args...)
+		var line struct{ Level, Msg, Command string }
+		if err := json.Unmarshal([]byte(stderr), &line); code != exitUsage || err != nil || line.Level != "error" || !strings.Contains(line.Msg, "hint: ") {
+			t.Errorf("%q: code %d, %v: %s", args, code, err, stderr)
+		}
+	}
+}

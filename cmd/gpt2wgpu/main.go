@@ -126,9 +126,12 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 	fs := newFlagSet(c.name)
 	action := c.setup(fs)
 	if err := fs.parse(root.Args()[1:]); errors.Is(err, pflag.ErrHelp) {
-		printHelp(stdout, c)
-		return exitDone
+		return report(e, name, opts, printHelp(stdout, c))
 	} else if err != nil {
+		if wantsJSON(args) {
+			opts.format = "json"
+			e.log = slog.New(jsonHandler(stderr, slog.LevelInfo))
+		}
 		return report(e, name, opts, fs.explain(err, name+" --help"))
 	}
 	opts = fs.log

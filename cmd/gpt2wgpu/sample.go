@@ -281,10 +281,7 @@ func (s *sampleWriter) finish(all [][]int) error {
 		}
 		s.print("\n")
 	}
-	if s.err != nil {
-		return fmt.Errorf("standard output: %w; hint: whoever reads it has gone, or its disk is full", s.err)
-	}
-	return nil
+	return s.err
 }
 
 func (s *sampleWriter) json(ids []int) {

@@ -183,6 +183,25 @@ func TestOutputClosed(t *testing.T) {
 	}
 }
 
+// TestFullOutput: commands whose results cannot be written fail with the reason.
+func TestFullOutput(t *testing.T) {
+	needs.Paths(t, "/dev/full")
+	for _, args := range [][]string{{"version"}, {"help"}, {"help", "train"}, {"train", "--help"}} {
+		cmd, _, stderr := program(t, args...)
+		full, err := os.OpenFile("/dev/full", os.O_WRONLY, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer full.Close()
+		cmd.Stdout = full
+		cmd.Run()
+		if said := stderr.String(); cmd.ProcessState.ExitCode() != exitFailed || strings.Count(said, "\n") != 1 ||
+			!strings.Contains(said, "standard output cannot be written") || !strings.Contains(said, "hint: ") {
+			t.Errorf("%q: %v: %s", args, cmd.ProcessState, said)
+		}
+	}
+}
+
 // TestNoReader: commands whose reader has gone end quietly, by SIGPIPE.
 func TestNoReader(t *testing.T) {
 	cmd, _, stderr := program(t, "train", "--help")

@@ -32,6 +32,9 @@ func (r results) Write(p []byte) (int, error) {
 	if err != nil && readerGone(err) {
 		endOfPipe(r.f, p[n:])
 	}
+	if err != nil {
+		err = fmt.Errorf("standard output cannot be written: %w; hint: check the space on its disk", err)
+	}
 	return n, err
 }
 

@@ -206,3 +206,21 @@ func TestResume(t *testing.T) {
 		t.Error("no config.json, but other settings")
 	}
 }
+
+// TestHome: a ~ that the shell has left in a flag is the home directory.
+func TestHome(t *testing.T) {
+	home := t.TempDir()
+	t.Setenv("HOME", home)
+	t.Setenv("USERPROFILE", home)
+	fs := newFlagSet("train")
+	c := newTrainFlags(fs)
+	if err := fs.parse([]string{"--out=~/runs/x", "--data", "~/t.txt", "--val-data", "~x/t.txt"}); err != nil {
+		t.Fatal(err)
+	}
+	if got, want := c.cfg.Out, filepath.Join(home, "runs", "x"); got != want {
+		t.Errorf("--out is %s, want %s", got, want)
+	}
+	if got, want := c.cfg.Data, filepath.Join(home, "t.txt"); got != want || c.cfg.ValData != "~x/t.txt" {
+		t.Errorf("--data is %s, want %s; --val-data is %s", got, want, c.cfg.ValData)
+	}
+}
