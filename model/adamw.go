@@ -6,8 +6,8 @@ import (
 	"github.com/gpt2wgpu/gpt2wgpu/model/gpt2"
 )
 
-// AdamW is the optimizer's settings, as PyTorch names them. Its state are the running means of the gradients and of their squares,
-// m.NAME and v.NAME for each parameter.
+// AdamW is the optimizer's settings, as PyTorch names them. Its state are the running means of the gradients and of
+// their squares, m.NAME and v.NAME for each parameter.
 type AdamW struct {
 	Beta1, Beta2, Eps, WeightDecay float64
 	DecayAll                       bool    // decay vectors too, not matrices only

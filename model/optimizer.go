@@ -6,11 +6,13 @@ import (
 	"github.com/gpt2wgpu/gpt2wgpu/model/gpt2"
 )
 
-// OptimizerSettings are an optimizer before it has memory. AdamW is one; another takes a file like adamw.go and its settings.
+// OptimizerSettings are an optimizer before it has memory. AdamW is one; another takes a file like adamw.go and its
+// settings.
 type OptimizerSettings interface {
 	// Name is what state.json calls the optimizer.
 	Name() string
-	// State lists what the optimizer keeps for a model of that shape beside the parameters, in the order of a checkpoint's file.
+	// State lists what the optimizer keeps for a model of that shape beside the parameters, in the order of a
+	// checkpoint's file.
 	State(c gpt2.Config) []StateTensor
 	// New allocates the state, as zeros, and builds the update of tr's parameters.
 	New(tr *Training) (Optimizer, error)
@@ -34,7 +36,8 @@ func (s StateTensor) Size() int {
 
 // Optimizer updates a Training's parameters, and their bf16 copy, on the device.
 type Optimizer interface {
-	// Update applies the gradients; step counts from 0. A norm that is not finite leaves parameters and state as they are.
+	// Update applies the gradients; step counts from 0. A norm that is not finite leaves parameters and state as they
+	// are.
 	Update(step int, lr float64) error
 	// State returns the tensors that the settings' State lists, in its order.
 	State() []gpu.Tensor
@@ -42,7 +45,8 @@ type Optimizer interface {
 	Program() *gpu.Program
 }
 
-// group is parameters that an optimizer updates alike: their buffers, flat, those of their gradients, and their copies in bf16.
+// group is parameters that an optimizer updates alike: their buffers, flat, those of their gradients, and their copies
+// in bf16.
 type group struct {
 	params, grads []gpu.Tensor
 	packed        []gpu.Tensor // nil: none
@@ -58,7 +62,8 @@ func (tr *Training) groups() (matrices, vectors group) {
 	return matrices, group{params: m.params.vectors, grads: tr.grads.vectors}
 }
 
-// newUpdate begins the program of an update with the norm of all gradients, which tr.norm then holds, clipped at clip (0: never).
+// newUpdate begins the program of an update with the norm of all gradients, which tr.norm then holds, clipped at clip
+// (0: never).
 func (tr *Training) newUpdate(clip float64) (*op.Builder, error) {
 	d, grads := tr.Model.Device, tr.grads.flat()
 	partials, err := d.NewTensor(gpu.Scratch, "norm partials", gpu.F32, op.GradientNormPartials(d, grads))

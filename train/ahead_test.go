@@ -31,8 +31,8 @@ func (a asked) Err() error {
 	return nil
 }
 
-// TestGoesAhead: while the loop waits for a step, the device has the next one to begin with, unless something comes between
-// them; and there is no other wait in a step.
+// TestGoesAhead: while the loop waits for a step, the device has the next one to begin with, unless something comes
+// between them; and there is no other wait in a step.
 func TestGoesAhead(t *testing.T) {
 	for _, x := range []struct {
 		what   string
@@ -77,8 +77,8 @@ func TestGoesAhead(t *testing.T) {
 	}
 }
 
-// TestAheadChangesNothing: a run that goes ahead has the metrics and the weights of one that never does, since it saves after
-// each step; and it may be interrupted while it is ahead: the checkpoint is that of the step that ended.
+// TestAheadChangesNothing: a run that goes ahead has the metrics and the weights of one that never does, since it saves
+// after each step; and it may be interrupted while it is ahead: the checkpoint is that of the step that ended.
 func TestAheadChangesNothing(t *testing.T) {
 	slow, fast, parts := plain(t), plain(t), plain(t)
 	slow.SaveEvery, slow.Keep = 1, 0
@@ -95,8 +95,8 @@ func TestAheadChangesNothing(t *testing.T) {
 	if err := r.open(context.Background()); err != nil {
 		t.Fatal(err)
 	}
-	if err := r.loop(expiring{context.Background(), &n}); !errors.Is(err, ErrInterrupted) || r.lead == nil {
-		t.Fatalf("%v, ahead: %v; want an interrupt while ahead", err, r.lead != nil)
+	if err := r.loop(expiring{context.Background(), &n}); !errors.Is(err, ErrInterrupted) || r.prefetched == nil {
+		t.Fatalf("%v, ahead: %v; want an interrupt while ahead", err, r.prefetched != nil)
 	}
 	if got := len(metricsOf(t, parts.Out)); got != 4 || r.step != 4 {
 		t.Errorf("metrics of %d steps, stopped after %d, want 4", got, r.step)
@@ -114,8 +114,8 @@ func TestAheadChangesNothing(t *testing.T) {
 	same(t, "interrupted while ahead", metricsOf(t, parts.Out), metricsOf(t, fast.Out))
 }
 
-// TestNotFiniteAhead: steps whose gradients are not finite are told and end the run alike whether the loop is ahead, which
-// names the tensor while the next step has begun, or not.
+// TestNotFiniteAhead: steps whose gradients are not finite are told and end the run alike whether the loop is ahead,
+// which names the tensor while the next step has begun, or not.
 func TestNotFiniteAhead(t *testing.T) {
 	told := func(saveEvery int) (lines []string) {
 		c := plain(t)
@@ -141,8 +141,8 @@ func TestNotFiniteAhead(t *testing.T) {
 	same(t, "ahead", told(0), want)
 }
 
-// TestAheadBadData: data that can't be read ends the run when its step comes, not while the loop is ahead: what came before is
-// written.
+// TestAheadBadData: data that can't be read ends the run when its step comes, not while the loop is ahead: what came
+// before is written.
 func TestAheadBadData(t *testing.T) {
 	c := plain(t)
 	c.TotalBatchSize = c.BatchSize * c.SeqLen
@@ -152,7 +152,7 @@ func TestAheadBadData(t *testing.T) {
 		t.Fatal(err)
 	}
 	err := r.loop(asked{context.Background(), func() {
-		if r.step == 2 && r.lead != nil {
+		if r.step == 2 && r.prefetched != nil {
 			r.corpora[0].Close() // step 3 has its data
 		}
 	}})

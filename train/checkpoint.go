@@ -37,7 +37,8 @@ const (
 	outerFile     = "outer.safetensors"
 )
 
-// Prefixes of directories in checkpoints/ that are no checkpoints (yet, or any more): what a kill leaves is removed later.
+// Prefixes of directories in checkpoints/ that are no checkpoints (yet, or any more): what a kill leaves is removed
+// later.
 const (
 	writingPrefix = ".writing-"
 	oldPrefix     = ".old-"
@@ -52,9 +53,9 @@ type checkpointer struct {
 	before func() error    // what must be on the disk before a checkpoint is complete: the lines of metrics.jsonl
 }
 
-// save writes out/checkpoints/step-NNNNNN and makes it the latest: everything goes to a temporary directory, is synced and
-// renamed; the name in `latest` moves last. So a kill at any moment, or a full disk, leaves the one before usable. Old
-// directories that cannot be removed are only warned about.
+// save writes out/checkpoints/step-NNNNNN and makes it the latest: everything goes to a temporary directory, is synced
+// and renamed; the name in `latest` moves last. So a kill at any moment, or a full disk, leaves the one before usable.
+// Old directories that cannot be removed are only warned about.
 //
 // model writes the model's own files. The tensors of optimizer and, if there are any, outer are asked for one by one.
 func (c checkpointer) save(s State, model func(dir string) error, optimizer, outer []gpt2.LazyTensor) (dir string, err error) {
@@ -110,8 +111,8 @@ func (c checkpointer) save(s State, model func(dir string) error, optimizer, out
 	return dir, nil
 }
 
-// prune removes the oldest checkpoints beyond keep. Those of later steps, which a run that went back has left behind, do not
-// count: they are replaced when the run comes to their steps.
+// prune removes the oldest checkpoints beyond keep. Those of later steps, which a run that went back has left behind,
+// do not count: they are replaced when the run comes to their steps.
 func (c checkpointer) prune(root string, newest int) {
 	var before []string // newest first
 	for _, name := range gpt2.Checkpoints(c.out) {
@@ -163,8 +164,8 @@ func (c checkpointer) removeLeftovers(root string) {
 
 const damagedHint = "hint: the checkpoint is damaged: name another complete step in checkpoints/" + gpt2.LatestFile
 
-// readTensors returns the values of a file's tensors that list names, in its order. It refuses values that no training leaves:
-// what is not finite, and means of squares below zero, whose root is NaN.
+// readTensors returns the values of a file's tensors that list names, in its order. It refuses values that no training
+// leaves: what is not finite, and means of squares below zero, whose root is NaN.
 func readTensors(path string, list []model.StateTensor) (values [][]float32, err error) {
 	file, _, err := gpt2.ReadSafetensors(path)
 	if err != nil {

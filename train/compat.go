@@ -2,8 +2,8 @@ package train
 
 import "encoding/json"
 
-// settingsSince are the settings that config.json and state.json did not have at first, with what the program did before
-// it had them. A run that lacks one goes on as it began.
+// settingsSince are the settings that config.json and state.json did not have at first, with what the program did
+// before it had them. A run that lacks one goes on as it began.
 var settingsSince = []struct {
 	name   string // in JSON
 	before func(*Config)

@@ -10,8 +10,8 @@ import (
 	"github.com/gpt2wgpu/gpt2wgpu/gpu"
 )
 
-// compiling logs which kernel is being compiled, where that takes long: nothing for the first second of it all, and then at most
-// a line a second, or one every five seconds while it is the same kernel.
+// compiling logs which kernel is being compiled, where that takes long: nothing for the first second of it all, and
+// then at most a line a second, or one every five seconds while it is the same kernel.
 type compiling struct {
 	log *slog.Logger
 	now func() time.Time

@@ -40,8 +40,8 @@ func TestCompiling(t *testing.T) {
 	after(time.Second, "")
 }
 
-// TestOnCompile: the device reports each kernel's pipeline once, and each kernel's first use, in order and with numbers that
-// add up.
+// TestOnCompile: the device reports each kernel's pipeline once, and each kernel's first use, in order and with numbers
+// that add up.
 func TestOnCompile(t *testing.T) {
 	gputest.Available(t)
 	c := plain(t)

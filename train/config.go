@@ -7,8 +7,8 @@ import (
 	"github.com/gpt2wgpu/gpt2wgpu/model/gpt2"
 )
 
-// AutoFraction is the ValFraction that is settled when the data is opened: a tenth of a user's own text where nothing else
-// validates, else 0.
+// AutoFraction is the ValFraction that is settled when the data is opened: a tenth of a user's own text where nothing
+// else validates, else 0.
 const AutoFraction = -1
 
 // Config is every setting of a training run, under the names of the command line's flags (n_layer is --n-layer). It is
@@ -24,8 +24,8 @@ type Config struct {
 	// Data.
 	Data    string `json:"data"`     // what data.Open takes
 	ValData string `json:"val_data"` // empty: the files of Data that are named for validation, if it has some
-	// ValFraction is the part of Data that validates, in blocks spread over it, and doesn't train; 0 is none. It is settled in
-	// config.json.
+	// ValFraction is the part of Data that validates, in blocks spread over it, and doesn't train; 0 is none. It is
+	// settled in config.json.
 	ValFraction float64 `json:"val_fraction"`
 	Tokenizer   string  `json:"tokenizer"` // gpt2 | bytes | ids | a directory with its files; empty with Init weights: theirs
 
@@ -92,8 +92,8 @@ var Presets = []Preset{
 	{"tiny", "a byte-level model on the embedded sample text: no network, about a minute on two cores", tiny()},
 	{"first-steps", "the document's first run: 124M on Tiny Shakespeare, 50 steps of 4x32 tokens", firstSteps()},
 	{"gpt2-124m", "the document's whole recipe: 10 billion tokens of FineWeb-Edu", recipe(12, 12, 768, 16, 6e-4, 6e-5)},
-	// The same with the peak learning rates of GPT-3 (arXiv:2005.14165, table 2.1) for these sizes, and a micro-batch that
-	// shrinks as the activations grow.
+	// The same with the peak learning rates of GPT-3 (arXiv:2005.14165, table 2.1) for these sizes, and a micro-batch
+	// that shrinks as the activations grow.
 	{"gpt2-350m", "the recipe for 24 layers of 1024 channels", recipe(24, 16, 1024, 8, 3e-4, 3e-5)},
 	{"gpt2-774m", "the recipe for 36 layers of 1280 channels", recipe(36, 20, 1280, 4, 2.5e-4, 2.5e-5)},
 	{"gpt2-1558m", "the recipe for 48 layers of 1600 channels", recipe(48, 25, 1600, 2, 2e-4, 2e-5)},

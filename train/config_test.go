@@ -211,7 +211,8 @@ func TestSettingsAreConfig(t *testing.T) {
 	}
 }
 
-// TestFilesKeys holds the keys of config.json and state.json: programs of other versions, and people's scripts, read them.
+// TestFilesKeys holds the keys of config.json and state.json: programs of other versions, and people's scripts, read
+// them.
 func TestFilesKeys(t *testing.T) {
 	config := "n_layer n_head n_embd block_size vocab_size init data val_data val_fraction tokenizer batch_size seq_len total_batch_size " +
 		"steps lr min_lr warmup_steps schedule weight_decay decay beta1 beta2 eps grad_clip dtype seed recompute out save_every save_minutes " +

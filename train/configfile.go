@@ -14,8 +14,8 @@ import (
 )
 
 // ReadConfig sets those fields of c that the file has: a config.json as a run writes it, or a part of one made by hand.
-// It returns the names that the file has, as they stand there. Errors: a file that can't be read, isn't one JSON object,
-// or has a setting that doesn't exist or is of another type; c is then unchanged.
+// It returns the names that the file has, as they stand there. Errors: a file that can't be read, isn't one JSON
+// object, or has a setting that doesn't exist or is of another type; c is then unchanged.
 func ReadConfig(path string, c *Config) (names []string, err error) {
 	text, err := os.ReadFile(path)
 	if err != nil {

@@ -73,7 +73,8 @@ func child(t *testing.T, c Job, env ...string) *exec.Cmd {
 	return cmd
 }
 
-// TestKill: a run that is killed twenty times at random moments and resumed each time has the metrics of one that was not.
+// TestKill: a run that is killed twenty times at random moments and resumed each time has the metrics of one that was
+// not.
 func TestKill(t *testing.T) {
 	if testing.Short() {
 		t.Skip("twenty processes")
@@ -94,7 +95,8 @@ func TestKill(t *testing.T) {
 		}
 		ended := make(chan error, 1)
 		go func() { ended <- cmd.Wait() }()
-		// Most kills fall among steps and saves, which start when the metrics grow; every fifth anywhere, the start included.
+		// Most kills fall among steps and saves, which start when the metrics grow; every fifth anywhere, the start
+		// included.
 		if kills%5 != 0 {
 			before := size(c.Out)
 			for i := 0; i < 6000 && size(c.Out) <= before; i++ {
@@ -189,7 +191,8 @@ func TestSIGINT(t *testing.T) {
 	same(t, "after SIGINT", metricsOf(t, c.Out), metricsOf(t, whole.Out))
 }
 
-// inChild runs the test that calls it in a process of its own, whose limits are no one else's, and reports whether this is it.
+// inChild runs the test that calls it in a process of its own, whose limits are no one else's, and reports whether this
+// is it.
 func inChild(t *testing.T) bool {
 	t.Helper()
 	const mark = "GPT2WGPU_TEST_ALONE"
@@ -205,7 +208,8 @@ func inChild(t *testing.T) bool {
 	return false
 }
 
-// limitFiles keeps the files that this process writes below n bytes, as a full disk would, until full is called again with -1.
+// limitFiles keeps the files that this process writes below n bytes, as a full disk would, until full is called again
+// with -1.
 func limitFiles(t *testing.T) (full func(n int64)) {
 	t.Helper()
 	var was syscall.Rlimit
@@ -226,8 +230,8 @@ func limitFiles(t *testing.T) (full func(n int64)) {
 	return full
 }
 
-// TestFullDiskForAWhile: while the disk is full training goes on, lines of the metrics wait, and no checkpoint is completed
-// before its lines are there. Once there is space again nothing is missing.
+// TestFullDiskForAWhile: while the disk is full training goes on, lines of the metrics wait, and no checkpoint is
+// completed before its lines are there. Once there is space again nothing is missing.
 func TestFullDiskForAWhile(t *testing.T) {
 	if !inChild(t) {
 		return
@@ -301,7 +305,8 @@ func TestFullDiskAtTheEnd(t *testing.T) {
 	}
 }
 
-// TestFullDisk: a last checkpoint that can't be written ends the run with an error; the one before stays the latest and usable.
+// TestFullDisk: a last checkpoint that can't be written ends the run with an error; the one before stays the latest and
+// usable.
 func TestFullDisk(t *testing.T) {
 	c := small(t)
 	c.StopAfter = 2

@@ -12,7 +12,8 @@ import (
 	"github.com/gpt2wgpu/gpt2wgpu/model/gpt2"
 )
 
-// TestResumeNotFinite: a checkpoint with NaN in its weights or moments, or a second moment below zero, is refused by the tensor.
+// TestResumeNotFinite: a checkpoint with NaN in its weights or moments, or a second moment below zero, is refused by
+// the tensor.
 func TestResumeNotFinite(t *testing.T) {
 	c := small(t)
 	c.HellaswagEvery, c.SampleEvery, c.ValEvery, c.StopAfter = 0, 0, 0, 1

@@ -151,7 +151,8 @@ func (r *run) tooShort(f float64, train, val *data.Corpus) *shortPart {
 	return nil
 }
 
-// noValidation says that there is nothing to validate on: an error if validation was asked for, a word if it is the user's own data.
+// noValidation says that there is nothing to validate on: an error if validation was asked for, a word if it is the
+// user's own data.
 func (r *run) noValidation(parts data.Parts) error {
 	for _, flag := range []string{"val-every", "val-steps"} {
 		if r.cfg.given(flag) {

@@ -17,8 +17,8 @@ type DataFiles map[string][]data.FileID
 // parts name the corpora in the order in which openData opens them.
 var parts = []string{"train", "val"}
 
-// checkData identifies the files of the corpora, and refuses to resume a run with others than it was trained on. The same
-// files elsewhere are warned about, and so is a checkpoint of which only the number of tokens is known.
+// checkData identifies the files of the corpora, and refuses to resume a run with others than it was trained on. The
+// same files elsewhere are warned about, and so is a checkpoint of which only the number of tokens is known.
 func (r *run) checkData(from origin) error {
 	if r.cfg.Out == "" {
 		return nil
@@ -108,8 +108,8 @@ func newFile(a, b []data.FileID) string {
 	return "one that is there twice"
 }
 
-// dataError says of a resumed run's data that cannot be opened what has happened to them: they are not there, and must be named
-// where they lie now, or are not what they were.
+// dataError says of a resumed run's data that cannot be opened what has happened to them: they are not there, and must
+// be named where they lie now, or are not what they were.
 func (r *run) dataError(spec string, split data.Split, err error) error {
 	part, flag := "train", "--data"
 	if split == data.Val {

@@ -105,8 +105,8 @@ func (r *run) scoreHellaSwag(ctx context.Context) error {
 // sampleTokens is the length of a sample on the way.
 const sampleTokens = 32
 
-// sample prints text of the model as it is now. An interrupt lets it end, as it lets the step: a text cut short would stay in
-// the metrics, where the resumed run writes none of this step.
+// sample prints text of the model as it is now. An interrupt lets it end, as it lets the step: a text cut short would
+// stay in the metrics, where the resumed run writes none of this step.
 func (r *run) sample() error {
 	start, _ := Bounds(r.tok, r.special, r.cfg.VocabSize)
 	length := sampleTokens

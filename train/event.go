@@ -2,8 +2,8 @@ package train
 
 import "log/slog"
 
-// Event is what happened, for programs that read the log: the attribute of a line whose message says the same for people. A handler
-// that knows it writes either (--log-format).
+// Event is what happened, for programs that read the log: the attribute of a line whose message says the same for
+// people. A handler that knows it writes either (--log-format).
 type Event struct {
 	Name  string      // step, validation, checkpoint, …
 	Short string      // the message for a narrow terminal; empty: the message itself

@@ -29,8 +29,8 @@ func endOf(tok data.Tokenizer, vocab int) int {
 	return -1
 }
 
-// Bounds returns what text of a model begins with, -1 if nothing is known, and what ends it: the ids that the weights came
-// with, else the tokenizer's.
+// Bounds returns what text of a model begins with, -1 if nothing is known, and what ends it: the ids that the weights
+// came with, else the tokenizer's.
 func Bounds(tok data.Tokenizer, special gpt2.Special, vocab int) (start int, stop []int) {
 	special = special.Complete(endOf(tok, vocab))
 	start, stop = -1, special.IDs("eos_token_id", vocab)

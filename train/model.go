@@ -22,8 +22,8 @@ func (c Config) options() []model.TrainingOption {
 var stored = map[string]gpu.Storage{"f32": gpu.F32, "bf16": gpu.BF16}
 var recomputed = map[string]model.Recompute{"none": model.RecomputeNone, "gelu": model.RecomputeGELU, "block": model.RecomputeBlock}
 
-// sameModel refuses to resume a run whose model or numerics were others, naming the difference. Batch shape, schedule and the
-// number of steps may change; checkData compares the data.
+// sameModel refuses to resume a run whose model or numerics were others, naming the difference. Batch shape, schedule
+// and the number of steps may change; checkData compares the data.
 func (c Config) sameModel(was Config) error {
 	if c.ValFraction == AutoFraction { // nobody asked for another
 		c.ValFraction = was.ValFraction

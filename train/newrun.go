@@ -16,8 +16,8 @@ import (
 // RunsDir is where runs without --out go, and where commands look for the newest one.
 const RunsDir = "runs"
 
-// MakeRunDir makes the directory of a new run, dir/name-N, and returns its path. N is one more than the largest there. No two
-// processes get the same. Errors: those of the file system, with a hint.
+// MakeRunDir makes the directory of a new run, dir/name-N, and returns its path. N is one more than the largest there.
+// No two processes get the same. Errors: those of the file system, with a hint.
 func MakeRunDir(dir, name string) (string, error) {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return "", runDirError(err)
@@ -49,8 +49,8 @@ func runDirError(err error) error {
 	return fmt.Errorf("the run's directory: %w; hint: --out DIR where you may write, or --out \"\" to save nothing", err)
 }
 
-// RemoveUnused removes a directory of [MakeRunDir], and its parent, as far as a run has left nothing in them: no checkpoint and
-// no line of metrics. Files that the run made at its start go with it.
+// RemoveUnused removes a directory of [MakeRunDir], and its parent, as far as a run has left nothing in them: no
+// checkpoint and no line of metrics. Files that the run made at its start go with it.
 func RemoveUnused(path string) {
 	if info, err := os.Stat(filepath.Join(path, metricsFile)); err == nil && info.Size() > 0 {
 		return

@@ -10,8 +10,8 @@ import (
 	"github.com/gpt2wgpu/gpt2wgpu/model/gpt2"
 )
 
-// TestNotFinite: a learning rate that throws the weights to infinity: the steps after it are skipped with a warning that names
-// step and tensor, the third in a row ends the run, and the checkpoint from before is kept.
+// TestNotFinite: a learning rate that throws the weights to infinity: the steps after it are skipped with a warning
+// that names step and tensor, the third in a row ends the run, and the checkpoint from before is kept.
 func TestNotFinite(t *testing.T) {
 	c := small(t)
 	c.Schedule, c.LR, c.MinLR, c.WarmupSteps = "linear", 1e38, 0, 1

@@ -26,8 +26,8 @@ func outerLosses(t *testing.T, c Job, stops ...int) (losses []float64) {
 	return losses
 }
 
-// TestOuter: one rank whose outer step takes its change as it is goes on as if there were none; momentum makes a difference,
-// and a resumed run has it.
+// TestOuter: one rank whose outer step takes its change as it is goes on as if there were none; momentum makes a
+// difference, and a resumed run has it.
 func TestOuter(t *testing.T) {
 	plain := small(t)
 	want := outerLosses(t, plain)

@@ -11,9 +11,9 @@ import (
 	"github.com/gpt2wgpu/gpt2wgpu/model/gpt2"
 )
 
-// DryRun prints what Run would do, on env.Stdout: shapes, parameters, bytes of device memory by role, steps. It builds the
-// same programs on a plan of the device, so nothing is allocated; without any GPU the plan is that of WebGPU's own limits.
-// Data is not opened.
+// DryRun prints what Run would do, on env.Stdout: shapes, parameters, bytes of device memory by role, steps. It builds
+// the same programs on a plan of the device, so nothing is allocated; without any GPU the plan is that of WebGPU's own
+// limits. Data is not opened.
 func DryRun(j Job, env Env) error {
 	j, env = ofRank(j, env)
 	if err := j.Validate(); err != nil {

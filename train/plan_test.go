@@ -12,8 +12,8 @@ import (
 	"github.com/gpt2wgpu/gpt2wgpu/gpu/gputest"
 )
 
-// TestPlanIsTrue: what --dry-run says of device memory is what a run of the same settings has, role by role, after it has
-// trained, validated and sampled: the plan forgets nothing and the run allocates nothing on the way.
+// TestPlanIsTrue: what --dry-run says of device memory is what a run of the same settings has, role by role, after it
+// has trained, validated and sampled: the plan forgets nothing and the run allocates nothing on the way.
 func TestPlanIsTrue(t *testing.T) {
 	gputest.Available(t)
 	for _, change := range []func(c *Job){

@@ -7,8 +7,8 @@ import (
 	"github.com/gpt2wgpu/gpt2wgpu/gpu"
 )
 
-// profileAfter is how many steps of an invocation go before the one that --profile looks at: kernels are compiled and clocks
-// are up by then.
+// profileAfter is how many steps of an invocation go before the one that --profile looks at: kernels are compiled and
+// clocks are up by then.
 const profileAfter = 3
 
 // Profile is the times of one step's dispatches.

@@ -8,13 +8,13 @@ import (
 	"github.com/gpt2wgpu/gpt2wgpu/train/metrics"
 )
 
-// progress tells the steps: each one if steps are slow, else one a second, and always the first and the last.
+// progress logs the steps: each one if steps are slow, else one per second, and always the first and the last.
 type progress struct {
-	log   *slog.Logger
-	steps int
-	first int
-	told  time.Time
-	began time.Time // the end of the first step: compiling kernels is part of that one, and says nothing about the others
+	log     *slog.Logger
+	steps   int
+	first   int
+	printed time.Time
+	began   time.Time // the end of the first step: compiling kernels is part of that one, and says nothing about the others
 }
 
 func newProgress(log *slog.Logger, steps, first int) *progress {
@@ -25,10 +25,10 @@ func (p *progress) step(r metrics.Step, now time.Time) {
 	if r.Step == p.first {
 		p.began = now
 	}
-	if now.Sub(p.told) < time.Second && r.Step != p.first && r.Step != p.steps-1 {
+	if now.Sub(p.printed) < time.Second && r.Step != p.first && r.Step != p.steps-1 {
 		return
 	}
-	p.told = now
+	p.printed = now
 	fields, left := []any{"steps", p.steps}, ""
 	if done := r.Step - p.first; done > 0 {
 		eta := time.Duration(float64(now.Sub(p.began)) / float64(done) * float64(p.steps-r.Step-1)).Round(time.Second)

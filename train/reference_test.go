@@ -140,8 +140,9 @@ func compare(t *testing.T, got []metrics.Step, want []torchStep, loss func(step 
 
 func flat(limit float64) func(int) float64 { return func(int) float64 { return limit } }
 
-// TestAgainstTorch runs odd shapes: heads of 4, 12, 64 and 128 channels, T just past a tile, vocabularies that are no multiple
-// of 4 (257, 259, 1001), accumulation of 2 and 3, schedules, both decays; finetune starts from weights with a fresh optimizer.
+// TestAgainstTorch runs odd shapes: heads of 4, 12, 64 and 128 channels, T just past a tile, vocabularies that are no
+// multiple of 4 (257, 259, 1001), accumulation of 2 and 3, schedules, both decays; finetune starts from weights with a
+// fresh optimizer.
 func TestAgainstTorch(t *testing.T) {
 	files, err := filepath.Glob("testdata/*.args")
 	if err != nil || len(files) == 0 {
@@ -159,8 +160,9 @@ func TestAgainstTorch(t *testing.T) {
 	}
 }
 
-// TestGradients compares every gradient of a first step with PyTorch's in float32. The error of a gradient is a sum of roundings of
-// the size of the largest, 2^-24 in float32 and 2^-8 in bf16, over two layers; 4e-7 and 7e-3 of it were measured.
+// TestGradients compares every gradient of a first step with PyTorch's in float32. The error of a gradient is a sum of
+// roundings of the size of the largest, 2^-24 in float32 and 2^-8 in bf16, over two layers; 4e-7 and 7e-3 of it were
+// measured.
 func TestGradients(t *testing.T) {
 	for dtype, limit := range map[string]float64{"f32": 2e-5, "bf16": 0.02} {
 		t.Run(dtype, func(t *testing.T) { compareGradients(t, dtype, limit) })
@@ -270,9 +272,9 @@ func TestRecipeSmall(t *testing.T) {
 	compare(t, train(t, c), readTorch(t, "recipe_small"), flat(2e-4), 5e-4)
 }
 
-// TestRecipeSmallBF16 is the same run stored in bf16, against PyTorch's in float32. Step 12 is a spike whose norm is 68, and shows
-// any rounding before it: with initial weights changed by 1e-6 of themselves it was off by up to 0.06, PyTorch's own autocast by
-// up to 0.05; all other steps by up to 1.2e-3, the last by up to 2e-4.
+// TestRecipeSmallBF16 is the same run stored in bf16, against PyTorch's in float32. Step 12 is a spike whose norm is
+// 68, and shows any rounding before it: with initial weights changed by 1e-6 of themselves it was off by up to 0.06,
+// PyTorch's own autocast by up to 0.05; all other steps by up to 1.2e-3, the last by up to 2e-4.
 func TestRecipeSmallBF16(t *testing.T) {
 	c := recipeSmall(t)
 	c.DType = "bf16"
@@ -284,8 +286,8 @@ func TestRecipeSmallBF16(t *testing.T) {
 	}, 0.1)
 }
 
-// TestFirstSteps is the document's first run, 124M parameters. It stops after three steps unless GPT2WGPU_REPRODUCE asks for
-// all 50 (`make reproduce`).
+// TestFirstSteps is the document's first run, 124M parameters. It stops after three steps unless GPT2WGPU_REPRODUCE
+// asks for all 50 (`make reproduce`).
 func TestFirstSteps(t *testing.T) {
 	if testing.Short() {
 		t.Skip("124M parameters")

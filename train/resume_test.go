@@ -14,8 +14,8 @@ import (
 	"github.com/gpt2wgpu/gpt2wgpu/model/gpt2"
 )
 
-// small is a run of all that must survive an interruption: accumulation, schedule, clipping, validation, HellaSwag, samples,
-// checkpoints.
+// small is a run of all that must survive an interruption: accumulation, schedule, clipping, validation, HellaSwag,
+// samples, checkpoints.
 func small(t *testing.T) Job {
 	t.Helper()
 	gputest.Available(t)
@@ -59,8 +59,8 @@ func same(t *testing.T, what string, got, want []string) {
 	}
 }
 
-// TestResume: the metrics of interrupted and resumed runs equal an uninterrupted one's byte for byte, and so does a second run
-// of the same command.
+// TestResume: the metrics of interrupted and resumed runs equal an uninterrupted one's byte for byte, and so does a
+// second run of the same command.
 func TestResume(t *testing.T) {
 	whole := small(t)
 	if err := Run(context.Background(), whole, quiet()); err != nil {

@@ -48,8 +48,8 @@ func shown(v any) string {
 	return fmt.Sprint(v)
 }
 
-// resumed logs what has changed since the checkpoint that the run goes on from. Errors: nothing is left to do, or a changed
-// setting that cannot count any more.
+// resumed logs what has changed since the checkpoint that the run goes on from. Errors: nothing is left to do, or a
+// changed setting that cannot count any more.
 func (r *run) resumed(s State) error {
 	if s.Step == r.cfg.Steps && !r.unscored {
 		r.env.Log.Info(fmt.Sprintf("finished: %d of %d steps; --steps N continues", s.Step, r.cfg.Steps), NewEvent("finished", "step", s.Step, "steps", r.cfg.Steps))

@@ -30,8 +30,8 @@ type Env struct {
 	Group   ranks.Group  // nil: this process alone
 	Tuner   Tuner        // chooses tiles; nil: the fixed ones
 
-	// Fetch brings what the settings name into this machine's cache; init: the weights that the run starts from too. One
-	// process of a machine calls it before the others. nil: all is there.
+	// Fetch brings what the settings name into this machine's cache; init: the weights that the run starts from too.
+	// One process of a machine calls it before the others. nil: all is there.
 	Fetch func(c *Config, init bool) error
 }
 
@@ -58,15 +58,15 @@ type run struct {
 	compiled func() // ends the reports about compiling; nil: there are none
 	*Step
 	instruments
-	hella    *eval.HellaSwag // nil: not measured
-	metrics  *metrics.Writer // nil: no --out, or not rank 0
-	files    DataFiles       // of the corpora
-	warned   map[string]bool // directories that cannot be removed
-	wasFiles DataFiles       // those of the checkpoint that the run goes on from
-	lead     *lead           // nil: the device does nothing of the next step yet
-	exchange *ranks.Exchange
-	outer    *ranks.Outer // nil: the ranks sum gradients every step
-	synced   int          // step of the newest outer step
+	hella      *eval.HellaSwag // nil: not measured
+	metrics    *metrics.Writer // nil: no --out, or not rank 0
+	files      DataFiles       // of the corpora
+	warned     map[string]bool // directories that cannot be removed
+	wasFiles   DataFiles       // those of the checkpoint that the run goes on from
+	prefetched *prefetched     // nil: the device does nothing of the next step yet
+	exchange   *ranks.Exchange
+	outer      *ranks.Outer // nil: the ranks sum gradients every step
+	synced     int          // step of the newest outer step
 
 	spent    metrics.Ranks // in all steps of this invocation
 	stop     bool          // all ranks know that this invocation ends before the next step
@@ -94,7 +94,8 @@ type run struct {
 // last step, with the checkpoint written if there is an --out.
 //
 // With a Group of more than one rank, rank 0's cfg counts on all of them but for the device. Rank 0 alone reads and
-// writes the run's directory and logs what is no warning. An error that is not [ranks.Agreed] leaves the other ranks waiting.
+// writes the run's directory and logs what is no warning. An error that is not [ranks.Agreed] leaves the other ranks
+// waiting.
 func Run(ctx context.Context, cfg Job, env Env) error {
 	r := newRun(cfg, env)
 	defer r.close()
@@ -109,8 +110,8 @@ func Run(ctx context.Context, cfg Job, env Env) error {
 		err = r.loop(ctx)
 	}
 	if err == nil || errors.Is(err, ErrInterrupted) {
-		r.tellSpent()
-		r.sayEnd()
+		r.logTimes()
+		r.logSummary()
 	}
 	if err != nil && !errors.Is(err, ErrInterrupted) {
 		return inRank(r.group, err)
@@ -175,7 +176,7 @@ func (r *run) open(ctx context.Context) error {
 	if err = ranks.Together(r.group, r.openDevice(tiles)); err != nil {
 		return err
 	}
-	if err := r.fill(from); err != nil {
+	if err := r.loadState(from); err != nil {
 		return err
 	}
 	from = origin{} // one and a half gigabytes at 124M

@@ -113,8 +113,8 @@ func existing(path string) string {
 	}
 }
 
-// leaveOut gives the lock back. Where no run has begun, the settings that this process has written go, and the directory if it
-// has made that too.
+// leaveOut gives the lock back. Where no run has begun, the settings that this process has written go, and the
+// directory if it has made that too.
 func (r *run) leaveOut() {
 	if r.noted && !r.begun {
 		os.Remove(filepath.Join(r.cfg.Out, configFile))
@@ -150,9 +150,9 @@ func (r *run) refuseUsedOut() error {
 	return nil
 }
 
-// RunConfig sets c to the settings of the run in dir, as --resume takes them: those of its config.json, or where that is
-// missing or damaged those of its newest readable checkpoint. It returns the names of the settings that it has set, none if
-// there is no run. Errors: neither can be read, or dir holds a model and no run.
+// RunConfig sets c to the settings of the run in dir, as --resume takes them: those of its config.json, or where that
+// is missing or damaged those of its newest readable checkpoint. It returns the names of the settings that it has set,
+// none if there is no run. Errors: neither can be read, or dir holds a model and no run.
 func RunConfig(dir string, c *Config) (names []string, err error) {
 	path := filepath.Join(dir, configFile)
 	_, err = os.Stat(path)
@@ -194,8 +194,9 @@ func isModel(path string) bool {
 	return err == nil && exactjson.Unmarshal(raw, &fields) == nil && fields["model_type"] != nil
 }
 
-// candidates returns the directories of a run's checkpoints in the order in which a resume tries them: the one that `latest`
-// names, those before it from the newest on, and those after it, which are there if `latest` was changed by hand.
+// candidates returns the directories of a run's checkpoints in the order in which a resume tries them: the one that
+// `latest` names, those before it from the newest on, and those after it, which are there if `latest` was changed by
+// hand.
 func candidates(run string) (dirs []string) {
 	names := gpt2.Checkpoints(run)
 	raw, _ := os.ReadFile(latestFile(run))

@@ -68,8 +68,9 @@ func write(t *testing.T, path, text string) string {
 	return path
 }
 
-// TestNoCheckpointYet: a run that died before its first checkpoint starts again at step 0, with its own settings and without
-// the lines of the dead attempt; until then its directory is refused to a new run, and says what it is to others.
+// TestNoCheckpointYet: a run that died before its first checkpoint starts again at step 0, with its own settings and
+// without the lines of the dead attempt; until then its directory is refused to a new run, and says what it is to
+// others.
 func TestNoCheckpointYet(t *testing.T) {
 	whole := stepsOnly(t)
 	mustRun(t, whole)
@@ -112,8 +113,8 @@ func TestNoCheckpointYet(t *testing.T) {
 	same(t, "started again", metricsOf(t, c.Out), metricsOf(t, whole.Out))
 }
 
-// TestDeadAtStart: a run that was killed before it had opened its data, weights and device starts with its own settings too; one
-// that fails there leaves its directory as it was.
+// TestDeadAtStart: a run that was killed before it had opened its data, weights and device starts with its own settings
+// too; one that fails there leaves its directory as it was.
 func TestDeadAtStart(t *testing.T) {
 	whole := stepsOnly(t)
 	whole.Seed = 5
@@ -222,8 +223,8 @@ func TestLostSettings(t *testing.T) {
 	}
 }
 
-// TestDamagedCheckpoint: every kind of damage to the newest checkpoint is noticed; the run goes on from the one before, says so,
-// and ends like one that was not damaged.
+// TestDamagedCheckpoint: every kind of damage to the newest checkpoint is noticed; the run goes on from the one before,
+// says so, and ends like one that was not damaged.
 func TestDamagedCheckpoint(t *testing.T) {
 	whole := stepsOnly(t)
 	whole.Keep = 3
@@ -296,8 +297,8 @@ func TestDamagedCheckpoint(t *testing.T) {
 	same(t, "nothing was cut", metricsOf(t, c.Out), before)
 }
 
-// TestLatest: a missing `latest`, or one that names nothing, is the newest checkpoint; one that names an older step goes back
-// to it, and what was after it neither counts as kept nor disturbs.
+// TestLatest: a missing `latest`, or one that names nothing, is the newest checkpoint; one that names an older step
+// goes back to it, and what was after it neither counts as kept nor disturbs.
 func TestLatest(t *testing.T) {
 	whole := stepsOnly(t)
 	whole.Keep = 3
@@ -477,7 +478,8 @@ func TestNoLocks(t *testing.T) {
 	}
 }
 
-// TestUnwritableOut: an --out that cannot be written is refused before anything is opened, and --dry-run leaves nothing there.
+// TestUnwritableOut: an --out that cannot be written is refused before anything is opened, and --dry-run leaves nothing
+// there.
 func TestUnwritableOut(t *testing.T) {
 	file := write(t, filepath.Join(t.TempDir(), "file"), "")
 	for _, out := range []string{file, filepath.Join(file, "run")} {
@@ -501,8 +503,8 @@ func TestUnwritableOut(t *testing.T) {
 	}
 }
 
-// TestSpace: a disk without room for a checkpoint is refused before training, one that will be full is warned about, and the
-// plan says what a checkpoint takes.
+// TestSpace: a disk without room for a checkpoint is refused before training, one that will be full is warned about,
+// and the plan says what a checkpoint takes.
 func TestSpace(t *testing.T) {
 	c := stepsOnly(t)
 	asked := freeSpace

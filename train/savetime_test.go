@@ -23,8 +23,9 @@ func checkpointsOf(t *testing.T, out string) (names []string) {
 	return names
 }
 
-// TestSaveMinutes: with a clock on which every step takes a minute, checkpoints come so many minutes after the one before, and
-// change nothing, also where the next step has begun already. Ranks that step by themselves save where they meet.
+// TestSaveMinutes: with a clock on which every step takes a minute, checkpoints come so many minutes after the one
+// before, and change nothing, also where the next step has begun already. Ranks that step by themselves save where they
+// meet.
 func TestSaveMinutes(t *testing.T) {
 	whole := plain(t)
 	if err := Run(context.Background(), whole, quiet()); err != nil {

@@ -6,8 +6,8 @@ import "math"
 // "Scaling Laws and Compute-Optimal Training Beyond Fixed Training Durations" (arXiv:2405.18392).
 const wsdDecay = 0.2
 
-// LearningRate returns the rate of that step, counted from 0. With W = WarmupSteps and S = Steps, the first W steps rise
-// in a line, lr (step+1) / W, so that step 0 already moves; then, with r = (step-W) / (S-W):
+// LearningRate returns the rate of that step, counted from 0. With W = WarmupSteps and S = Steps, the first W steps
+// rise in a line, lr (step+1) / W, so that step 0 already moves; then, with r = (step-W) / (S-W):
 //
 //	constant  lr
 //	cosine    min_lr + (lr - min_lr) (1 + cos(pi r)) / 2

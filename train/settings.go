@@ -161,8 +161,8 @@ const (
 	NoAutotuneUsage = "the fixed tiles, not those that measuring chooses (see gpt2wgpu help tune)"
 )
 
-// maxCount bounds every number of steps, sequences and the like, and maxStepTokens the tokens of a step, so that a run's
-// tokens fit in an int64.
+// maxCount bounds every number of steps, sequences and the like, and maxStepTokens the tokens of a step, so that a
+// run's tokens fit in an int64.
 const (
 	maxCount      = 1 << 30
 	maxStepTokens = 1 << 32

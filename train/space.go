@@ -9,8 +9,8 @@ import (
 	"github.com/gpt2wgpu/gpt2wgpu/model/gpt2"
 )
 
-// checkpointBytes returns about how many bytes a checkpoint of the run takes on the disk: weights, the optimizer's state and the
-// momentum of outer steps in float32 with their headers, and the small files.
+// checkpointBytes returns about how many bytes a checkpoint of the run takes on the disk: weights, the optimizer's
+// state and the momentum of outer steps in float32 with their headers, and the small files.
 func (c Config) checkpointBytes() uint64 {
 	const (
 		entry = 115     // of a safetensors header, for a tensor
@@ -33,8 +33,8 @@ func (c Config) checkpointBytes() uint64 {
 // tokenizerBytes is what the files of a tokenizer take.
 var tokenizerBytes = map[string]int{"gpt2": 1600 << 10, "bytes": 8 << 10}
 
-// checkSpace refuses to train where the disk cannot hold one more checkpoint, and warns where it cannot hold those that --keep
-// keeps beside the one that is being written.
+// checkSpace refuses to train where the disk cannot hold one more checkpoint, and warns where it cannot hold those that
+// --keep keeps beside the one that is being written.
 func (r *run) checkSpace() error {
 	if r.cfg.Out == "" || r.group.Rank() > 0 {
 		return nil

@@ -31,7 +31,8 @@ func (w warnings) Enabled(ctx context.Context, l slog.Level) bool {
 func (w warnings) WithAttrs(a []slog.Attr) slog.Handler { return warnings{w.Handler.WithAttrs(a)} }
 func (w warnings) WithGroup(g string) slog.Handler      { return warnings{w.Handler.WithGroup(g)} }
 
-// origin is where a run begins: at a checkpoint, whose tensors only rank 0 has read, or at step 0 with weights that every rank has.
+// origin is where a run begins: at a checkpoint, whose tensors only rank 0 has read, or at step 0 with weights that
+// every rank has.
 type origin struct {
 	checkpoint string
 	state      State
@@ -90,8 +91,8 @@ func (r *run) lacksScore(s origin) bool {
 	return err == nil && !slices.ContainsFunc(lines, func(m metrics.Line) bool { return m.Kind == metrics.KindHellaswag && m.Step == r.cfg.Steps })
 }
 
-// readStart reads the checkpoint of --resume. A damaged one is passed over for the one before; a run that has none yet starts
-// at step 0.
+// readStart reads the checkpoint of --resume. A damaged one is passed over for the one before; a run that has none yet
+// starts at step 0.
 func (r *run) readStart() (s origin, err error) {
 	if !r.cfg.Resume {
 		if !r.cfg.FromWeights() {
@@ -201,8 +202,8 @@ func (r *run) readCheckpoint(dir string) (s origin, damage, err error) {
 	return s, nil, nil
 }
 
-// resumeTokenizer takes the tokenizer of a checkpoint, and the ids that its weights came with. A --tokenizer that is the
-// same in another place is no change.
+// resumeTokenizer takes the tokenizer of a checkpoint, and the ids that its weights came with. A --tokenizer that is
+// the same in another place is no change.
 func (r *run) resumeTokenizer(s origin) (err error) {
 	was := s.state.Config.Tokenizer
 	if r.tok, err = data.ModelTokenizer("", s.state.Tokenizer, s.checkpoint, s.state.Config.VocabSize); err != nil {
@@ -217,7 +218,8 @@ func (r *run) resumeTokenizer(s origin) (err error) {
 	return nil
 }
 
-// openParts opens all that a rank opens by itself but for the device, and completes s with the weights that a new run starts from.
+// openParts opens all that a rank opens by itself but for the device, and completes s with the weights that a new run
+// starts from.
 func (r *run) openParts(s *origin) error {
 	list, err := gpu.Adapters() // before anything that takes long
 	if err != nil {
@@ -265,9 +267,9 @@ func (r *run) openDevice(tiles op.Tuning) (err error) {
 	return r.openHellaSwag()
 }
 
-// fill brings weights, moments and the position to the devices and tells what they are.
-func (r *run) fill(s origin) error {
-	if err := r.tellDevices(); err != nil {
+// loadState brings weights, the optimizer's state and the position to the devices, and logs what they are.
+func (r *run) loadState(s origin) error {
+	if err := r.logDevices(); err != nil {
 		return err
 	}
 	if s.checkpoint == "" {
@@ -317,8 +319,8 @@ func zeros(tensors []gpu.Tensor) (out [][]float32) {
 	return out
 }
 
-// tellDevices logs every rank's device and notes whether they are of one kind.
-func (r *run) tellDevices() error {
+// logDevices logs every rank's device and notes whether they are of one kind.
+func (r *run) logDevices() error {
 	host, _ := os.Hostname()
 	mine := make([]byte, 512)
 	kind := fmt.Sprintf("%v\x00%s", r.dev.Info, r.dev.Info.Driver)

@@ -39,7 +39,8 @@ func checksumOf(path string) (c checksum, err error) {
 	return c, nil
 }
 
-// checksumsOf returns the checksums of files in dir, each computed by a core of its own, and what kept one from being read.
+// checksumsOf returns the checksums of files in dir, each computed by a core of its own, and what kept one from being
+// read.
 func checksumsOf(dir string, names []string) ([]checksum, []error) {
 	sums, errs := make([]checksum, len(names)), make([]error, len(names))
 	var wait sync.WaitGroup

@@ -9,7 +9,8 @@ import (
 	"github.com/gpt2wgpu/gpt2wgpu/model/gpt2"
 )
 
-// Step is a run's optimizer step on a device, or on the plan of one: the model, its forward and backward, and the update.
+// Step is a run's optimizer step on a device, or on the plan of one: the model, its forward and backward, and the
+// update.
 type Step struct {
 	Model     *model.Model
 	Training  *model.Training
@@ -19,8 +20,8 @@ type Step struct {
 	trialX, trialY []uint32 // (B,T) inputs and targets of Trial; nil before the first
 }
 
-// NewStep allocates the memory of a job's step on d and builds its programs. The parameters are still to be loaded. Errors: a
-// shape that cannot be built, and memory.
+// NewStep allocates the memory of a job's step on d and builds its programs. The parameters are still to be loaded.
+// Errors: a shape that cannot be built, and memory.
 func NewStep(d *gpu.Device, j Job, opts ...model.Option) (*Step, error) {
 	j = j.Resolved()
 	s := &Step{job: j}
@@ -59,7 +60,8 @@ func (s *Step) Programs() []*gpu.Program {
 	return append(s.Training.Programs(), s.Optimizer.Program())
 }
 
-// Trial does optimizer step i on made-up tokens and waits for its end, for measurements. The first trial loads random weights.
+// Trial does optimizer step i on made-up tokens and waits for its end, for measurements. The first trial loads random
+// weights.
 func (s *Step) Trial(i int) error {
 	if s.trialX == nil {
 		if err := s.Model.Load(gpt2.Init(s.Model.Config, s.job.Seed)); err != nil {

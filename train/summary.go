@@ -50,8 +50,8 @@ func (s *summary) validation(m metrics.Validation) {
 	}
 }
 
-// sayEnd logs the summary, and after the last step the commands that a user may want next.
-func (r *run) sayEnd() {
+// logSummary logs the summary, and after the last step the commands that a user may want next.
+func (r *run) logSummary() {
 	if r.step == r.first {
 		return
 	}

@@ -29,7 +29,8 @@ type Tiles struct {
 // tunedParams is the number of parameters below which a run does not wait for tuning: it would be done sooner.
 const tunedParams = 10_000_000
 
-// Uses returns what a [Tuner] measures for a run: a function that lists the tuned ops of its training step under a tuning.
+// Uses returns what a [Tuner] measures for a run: a function that lists the tuned ops of its training step under a
+// tuning.
 func Uses(c Job, info gpu.AdapterInfo) func(op.Tuning) ([]op.Use, error) {
 	return func(t op.Tuning) (uses []op.Use, err error) {
 		_, err = NewStep(gpu.Plan(info), c, model.WithTuning(t), model.OnUse(func(u op.Use) { uses = append(uses, u) }))
@@ -37,8 +38,8 @@ func Uses(c Job, info gpu.AdapterInfo) func(op.Tuning) ([]op.Use, error) {
 	}
 }
 
-// ChooseTiles returns the tiles that a new run takes on a device: what t has for it, and on GPUs, for models that are worth the
-// time, what t measures now. None with a nil t or --no-autotune. Error: ErrInterrupted, if ctx ended.
+// ChooseTiles returns the tiles that a new run takes on a device: what t has for it, and on GPUs, for models that are
+// worth the time, what t measures now. None with a nil t or --no-autotune. Error: ErrInterrupted, if ctx ended.
 func ChooseTiles(ctx context.Context, c Job, info gpu.AdapterInfo, t Tuner, log *slog.Logger) (op.Tuning, error) {
 	if t == nil || c.NoAutotune {
 		return nil, nil
@@ -56,25 +57,25 @@ func ChooseTiles(ctx context.Context, c Job, info gpu.AdapterInfo, t Tuner, log 
 	return tiles, nil
 }
 
-// agreeOnTiles returns the tiles of a run that begins at s: on a resume those it had, whatever has been chosen since. Rank 0
-// chooses for all whose device is as its own, so that they differ in nothing; others take the fixed ones.
+// agreeOnTiles returns the tiles of a run that begins at s: on a resume those it had, whatever has been chosen since.
+// Rank 0 chooses for all whose device is as its own, so that they differ in nothing; others take the fixed ones.
 func (r *run) agreeOnTiles(ctx context.Context, s origin) (op.Tuning, error) {
-	var told Tiles
+	var chosen Tiles
 	var err error
 	if r.group.Rank() == 0 {
-		told.Device = s.info.String()
-		told.Tuning, err = r.chooseTiles(ctx, s)
+		chosen.Device = s.info.String()
+		chosen.Tuning, err = r.chooseTiles(ctx, s)
 	}
 	if err := ranks.Together(r.group, err); err != nil {
 		return nil, err
 	}
-	if err := ranks.Share(r.group, &told); err != nil {
+	if err := ranks.Share(r.group, &chosen); err != nil {
 		return nil, err
 	}
-	if told.Device != s.info.String() {
+	if chosen.Device != s.info.String() {
 		return nil, nil
 	}
-	return told.Tuning, nil
+	return chosen.Tuning, nil
 }
 
 // chooseTiles is rank 0's part. Tiles are a device's: on another one, a resumed run takes that one's.

@@ -26,7 +26,8 @@ func (c chosen) Tune(context.Context, gpu.AdapterInfo, func(op.Tuning) ([]op.Use
 	return nil, errors.New("a small model is tuned on the way")
 }
 
-// other returns tiles for the uses of c that are not those of the fixed tables: the n-th candidate, if there are so many.
+// other returns tiles for the uses of c that are not those of the fixed tables: the n-th candidate, if there are so
+// many.
 func other(t *testing.T, c Job, n int) op.Tuning {
 	t.Helper()
 	gputest.Available(t)
@@ -71,8 +72,8 @@ func stateOf(t *testing.T, out string) State {
 	return s
 }
 
-// TestTilesStay: what was chosen when a run began is in its checkpoint, and is what a resume takes, whatever has been chosen since;
-// so the numbers are those of a run that went through. The fixed tables are such a choice too.
+// TestTilesStay: what was chosen when a run began is in its checkpoint, and is what a resume takes, whatever has been
+// chosen since; so the numbers are those of a run that went through. The fixed tables are such a choice too.
 func TestTilesStay(t *testing.T) {
 	run := func(c Job, tuning op.Tuning) Job {
 		t.Helper()
@@ -85,7 +86,8 @@ func TestTilesStay(t *testing.T) {
 	}
 	short := func() Job {
 		c := small(t)
-		// Enough rows for a choice of the classifier's chunks: tiles of software devices add up in one order, chunks do not.
+		// Enough rows for a choice of the classifier's chunks: tiles of software devices add up in one order, chunks do
+		// not.
 		c.Steps, c.NEmbd, c.BatchSize, c.TotalBatchSize = 3, 32, 8, 128
 		return c
 	}

@@ -9,8 +9,8 @@ import (
 )
 
 // Validate reports everything that is wrong with c, joined: a line each, with the flag, what it is, what it may be, and
-// a hint. It asks whether the tokenizer's file is there, and reads none; whether data and weights exist shows when they are
-// opened.
+// a hint. It asks whether the tokenizer's file is there, and reads none; whether data and weights exist shows when they
+// are opened.
 func (c Job) Validate() error {
 	var errs []error
 	add := func(err error) {

@@ -17,7 +17,8 @@ type beginning struct {
 	special gpt2.Special
 }
 
-// begin reads the weights of --init, and completes the settings from them: shape and tokenizer. From scratch there are none.
+// begin reads the weights of --init, and completes the settings from them: shape and tokenizer. From scratch there are
+// none.
 func (j *Job) begin(log *slog.Logger) (b beginning, err error) {
 	if !j.FromWeights() {
 		*j = j.Resolved()
@@ -56,9 +57,9 @@ func nameAndPath(name, path string) string {
 	return fmt.Sprintf("%s (%s)", name, path)
 }
 
-// takeShape completes the settings from those of the weights at path: a shape left open is theirs, one that was asked for
-// must be, but for the vocabulary, which is padded or cut, and the context, which may be shorter. The same goes for the
-// tokenizer, which it returns; tokenizer is what a checkpoint says of it, or empty.
+// takeShape completes the settings from those of the weights at path: a shape left open is theirs, one that was asked
+// for must be, but for the vocabulary, which is padded or cut, and the context, which may be shorter. The same goes for
+// the tokenizer, which it returns; tokenizer is what a checkpoint says of it, or empty.
 func (j *Job) takeShape(has gpt2.Config, path, tokenizer string) (data.Tokenizer, error) {
 	for _, s := range ModelSettings() {
 		set, has := s.In(j).(*int), s.value(Job{Config: Config{Config: has}}).(int)

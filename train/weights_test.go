@@ -29,7 +29,8 @@ func fineTune(t *testing.T) Job {
 	return c
 }
 
-// TestVocabularyPadding trains with a padded vocabulary and goes back: mean rows come in, cost what Pad says at most, and leave no trace.
+// TestVocabularyPadding trains with a padded vocabulary and goes back: mean rows come in, cost what Pad says at most,
+// and leave no trace.
 func TestVocabularyPadding(t *testing.T) {
 	want, err := gpt2.ReadDir("../model/testdata/greedy")
 	if err != nil {
@@ -100,8 +101,8 @@ func writeShard(t *testing.T, path string, ids []byte) {
 	}
 }
 
-// TestFormats: a text, the same tokens in NumPy's and in llm.c's shards, give the same run byte for byte, over the borders of
-// shards, over the end, and when it was interrupted there.
+// TestFormats: a text, the same tokens in NumPy's and in llm.c's shards, give the same run byte for byte, over the
+// borders of shards, over the end, and when it was interrupted there.
 //
 // A micro-batch takes 32 tokens, and a 33rd as its last target. Shards of 97 tokens that overlap by one hold three
 // micro-batches each, the same as the text: 9 steps of 2 go through 4 shards once and a half.

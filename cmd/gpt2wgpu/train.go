@@ -78,7 +78,8 @@ interrupt, SIGTERM or a hangup ends a run after its step with a checkpoint, a se
 	},
 }
 
-// makeOut makes the directory of a new run that has no --out, on rank 0, and returns its path; the others learn it from train.Run.
+// makeOut makes the directory of a new run that has no --out, on rank 0, and returns its path; the others learn it from
+// train.Run.
 func (t *trainFlags) makeOut(group ranks.Group, c *train.Job) (made string, err error) {
 	if group.Rank() > 0 || c.Out != "" || t.outGiven {
 		return "", nil
@@ -282,8 +283,8 @@ func (t *trainFlags) shorten(c *train.Job, given func(flag string) bool) {
 	}
 }
 
-// takeTokenizer settles the tokenizer of a run from scratch, the one that made its shards unless another was asked for, and
-// the vocabulary that holds it. A run that is resumed has its own.
+// takeTokenizer settles the tokenizer of a run from scratch, the one that made its shards unless another was asked for,
+// and the vocabulary that holds it. A run that is resumed has its own.
 func (t *trainFlags) takeTokenizer(c *train.Job, given func(flag string) bool) error {
 	if c.Resume {
 		return nil

@@ -34,8 +34,9 @@ const (
 // PyTorch's wrappers ("_orig_mod.", "module."); masks stored as attn.bias and attn.masked_bias are skipped, and so is
 // an lm_head.weight that equals wte. Values that are not finite are read as they stand: see [Weights.CheckFinite].
 //
-// Errors: a missing or malformed file, a model that isn't GPT-2 or uses an option this program lacks (another activation,
-// an untied output layer), tensors that are missing, unknown, stored twice, or of another shape than config.json says.
+// Errors: a missing or malformed file, a model that isn't GPT-2 or uses an option this program lacks (another
+// activation, an untied output layer), tensors that are missing, unknown, stored twice, or of another shape than
+// config.json says.
 func ReadDir(dir string) (*Weights, error) {
 	c, err := readConfig(filepath.Join(dir, configFile))
 	if err != nil {
@@ -367,10 +368,10 @@ func (s settings) checkFixed(c Config) error {
 	return nil
 }
 
-// WriteDir writes w as a Hugging Face directory, float32, that transformers loads as it stands: model.safetensors in the
-// Conv1D layout and a complete config.json. The directory is made if it is missing; each file is replaced in one step,
-// config.json last. extra adds fields to config.json, or replaces such as bos_token_id; it may be nil, and must not touch
-// what describes the weights.
+// WriteDir writes w as a Hugging Face directory, float32, that transformers loads as it stands: model.safetensors in
+// the Conv1D layout and a complete config.json. The directory is made if it is missing; each file is replaced in one
+// step, config.json last. extra adds fields to config.json, or replaces such as bos_token_id; it may be nil, and must
+// not touch what describes the weights.
 func WriteDir(dir string, w *Weights, extra map[string]any) error {
 	if err := w.Validate(); err != nil {
 		return fmt.Errorf("write %s: %w", dir, err)
@@ -378,8 +379,8 @@ func WriteDir(dir string, w *Weights, extra map[string]any) error {
 	return WriteDirLazily(dir, w.Config, w.Tensor, extra)
 }
 
-// WriteDirLazily is [WriteDir] for weights that need not be in memory at once: it asks for the values of each parameter of the
-// table once, in order, and they may be overwritten after that.
+// WriteDirLazily is [WriteDir] for weights that need not be in memory at once: it asks for the values of each parameter
+// of the table once, in order, and they may be overwritten after that.
 func WriteDirLazily(dir string, c Config, values func(i int) ([]float32, error), extra map[string]any) error {
 	config, err := configJSON(c, extra)
 	if err != nil {

@@ -40,8 +40,8 @@ type NamedTensor struct {
 }
 
 // WriteSafetensors writes tensors as float32 to a safetensors file, in the given order, replacing path in one step. It
-// streams: beyond the tensors it holds about a megabyte. metadata may be nil; "format":"pt" makes transformers accept the
-// file as weights.
+// streams: beyond the tensors it holds about a megabyte. metadata may be nil; "format":"pt" makes transformers accept
+// the file as weights.
 //
 // Errors: a name used twice or "__metadata__", data that does not fill its shape, or a failing disk.
 func WriteSafetensors(path string, tensors []NamedTensor, metadata map[string]string) error {
@@ -55,7 +55,8 @@ func WriteSafetensors(path string, tensors []NamedTensor, metadata map[string]st
 	return WriteLazily(path, lazy, metadata)
 }
 
-// LazyTensor is a tensor whose values are asked for when its turn to be written comes, once. They may be overwritten after that.
+// LazyTensor is a tensor whose values are asked for when its turn to be written comes, once. They may be overwritten
+// after that.
 type LazyTensor struct {
 	Name   string
 	Shape  []int
@@ -99,7 +100,8 @@ type outTensor struct {
 	write func(*bufio.Writer) error
 }
 
-// writeSafetensors writes the header itself because the library would need each tensor as bytes, transposed ones included.
+// writeSafetensors writes the header itself because the library would need each tensor as bytes, transposed ones
+// included.
 func writeSafetensors(path string, tensors []outTensor, metadata map[string]string) error {
 	type entry struct {
 		DType   dataType `json:"dtype"`
@@ -161,7 +163,8 @@ func writeSafetensors(path string, tensors []outTensor, metadata map[string]stri
 }
 
 // ReadSafetensors reads every tensor of a safetensors file, in the order of their data, and the file's metadata (nil if
-// it has none). F16 and BF16 become float32; any other type is an error. The values are copies; the file is closed again.
+// it has none). F16 and BF16 become float32; any other type is an error. The values are copies; the file is closed
+// again.
 func ReadSafetensors(path string) ([]NamedTensor, map[string]string, error) {
 	f, err := openTensors(path)
 	if err != nil {

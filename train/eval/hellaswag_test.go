@@ -30,8 +30,9 @@ func readQuestions(t *testing.T) []data.Example {
 	return questions
 }
 
-// TestHellaSwagAgainstTorch compares every ending's loss with PyTorch's (testdata/hellaswag/reference.py), rows packed in
-// several ways: one a batch, a few, all at once, and in a training's own memory. Two rows are longer than the context.
+// TestHellaSwagAgainstTorch compares every ending's loss with PyTorch's (testdata/hellaswag/reference.py), rows packed
+// in several ways: one a batch, a few, all at once, and in a training's own memory. Two rows are longer than the
+// context.
 func TestHellaSwagAgainstTorch(t *testing.T) {
 	raw, err := os.ReadFile("testdata/hellaswag/torch.json")
 	if err != nil {

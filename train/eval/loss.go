@@ -28,8 +28,8 @@ func First(corpus *data.Corpus, n, b, t int) (Batches, error) {
 	}}, nil
 }
 
-// All is all of a corpus once, in rows of up to t tokens: every token but a shard's first is predicted. The last row of a shard
-// is padded. Error: there are no two tokens.
+// All is all of a corpus once, in rows of up to t tokens: every token but a shard's first is predicted. The last row of
+// a shard is padded. Error: there are no two tokens.
 func All(corpus *data.Corpus, b, t int) (Batches, error) {
 	rows := data.NewRows(corpus, t)
 	if rows.Total == 0 {
@@ -53,9 +53,9 @@ func All(corpus *data.Corpus, b, t int) (Batches, error) {
 	}}, nil
 }
 
-// Loss returns the mean loss, in nats per token, over all that the batches count, and how many tokens it has seen: fewer with an
-// error. The evaluator must hold B*T tokens. progress sees the tokens done and those of all. Errors: that of ctx, those of the
-// data, and a loss that is not finite, a [model.NotFiniteError].
+// Loss returns the mean loss, in nats per token, over all that the batches count, and how many tokens it has seen:
+// fewer with an error. The evaluator must hold B*T tokens. progress sees the tokens done and those of all. Errors: that
+// of ctx, those of the data, and a loss that is not finite, a [model.NotFiniteError].
 func (b Batches) Loss(ctx context.Context, e *model.Evaluator, progress func(done, all int)) (loss float64, tokens int, err error) {
 	t := b.T
 	x, y, losses := make([]uint32, b.B*t), make([]uint32, b.B*t), make([]float32, b.B*t)

@@ -97,7 +97,8 @@ type Sample struct {
 }
 
 // Writer appends to a run's metrics.jsonl, one JSON object a line. A nil Writer takes everything and writes nothing,
-// for runs without a directory. Lines that cannot be written, on a full disk, wait in memory for the next line or Flush.
+// for runs without a directory. Lines that cannot be written, on a full disk, wait in memory for the next line or
+// Flush.
 type Writer struct {
 	path    string
 	log     *slog.Logger // nil: silent
@@ -318,7 +319,8 @@ func Read(path string) ([]Line, error) {
 	return all, err
 }
 
-// decodeLine decodes a line. exactjson, which is slower, is asked where encoding/json fails: its errors are in words for people.
+// decodeLine decodes a line. exactjson, which is slower, is asked where encoding/json fails: its errors are in words
+// for people.
 func decodeLine(line []byte, v any) error {
 	if json.Unmarshal(line, v) == nil {
 		return nil

@@ -11,7 +11,8 @@ package mpi
 #include <string.h>
 #include <time.h>
 
-// MPI's constants are macros that cgo can't see through, so every call has a function here. All return MPI's error code.
+// MPI's constants are macros that cgo can't see through, so every call has a function here. All return MPI's error
+// code.
 
 static int start(int *rank, int *size, int *local) {
 	int level, e;
@@ -25,8 +26,8 @@ static int start(int *rank, int *size, int *local) {
 	return MPI_Comm_free(&here);
 }
 
-// meet returns when all ranks have come. MPI's own waits spin, and a rank that waits for the slowest would take the cores
-// that software Vulkan computes on: so spin for about 100 microseconds, then sleep between looks.
+// meet returns when all ranks have come. MPI's own waits spin, and a rank that waits for the slowest would take the
+// cores that software Vulkan computes on: so spin for about 100 microseconds, then sleep between looks.
 static int meet(void) {
 	MPI_Request r;
 	int e, done = 0;

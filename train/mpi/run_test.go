@@ -113,7 +113,8 @@ func near(t *testing.T, what string, got, want []float64, limit float64) {
 	t.Logf("%s: losses at most %.2g apart over %d steps", what, apart, len(got))
 }
 
-// TestRanksEqualMicroSteps: n ranks with a micro-step each equal one rank with n micro-steps, and so do products of the two.
+// TestRanksEqualMicroSteps: n ranks with a micro-step each equal one rank with n micro-steps, and so do products of the
+// two.
 func TestRanksEqualMicroSteps(t *testing.T) {
 	gputest.Available(t)
 	run := func(n, micro int, more ...string) []float64 {
@@ -146,8 +147,8 @@ func TestResume(t *testing.T) {
 	near(t, "2 ranks, then 1, then 2", losses(t, parts), losses(t, whole), 1e-5)
 }
 
-// TestSyncEvery: ranks that step by themselves meet in the outer step, save what is common, and go on with another number.
-// The loss is near that of ranks that sum every gradient, and so much less is sent.
+// TestSyncEvery: ranks that step by themselves meet in the outer step, save what is common, and go on with another
+// number. The loss is near that of ranks that sum every gradient, and so much less is sent.
 func TestSyncEvery(t *testing.T) {
 	gputest.Available(t)
 	exact, out := filepath.Join(t.TempDir(), "run"), filepath.Join(t.TempDir(), "run")
@@ -158,8 +159,8 @@ func TestSyncEvery(t *testing.T) {
 	near(t, "3 ranks that average their parameters", losses(t, out), losses(t, exact), 0.05)
 }
 
-// TestTwoVendors: one rank on this machine's default device, one on SwiftShader, whose ICD file GPT2WGPU_SWIFTSHADER names
-// (`make mixed`).
+// TestTwoVendors: one rank on this machine's default device, one on SwiftShader, whose ICD file GPT2WGPU_SWIFTSHADER
+// names (`make mixed`).
 func TestTwoVendors(t *testing.T) {
 	gputest.Available(t)
 	icd := os.Getenv("GPT2WGPU_SWIFTSHADER")
@@ -253,8 +254,8 @@ func TestInterruptedRank(t *testing.T) {
 	}
 }
 
-// TestSaveFails: saves that fail on rank 0 keep no rank from going on; the last one ends all with one line and code 1. A second
-// run in the same directory is refused.
+// TestSaveFails: saves that fail on rank 0 keep no rank from going on; the last one ends all with one line and code 1.
+// A second run in the same directory is refused.
 func TestSaveFails(t *testing.T) {
 	gputest.Available(t)
 	for _, more := range [][]string{nil, {"--sync-every", "5"}} {
@@ -319,7 +320,8 @@ func TestOneLine(t *testing.T) {
 	one(ranks(2, tiny(out)...), "2 ranks", "built without MPI", "make mpi")
 }
 
-// TestOutOfAll: without --out rank 0 makes one directory for all, and its clock decides when all save: between outer steps never.
+// TestOutOfAll: without --out rank 0 makes one directory for all, and its clock decides when all save: between outer
+// steps never.
 func TestOutOfAll(t *testing.T) {
 	gputest.Available(t)
 	dir := t.TempDir()

@@ -8,8 +8,8 @@ import (
 )
 
 // Exchange sums values over the ranks while the device goes on computing. Three things run at once: the device computes
-// a segment of the backward; the goroutine that owns it takes the gradients of the segment before to the host; and a second
-// goroutine, the only one that speaks to the group meanwhile, sums those of the segments before that.
+// a segment of the backward; the goroutine that owns it takes the gradients of the segment before to the host; and a
+// second goroutine, the only one that speaks to the group meanwhile, sums those of the segments before that.
 type Exchange struct {
 	group Group
 	dev   *gpu.Device

@@ -11,8 +11,8 @@ import (
 )
 
 // Group is the processes that train one model together, the ranks 0 to Size-1, and what they tell each other. Methods
-// that return an error are collective: every rank calls them, in the same order, with arguments of the same length, from
-// any goroutine but one at a time. An error means that the group is lost: the caller says so and calls Abort.
+// that return an error are collective: every rank calls them, in the same order, with arguments of the same length,
+// from any goroutine but one at a time. An error means that the group is lost: the caller says so and calls Abort.
 type Group interface {
 	Rank() int
 	Size() int

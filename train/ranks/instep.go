@@ -11,14 +11,15 @@ import (
 	"github.com/gpt2wgpu/gpt2wgpu/model"
 )
 
-// Ranks that compute on the same kind of device hold the same parameters bit for bit, since they start from the same and
-// apply the same sums. Devices of two kinds may round the optimizer's division and square root differently: they drift
-// apart by rounding, and are brought back to rank 0's parameters at every check.
+// Ranks that compute on the same kind of device hold the same parameters bit for bit, since they start from the same
+// and apply the same sums. Devices of two kinds may round the optimizer's division and square root differently: they
+// drift apart by rounding, and are brought back to rank 0's parameters at every check.
 
 // maxDrift is how far, relative to the norm, parameters of unlike devices may drift between two checks.
 const maxDrift = 1e-3
 
-// CheckEqual compares the parameters of all ranks before that step. Error: they differ; it names the ranks that differ from rank 0.
+// CheckEqual compares the parameters of all ranks before that step. Error: they differ; it names the ranks that differ
+// from rank 0.
 func CheckEqual(g Group, m *model.Model, step int) error {
 	if g.Size() == 1 {
 		return nil
@@ -45,8 +46,8 @@ func CheckEqual(g Group, m *model.Model, step int) error {
 	return outOfStep(g, step, differ)
 }
 
-// FollowRank0 replaces every rank's parameters by rank 0's before that step, for devices of several kinds. drift is how far the
-// others were apart, of the norm. Error: a rank is not close; it names the ranks.
+// FollowRank0 replaces every rank's parameters by rank 0's before that step, for devices of several kinds. drift is how
+// far the others were apart, of the norm. Error: a rank is not close; it names the ranks.
 func FollowRank0(g Group, m *model.Model, step int) (drift float64, err error) {
 	var apart, norm float64
 	w, err := m.Weights()

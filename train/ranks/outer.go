@@ -5,9 +5,10 @@ import (
 	"github.com/gpt2wgpu/gpt2wgpu/model/gpt2"
 )
 
-// Outer is the outer optimizer of --sync-every H, for ranks between which gradients travel too slowly: DiLoCo (Douillard et
-// al., arXiv:2311.08105, algorithm 1). Every rank k of n takes H steps of its optimizer by itself, on its own windows of the data,
-// from the common parameters θ to θ_k. Then, with lr = LR and μ = Momentum, for all ranks alike:
+// Outer is the outer optimizer of --sync-every H, for ranks between which gradients travel too slowly: DiLoCo
+// (Douillard et al., arXiv:2311.08105, algorithm 1). Every rank k of n takes H steps of its optimizer by itself, on its
+// own windows of the data, from the common parameters θ to θ_k. Then, with lr = LR and μ = Momentum, for all ranks
+// alike:
 //
 //	Δ = 1/n Σ_k (θ - θ_k)     the outer gradient, summed over the ranks
 //	b ← μ b + Δ               Nesterov momentum, as PyTorch's SGD(nesterov=True) has it

@@ -1,0 +1,126 @@
+package train
+
+import (
+	"fmt"
+	"slices"
+
+	"github.com/gpt2wgpu/gpt2wgpu/gpu"
+	"github.com/gpt2wgpu/gpt2wgpu/model/gpt2"
+	"github.com/gpt2wgpu/gpt2wgpu/train/ranks"
+)
+
+// sameOnAllRanks reports whether all ranks have the same parameters, as a checkpoint needs them.
+func (r *run) sameOnAllRanks() bool { return r.outer == nil || r.synced == r.step }
+
+// save writes a checkpoint of the present step, unless there is one or no --out. One that cannot be written is warned
+// about: the next save tries again.
+func (r *run) save() error {
+	failed, err := r.trySave()
+	if failed != nil {
+		r.env.Log.Warn(fmt.Sprintf("%v: training goes on, and the next save tries again; hint: free space on the disk", failed))
+	}
+	return err
+}
+
+// saveLast is save at the end of an invocation, where nothing comes that could try again.
+func (r *run) saveLast() error {
+	failed, err := r.trySave()
+	if err != nil {
+		return err
+	}
+	if failed == nil {
+		failed = r.metrics.Flush() // lines since the checkpoint
+	}
+	if failed != nil {
+		from := "goes on from the newest checkpoint"
+		if r.saved < 0 {
+			from = "starts again at step 0, since there is no checkpoint"
+		}
+		failed = fmt.Errorf("%w; hint: free space on the disk, then --out %s --resume %s", failed, shellWord(r.cfg.Out), from)
+	}
+	return ranks.Together(r.group, failed)
+}
+
+// trySave returns in failed why rank 0 could not write the checkpoint. All ranks know that it failed.
+func (r *run) trySave() (failed, err error) {
+	if r.cfg.Out == "" || r.saved == r.step {
+		return nil, nil
+	}
+	defer func() { r.savedAt, r.overdue = r.now(), false }() // also of one that failed: the next is due as long after it
+	if failed, err = r.writeCheckpoint(); err != nil {
+		return nil, err
+	}
+	flag := 0.0
+	if failed != nil {
+		flag = 1
+	}
+	all, err := ranks.GatherFloats(r.group, flag)
+	if err == nil && all[0][0] == 0 {
+		r.saved = r.step
+	}
+	return failed, err
+}
+
+// writeCheckpoint writes a checkpoint on rank 0, tensor by tensor. failed is the disk's fault, err the device's or the
+// group's. Where ranks step by themselves, the optimizer's state is the mean of theirs, to which all ranks contribute.
+func (r *run) writeCheckpoint() (failed, err error) {
+	var host []float32 // of the tensor that is written
+	read := func(t gpu.Tensor) ([]float32, error) {
+		host = slices.Grow(host[:0], t.Len())[:t.Len()]
+		if readErr := r.dev.Read(t, host); readErr != nil {
+			err = readErr
+		}
+		return host, err
+	}
+	state, mean, next := r.Optimizer.State(), r.outer != nil && r.group.Size() > 1, 0
+	values := func(i int) ([]float32, error) { // collective with mean, each tensor once and in order
+		next = i + 1
+		x, _ := read(state[i])
+		if err == nil && mean {
+			for j := range x {
+				x[j] /= float32(r.group.Size())
+			}
+			err = r.group.AllreduceSum(x, ranks.WireF32)
+		}
+		return x, err
+	}
+	if r.group.Rank() == 0 {
+		var outer []gpt2.LazyTensor
+		if r.outer != nil {
+			outer = lazily(outerState(r.Model.Config), func(i int) ([]float32, error) { return r.outer.Momenta[i], nil })
+		}
+		params, settings := r.Model.Parameters(), r.cfg.optimizer()
+		c := checkpointer{out: r.cfg.Out, keep: r.cfg.Keep, log: r.env.Log, before: r.metrics.Flush, warned: r.warned}
+		var dir string
+		dir, failed = c.save(State{
+			Step: r.step, Tokens: r.tokens, Skipped: r.skipped, Data: r.position(), DataFiles: r.files,
+			Tokenizer: r.cfg.Tokenizer, Config: r.cfg.Config, Version: r.env.Version, Tiles: r.tiles, Optimizer: settings.Name(),
+		}, func(dir string) error {
+			return WriteModel(dir, r.Model.Config, func(i int) ([]float32, error) { return read(params[i]) }, r.tok, r.special)
+		}, lazily(settings.State(r.Model.Config), values), outer)
+		if failed == nil {
+			r.ends.checkpoint = dir
+			r.env.Log.Info("checkpoint "+dir, NewEvent("checkpoint", "step", r.step, "path", dir))
+		}
+	}
+	for mean && err == nil && next < len(state) { // other ranks, and those that a failed write has left out
+		values(next)
+	}
+	return failed, err
+}
+
+func (r *run) interrupt() error {
+	if err := r.syncOuter(); err != nil { // a checkpoint holds what is common to all ranks
+		return err
+	}
+	if err := r.saveLast(); err != nil {
+		return err
+	}
+	if r.group.Rank() > 0 {
+		return ranks.Agree(fmt.Errorf("%w (%w)", ErrInterrupted, ranks.ErrElsewhere))
+	}
+	if r.cfg.Out == "" {
+		return ranks.Agree(fmt.Errorf("%w after %d of %d steps; nothing was saved, since there is no --out", ErrInterrupted, r.step, r.cfg.Steps))
+	}
+	return ranks.Agree(fmt.Errorf("%w after %d of %d steps; continue with --out %s --resume", ErrInterrupted, r.step, r.cfg.Steps, shellWord(r.cfg.Out)))
+}
