@@ -32,7 +32,7 @@ type Device struct {
 	kernels map[string]*kernel // by WGSL text
 	staging *wgpu.Buffer       // for Read
 	spare   []*wgpu.Buffer     // for StartRead
-	buffers []*wgpu.Buffer
+	buffers map[*buffer]bool   // that are allocated
 	bytes   map[Role]uint64
 
 	submitted  int // command buffers so far
@@ -75,7 +75,7 @@ func OpenLocal(device string, local int) (*Device, error) {
 
 // Plan returns a device that accounts and checks within limits but allocates and runs nothing.
 func Plan(info AdapterInfo) *Device {
-	return &Device{Info: info, Limits: info.Limits, kernels: map[string]*kernel{}, bytes: map[Role]uint64{}}
+	return &Device{Info: info, Limits: info.Limits, kernels: map[string]*kernel{}, buffers: map[*buffer]bool{}, bytes: map[Role]uint64{}}
 }
 
 // Planned says whether the device is a plan.
@@ -142,10 +142,8 @@ func (d *Device) Close() error {
 	for _, b := range d.spare {
 		b.Release()
 	}
-	for _, b := range d.buffers {
-		if b != nil {
-			b.Release()
-		}
+	for b := range d.buffers {
+		b.raw.Release()
 	}
 	d.dev.Release()
 	d.dev = nil

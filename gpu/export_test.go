@@ -27,10 +27,8 @@ func (d *Device) WithoutTimestamps() (undo func()) {
 
 // DriverBytes adds up what the driver says of every buffer that holds tensors.
 func (d *Device) DriverBytes() (n uint64) {
-	for _, b := range d.buffers {
-		if b != nil {
-			n += b.GetSize()
-		}
+	for b := range d.buffers {
+		n += b.raw.GetSize()
 	}
 	return n
 }

@@ -60,7 +60,7 @@ func tensor(t testing.TB, d *gpu.Device, name string, storage gpu.Storage, shape
 		if err := d.Wait(); err != nil {
 			t.Error(err)
 		}
-		d.Free(gpu.Scratch, x)
+		d.Free(x)
 	})
 	return x
 }
@@ -327,7 +327,8 @@ func TestPlanAccountsAsDevice(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		d.Free(gpu.Activations, freed)
+		d.Free(freed)
+		d.Free(freed, gpu.Tensor{}) // no more than once
 		return fmt.Sprint(flats, wte.Offset(), wpe.Offset(), h.Offset(), ids, scratch, d.TotalBytes(), d.MemoryReport())
 	}
 	a, b := allocate(own), allocate(plan)
@@ -373,7 +374,7 @@ func TestArena(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer d.Free(gpu.Scratch, flats...)
+	defer d.Free(flats...)
 	upload(t, d, a, 1, 2, 3)
 	upload(t, d, b, 4, 5, 6, 7)
 	if len(flats) != 1 || flats[0].Len() != 256 || !a.SameBuffer(b) || b.Offset() != 512 {
@@ -527,8 +528,8 @@ func TestBytesAreReal(t *testing.T) {
 		t.Fatal(err)
 	}
 	check("with a tensor and an arena")
-	d.Free(gpu.Moments, x)
-	d.Free(gpu.Gradients, flats...)
+	d.Free(x)
+	d.Free(flats...)
 	check("freed")
 }
 

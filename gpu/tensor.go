@@ -40,6 +40,7 @@ type Tensor struct {
 // buffer is one allocation. In a plan raw is nil.
 type buffer struct {
 	raw     *wgpu.Buffer
+	role    Role
 	size    uint64
 	uniform bool // see NewUniform
 }
@@ -52,7 +53,7 @@ func (d *Device) newBuffer(role Role, name string, size uint64, uniform bool) (*
 	if size > d.Limits.MaxBufferSize {
 		return nil, fmt.Errorf("%s: %s in one buffer, the device allows %s; hint: a smaller --batch-size or --seq-len, or --dtype bf16", name, HumanBytes(size), HumanBytes(d.Limits.MaxBufferSize))
 	}
-	b := &buffer{size: size, uniform: uniform}
+	b := &buffer{role: role, size: size, uniform: uniform}
 	if !d.Planned() {
 		usage := wgpu.Tensors
 		if uniform {
@@ -63,8 +64,8 @@ func (d *Device) newBuffer(role Role, name string, size uint64, uniform bool) (*
 			return nil, fmt.Errorf("%s: no memory for %s after %s; hint: a smaller --batch-size, --dtype bf16 or --recompute block; --dry-run shows the plan: %w", name, HumanBytes(size), HumanBytes(d.TotalBytes()), err)
 		}
 		b.raw = raw
-		d.buffers = append(d.buffers, raw)
 	}
+	d.buffers[b] = true
 	d.bytes[role] += size
 	return b, nil
 }
@@ -91,18 +92,16 @@ func (d *Device) newTensor(role Role, name string, storage Storage, uniform bool
 	return t, err
 }
 
-// Free releases the memory of tensors that own their buffer. Everything submitted must have ended (Wait).
-func (d *Device) Free(role Role, tensors ...Tensor) {
+// Free releases the memory of tensors that own their buffer, once. Everything submitted must have ended (Wait).
+func (d *Device) Free(tensors ...Tensor) {
 	for _, t := range tensors {
-		if t.buf == nil {
+		if !d.buffers[t.buf] {
 			continue
 		}
-		d.bytes[role] -= t.buf.size
-		for i, b := range d.buffers {
-			if b != nil && b == t.buf.raw {
-				b.Release()
-				d.buffers[i] = nil
-			}
+		delete(d.buffers, t.buf)
+		d.bytes[t.buf.role] -= t.buf.size
+		if t.buf.raw != nil {
+			t.buf.raw.Release()
 		}
 	}
 }

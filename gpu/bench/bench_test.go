@@ -43,7 +43,7 @@ func TestMeasure(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer d.Free(gpu.Scratch, x)
+	defer d.Free(x)
 	calls := 0
 	r, err := bench.Measure(d, "clear", func(p *gpu.Program) { calls++; p.Clear(x) })
 	if err != nil || r.Time <= 0 || r.Time > 20*time.Millisecond || r.Bytes != 16 || calls < 2 {

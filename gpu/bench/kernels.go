@@ -249,7 +249,7 @@ func (b *bed) free() {
 	b.dev.Wait()
 	b.setup.Free()
 	for _, t := range b.tensors {
-		b.dev.Free(gpu.Scratch, t)
+		b.dev.Free(t)
 	}
 }
 

@@ -141,7 +141,7 @@ func measurePeak(d *gpu.Device, name string, choice shaders.Choice, spec shaders
 		if bind[b], err = d.NewTensor(gpu.Scratch, name+" "+b, gpu.F32, words); err != nil {
 			return Result{}, err
 		}
-		defer d.Free(gpu.Scratch, bind[b])
+		defer d.Free(bind[b])
 	}
 	return Measure(d, name, func(p *gpu.Program) {
 		x := dispatch(p)

@@ -48,7 +48,7 @@ func TestAdamWPath(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	t.Cleanup(func() { dev.Free(gpu.Scratch, P, G, M, V, scalars, norm, partials) })
+	t.Cleanup(func() { dev.Free(P, G, M, V, scalars, norm, partials) })
 	prog := op.NewSetup(dev).NewProgram("path")
 	prog.Copy(G, P) // the gradient of p^2/2
 	op.GradientNorm{Out: norm, Grads: []gpu.Tensor{G}, Partials: partials, MaxNorm: maxNorm}.AddTo(prog)

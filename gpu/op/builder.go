@@ -21,7 +21,7 @@ func (s *Setup) NewProgram(name string) *Builder { return &Builder{s.dev.NewProg
 // Free releases the scratch that programs of the setup share. They must have ended (Device.Wait).
 func (s *Setup) Free() {
 	if s.panels != nil {
-		s.dev.Free(gpu.Scratch, s.panels.a, s.panels.sums)
+		s.dev.Free(s.panels.a, s.panels.sums)
 		s.panels = nil
 	}
 }

@@ -102,7 +102,7 @@ func New(t TB, d *gpu.Device) *Case {
 		if err := c.dev.Wait(); err != nil {
 			t.Fatal(err)
 		}
-		c.dev.Free(gpu.Scratch, c.whole...)
+		c.dev.Free(c.whole...)
 		c.Setup.Free()
 	})
 	return c

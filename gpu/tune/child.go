@@ -300,7 +300,7 @@ func (b *bed) free() {
 	b.clear.Release()
 	b.setup.Free()
 	for _, t := range b.tensors {
-		b.dev.Free(gpu.Scratch, t)
+		b.dev.Free(t)
 	}
 }
 
