@@ -1,10 +1,12 @@
 // Package train runs a training: settings, schedules, the loop, metrics and checkpoints.
 //
-//   - Config is every setting of `gpt2wgpu train`; presets, validation and what follows from it (accumulation) live with it.
-//   - Run trains; DryRun prints the plan of the same run, made by the same code on a device that allocates nothing.
-//   - Group is the ranks of a data parallel run; ranks.Alone is one process, package mpi has several (docs/scaling.md).
-//   - HellaSwag scores a model on that benchmark, in a run and for `gpt2wgpu eval`.
-//   - Metrics is the run's metrics.jsonl; a checkpoint is a directory with weights, moments and State.
+//   - Config is a run's settings, which its files keep, and Settings their table: flags, help, ranges and names come from it.
+//   - A Job is a Config and how one invocation takes part in the run. Run does a job; DryRun prints its plan.
+//   - Step is the job's optimizer step on a device or on a plan; tuning and benchmarks build one without a run.
+//   - A checkpoint is a directory with weights, the optimizer's tensors and State.
+//
+// Package ranks has what the processes of a run do together, eval what measures a model, metrics the file
+// metrics.jsonl.
 //
 // A run is a function of its settings, its data and the device: the same command gives the same metrics bit for bit,
 // and a run that was stopped and resumed gives those of one that was not.

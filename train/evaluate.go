@@ -95,7 +95,7 @@ func (r *run) scoreHellaSwag(ctx context.Context) error {
 		return nil
 	}
 	share := func(right float64) metrics.Float { return metrics.Float(math.Round(right) / sum[1]) }
-	total := metrics.Hellaswag{Step: r.step, N: int(sum[1]), Acc: share(sum[2]), AccNorm: share(sum[3]), AccNormChars: share(sum[4])}
+	total := metrics.Hellaswag{Step: r.step, Score: metrics.Score{N: int(sum[1]), Acc: share(sum[2]), AccNorm: share(sum[3]), AccNormChars: share(sum[4])}}
 	r.env.Log.Info(fmt.Sprintf("step %d: HellaSwag: %d questions, acc %.4f, acc_norm %.4f, acc_norm_chars %.4f",
 		r.step, total.N, float64(total.Acc), float64(total.AccNorm), float64(total.AccNormChars)),
 		NewEvent("hellaswag", "step", r.step, "n", total.N, "acc", total.Acc, "acc_norm", total.AccNorm, "acc_norm_chars", total.AccNormChars))

@@ -37,14 +37,6 @@ type endingRow struct {
 // rowBatch is rows[lo:hi] in b rows of t tokens; those behind hi are empty.
 type rowBatch struct{ lo, hi, b, t int }
 
-// Score is the result on N questions.
-type Score struct {
-	N            int           `json:"n"`
-	Acc          metrics.Float `json:"acc"`
-	AccNorm      metrics.Float `json:"acc_norm"`       // by the mean loss per token of each ending
-	AccNormChars metrics.Float `json:"acc_norm_chars"` // by the mean loss per character of each ending
-}
-
 // EndingLosses is the cross-entropy in nats of a question's endings.
 type EndingLosses struct {
 	Sum, Mean [4]float64 // over the ending's tokens
@@ -138,16 +130,16 @@ func (h *HellaSwag) Losses(ctx context.Context, progress func(done, all int)) ([
 }
 
 // Score returns the accuracies of the model as it is now.
-func (h *HellaSwag) Score(ctx context.Context, progress func(done, all int)) (Score, error) {
+func (h *HellaSwag) Score(ctx context.Context, progress func(done, all int)) (metrics.Score, error) {
 	losses, err := h.Losses(ctx, progress)
 	if err != nil {
-		return Score{}, err
+		return metrics.Score{}, err
 	}
 	return h.grade(losses), nil
 }
 
 // grade counts the questions whose right ending has the smallest loss.
-func (h *HellaSwag) grade(losses []EndingLosses) Score {
+func (h *HellaSwag) grade(losses []EndingLosses) metrics.Score {
 	var right [3]int // by sum, token and character
 	for q, l := range losses {
 		var perChar [4]float64
@@ -162,7 +154,7 @@ func (h *HellaSwag) grade(losses []EndingLosses) Score {
 	}
 	n := float64(h.Questions)
 	share := func(i int) metrics.Float { return metrics.Float(float64(right[i]) / n) }
-	return Score{N: h.Questions, Acc: share(0), AccNorm: share(1), AccNormChars: share(2)}
+	return metrics.Score{N: h.Questions, Acc: share(0), AccNorm: share(1), AccNormChars: share(2)}
 }
 
 // least returns the place of the smallest number, the first among equals.

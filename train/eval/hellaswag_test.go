@@ -13,6 +13,7 @@ import (
 	"github.com/gpt2wgpu/gpt2wgpu/gpu/gputest"
 	"github.com/gpt2wgpu/gpt2wgpu/model"
 	"github.com/gpt2wgpu/gpt2wgpu/model/gpt2"
+	"github.com/gpt2wgpu/gpt2wgpu/train/metrics"
 )
 
 const hellaswagQuestions = "testdata/hellaswag/questions.jsonl"
@@ -156,7 +157,7 @@ func TestHellaSwagGrades(t *testing.T) {
 	// Sums choose 0, means 1, characters 2; the last has an ending without characters.
 	l := EndingLosses{Sum: [4]float64{4, 5, 6, 9}, Mean: [4]float64{4, 1, 3, 3}}
 	got := h.grade([]EndingLosses{l, l, l, l})
-	if want := (Score{N: 4, Acc: 0.25, AccNorm: 0.25, AccNormChars: 0.25}); got != want {
+	if want := (metrics.Score{N: 4, Acc: 0.25, AccNorm: 0.25, AccNormChars: 0.25}); got != want {
 		t.Errorf("%+v, want %+v", got, want)
 	}
 	if got := h.grade([]EndingLosses{l, {}, l, l}); got.AccNormChars != 0.25 || got.AccNorm != 0 {

@@ -81,9 +81,14 @@ type Validation struct {
 	Loss Float `json:"loss"`
 }
 
-// Hellaswag is the score on N examples of HellaSwag.
+// Hellaswag is a score at a step.
 type Hellaswag struct {
-	Step         int   `json:"step"`
+	Step int `json:"step"`
+	Score
+}
+
+// Score is that of N questions of HellaSwag.
+type Score struct {
 	N            int   `json:"n"`
 	Acc          Float `json:"acc"`
 	AccNorm      Float `json:"acc_norm"`       // by the mean loss per token of each ending

@@ -47,7 +47,7 @@ func TestMetricsLines(t *testing.T) {
 	must(t,
 		m.Train(Step{0, Float(float32(10.960028648376465)), 3e-4, 47.78, 128, 12.3, 10406, nil}),
 		m.Val(Validation{250, 6.17}),
-		m.Hellaswag(Hellaswag{250, 10042, 0.25, 0.25, 0.5}),
+		m.Hellaswag(Hellaswag{250, Score{10042, 0.25, 0.25, 0.5}}),
 		m.Sample(Sample{250, "<|endoftext|>a\n\"b\" \xff"}),
 		m.Train(Step{1, Float(math.NaN()), 1e-7, Float(math.Inf(1)), 1 << 60, 1, 2, nil}))
 	want := `{"kind":"train","step":0,"loss":10.960028648376465,"lr":0.0003,"grad_norm":47.78,"tokens":128,"ms":12.3,"tokens_per_s":10406}
