@@ -45,7 +45,7 @@ func TestTargetsAgree(t *testing.T) {
 	}
 	want, program := run(own)
 	for _, target := range op.Targets(d.Limits) {
-		if target.Name == own.Name || target.LongTexts && !own.LongTexts {
+		if target.Name == own.Name || !own.Takes(target) {
 			continue
 		}
 		got, other := run(target)

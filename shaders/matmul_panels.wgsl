@@ -2,7 +2,7 @@
 //
 //   sums[r,c] (+)= sum_k a[r,k] * b[c,k],  k in [DEPTH, DEPTH+KS);  after the last slice epilogue(r, c, sums[r,c])
 //
-// in: panel0, … (KS/4, WG) quads along k, the slice of a as matmul_panel_* packs it; b, read by the tile fragment
+// in: panel0, … (KS/4, WG) quads along k, the slice of a as matmul_panel_* packs it; b (SUMS,COLS), read by a fragment b_*
 // scratch: sums (WG, WIDE) float32, of no use where one slice is FIRST and LAST      out, declared by the epilogue: (ROWS,STRIDE)
 // dispatch: x: ceil(columns / TC) groups, at most WIDE/TC, from column FROM on.  STRIDE % 4 == 0, COL % 4 == 0.
 //
@@ -10,7 +10,7 @@
 // constant place outside of loops and branches, which becomes the multiply's operand, and a uniform buffer, which takes a third.
 // So there is no loop here: the tile of b is at constant places, and the slice of a in windows of a uniform buffer.
 //
-// uses: store panels tile epilogue
+// uses: store b panels epilogue
 
 const WG: u32 = 256u; // spec: threads, the rows of a block: 128, 256 or 512
 const TC4: u32 = 8u; // spec: quads of columns
@@ -42,7 +42,13 @@ fn add(q: u32, a: vec4<f32>, acc: ptr<function, array<vec4<f32>, TC4>>) {
 fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(local_invocation_id) lid: vec3<u32>) {
     let col = p.FROM + wid.x * TC;
     for (var i = lid.x; i < TC4 * KS4; i += WG) {
-        fill(i, col);
+        let place = b_place(i, TC4, KS4);
+        let n = load_b(b_at(col / 4u + place.x), p.DEPTH / 4u + place.y);
+        let to = place.y * 4u * TC4 + place.x;
+        tile[to] = n[0u];
+        tile[to + TC4] = n[1u];
+        tile[to + 2u * TC4] = n[2u];
+        tile[to + 3u * TC4] = n[3u];
     }
     workgroupBarrier();
     let at = lid.x * WIDE4 + wid.x * TC4;

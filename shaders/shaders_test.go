@@ -97,19 +97,20 @@ func TestLineNumbersKept(t *testing.T) {
 }
 
 func TestSourceSets(t *testing.T) {
-	text, err := Source("matmul_forward_direct", Choice{"store": "store_f32", "epilogue": "epilogue_bias_gelu"}, Spec{"TM": 8, "WX": uint32(32)})
+	choice := Choice{"store": "store_f32", "a": "a_rows", "b": "b_columns", "epilogue": "epilogue_bias_gelu"}
+	text, err := Source("matmul_direct", choice, Spec{"TM": 8, "WX": uint32(32)})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if want := "matmul_forward_direct/epilogue_bias_gelu/store_f32/TM=8/WX=32"; text.Label != want {
+	if want := "matmul_direct/a_rows/b_columns/epilogue_bias_gelu/store_f32/TM=8/WX=32"; text.Label != want {
 		t.Errorf("label %q, want %q", text.Label, want)
 	}
 	for line, times := range map[string]int{
-		"const TM: u32 = 8u; // spec: rows a thread":          1,
+		"const TM: u32 = 8u; // spec: rows a thread,":         1,
 		"const TN4: u32 = 1u; // spec: quads of columns":      1, // the default
 		"const WX: u32 = 32u; // spec: threads along columns": 1,
-		"xrow[7u] = ":       1,
-		"xrow[8u]":          0,
+		"rows[1u] = ":       1,
+		"rows[2u]":          0,
 		"fn gelu_tanh":      1, // a fragment of the fragment
 		"alias Quad":        1,
 		"@binding(4) var<s": 1,
@@ -118,14 +119,14 @@ func TestSourceSets(t *testing.T) {
 			t.Errorf("%q stands there %d times, want %d", line, n, times)
 		}
 	}
-	again, err := Source("matmul_forward_direct", Choice{"epilogue": "epilogue_bias_gelu", "store": "store_f32"}, Spec{"WX": 32, "TM": 8})
+	again, err := Source("matmul_direct", choice, Spec{"WX": 32, "TM": 8})
 	if err != nil || again.WGSL != text.WGSL {
 		t.Errorf("the same choice gives another text (error %v)", err)
 	}
 }
 
 func TestSourceRefuses(t *testing.T) {
-	full := Choice{"store": "store_f32", "epilogue": "epilogue_store"}
+	full := Choice{"store": "store_f32", "a": "a_rows", "b": "b_rows", "epilogue": "epilogue_store"}
 	for _, c := range []struct {
 		why    string
 		kernel string
@@ -136,12 +137,12 @@ func TestSourceRefuses(t *testing.T) {
 		{"unknown kernel", "matmul", full, nil, `no kernel "matmul"`},
 		{"no choice", "peak_copy", nil, nil, `no fragment "store"`},
 		{"unknown fragment", "peak_copy", Choice{"store": "store_f8"}, nil, `no fragment "store" (lib/store_f8.wgsl)`},
-		{"unused choice", "peak_copy", full, nil, `peak_copy does not use "epilogue"`},
+		{"unused choice", "peak_copy", Choice{"store": "store_f32", "epilogue": "epilogue_store"}, nil, `peak_copy does not use "epilogue"`},
 		{"unknown constant", "peak_copy", Choice{"store": "store_f32"}, Spec{"TM": 8}, "no `const TM"},
-		{"derived constant", "matmul_forward_direct", full, Spec{"SUMS": 8}, "no `const SUMS"},
-		{"a float for u32", "matmul_forward_direct", full, Spec{"TM": 2.5}, "const TM: value 2.5 (float64) does not fit type u32"},
-		{"negative", "matmul_forward_direct", full, Spec{"TM": -1}, "const TM: value -1 (int) does not fit type u32"},
-		{"a bool for u32", "matmul_forward_direct", full, Spec{"TM": true}, "does not fit type u32"},
+		{"derived constant", "matmul_direct", full, Spec{"SUMS": 8}, "no `const SUMS"},
+		{"a float for u32", "matmul_direct", full, Spec{"TM": 2.5}, "const TM: value 2.5 (float64) does not fit type u32"},
+		{"negative", "matmul_direct", full, Spec{"TM": -1}, "const TM: value -1 (int) does not fit type u32"},
+		{"a bool for u32", "matmul_direct", full, Spec{"TM": true}, "does not fit type u32"},
 		{"an int for bool", "cross_entropy", Choice{"store": "store_f32"}, Spec{"BACKWARD": 1}, "does not fit type bool"},
 		{"a string", "peak_copy", Choice{"store": "store_f32"}, Spec{"WG": "64"}, "does not fit type u32"},
 	} {

@@ -4,6 +4,7 @@ import (
 	"math"
 
 	"github.com/gpt2wgpu/gpt2wgpu/gpu"
+	"github.com/gpt2wgpu/gpt2wgpu/shaders"
 )
 
 // AttentionForward is causal self-attention in flash form: of the (T,T) scores only LSE, a row's log sum of exponentials,
@@ -20,11 +21,9 @@ func (op AttentionForward) AddTo(p *Builder) {
 	a := newAttention(p, name, op.LSE, op.QKV, op.NH)
 	p.Want(name, "out", op.Out, a.b*a.t, a.c)
 	a.choose(p, name, map[string]gpu.Tensor{"out": op.Out, "lse": op.LSE, "qkv": op.QKV}, "out", "lse")
-	if a.tile.walks() {
-		a.forwardSteps(p, op)
-		return
+	if p.Err() == nil {
+		a.tile.algorithm().forward(p, a, op)
 	}
-	a.add(p, name, a.tile.Forward, map[string]gpu.Tensor{"out": op.Out, "lse": op.LSE, "qkv": op.QKV}, 2, 4)
 }
 
 // AttentionBackward is the gradient of AttentionForward. D is scratch.
@@ -35,7 +34,7 @@ type AttentionBackward struct {
 	NH                  int
 }
 
-// AddTo checks shapes and appends the dispatches: the queries' gradient and D, then the keys' and values'.
+// AddTo checks shapes and appends the dispatches: D, then the gradients.
 func (op AttentionBackward) AddTo(p *Builder) {
 	const name = "attention_backward"
 	a := newAttention(p, name, op.LSE, op.QKV, op.NH)
@@ -45,14 +44,21 @@ func (op AttentionBackward) AddTo(p *Builder) {
 	p.Want(name, "d", op.D, a.b, a.nh, a.t)
 	a.choose(p, name, map[string]gpu.Tensor{
 		"dqkv": op.DQKV, "dout": op.DOut, "qkv": op.QKV, "out": op.Out, "lse": op.LSE, "d": op.D}, "dqkv", "d")
-	if a.tile.walks() {
-		a.backwardSteps(p, op)
-		return
+	if p.Err() == nil {
+		a.tile.algorithm().backward(p, a, op)
 	}
-	a.add(p, "attention_backward_dq", a.tile.DQ, map[string]gpu.Tensor{
-		"dqkv": op.DQKV, "d": op.D, "dout": op.DOut, "qkv": op.QKV, "outs": op.Out, "lse": op.LSE}, 3, 6)
-	a.add(p, "attention_backward_dkv", a.tile.DKV, map[string]gpu.Tensor{
-		"dqkv": op.DQKV, "d": op.D, "dout": op.DOut, "qkv": op.QKV, "lse": op.LSE}, 4, 6)
+}
+
+// addD appends D.
+func (a attention) addD(p *Builder, op AttentionBackward) {
+	const threads = 64 // of attention_backward_d
+	p.Add(gpu.Dispatch{
+		Source: source(p, "attention_backward_d", store(op.Out), shaders.Spec{"HS": a.hs}),
+		Bind:   map[string]gpu.Tensor{"d": op.D, "dout": op.DOut, "outs": op.Out},
+		Params: struct{ T, C, NH uint32 }{u32(a.t), u32(a.c), u32(a.nh)},
+		Groups: [3]uint32{u32(ceilDiv(a.t, threads)), u32(a.b * a.nh), 1},
+		Bytes:  2 * float64(op.Out.Bytes()),
+	})
 }
 
 // attention is what the forward and the backward share.
@@ -70,7 +76,7 @@ func newAttention(p *Builder, name string, lse, qkv gpu.Tensor, nh int) attentio
 		return a
 	}
 	a.hs = a.c / nh
-	a.tile = p.Target.attentionFor(a.t, a.hs)
+	a.tile = p.Target.attentionFor(a)
 	return a
 }
 
@@ -80,29 +86,52 @@ func (a *attention) choose(p *Builder, name string, tensors map[string]gpu.Tenso
 		return
 	}
 	t := p.tuned(func() Use { return attentionUse(name, *a, tensors, outputs) }).Attention
-	if t != nil && (!t.walks() || p.Target.walksFit(a.t, a.hs)) {
+	if t != nil && t.algorithm().fits(*a) {
 		a.tile = *t
 	}
 }
 
-// attentionParams is the struct Params of every attention kernel.
-type attentionParams struct {
-	T, C, NH uint32
-	SCALE    float32
+// scale is what scores are multiplied with.
+func (a attention) scale() float32 { return float32(1 / math.Sqrt(float64(a.hs))) }
+
+// attentionAlgorithm is a way to compute attention with kernels of its own. The backward finds D computed.
+type attentionAlgorithm interface {
+	fits(a attention) bool
+	forward(p *Builder, a attention, op AttentionForward)
+	backward(p *Builder, a attention, op AttentionBackward)
+}
+
+// attentionAlgorithms are those of AttentionTile by name. Files for one device only add theirs.
+var attentionAlgorithms = map[string]attentionAlgorithm{"direct": groups{}, "tiled": groups{}}
+
+// groups has a workgroup for some queries, or keys, of a head: attention_*_direct and attention_*_tiled.
+type groups struct{}
+
+func (groups) fits(attention) bool { return true }
+
+func (groups) forward(p *Builder, a attention, op AttentionForward) {
+	a.add(p, "attention_forward", a.tile.Forward, map[string]gpu.Tensor{"out": op.Out, "lse": op.LSE, "qkv": op.QKV}, 2, 4)
+}
+
+func (groups) backward(p *Builder, a attention, op AttentionBackward) {
+	a.add(p, "attention_backward_dq", a.tile.DQ, map[string]gpu.Tensor{
+		"dqkv": op.DQKV, "d": op.D, "dout": op.DOut, "qkv": op.QKV, "outs": op.Out, "lse": op.LSE}, 3, 6)
+	a.add(p, "attention_backward_dkv", a.tile.DKV, map[string]gpu.Tensor{
+		"dqkv": op.DQKV, "d": op.D, "dout": op.DOut, "qkv": op.QKV, "lse": op.LSE}, 4, 6)
 }
 
 // add appends one kernel. It makes products of (T,HS) matrices with half of the (T,T) scores, and moves floats of
 // (N,C) at least.
 func (a attention) add(p *Builder, name string, g attentionGeometry, bind map[string]gpu.Tensor, products, floats float64) {
-	if p.Err() != nil {
-		return
-	}
 	spec := g.Spec.constants()
 	spec["HS"] = a.hs
 	p.Add(gpu.Dispatch{
-		Source: source(p, name+a.tile.Suffix, store(bind["qkv"]), spec),
+		Source: source(p, name+"_"+a.tile.Algorithm, store(bind["qkv"]), spec),
 		Bind:   bind,
-		Params: attentionParams{u32(a.t), u32(a.c), u32(a.nh), float32(1 / math.Sqrt(float64(a.hs)))},
+		Params: struct {
+			T, C, NH uint32
+			SCALE    float32
+		}{u32(a.t), u32(a.c), u32(a.nh), a.scale()},
 		Groups: [3]uint32{u32(ceilDiv(a.t, g.Rows)), u32(a.b * a.nh), 1},
 		FLOPs:  products * float64(a.b*a.nh) * float64(a.t) * float64(a.t) * float64(a.hs),
 		Bytes:  width(bind["qkv"]) * floats * float64(a.b*a.t) * float64(a.c),

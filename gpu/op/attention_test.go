@@ -17,19 +17,14 @@ var attentionShapes = []struct{ B, T, NH, HS int }{
 	{1, 49, 1, 64}, {2, 65, 3, 64}, {2, 130, 1, 64}, {1, 15, 1, 128}, {1, 16, 2, 128}, {2, 25, 1, 128}, {1, 65, 1, 128},
 }
 
-// stepShapes sit on the seams of the step kernels: blocks of 128 rows, 32 keys a step.
-var stepShapes = []struct{ B, T, NH, HS int }{
-	{1, 128, 1, 64}, {2, 129, 3, 20}, {1, 159, 2, 4}, {1, 255, 1, 32}, {3, 257, 2, 12}, {1, 300, 2, 64},
-}
-
-// eachAttention runs test at every shape, in both storages, with the kernels of every target. Walks are only for
-// lavapipe: elsewhere direct kernels take their place.
+// eachAttention runs test at every shape, in both storages, with the kernels of every target. Those that the device does
+// not run are left out: others take their place.
 func eachAttention(t *testing.T, test func(c *gputest.Case, s gpu.Storage, B, T, NH, HS int)) {
 	for _, target := range op.Targets(gputest.Device(t).Limits) {
 		t.Run(target.Name, func(t *testing.T) {
 			shapes := attentionShapes
-			if target.LongTexts {
-				shapes = stepShapes
+			if target.Attention[0].MinT > 0 {
+				shapes = walkShapes
 			}
 			gputest.Storages(t, func(t *testing.T, s gpu.Storage) {
 				for _, d := range shapes {
@@ -46,14 +41,6 @@ func eachAttention(t *testing.T, test func(c *gputest.Case, s gpu.Storage, B, T,
 
 func TestAttentionForward(t *testing.T)  { eachAttention(t, selftest.AttentionForward) }
 func TestAttentionBackward(t *testing.T) { eachAttention(t, selftest.AttentionBackward) }
-
-// TestAttentionRounds takes five heads two at a time, as long contexts are.
-func TestAttentionRounds(t *testing.T) {
-	d := gputest.Device(t)
-	target := op.TargetFor(d.Info, d.Limits).WithRound(2)
-	t.Run("forward", func(t *testing.T) { selftest.AttentionForward(gputest.For(target)(t), gpu.F32, 1, 130, 5, 20) })
-	t.Run("backward", func(t *testing.T) { selftest.AttentionBackward(gputest.For(target)(t), gpu.F32, 1, 130, 5, 20) })
-}
 
 // attentionBench is GPT-2 124M's shape.
 var attentionBench = struct{ B, T, NH, HS int }{1, 1024, 12, 64}

@@ -8,8 +8,8 @@ type Setup struct {
 	Tuning Tuning    // tiles that measuring has chosen instead of the target's
 	OnUse  func(Use) // if not nil, it is called with each use of a tuned op that is added to a program
 
-	dev    *gpu.Device
-	panels *panels // made at the first use
+	dev     *gpu.Device
+	scratch map[string]gpu.Tensor // that programs share, by name; made at the first use
 }
 
 // NewSetup returns the setup that suits d, without a tuning.
@@ -20,10 +20,10 @@ func (s *Setup) NewProgram(name string) *Builder { return &Builder{s.dev.NewProg
 
 // Free releases the scratch that programs of the setup share. They must have ended (Device.Wait).
 func (s *Setup) Free() {
-	if s.panels != nil {
-		s.dev.Free(s.panels.a, s.panels.sums)
-		s.panels = nil
+	for _, t := range s.scratch {
+		s.dev.Free(t)
 	}
+	s.scratch = nil
 }
 
 // Builder is a program to which ops are added.
@@ -42,4 +42,22 @@ func (s *Setup) tuned(use func() Use) Tile {
 		s.OnUse(u)
 	}
 	return s.Tuning[u.Class]
+}
+
+// shared returns the scratch of this name, which all programs of a setup share: they run one after the other. An
+// allocation that fails is recorded in the program.
+func (p *Builder) shared(name string, alloc func(d *gpu.Device, name string) (gpu.Tensor, error)) gpu.Tensor {
+	if t, ok := p.scratch[name]; ok || p.Err() != nil {
+		return t
+	}
+	t, err := alloc(p.dev, name)
+	if err != nil {
+		p.Fail("%w", err)
+		return t
+	}
+	if p.scratch == nil {
+		p.scratch = map[string]gpu.Tensor{}
+	}
+	p.scratch[name] = t
+	return t
 }

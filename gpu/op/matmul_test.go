@@ -3,7 +3,6 @@ package op_test
 import (
 	"fmt"
 	"slices"
-	"strings"
 	"testing"
 
 	"github.com/gpt2wgpu/gpt2wgpu/gpu"
@@ -82,12 +81,12 @@ func TestMatmulTiles(t *testing.T) { gputest.Storages(t, matmulTiles) }
 
 func matmulTiles(t *testing.T, s gpu.Storage) {
 	for _, tile := range productTiles(t, false) {
-		rows, cols, depth := tile.Rows(), tile.Cols(), max(tile.Depth(), 8)
+		rows, cols, depth := tile.Rows(), tile.Cols(), max(tile.BK, 8)
 		shapes := []struct{ rows, cols, depth int }{
 			{1, 4, 4}, {rows - 1, cols - 4, depth - 4}, {rows, cols, depth}, {rows + 1, cols + 4, depth + 4}, {2*rows - 1, 4, 2*depth + 4},
 			{3, 2*cols + 4, 3 * depth},
 		}
-		if strings.HasPrefix(tile.Name(), "panels") { // see TestMatmulPanels
+		if tile.Algorithm == "panels" { // see TestMatmulPanels
 			continue
 		}
 		for _, d := range shapes {
@@ -104,42 +103,11 @@ func TestMatmulSlices(t *testing.T) { gputest.Storages(t, matmulSlices) }
 
 func matmulSlices(t *testing.T, s gpu.Storage) {
 	d := gputest.Device(t)
-	tile := op.MatmulTile{TM: 8, TN4: 2, WX: 8, WY: 1, Slice: 64}
+	tile := op.MatmulTile{Algorithm: "direct", TM: 8, TN4: 2, WX: 8, WY: 1, Slice: 64}
 	for name, newCase := range map[string]maker{"target": gputest.For(op.TargetFor(d.Info, d.Limits).WithSlice(64)), "tile": withTile(tile)} {
 		for _, depth := range []int{64, 68, 128, 200} {
 			t.Run(fmt.Sprintf("%s/depth=%d", name, depth), func(t *testing.T) { matmulForms(t, newCase, s, 17, 68, depth) })
 		}
-	}
-}
-
-// TestMatmulPanels holds matmul_panels to the reference at the seams of its blocks: rows of several, the last of half the size,
-// columns wider than the sums, slices one and two more, sums longer than the packed piece. Each text compiles for most of a
-// second, so one tile alone is tried with bf16, whose fragments are those of every kernel.
-func TestMatmulPanels(t *testing.T) {
-	first := true
-	d := gputest.Device(t)
-	target := op.TargetFor(d.Info, d.Limits)
-	for _, tile := range productTiles(t, false) {
-		if !strings.HasPrefix(tile.Name(), "panels") {
-			continue
-		}
-		shapes := []struct{ rows, cols, depth int }{
-			{1, 4, 4}, {tile.Rows() + 1, tile.Cols() + 4, tile.Depth() + 4}, {tile.Rows() - 1, 768 + 8, 8}, {3, tile.Cols(), 1<<20/tile.Rows() + 2*tile.Depth() + 8},
-		}
-		for _, s := range []gpu.Storage{gpu.F32, gpu.BF16} {
-			if s == gpu.BF16 && !first {
-				continue
-			}
-			for _, d := range shapes {
-				t.Run(fmt.Sprintf("%s/%v/%dx%dx%d", tile.Name(), s, d.rows, d.cols, d.depth), func(t *testing.T) {
-					matmulForms(t, withTile(tile), s, d.rows, d.cols, d.depth)
-				})
-			}
-		}
-		first = false
-	}
-	if first && target.LongTexts {
-		t.Error("no tile for lavapipe")
 	}
 }
 

@@ -10,9 +10,10 @@ import (
 // A Target says which kernels and geometries suit a device. It is a plain value of numbers, strings and lists: it can
 // be printed, compared, made up in tests and sent to another process as JSON.
 type Target struct {
-	Name         string // gpu | cpu | lavapipe
-	GroupThreads int    // that the device allows in a workgroup
-	GroupBytes   int    // of workgroup memory that it allows
+	Name         string   // gpu | cpu | lavapipe
+	Algorithms   []string // of products and attention, whose texts the device's compiler takes well
+	GroupThreads int      // that the device allows in a workgroup
+	GroupBytes   int      // of workgroup memory that it allows
 
 	Threads   int // of a workgroup where each thread has a value or a quad
 	Reduce    int // of a workgroup whose threads take several quads, a group apart, or add up in a tree
@@ -26,9 +27,7 @@ type Target struct {
 	Slice         SliceTarget   // of long sums
 	Attention     []AttentionRule
 	MoreAttention []AttentionRule
-	Round         int   // heads that attention's walks take at a time at most; 0: as many as the scratch holds
 	Logits        int64 // bytes of a chunk of the classifier's logits in float32, of which bf16 takes half
-	LongTexts     bool  // the compiler takes a second for the long texts of panels and walks, and not minutes
 }
 
 // logitsBytes is 320 rows of GPT-2's vocabulary, where a product's tiles fill a device.
@@ -49,7 +48,7 @@ type LayerNormTarget struct {
 }
 
 // SliceTarget says how many addends of its sums one dispatch of a backward product takes; 0: all. Slices add to the
-// result, so they need it in float32. Panels have slices of their own.
+// result, so they need it in float32. An algorithm may have long sums in a way of its own.
 type SliceTarget struct{ DX, DW int }
 
 func (s SliceTarget) of(op string) int {
@@ -69,10 +68,9 @@ type ProductRule struct {
 
 // AttentionRule is a tile and what it is for.
 type AttentionRule struct {
-	Tile     AttentionTile
-	MaxHS    int // channels of a head
-	MinT     int `json:",omitempty"` // tokens of context
-	MaxState int `json:",omitempty"` // floats of one head's sums in the scratch; 0: it needs none
+	Tile  AttentionTile
+	MaxHS int // channels of a head
+	MinT  int `json:",omitempty"` // tokens of context
 }
 
 // TargetFor returns the target of a device. It is the only function of this package, and of those above, that asks what
@@ -97,9 +95,8 @@ func (t Target) within(l gpu.Limits) Target {
 	t.GroupThreads, t.GroupBytes = int(l.MaxInvocations), int(l.MaxWorkgroupBytes)
 	t.Products = fitting(t.Products, func(r ProductRule) bool { return t.Runs(r.Tile) }, 1)
 	t.MoreProducts = fitting(t.MoreProducts, t.Runs, 0)
-	runs := func(r AttentionRule) bool { return r.Tile.threads() <= t.GroupThreads }
-	t.Attention = fitting(t.Attention, runs, 1)
-	t.MoreAttention = fitting(t.MoreAttention, runs, 0)
+	t.Attention = fitting(t.Attention, t.runsRule, 1)
+	t.MoreAttention = fitting(t.MoreAttention, t.runsRule, 0)
 	return t
 }
 
@@ -115,7 +112,16 @@ func fitting[T any](table []T, fits func(T) bool, keep int) (out []T) {
 
 // Runs says whether the target's device has the threads and the workgroup memory that a tile needs, and the compiler.
 func (t Target) Runs(m MatmulTile) bool {
-	return m.Threads() <= t.GroupThreads && m.Bytes() <= t.GroupBytes && (t.LongTexts || !m.panels())
+	return m.Threads() <= t.GroupThreads && m.Bytes() <= t.GroupBytes && slices.Contains(t.Algorithms, m.Algorithm)
+}
+
+func (t Target) runsRule(r AttentionRule) bool {
+	return r.Tile.threads() <= t.GroupThreads && slices.Contains(t.Algorithms, r.Tile.Algorithm)
+}
+
+// Takes says whether the target's device has the compiler for all algorithms of another target.
+func (t Target) Takes(other Target) bool {
+	return !slices.ContainsFunc(other.Algorithms, func(name string) bool { return !slices.Contains(t.Algorithms, name) })
 }
 
 // WithProduct returns the target with one tile for all products.
@@ -130,39 +136,28 @@ func (t Target) WithSlice(addends int) Target {
 	return t
 }
 
-// WithAttention returns the target with these rules for attention; those that the compiler does not suit are left out.
+// WithAttention returns the target with these rules for attention; those that the device does not run are left out.
 func (t Target) WithAttention(rules ...AttentionRule) Target {
-	t.Attention = fitting(rules, func(r AttentionRule) bool { return t.LongTexts || !r.Tile.walks() }, 1)
+	t.Attention = fitting(rules, t.runsRule, 1)
 	return t
 }
 
-// WithRound returns the target with so many heads of attention's walks at a time.
-func (t Target) WithRound(heads int) Target {
-	t.Round = heads
-	return t
-}
-
-// attentionFor returns the first tile that fits heads of hs channels over that many tokens.
-func (t Target) attentionFor(tokens, hs int) AttentionTile {
+// attentionFor returns the first tile that fits.
+func (t Target) attentionFor(a attention) AttentionTile {
 	for _, r := range t.Attention {
-		if r.fits(tokens, hs) {
+		if r.fits(a) {
 			return r.Tile
 		}
 	}
 	return t.Attention[len(t.Attention)-1].Tile
 }
 
-func (r AttentionRule) fits(tokens, hs int) bool {
-	return hs <= r.MaxHS && tokens >= r.MinT && (r.MaxState == 0 || walkState(tokens, hs) <= r.MaxState)
-}
-
-// walksFit says whether attention's walks are for a head of hs channels over that many tokens.
-func (t Target) walksFit(tokens, hs int) bool {
-	return slices.ContainsFunc(t.Attention, func(r AttentionRule) bool { return r.Tile.walks() && r.fits(tokens, hs) })
+func (r AttentionRule) fits(a attention) bool {
+	return a.hs <= r.MaxHS && a.t >= r.MinT && r.Tile.algorithm().fits(a)
 }
 
 // productFor returns the first tile that fits the product.
-func (t Target) productFor(m matmul) MatmulTile {
+func (t Target) productFor(m product) MatmulTile {
 	for _, r := range t.Products {
 		if r.fits(m) {
 			return r.Tile
@@ -171,8 +166,8 @@ func (t Target) productFor(m matmul) MatmulTile {
 	return t.Products[len(t.Products)-1].Tile
 }
 
-func (r ProductRule) fits(m matmul) bool {
-	return (!r.Forward || m.name == "matmul_forward") && (r.MaxRows == 0 || m.rows <= r.MaxRows) &&
+func (r ProductRule) fits(m product) bool {
+	return r.Tile.algorithm().fits(r.Tile, m) && (!r.Forward || m.op == "matmul_forward") && (r.MaxRows == 0 || m.rows <= r.MaxRows) &&
 		m.rows >= r.MinRows && m.cols >= r.MinCols && m.sums >= r.MinSums &&
 		ceilDiv(m.rows, r.Tile.Rows())*ceilDiv(m.cols, r.Tile.Cols()) >= r.MinGroups
 }

@@ -4,7 +4,7 @@ package op
 // only registers save loads. All numbers were measured with lavapipe.
 func targetCPU() Target {
 	return Target{
-		Name: "cpu", Logits: logitsBytes,
+		Name: "cpu", Algorithms: []string{"direct", "tiled", "split"}, Logits: logitsBytes,
 		// A group runs on one core: more than some dozens of threads gain nothing. Where threads take several quads, a
 		// group apart, or add up in a tree, a group of more than eight runs eight threads at a time, each through the
 		// whole of its memory in strides. Part of the rate of copies that is reached:
@@ -47,17 +47,17 @@ func targetCPU() Target {
 		// 4x4 18. 16x12 are as fast as 16x16 and compile for 0.5 to 0.7 s at the first use, where those take up to
 		// 1.0 s. Larger ones are no faster in any form and compile for 1 to 3 s.
 		Products: []ProductRule{
-			{Tile: MatmulTile{TM: 1, TN4: 2, WX: 8, WY: 1}, Forward: true, MaxRows: 1},
-			{Tile: MatmulTile{TM: 2, TN4: 2, WX: 8, WY: 1}, Forward: true, MaxRows: 2},
-			{Tile: MatmulTile{TM: 4, TN4: 2, WX: 8, WY: 1}, Forward: true, MaxRows: 4},
-			{Tile: MatmulTile{TM: 16, TN4: 3, WX: 8, WY: 1}, MinRows: 9, MinCols: 65},
-			{Tile: MatmulTile{TM: 8, TN4: 2, WX: 8, WY: 1}, MinRows: 5},
-			{Tile: MatmulTile{TM: 4, TN4: 1, WX: 8, WY: 1}},
+			{Tile: MatmulTile{Algorithm: "direct", TM: 1, TN4: 2, WX: 8, WY: 1}, Forward: true, MaxRows: 1},
+			{Tile: MatmulTile{Algorithm: "direct", TM: 2, TN4: 2, WX: 8, WY: 1}, Forward: true, MaxRows: 2},
+			{Tile: MatmulTile{Algorithm: "direct", TM: 4, TN4: 2, WX: 8, WY: 1}, Forward: true, MaxRows: 4},
+			{Tile: MatmulTile{Algorithm: "direct", TM: 16, TN4: 3, WX: 8, WY: 1}, MinRows: 9, MinCols: 65},
+			{Tile: MatmulTile{Algorithm: "direct", TM: 8, TN4: 2, WX: 8, WY: 1}, MinRows: 5},
+			{Tile: MatmulTile{Algorithm: "direct", TM: 4, TN4: 1, WX: 8, WY: 1}},
 		},
 		MoreProducts: []MatmulTile{
-			{TM: 16, TN4: 2, WX: 8, WY: 1},
-			{TM: 8, TN4: 4, WX: 8, WY: 1},
-			{TM: 4, TN4: 2, WX: 8, WY: 1},
+			{Algorithm: "direct", TM: 16, TN4: 2, WX: 8, WY: 1},
+			{Algorithm: "direct", TM: 8, TN4: 4, WX: 8, WY: 1},
+			{Algorithm: "direct", TM: 4, TN4: 2, WX: 8, WY: 1},
 		},
 
 		// GFLOP/s at T=1024, HS=64 by queries (keys, for dkv) per thread, with the time of the first compilation:
@@ -82,7 +82,7 @@ func targetCPU() Target {
 // attentionDirect is kernels of wx threads with this many queries of the forward and of dq, and keys of dkv, per
 // thread.
 func attentionDirect(wx, forward, dq, dkv int) AttentionTile {
-	return AttentionTile{"_direct",
+	return AttentionTile{"direct", 0,
 		attentionGeometry{wx * forward, attentionSpec{WX: wx, TQ: forward}},
 		attentionGeometry{wx * dq, attentionSpec{WX: wx, TQ: dq}},
 		attentionGeometry{wx * dkv, attentionSpec{WX: wx, TK: dkv}}}

@@ -7,18 +7,16 @@ import "slices"
 // direct tile has 41. Their long texts are made for its compiler (llvmpipe's); SwiftShader's takes minutes for them.
 func targetLavapipe() Target {
 	t := targetCPU()
-	t.Name, t.LongTexts = "lavapipe", true
+	t.Name, t.Algorithms = "lavapipe", append(t.Algorithms, "panels", "walk")
 	few := slices.IndexFunc(t.Products, func(r ProductRule) bool { return !r.Forward })
 	t.Products = slices.Insert(t.Products, few,
-		ProductRule{Tile: MatmulTile{Panel: panelTile{512, 5, 64}}, MinRows: 257, MinCols: 96, MinSums: 192},
-		ProductRule{Tile: MatmulTile{Panel: panelTile{256, 5, 64}}, MinRows: 129, MinCols: 96, MinSums: 192},
-		ProductRule{Tile: MatmulTile{Panel: panelTile{256, 8, 32}}, MinRows: 129, MinCols: 96, MinSums: 128},
-		ProductRule{Tile: MatmulTile{Panel: panelTile{128, 8, 32}}, MinRows: 81, MinCols: 96, MinSums: 128},
+		ProductRule{Tile: panelTile(512, 5, 64), MinRows: 257, MinCols: 96, MinSums: 192},
+		ProductRule{Tile: panelTile(256, 5, 64), MinRows: 129, MinCols: 96, MinSums: 192},
+		ProductRule{Tile: panelTile(256, 8, 32), MinRows: 129, MinCols: 96, MinSums: 128},
+		ProductRule{Tile: panelTile(128, 8, 32), MinRows: 81, MinCols: 96, MinSums: 128},
 	)
-	walk := attentionGeometry{128, attentionSpec{WX: 128}}
 	// Shorter sequences would leave a block mostly empty. The texts grow with the channels: 64 compile in about a
 	// second.
-	t.Attention = slices.Insert(t.Attention, 0,
-		AttentionRule{Tile: AttentionTile{"_step", walk, walk, walk}, MaxHS: 64, MinT: 128, MaxState: panelFloats})
+	t.Attention = slices.Insert(t.Attention, 0, AttentionRule{Tile: walkTile(), MaxHS: walkChannels, MinT: walkBlock})
 	return t
 }

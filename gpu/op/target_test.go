@@ -86,7 +86,7 @@ func TestTargetFor(t *testing.T) {
 // returned.
 func TestTargetsAreIndependent(t *testing.T) {
 	for i, target := range op.Targets(lavapipeLimits()) {
-		other := target.WithProduct(target.MoreProducts[0]).WithSlice(64).WithRound(2)
+		other := target.WithProduct(target.MoreProducts[0]).WithSlice(64)
 		other = other.WithAttention(target.MoreAttention...)
 		other.Products[0].MinRows, target.Attention[0].MaxHS = 1000, 1000
 		again := op.Targets(lavapipeLimits())[i]
@@ -107,7 +107,7 @@ func TestWithin(t *testing.T) {
 		for _, r := range target.Products {
 			if small.Runs(r.Tile) {
 				left = append(left, r)
-			} else if !strings.HasPrefix(r.Tile.Name(), "panels") {
+			} else if r.Tile.Algorithm != "panels" {
 				t.Errorf("%s: %s exceeds WebGPU's limits", target.Name, r.Tile.Name())
 			}
 		}
@@ -136,7 +136,7 @@ func TestFingerprint(t *testing.T) {
 		}
 		changed := two[i]
 		changed.MoreProducts[0].TM++
-		for _, target := range []op.Target{one[i], one[i].WithSlice(64), one[i].WithRound(1), changed} {
+		for _, target := range []op.Target{one[i], one[i].WithSlice(64), changed} {
 			if f := op.Fingerprint(target); seen[f] {
 				t.Errorf("%s: not new: %s", target.Name, f)
 			} else {

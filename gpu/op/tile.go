@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"slices"
-	"strings"
 
 	"github.com/gpt2wgpu/gpt2wgpu/shaders"
 )
@@ -34,91 +33,53 @@ const mostTile = 1024
 
 func between(least int, ns ...int) bool { return slices.Min(ns) >= least && slices.Max(ns) <= mostTile }
 
-// MatmulTile is one geometry of the matmul kernels: WX x WY threads, each with TM rows and 4*TN4 columns of the result.
+// MatmulTile is an algorithm for products and its geometry: groups of WX x WY threads, each with TM rows and 4*TN4 columns
+// of the result.
 type MatmulTile struct {
+	Algorithm       string // direct | tiled | split, or one of a device's own
 	TM, TN4, WX, WY int
-	BK              int       `json:",omitempty"` // depth of the tiles in workgroup memory; 0: none, as in _direct
-	Split           bool      `json:",omitempty"` // the WX threads share TM x 4*TN4 results and split their sums
-	Panel           panelTile `json:",omitzero"`  // matmul_panels; the numbers above are 0
-	Slice           int       `json:",omitempty"` // addends per dispatch, where sums may be sliced; 0: all
+	BK              int `json:",omitempty"` // addends in workgroup memory at a time; 0: none
+	Slice           int `json:",omitempty"` // addends per dispatch, where sums may be sliced; 0: all
 }
 
-func (t MatmulTile) panels() bool { return t.Panel.WG > 0 }
+// algorithm returns the tile's algorithm, nil if this version has none of the name.
+func (t MatmulTile) algorithm() algorithm { return algorithms[t.Algorithm] }
 
-// impossible says whether the kernels have no such geometry.
+// impossible says whether there is no such algorithm or geometry.
 func (t MatmulTile) impossible() bool {
-	if t.Panel != (panelTile{}) {
-		return t != MatmulTile{Panel: t.Panel} || t.Panel.impossible()
-	}
-	return !between(1, t.TM, t.TN4, t.WX, t.WY) || !between(0, t.BK) || t.BK%4 != 0 || t.BK > 0 && t.TM%4 != 0 ||
-		t.Split && (t.BK > 0 || t.WY > 1) || t.Slice < 0 || t.Slice%windowRows != 0
+	return t.algorithm() == nil || !t.algorithm().possible(t) || t.Slice < 0 || t.Slice%windowRows != 0
 }
 
 // Name names the algorithm and its geometry.
 func (t MatmulTile) Name() string {
-	size := fmt.Sprintf("%dx%d", t.Rows(), t.Cols())
-	switch {
-	case t.panels():
-		return fmt.Sprintf("panels%sx%d", size, t.Depth())
-	case t.Split:
-		return "split" + size
-	case t.BK > 0:
-		return fmt.Sprintf("tiled%sx%dt%d", size, t.BK, t.Threads()) // several have the same tile
+	name := fmt.Sprintf("%s%dx%d", t.Algorithm, t.Rows(), t.Cols())
+	if t.BK > 0 {
+		name += fmt.Sprintf("x%dt%d", t.BK, t.Threads()) // several have the same tile
 	}
-	return "direct" + size
+	return name
 }
 
 // Rows returns the rows of a group's part of the result.
-func (t MatmulTile) Rows() int {
-	if t.panels() {
-		return t.Panel.WG
-	}
-	return t.WY * t.TM
-}
+func (t MatmulTile) Rows() int { return t.WY * t.TM }
 
 // Cols returns the columns of a group's part of the result.
-func (t MatmulTile) Cols() int {
-	if t.panels() {
-		return t.Panel.cols()
-	}
-	if t.Split {
-		return t.TN4 * 4
-	}
-	return t.WX * t.TN4 * 4
-}
-
-// Depth returns the addends that are in workgroup memory at a time; 0: none.
-func (t MatmulTile) Depth() int {
-	if t.panels() {
-		return t.Panel.depth()
-	}
-	return t.BK
-}
+func (t MatmulTile) Cols() int { return t.algorithm().cols(t) }
 
 // Threads returns the threads of a group.
-func (t MatmulTile) Threads() int {
-	if t.panels() {
-		return t.Panel.WG
-	}
-	return t.WX * t.WY
-}
+func (t MatmulTile) Threads() int { return t.WX * t.WY }
 
-// Bytes returns the workgroup memory: both tiles, each with a quad of padding per row, or each thread's sums.
-func (t MatmulTile) Bytes() int {
-	if t.panels() {
-		return 4 * t.Depth() * t.Cols()
-	}
-	if t.Split {
-		return 4 * t.WX * t.Rows() * t.Cols()
-	}
-	return 4 * t.BK * (t.Rows() + 4 + t.Cols() + 4)
-}
+// Bytes returns the workgroup memory of a group.
+func (t MatmulTile) Bytes() int { return t.algorithm().bytes(t) }
 
-// AttentionTile is one choice of attention's kernels.
+// AttentionTile is an algorithm for attention and the geometries of its kernels.
 type AttentionTile struct {
-	Suffix           string // of the kernels' names
+	Algorithm        string // direct | tiled, or one of a device's own
+	Heads            int    `json:",omitempty"` // that share a dispatch at most; 0: as many as can
 	Forward, DQ, DKV attentionGeometry
 }
+
+// algorithm returns the tile's algorithm, nil if this version has none of the name.
+func (t AttentionTile) algorithm() attentionAlgorithm { return attentionAlgorithms[t.Algorithm] }
 
 // attentionGeometry is one kernel's: the queries or keys of a group, and the kernel's constants.
 type attentionGeometry struct {
@@ -141,20 +102,17 @@ func (s attentionSpec) constants() shaders.Spec {
 	return spec
 }
 
-// impossible says whether the kernels have no such geometry.
+// impossible says whether there is no such algorithm or geometry.
 func (t AttentionTile) impossible() bool {
 	bad := func(g attentionGeometry) bool {
 		return !between(1, g.Rows, g.Spec.WX) || !between(0, g.Spec.BK, g.Spec.BQ, g.Spec.TK, g.Spec.TQ)
 	}
-	return !slices.Contains([]string{"_direct", "_tiled", "_step"}, t.Suffix) || bad(t.Forward) || bad(t.DQ) || bad(t.DKV)
+	return t.algorithm() == nil || t.Heads < 0 || bad(t.Forward) || bad(t.DQ) || bad(t.DKV)
 }
-
-// walks says whether the kernels are those of attention_step.go.
-func (t AttentionTile) walks() bool { return t.Suffix == "_step" }
 
 // Name names the kernels and their geometries.
 func (t AttentionTile) Name() string {
-	return fmt.Sprintf("%s%dx%dx%d", strings.TrimPrefix(t.Suffix, "_"), t.Forward.Rows, t.DQ.Rows, t.DKV.Rows)
+	return fmt.Sprintf("%s%dx%dx%d", t.Algorithm, t.Forward.Rows, t.DQ.Rows, t.DKV.Rows)
 }
 
 // threads returns the threads of the largest group.

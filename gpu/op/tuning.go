@@ -47,29 +47,34 @@ func (t Tuning) Validate(target Target) error {
 
 func (target Target) check(t Tile) error {
 	var threads, bytes int
-	var impossible, long bool
+	var algorithm string
+	impossible := fmt.Errorf("impossible geometry %v", t)
 	switch {
 	case t.Matmul != nil:
-		m := t.Matmul
-		impossible, threads, bytes, long = m.impossible(), m.Threads(), m.Bytes(), m.panels()
+		if t.Matmul.impossible() {
+			return impossible
+		}
+		algorithm, threads, bytes = t.Matmul.Algorithm, t.Matmul.Threads(), t.Matmul.Bytes()
 	case t.Attention != nil:
-		a := t.Attention
-		impossible, threads, long = a.impossible(), a.threads(), a.walks()
+		if t.Attention.impossible() {
+			return impossible
+		}
+		algorithm, threads = t.Attention.Algorithm, t.Attention.threads()
 	case t.Classifier != nil:
 		if t.Classifier.Rows < windowRows || t.Classifier.Rows%windowRows != 0 {
 			return fmt.Errorf("%d rows, want a multiple of %d", t.Classifier.Rows, windowRows)
 		}
+		return nil
 	default:
 		return fmt.Errorf("none of the tiles that this version knows")
 	}
 	switch {
-	case impossible:
-		return fmt.Errorf("impossible geometry %v", t)
 	case threads > target.GroupThreads || bytes > target.GroupBytes:
 		return fmt.Errorf("%v: %d threads and %d bytes of workgroup memory, the device allows %d and %d",
 			t, threads, bytes, target.GroupThreads, target.GroupBytes)
-	case long && !target.LongTexts:
-		return fmt.Errorf("%v is only for lavapipe: other compilers take minutes for it", t)
+	case !slices.Contains(target.Algorithms, algorithm):
+		return fmt.Errorf("%v: %s is not an algorithm for this device (%s), whose compiler may take minutes for it",
+			t, algorithm, target.Name)
 	}
 	return nil
 }
@@ -79,11 +84,11 @@ func Candidates(target Target, u Use) []Tile {
 	var all []Tile
 	switch u.Op {
 	case "attention_forward", "attention_backward":
-		hs := u.Numbers["hs"]
-		first := target.attentionFor(u.Tensors["lse"].Shape[2], hs)
+		a := attention{t: u.Tensors["lse"].Shape[2], hs: u.Numbers["hs"]}
+		first := target.attentionFor(a)
 		all = append(all, Tile{Attention: &first})
 		for _, r := range slices.Concat(target.Attention, target.MoreAttention) {
-			if hs <= r.MaxHS && !r.Tile.walks() {
+			if r.fits(a) {
 				all = append(all, Tile{Attention: &r.Tile})
 			}
 		}
@@ -94,7 +99,7 @@ func Candidates(target Target, u Use) []Tile {
 			all = append(all, Tile{Classifier: &classifierTile{r}})
 		}
 	default:
-		m := matmul{name: u.Op, rows: u.Numbers["rows"], cols: u.Numbers["cols"], sums: u.Numbers["sums"]}
+		m := newProduct(u.Op, u.Numbers["rows"], u.Numbers["cols"], u.Numbers["sums"])
 		first := target.productFor(m)
 		all = append(all, Tile{Matmul: &first})
 		var general, few []MatmulTile
@@ -107,10 +112,12 @@ func Candidates(target Target, u Use) []Tile {
 		}
 		for _, t := range slices.Concat(general, target.MoreProducts, few) {
 			switch {
-			case t.Split && u.Op != "matmul_forward", t.TM%4 != 0 && u.Op == "matmul_backward_dw":
-			case t.TM < 4 && m.rows > 4*t.TM, t.Rows() >= 2*max(m.rows, 4) && t.Rows() > first.Rows(), t.Split && m.rows > 2*t.TM: // waste
+			case !t.algorithm().fits(t, m):
+			case t.algorithm().longSums(): // only where it is the target's own
+			case t.TM < 4 && m.rows > 4*t.TM, t.Algorithm == "split" && m.rows > 2*t.TM: // waste
+			case t.Rows() >= 2*max(m.rows, 4) && t.Rows() > first.Rows(): // waste
 			default:
-				if n := target.Slice.of(u.Op); first.panels() && n < m.sums { // only panels have no need of slices
+				if n := target.Slice.of(u.Op); n < m.sums && first.algorithm().longSums() {
 					t.Slice = n
 				}
 				all = append(all, Tile{Matmul: &t})
@@ -143,11 +150,15 @@ func (u Use) AddTo(p *Builder, t map[string]gpu.Tensor) {
 	col := u.Numbers["col"]
 	switch u.Op {
 	case "matmul_forward":
-		MatmulForward{Out: t["out"], Pre: t["pre"], X: t["x"], W: t["w"], Bias: t["bias"], Residual: t["residual"], Col: col}.AddTo(p)
+		MatmulForward{
+			Out: t["out"], Pre: t["pre"], X: t["a"], W: t["b"], Bias: t["bias"], Residual: t["residual"], Col: col,
+		}.AddTo(p)
 	case "matmul_backward_dx":
-		MatmulBackwardDX{DX: t["out"], DOut: t["dout"], W: t["w"], Pre: t["pre"], Col: col, Add: u.Numbers["add"] == 1}.AddTo(p)
+		MatmulBackwardDX{
+			DX: t["out"], DOut: t["a"], W: t["b"], Pre: t["pre"], Col: col, Add: u.Numbers["add"] == 1,
+		}.AddTo(p)
 	case "matmul_backward_dw":
-		MatmulBackwardDW{DW: t["out"], DOut: t["dout"], X: t["x"], Col: col}.AddTo(p)
+		MatmulBackwardDW{DW: t["out"], DOut: t["a"], X: t["b"], Col: col}.AddTo(p)
 	case "attention_forward":
 		AttentionForward{Out: t["out"], LSE: t["lse"], QKV: t["qkv"], NH: u.Numbers["nh"]}.AddTo(p)
 	case "attention_backward":
@@ -166,11 +177,14 @@ func (u Use) AddTo(p *Builder, t map[string]gpu.Tensor) {
 	}
 }
 
-// use describes a matmul.
-func (m matmul) use() Use {
+// use describes a product.
+func (m product) use() Use {
+	tensors := maps.Clone(m.more)
+	tensors["a"], tensors["b"], tensors["out"] = m.a.Tensor, m.b.Tensor, m.out.Tensor
 	u := Use{
-		Op: m.name, Detail: m.epilogue, Tensors: operands(m.bind, "out"), FLOPs: 2 * float64(m.rows) * float64(m.cols) * float64(m.sums),
-		Numbers: map[string]int{"rows": m.rows, "cols": m.cols, "sums": m.sums, "col": int(m.params.COL)},
+		Op: m.op, Detail: m.epilogue, Tensors: operands(tensors, "out"),
+		FLOPs:   2 * float64(m.rows) * float64(m.cols) * float64(m.sums),
+		Numbers: map[string]int{"rows": m.rows, "cols": m.cols, "sums": m.sums, "col": max(m.a.col, m.out.col)},
 	}
 	if m.epilogue == "epilogue_bias_gelu" {
 		u.setOutput("pre")
@@ -178,13 +192,13 @@ func (m matmul) use() Use {
 	if m.epilogue == "epilogue_add" {
 		u.Numbers["add"] = 1
 	}
-	data := "x"
-	if dout, ok := u.Tensors["dout"]; ok {
-		data = "dout"
-		dout.Cols = int(m.params.COL + m.params.OC)
-		u.Tensors[data] = dout
+	a := u.Tensors["a"]
+	a.Cols = m.a.col + m.sums
+	if m.a.byColumns {
+		a.Cols = m.a.col + m.rows
 	}
-	u.Class = fmt.Sprintf("%s/%v/%dx%dx%d", m.name, u.Tensors[data].Storage, class(m.rows), class(m.cols), class(m.sums))
+	u.Tensors["a"] = a
+	u.Class = fmt.Sprintf("%s/%v/%dx%dx%d", m.op, a.Storage, class(m.rows), class(m.cols), class(m.sums))
 	return u
 }
 

@@ -61,7 +61,7 @@ func TestCandidates(t *testing.T) {
 	d := gputest.Device(t)
 	done := map[string]bool{}
 	for _, target := range op.Targets(d.Limits) {
-		if target.LongTexts && !op.TargetFor(d.Info, d.Limits).LongTexts {
+		if !op.TargetFor(d.Info, d.Limits).Takes(target) {
 			continue
 		}
 		seen := map[string]bool{}
@@ -186,30 +186,6 @@ func TestTuning(t *testing.T) {
 	}
 }
 
-// TestTuningElsewhere: a tile of panels or of walks, chosen on lavapipe, is refused by other software devices, which
-// would compile it for minutes.
-func TestTuningElsewhere(t *testing.T) {
-	for _, target := range op.Targets(gpu.DefaultLimits()) {
-		for name, tile := range map[string]string{
-			"panels": `{"matmul":{"TM":0,"TN4":0,"WX":0,"WY":0,"Panel":{"WG":256,"TC4":8,"KS4":32}}}`,
-			"walks": `{"attention":{"Suffix":"_step","Forward":{"Rows":128,"Spec":{"WX":128}},"DQ":{"Rows":128,"Spec":{"WX":128}},` +
-				`"DKV":{"Rows":128,"Spec":{"WX":128}}}}`,
-		} {
-			var x op.Tile
-			if err := json.Unmarshal([]byte(tile), &x); err != nil {
-				t.Fatal(err)
-			}
-			err := op.Tuning{"x": x}.Validate(target)
-			if target.Name == "lavapipe" && err != nil {
-				t.Errorf("%s: %v", name, err)
-			}
-			if target.Name != "lavapipe" && (err == nil || !strings.Contains(err.Error(), "only for lavapipe")) {
-				t.Errorf("%s: %s takes %v: %v", target.Name, name, tile, err)
-			}
-		}
-	}
-}
-
 // TestTuningBeforeSlices: what is sliced follows from the tile that measuring has chosen. A product that panels take
 // whole is offered the other tiles in slices, as it would have without panels; a tile of an earlier version, which has
 // none, takes it whole as it did.
@@ -244,7 +220,7 @@ func TestTuningBeforeSlices(t *testing.T) {
 	}
 	for _, tile := range tiles[1:] {
 		n, first := dispatches(op.Tuning{use.Class: tile})
-		if tile.Matmul.Slice != 512 || n != 3 || !strings.HasPrefix(first, "matmul_backward_dx_direct") {
+		if tile.Matmul.Slice != 512 || n != 3 || !strings.HasPrefix(first, "matmul_direct/matmul_backward_dx") {
 			t.Errorf("%v: %d dispatches, the first %s; want three slices", tile, n, first)
 		}
 		whole := *tile.Matmul
@@ -255,22 +231,36 @@ func TestTuningBeforeSlices(t *testing.T) {
 	}
 }
 
-// TestTileJSON: tiles in checkpoints and caches of earlier versions are read as they were meant, and written in the
-// same form.
+// TestTileJSON: a tile comes back from JSON as it went. Tiles in checkpoints and caches of earlier versions are read as
+// they were meant.
 func TestTileJSON(t *testing.T) {
-	for _, text := range []string{
-		`{"matmul":{"TM":16,"TN4":3,"WX":8,"WY":1}}`,
-		`{"matmul":{"TM":8,"TN4":2,"WX":16,"WY":16,"BK":8}}`,
-		`{"matmul":{"TM":1,"TN4":1,"WX":64,"WY":1,"Split":true}}`,
-		`{"matmul":{"TM":0,"TN4":0,"WX":0,"WY":0,"Panel":{"WG":512,"TC4":5,"KS4":64}}}`,
-		`{"attention":{"Suffix":"_direct","Forward":{"Rows":48,"Spec":{"TQ":6,"WX":8}},"DQ":{"Rows":32,"Spec":{"TQ":4,"WX":8}},"DKV":{"Rows":32,"Spec":{"TK":4,"WX":8}}}}`,
-		`{"attention":{"Suffix":"_tiled","Forward":{"Rows":64,"Spec":{"BK":16,"TQ":4,"WX":64}},"DQ":{"Rows":64,"Spec":{"BK":8,"WX":128}},"DKV":{"Rows":64,"Spec":{"BQ":8,"WX":128}}}}`,
-		`{"matmul":{"TM":16,"TN4":3,"WX":8,"WY":1,"Slice":512}}`,
-		`{"classifier":{"Rows":128}}`,
+	const attention = `{"Rows":48,"Spec":{"TQ":6,"WX":8}},"DQ":{"Rows":32,"Spec":{"TQ":4,"WX":8}},"DKV":{"Rows":32,"Spec":{"TK":4,"WX":8}}}}`
+	const walk = `{"Rows":128,"Spec":{"WX":128}},"DQ":{"Rows":128,"Spec":{"WX":128}},"DKV":{"Rows":128,"Spec":{"WX":128}}}}`
+	for old, want := range map[string]string{
+		`{"matmul":{"TM":16,"TN4":3,"WX":8,"WY":1}}`:                                    `{"matmul":{"Algorithm":"direct","TM":16,"TN4":3,"WX":8,"WY":1}}`,
+		`{"matmul":{"TM":16,"TN4":3,"WX":8,"WY":1,"Slice":512}}`:                        `{"matmul":{"Algorithm":"direct","TM":16,"TN4":3,"WX":8,"WY":1,"Slice":512}}`,
+		`{"matmul":{"TM":8,"TN4":2,"WX":16,"WY":16,"BK":8}}`:                            `{"matmul":{"Algorithm":"tiled","TM":8,"TN4":2,"WX":16,"WY":16,"BK":8}}`,
+		`{"matmul":{"TM":1,"TN4":1,"WX":64,"WY":1,"Split":true}}`:                       `{"matmul":{"Algorithm":"split","TM":1,"TN4":1,"WX":64,"WY":1}}`,
+		`{"matmul":{"TM":0,"TN4":0,"WX":0,"WY":0,"Panel":{"WG":512,"TC4":5,"KS4":64}}}`: `{"matmul":{"Algorithm":"panels","TM":1,"TN4":5,"WX":1,"WY":512,"BK":256}}`,
+		`{"attention":{"Suffix":"_direct","Forward":` + attention:                       `{"attention":{"Algorithm":"direct","Forward":` + attention,
+		`{"attention":{"Suffix":"_tiled","Forward":` + attention:                        `{"attention":{"Algorithm":"tiled","Forward":` + attention,
+		`{"attention":{"Suffix":"_step","Forward":` + walk:                              `{"attention":{"Algorithm":"walk","Forward":` + walk,
+		`{"classifier":{"Rows":128}}`:                                                   `{"classifier":{"Rows":128}}`,
 	} {
-		var tile op.Tile
-		if err := json.Unmarshal([]byte(text), &tile); err != nil || tile.String() != text {
-			t.Errorf("went %s, came back %v, %v", text, tile, err)
+		for _, text := range []string{old, want} {
+			var tile op.Tile
+			if err := json.Unmarshal([]byte(text), &tile); err != nil || tile.String() != want {
+				t.Errorf("went %s, came back %v, %v, want %s", text, tile, err, want)
+			}
+			var found error
+			for _, target := range op.Targets(lavapipeLimits()) {
+				if found = (op.Tuning{"x": tile}).Validate(target); found == nil {
+					break
+				}
+			}
+			if found != nil {
+				t.Errorf("no target takes %s: %v", text, found)
+			}
 		}
 	}
 }

@@ -96,7 +96,7 @@ func addSlices(add adder, s gpu.Storage) {
 
 // addTile adds the forms of matmul with a geometry, into or from windows of wider rows. Few: the forward alone has it.
 func addTile(add adder, s gpu.Storage, tile op.MatmulTile, few bool) {
-	rows, cols, depth := tile.Rows()+1, tile.Cols()+4, max(tile.Depth(), 8)+4
+	rows, cols, depth := tile.Rows()+1, tile.Cols()+4, max(tile.BK, 8)+4
 	if few {
 		depth = 4*tile.Threads() + 4
 	}
@@ -136,16 +136,15 @@ func (d attentionShape) add(add adder, s gpu.Storage, geometry string, rules ...
 
 func addAttention(add adder, s gpu.Storage, target op.Target, l gpu.Limits) {
 	for _, t := range op.Targets(l) {
-		kernels := strings.TrimPrefix(t.Attention[0].Tile.Suffix, "_")
-		shapes := attentionShapes
-		if t.LongTexts {
-			shapes = []attentionShape{{1, 130, 3, 20}, {1, 161, 1, 64}}
-		}
-		if t.LongTexts && !target.LongTexts {
+		if !target.Takes(t) {
 			continue
 		}
+		shapes := attentionShapes
+		if t.Attention[0].MinT > 0 {
+			shapes = []attentionShape{{1, 130, 3, 20}, {1, 161, 1, 64}}
+		}
 		for _, d := range shapes {
-			d.add(add, s, kernels, t.Attention...)
+			d.add(add, s, t.Attention[0].Tile.Algorithm, t.Attention...)
 		}
 	}
 	for _, r := range target.MoreAttention {

@@ -40,7 +40,7 @@ func TestCatalogue(t *testing.T) {
 	seen := map[string]bool{}
 	var entries []Entry
 	for i, target := range append([]op.Target{own}, op.Targets(d.Limits)...) {
-		if target.LongTexts && !own.LongTexts {
+		if !own.Takes(target) {
 			continue
 		}
 		for _, e := range catalogue(target, d.Limits) {

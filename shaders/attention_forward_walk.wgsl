@@ -1,4 +1,4 @@
-// attention_forward_step: one step of attention_forward_direct's walk over the keys, for CPUs: KT keys for all queries that see them.
+// attention_forward_walk: one step of attention_forward_direct's walk over the keys, for CPUs: KT keys for all queries that see them.
 // For each query t the maximum m, the sum l of exp(s - m) and the sum of values under m are carried in memory:
 //
 //   m' = max(m, s[t,u]),  l' = l exp(m-m') + sum_u exp(s[t,u]-m'),  acc' = acc exp(m-m') + sum_u exp(s[t,u]-m') v[u],  u in [KEY, KEY+KT)
@@ -7,7 +7,7 @@
 // dispatch: x: blocks of WX queries from BLOCK on, of which the first holds KEY, y: heads from HEAD on.  ROWS % WX == 0, ROWS >= T.
 //
 // As in matmul_panels nothing is in a loop or a branch, so that keys and values are operands from workgroup memory.
-// attention_forward_finish makes out and lse of the last state.
+// attention_forward_walk_finish makes out and lse of the last state.
 //
 // uses: store
 

@@ -1,4 +1,4 @@
-// attention_backward_dkv_step: one step of the values' (VALUES) or the keys' gradient, for CPUs: what QT queries add for all keys
+// attention_backward_dkv_walk: one step of the values' (VALUES) or the keys' gradient, for CPUs: what QT queries add for all keys
 // that they see. With p[t,u] = exp(s[t,u] - lse[t]), t in [QUERY, QUERY+QT), t >= u:
 //
 //   dv[u] += sum_t p[t,u] * dout[t]
@@ -7,8 +7,8 @@
 // scratch: state (heads, HS/4, ROWS) quads, dv or dk, zeros before the first step      in: qkv (N,3C)  dout (N,C)  lse, d (B,NH,T)
 // dispatch: x: blocks of WX keys from 0 on, of which the last sees the last query, y: heads from HEAD on.  ROWS % WX == 0, ROWS >= T.
 //
-// As attention_forward_step, with keys for queries. One kernel for both gradients would carry twice the state for the same products.
-// attention_store takes the state to dqkv.
+// As attention_forward_walk, with keys for queries. One kernel for both gradients would carry twice the state for the same products.
+// attention_backward_walk_store takes the state to dqkv.
 //
 // uses: store
 

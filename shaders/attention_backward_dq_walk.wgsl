@@ -1,11 +1,11 @@
-// attention_backward_dq_step: one step of the queries' gradient, for CPUs: what KT keys add for all queries that see them.
+// attention_backward_dq_walk: one step of the queries' gradient, for CPUs: what KT keys add for all queries that see them.
 //
 //   dq[t] += sum_u p[t,u] * (sum_i dout[t,i] * v[u,i] - d[t]) * k[u] / sqrt(HS),  p[t,u] = exp(s[t,u] - lse[t]),  u in [KEY, KEY+KT)
 //
 // scratch: state (heads, HS/4, ROWS) quads, dq, zeros before the first step      in: qkv (N,3C)  dout (N,C)  lse, d (B,NH,T)
 // dispatch: x: blocks of WX queries from BLOCK on, of which the first holds KEY, y: heads from HEAD on.  ROWS % WX == 0, ROWS >= T.
 //
-// As attention_forward_step. attention_store takes the state to dqkv.
+// As attention_forward_walk. attention_backward_walk_store takes the state to dqkv.
 //
 // uses: store
 
