@@ -16,8 +16,6 @@ const TM: u32 = 4u; // spec: rows a thread, 1, 2 or a multiple of 4; of a_column
 const TN4: u32 = 1u; // spec: quads of columns a thread
 const WX: u32 = 16u; // spec: threads along columns
 const WY: u32 = 4u; // spec: threads along rows
-const TM4: u32 = (TM + 3u) / 4u; // blocks of rows
-const BLOCK: u32 = TM / TM4; // rows of a block
 const SUMS: u32 = TM * TN4;
 
 struct Params { ROWS: u32, COLS: u32, SUMS: u32, ASTRIDE: u32, ACOL: u32, STRIDE: u32, COL: u32 }
@@ -31,10 +29,10 @@ fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(local_invocation_id) lid
     let row = (wid.y * WY + lid.y) * TM;
     let col4 = (wid.x * WX + lid.x) * TN4;
     if row >= p.ROWS || col4 * 4u >= p.COLS { return; }
-    var rows: array<vec4<u32>, TM4>;
+    var rows: array<vec3<u32>, A_BLOCKS>;
     var cols: array<vec4<u32>, TN4>;
-    for (var i = 0u; i < TM4; i++) { // unroll
-        rows[i] = a_at(row + i * 4u);
+    for (var i = 0u; i < A_BLOCKS; i++) { // unroll
+        rows[i] = a_at(row + i * A_ROWS);
     }
     for (var j = 0u; j < TN4; j++) { // unroll
         cols[j] = b_at(col4 + j);
@@ -46,13 +44,13 @@ fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(local_invocation_id) lid
         for (var j = 0u; j < TN4; j++) { // unroll
             n[j] = load_b(cols[j], q);
         }
-        for (var i = 0u; i < TM4; i++) { // unroll
+        for (var i = 0u; i < A_BLOCKS; i++) { // unroll
             let m = load_a(rows[i], q);
-            for (var r = 0u; r < BLOCK; r++) { // unroll
+            for (var r = 0u; r < A_ROWS; r++) { // unroll
                 for (var j = 0u; j < TN4; j++) { // unroll
-                    acc[(i * BLOCK + r) * TN4 + j] = fma(vec4<f32>(m[3u][r]), n[j][3u],
-                        fma(vec4<f32>(m[2u][r]), n[j][2u], fma(vec4<f32>(m[1u][r]), n[j][1u],
-                        fma(vec4<f32>(m[0u][r]), n[j][0u], acc[(i * BLOCK + r) * TN4 + j]))));
+                    acc[(i * A_ROWS + r) * TN4 + j] = fma(vec4<f32>(m[r].w), n[j][3u],
+                        fma(vec4<f32>(m[r].z), n[j][2u], fma(vec4<f32>(m[r].y), n[j][1u],
+                        fma(vec4<f32>(m[r].x), n[j][0u], acc[(i * A_ROWS + r) * TN4 + j]))));
                 }
             }
         }

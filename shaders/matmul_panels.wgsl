@@ -43,7 +43,7 @@ fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(local_invocation_id) lid
     let col = p.FROM + wid.x * TC;
     for (var i = lid.x; i < TC4 * KS4; i += WG) {
         let place = b_place(i, TC4, KS4);
-        let n = load_b(b_at(col / 4u + place.x), p.DEPTH / 4u + place.y);
+        let n = block_b(col / 4u + place.x, p.DEPTH / 4u + place.y);
         let to = place.y * 4u * TC4 + place.x;
         tile[to] = n[0u];
         tile[to + TC4] = n[1u];

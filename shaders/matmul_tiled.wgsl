@@ -52,7 +52,7 @@ fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(local_invocation_id) lid
         for (var i = li; i < ABLOCKS; i += THREADS) {
             let place = a_place(i, BM4, BK4);
             let q = q0 + place.y;
-            let m = load_a(a_at((row4 + place.x) * 4u), min(q, end - 1u));
+            let m = block_a((row4 + place.x) * 4u, min(q, end - 1u));
             let inside = vec4<bool>(q < end); // past the end a counts zero
             let to = place.y * 4u * AS + place.x;
             ta[to] = select(vec4<f32>(0.0), m[0u], inside);
@@ -62,7 +62,7 @@ fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(local_invocation_id) lid
         }
         for (var i = (li + OTHERS) % THREADS; i < BBLOCKS; i += THREADS) {
             let place = b_place(i, BN4, BK4);
-            let n = load_b(b_at(col4 + place.x), q0 + place.y);
+            let n = block_b(col4 + place.x, q0 + place.y);
             let to = place.y * 4u * BS + place.x;
             tb[to] = n[0u];
             tb[to + BS] = n[1u];

@@ -1,16 +1,34 @@
-// a_columns: the operand a of a product, transposed: (SUMS,ROWS), in rows of ASTRIDE from column ACOL on.  ROWS are
-// taken from a multiple of 4 on. Addends past the end are zero. Rows past the end hold anything: they are never stored.
+// a_columns: the operand a of a product, transposed: (SUMS,ROWS), in rows of ASTRIDE from column ACOL on. Rows of the
+// product are taken from a multiple of 4 on. Addends past the end are zero. Rows past the end hold anything: they are
+// never stored.
 //
 // The functions are those of a_rows.
-fn a_place(i: u32, rows4: u32, sums4: u32) -> vec2<u32> { return vec2<u32>(i % rows4, i / rows4); }
+const A_ROWS: u32 = 4u;
+const A_BLOCKS: u32 = TM / 4u;
 
-fn a_at(row: u32) -> vec4<u32> { return vec4<u32>(min((p.ACOL + row) / 4u, p.ASTRIDE / 4u - 1u)); }
-
-fn addend_a(at: u32, k: u32) -> vec4<f32> {
-    return select(vec4<f32>(0.0), unpack4(a[min(k, p.SUMS - 1u) * (p.ASTRIDE / 4u) + at]), k < p.SUMS);
+// a_at returns the quad of columns, the quads of a row, and the rows.
+fn a_at(row: u32) -> vec3<u32> {
+    let quads = p.ASTRIDE / 4u;
+    return vec3<u32>(min((p.ACOL + row) / 4u, quads - 1u), quads, p.SUMS);
 }
 
-fn load_a(at: vec4<u32>, q: u32) -> mat4x4<f32> {
+fn addend_a(at: vec3<u32>, k: u32) -> vec4<f32> {
+    return select(vec4<f32>(0.0), unpack4(a[min(k, at.z - 1u) * at.y + at.x]), k < at.z);
+}
+
+fn load_a(at: vec3<u32>, q: u32) -> array<vec4<f32>, A_ROWS> {
+    let k0 = unpack4(a[q * 4u * at.y + at.x]);
+    let k1 = addend_a(at, q * 4u + 1u);
+    let k2 = addend_a(at, q * 4u + 2u);
+    let k3 = addend_a(at, q * 4u + 3u);
+    return array<vec4<f32>, A_ROWS>(vec4<f32>(k0.x, k1.x, k2.x, k3.x), vec4<f32>(k0.y, k1.y, k2.y, k3.y),
+        vec4<f32>(k0.z, k1.z, k2.z, k3.z), vec4<f32>(k0.w, k1.w, k2.w, k3.w));
+}
+
+fn block_a(row: u32, q: u32) -> mat4x4<f32> {
+    let at = a_at(row);
     let k = q * 4u;
-    return mat4x4<f32>(addend_a(at.x, k), addend_a(at.x, k + 1u), addend_a(at.x, k + 2u), addend_a(at.x, k + 3u));
+    return mat4x4<f32>(addend_a(at, k), addend_a(at, k + 1u), addend_a(at, k + 2u), addend_a(at, k + 3u));
 }
+
+fn a_place(i: u32, rows4: u32, sums4: u32) -> vec2<u32> { return vec2<u32>(i % rows4, i / rows4); }
