@@ -1,4 +1,4 @@
-// attention_backward_d: d[t] = sum_i dout[t,i] * out[t,i], for each head; the backward's step kernels need it of all queries.
+// attention_backward_d: d[t] = sum_i dout[t,i] * out[t,i], for each head: what the other attention_backward_* take.
 //
 // out: d (B,NH,T)      in: dout (N,C)  outs (N,C)
 // dispatch: x: ceil(T / 64) groups, y: B*NH.

@@ -1,11 +1,10 @@
-// attention_backward_dq_direct: the queries' gradient, and d for attention_backward_dkv. For one batch row and head, with
-// s[t,u] = sum_i q[t,i] * k[u,i] / sqrt(HS) and p[t,u] = exp(s[t,u] - lse[t]) for u <= t:
+// attention_backward_dq_direct: the queries' gradient. For one batch row and head, with
+// s[t,u] = sum_i q[t,i] * k[u,i] / sqrt(HS), p[t,u] = exp(s[t,u] - lse[t]) for u <= t and attention_backward_d's d:
 //
-//   d[t] = sum_i dout[t,i] * out[t,i]
 //   ds[t,u] = p[t,u] * (sum_i dout[t,i] * v[u,i] - d[t])
 //   dq[t,i] = sum_u ds[t,u] * k[u,i] / sqrt(HS)
 //
-// out: dqkv (N,3C), the queries' columns  d (B,NH,T)      in: dout (N,C)  qkv (N,3C)  outs (N,C), the forward's out  lse (B,NH,T)
+// out: dqkv (N,3C), the queries' columns      in: dout (N,C)  qkv (N,3C)  lse (B,NH,T)  d (B,NH,T)
 // dispatch: x: ceil(T / (WX*TQ)) groups, y: B*NH.  HS = C/NH, a multiple of 4.
 //
 // As attention_forward_direct: q, dout and dq of TQ queries in registers.
@@ -23,14 +22,14 @@ struct Params { T: u32, C: u32, NH: u32, SCALE: f32 }
 
 @group(0) @binding(0) var<uniform> p: Params;
 @group(0) @binding(1) var<storage, read_write> dqkv: array<Quad>;
-@group(0) @binding(2) var<storage, read_write> d: array<f32>;
-@group(0) @binding(3) var<storage, read> dout: array<Quad>;
-@group(0) @binding(4) var<storage, read> qkv: array<Quad>;
-@group(0) @binding(5) var<storage, read> outs: array<Quad>;
-@group(0) @binding(6) var<storage, read> lse: array<f32>;
+@group(0) @binding(2) var<storage, read> dout: array<Quad>;
+@group(0) @binding(3) var<storage, read> qkv: array<Quad>;
+@group(0) @binding(4) var<storage, read> lse: array<f32>;
+@group(0) @binding(5) var<storage, read> d: array<f32>;
 
 @compute @workgroup_size(WX)
-fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) nwg: vec3<u32>, @builtin(local_invocation_id) lid: vec3<u32>) {
+fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) nwg: vec3<u32>,
+    @builtin(local_invocation_id) lid: vec3<u32>) {
     let first = (nwg.x - 1u - wid.x) * WX * TQ;
     let end = min(first + WX * TQ, p.T); // the group's keys
     let row = first + lid.x * TQ;
@@ -42,7 +41,6 @@ fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) nwg: vec
     let k0 = q0 + c4;
     var q: array<vec4<f32>, QUADS>;
     var g: array<vec4<f32>, QUADS>; // dout
-    var sum: array<f32, TQ>; // d
     for (var n = 0u; n < hs4; n++) {
         for (var i = 0u; i < TQ; i++) { // unroll
             let t = min(row + i, p.T - 1u);
@@ -52,13 +50,13 @@ fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) nwg: vec
             }
             q[i * HS4 + LAST] = unpack4(qkv[q0 + t * 3u * c4 + n]) * p.SCALE;
             g[i * HS4 + LAST] = unpack4(dout[o0 + t * c4 + n]);
-            sum[i] += dot(g[i * HS4 + LAST], unpack4(outs[o0 + t * c4 + n]));
         }
     }
     var l: array<f32, TQ>;
+    var sum: array<f32, TQ>; // d
     for (var i = 0u; i < TQ; i++) { // unroll
         l[i] = lse[wid.y * p.T + min(row + i, p.T - 1u)];
-        if row + i < p.T { d[wid.y * p.T + row + i] = sum[i]; }
+        sum[i] = d[wid.y * p.T + min(row + i, p.T - 1u)];
     }
     var dq: array<vec4<f32>, QUADS>;
     for (var u = 0u; u < end; u++) {

@@ -1,11 +1,10 @@
-// attention_backward_dq_tiled: the queries' gradient, and d for attention_backward_dkv, for GPUs. For one batch row and head, with
-// s[t,u] = sum_i q[t,i] * k[u,i] / sqrt(HS) and p[t,u] = exp(s[t,u] - lse[t]) for u <= t:
+// attention_backward_dq_tiled: the queries' gradient, for GPUs. For one batch row and head, with
+// s[t,u] = sum_i q[t,i] * k[u,i] / sqrt(HS), p[t,u] = exp(s[t,u] - lse[t]) for u <= t and attention_backward_d's d:
 //
-//   d[t] = sum_i dout[t,i] * out[t,i]
 //   ds[t,u] = p[t,u] * (sum_i dout[t,i] * v[u,i] - d[t])
 //   dq[t,i] = sum_u ds[t,u] * k[u,i] / sqrt(HS)
 //
-// out: dqkv (N,3C), the queries' columns  d (B,NH,T)      in: dout (N,C)  qkv (N,3C)  outs (N,C), the forward's out  lse (B,NH,T)
+// out: dqkv (N,3C), the queries' columns      in: dout (N,C)  qkv (N,3C)  lse (B,NH,T)  d (B,NH,T)
 // dispatch: x: ceil(T / ROWS) groups, y: B*NH.  HS = C/NH, a multiple of 4; WX a multiple of 4; BK a multiple of 4.
 //
 // Four neighbouring threads share two queries, as in attention_forward_tiled: each sums a quarter of the channels of s and
@@ -28,11 +27,10 @@ struct Params { T: u32, C: u32, NH: u32, SCALE: f32 }
 
 @group(0) @binding(0) var<uniform> p: Params;
 @group(0) @binding(1) var<storage, read_write> dqkv: array<Quad>;
-@group(0) @binding(2) var<storage, read_write> d: array<f32>;
-@group(0) @binding(3) var<storage, read> dout: array<Quad>;
-@group(0) @binding(4) var<storage, read> qkv: array<Quad>;
-@group(0) @binding(5) var<storage, read> outs: array<Quad>;
-@group(0) @binding(6) var<storage, read> lse: array<f32>;
+@group(0) @binding(2) var<storage, read> dout: array<Quad>;
+@group(0) @binding(3) var<storage, read> qkv: array<Quad>;
+@group(0) @binding(4) var<storage, read> lse: array<f32>;
+@group(0) @binding(5) var<storage, read> d: array<f32>;
 
 var<workgroup> ks: array<vec4<f32>, TILE>;
 var<workgroup> vs: array<vec4<f32>, TILE>;
@@ -56,7 +54,6 @@ fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) nwg: vec
     var qb: array<vec4<f32>, OWN>;
     var ga: array<vec4<f32>, OWN>; // dout
     var gb: array<vec4<f32>, OWN>;
-    var sum = vec2<f32>(0.0);
     for (var c = 0u; c < OWN; c++) { // unroll
         let quad = min(c * 4u + quarter, HS4 - 1u);
         let keep = select(0.0, 1.0, c * 4u + quarter < HS4);
@@ -64,13 +61,9 @@ fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) nwg: vec
         qb[c] = unpack4(qkv[q0 + t1 * 3u * c4 + quad]) * (p.SCALE * keep);
         ga[c] = unpack4(dout[o0 + t0 * c4 + quad]) * keep;
         gb[c] = unpack4(dout[o0 + t1 * c4 + quad]) * keep;
-        sum += vec2<f32>(dot(ga[c], unpack4(outs[o0 + t0 * c4 + quad])), dot(gb[c], unpack4(outs[o0 + t1 * c4 + quad])));
     }
-    ds[li] = sum;
-    workgroupBarrier();
     let four = li - quarter;
-    sum = ds[four] + ds[four + 1u] + ds[four + 2u] + ds[four + 3u];
-    if quarter < 2u && row + quarter < p.T { d[wid.y * p.T + row + quarter] = select(sum.x, sum.y, quarter == 1u); }
+    let sum = vec2<f32>(d[wid.y * p.T + t0], d[wid.y * p.T + t1]);
     let l = vec2<f32>(lse[wid.y * p.T + t0], lse[wid.y * p.T + t1]);
     var dqa: array<vec4<f32>, OWN>;
     var dqb: array<vec4<f32>, OWN>;

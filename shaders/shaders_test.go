@@ -109,8 +109,8 @@ func TestSourceSets(t *testing.T) {
 		"const TM: u32 = 8u; // spec: rows a thread,":         1,
 		"const TN4: u32 = 1u; // spec: quads of columns":      1, // the default
 		"const WX: u32 = 32u; // spec: threads along columns": 1,
-		"rows[1u] = ":       1,
-		"rows[2u]":          0,
+		"rows[7u] = ":       1,
+		"rows[8u]":          0,
 		"fn gelu_tanh":      1, // a fragment of the fragment
 		"alias Quad":        1,
 		"@binding(4) var<s": 1,

@@ -44,13 +44,9 @@ func (op AttentionBackward) AddTo(p *Builder) {
 	p.Want(name, "d", op.D, a.b, a.nh, a.t)
 	a.choose(p, name, map[string]gpu.Tensor{
 		"dqkv": op.DQKV, "dout": op.DOut, "qkv": op.QKV, "out": op.Out, "lse": op.LSE, "d": op.D}, "dqkv", "d")
-	if p.Err() == nil {
-		a.tile.algorithm().backward(p, a, op)
+	if p.Err() != nil {
+		return
 	}
-}
-
-// addD appends D.
-func (a attention) addD(p *Builder, op AttentionBackward) {
 	const threads = 64 // of attention_backward_d
 	p.Add(gpu.Dispatch{
 		Source: source(p, "attention_backward_d", store(op.Out), shaders.Spec{"HS": a.hs}),
@@ -59,6 +55,7 @@ func (a attention) addD(p *Builder, op AttentionBackward) {
 		Groups: [3]uint32{u32(ceilDiv(a.t, threads)), u32(a.b * a.nh), 1},
 		Bytes:  2 * float64(op.Out.Bytes()),
 	})
+	a.tile.algorithm().backward(p, a, op)
 }
 
 // attention is what the forward and the backward share.
@@ -114,10 +111,9 @@ func (groups) forward(p *Builder, a attention, op AttentionForward) {
 }
 
 func (groups) backward(p *Builder, a attention, op AttentionBackward) {
-	a.add(p, "attention_backward_dq", a.tile.DQ, map[string]gpu.Tensor{
-		"dqkv": op.DQKV, "d": op.D, "dout": op.DOut, "qkv": op.QKV, "outs": op.Out, "lse": op.LSE}, 3, 6)
-	a.add(p, "attention_backward_dkv", a.tile.DKV, map[string]gpu.Tensor{
-		"dqkv": op.DQKV, "d": op.D, "dout": op.DOut, "qkv": op.QKV, "lse": op.LSE}, 4, 6)
+	bind := map[string]gpu.Tensor{"dqkv": op.DQKV, "d": op.D, "dout": op.DOut, "qkv": op.QKV, "lse": op.LSE}
+	a.add(p, "attention_backward_dq", a.tile.DQ, bind, 3, 5)
+	a.add(p, "attention_backward_dkv", a.tile.DKV, bind, 4, 6)
 }
 
 // add appends one kernel. It makes products of (T,HS) matrices with half of the (T,T) scores, and moves floats of

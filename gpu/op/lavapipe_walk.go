@@ -76,7 +76,6 @@ func (walk) forward(p *Builder, a attention, op AttentionForward) {
 }
 
 func (walk) backward(p *Builder, a attention, op AttentionBackward) {
-	a.addD(p, op)
 	a.rounds(p, func(r round) {
 		bind := map[string]gpu.Tensor{"state": r.state, "qkv": op.QKV, "dout": op.DOut, "lse": op.LSE, "d": op.D}
 		p.Clear(r.state)
