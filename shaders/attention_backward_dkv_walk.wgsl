@@ -1,21 +1,24 @@
-// attention_backward_dkv_walk: one step of the values' (VALUES) or the keys' gradient, for CPUs: what QT queries add for all keys
-// that they see. With p[t,u] = exp(s[t,u] - lse[t]), t in [QUERY, QUERY+QT), t >= u:
+// attention_backward_dkv_walk: a part of the values' (VALUES) or the keys' gradient, for lavapipe: what QT queries add
+// for all keys that they see. With p[t,u] = exp(s[t,u] - lse[t]), t in [QUERY, QUERY+QT), t >= u:
 //
 //   dv[u] += sum_t p[t,u] * dout[t]
 //   dk[u] += sum_t p[t,u] * (sum_i dout[t,i] * v[u,i] - d[t]) * q[t] / sqrt(HS)
 //
-// scratch: state (heads, HS/4, ROWS) quads, dv or dk, zeros before the first step      in: qkv (N,3C)  dout (N,C)  lse, d (B,NH,T)
-// dispatch: x: blocks of WX keys from 0 on, of which the last sees the last query, y: heads from HEAD on.  ROWS % WX == 0, ROWS >= T.
+// scratch: state (heads, HS/4, ROWS) quads, dv or dk, zeros before the first dispatch
+// in: qkv (N,3C)  dout (N,C)  lse, d (B,NH,T)
+// dispatch: x: blocks of WX keys from 0 on, of which the last sees the last query, y: heads from HEAD on.
+// ROWS % WX == 0, ROWS >= T.
 //
-// As attention_forward_walk, with keys for queries. One kernel for both gradients would carry twice the state for the same products.
-// attention_backward_walk_store takes the state to dqkv.
+// As attention_forward_walk, with keys for queries. One kernel for both gradients would carry twice the state for the
+// same products. attention_backward_walk_store copies the state to dqkv.
 //
-// uses: store
+// uses: store walk_sums walk_gradients
 
 const HS: u32 = 64u; // spec: channels a head
 const WX: u32 = 128u; // spec: threads, a key each
 const VALUES: bool = true; // spec: dv, else dk
-const QT: u32 = 32u; // spec: queries a step
+const QT: u32 = 32u; // spec: queries per dispatch
+const KT: u32 = QT; // of walk_sums
 const HS4: u32 = HS / 4u;
 const QUADS: u32 = QT * HS4;
 
@@ -28,40 +31,9 @@ struct Params { T: u32, C: u32, NH: u32, SCALE: f32, ROWS: u32, HEAD: u32, QUERY
 @group(0) @binding(4) var<storage, read> lse: array<f32>;
 @group(0) @binding(5) var<storage, read> d: array<f32>;
 
-var<workgroup> queries: array<vec4<f32>, QUADS>;
-var<workgroup> grads: array<vec4<f32>, QUADS>; // of out
+var<workgroup> keys: array<vec4<f32>, QUADS>; // the queries, which take the keys' part
+var<workgroup> values: array<vec4<f32>, QUADS>; // the gradients of out
 var<workgroup> stats: array<vec2<f32>, QT>; // lse and d
-
-// The products over a tile are functions, inlined with a constant c, because naga takes time by the square of a function's length.
-fn add_scores(c: u32, k: vec4<f32>, s: ptr<function, array<f32, QT>>) {
-    for (var t = 0u; t < QT; t++) { // unroll
-        let q = queries[t * HS4 + c]; // one load of four: a quarter of the accesses to compile
-        (*s)[t] = fma(k.w, q.w, fma(k.z, q.z, fma(k.y, q.y, fma(k.x, q.x, (*s)[t]))));
-    }
-}
-
-fn add_dp(c: u32, v: vec4<f32>, dp: ptr<function, array<f32, QT>>) {
-    for (var t = 0u; t < QT; t++) { // unroll
-        let g = grads[t * HS4 + c];
-        (*dp)[t] = fma(v.w, g.w, fma(v.z, g.z, fma(v.y, g.y, fma(v.x, g.x, (*dp)[t]))));
-    }
-}
-
-fn add_grads(c: u32, s: ptr<function, array<f32, QT>>, older: vec4<f32>) -> vec4<f32> {
-    var acc = older;
-    for (var t = 0u; t < QT; t++) { // unroll
-        acc = fma(vec4<f32>((*s)[t]), grads[t * HS4 + c], acc);
-    }
-    return acc;
-}
-
-fn add_queries(c: u32, s: ptr<function, array<f32, QT>>, older: vec4<f32>) -> vec4<f32> {
-    var acc = older;
-    for (var t = 0u; t < QT; t++) { // unroll
-        acc = fma(vec4<f32>((*s)[t]), queries[t * HS4 + c], acc);
-    }
-    return acc;
-}
 
 @compute @workgroup_size(WX)
 fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(local_invocation_id) lid: vec3<u32>) {
@@ -71,8 +43,8 @@ fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(local_invocation_id) lid
     let g0 = head / p.NH * p.T * c4 + head % p.NH * HS4;
     for (var i = lid.x; i < QUADS; i += WX) {
         let t = min(p.QUERY + i / HS4, p.T - 1u);
-        queries[i] = unpack4(qkv[q0 + t * 3u * c4 + i % HS4]) * p.SCALE;
-        grads[i] = unpack4(dout[g0 + t * c4 + i % HS4]);
+        keys[i] = unpack4(qkv[q0 + t * 3u * c4 + i % HS4]) * p.SCALE;
+        values[i] = unpack4(dout[g0 + t * c4 + i % HS4]);
     }
     for (var i = lid.x; i < QT; i += WX) {
         let t = head * p.T + min(p.QUERY + i, p.T - 1u);
@@ -100,9 +72,9 @@ fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(local_invocation_id) lid
     for (var c = 0u; c < HS4; c++) { // unroll
         let at = (wid.y * HS4 + c) * p.ROWS + u;
         if VALUES {
-            state[at] = add_grads(c, &s, state[at]);
+            state[at] = add_values(c, &s, state[at]);
         } else {
-            state[at] = add_queries(c, &s, state[at]);
+            state[at] = add_keys(c, &s, state[at]);
         }
     }
 }

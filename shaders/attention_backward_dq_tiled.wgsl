@@ -7,8 +7,8 @@
 // out: dqkv (N,3C), the queries' columns      in: dout (N,C)  qkv (N,3C)  lse (B,NH,T)  d (B,NH,T)
 // dispatch: x: ceil(T / ROWS) groups, y: B*NH.  HS = C/NH, a multiple of 4; WX a multiple of 4; BK a multiple of 4.
 //
-// Four neighbouring threads share two queries, as in attention_forward_tiled: each sums a quarter of the channels of s and
-// dp = sum_i dout*v for four keys; then each finishes one of the four keys, for both queries.
+// Four neighbouring threads share two queries, as in attention_forward_tiled: each sums a quarter of the channels of s
+// and dp = sum_i dout*v for four keys; then each finishes one of the four keys, for both queries.
 //
 // uses: store
 

@@ -1,17 +1,20 @@
-// attention_backward_dq_walk: one step of the queries' gradient, for CPUs: what KT keys add for all queries that see them.
+// attention_backward_dq_walk: a part of the queries' gradient, for lavapipe: what KT keys add for all queries that see
+// them. With p[t,u] = exp(s[t,u] - lse[t]), u in [KEY, KEY+KT):
 //
-//   dq[t] += sum_u p[t,u] * (sum_i dout[t,i] * v[u,i] - d[t]) * k[u] / sqrt(HS),  p[t,u] = exp(s[t,u] - lse[t]),  u in [KEY, KEY+KT)
+//   dq[t] += sum_u p[t,u] * (sum_i dout[t,i] * v[u,i] - d[t]) * k[u] / sqrt(HS)
 //
-// scratch: state (heads, HS/4, ROWS) quads, dq, zeros before the first step      in: qkv (N,3C)  dout (N,C)  lse, d (B,NH,T)
-// dispatch: x: blocks of WX queries from BLOCK on, of which the first holds KEY, y: heads from HEAD on.  ROWS % WX == 0, ROWS >= T.
+// scratch: state (heads, HS/4, ROWS) quads, dq, zeros before the first dispatch
+// in: qkv (N,3C)  dout (N,C)  lse, d (B,NH,T)
+// dispatch: x: blocks of WX queries from BLOCK on, of which the first holds KEY, y: heads from HEAD on.
+// ROWS % WX == 0, ROWS >= T.
 //
-// As attention_forward_walk. attention_backward_walk_store takes the state to dqkv.
+// As attention_forward_walk. attention_backward_walk_store copies the state to dqkv.
 //
-// uses: store
+// uses: store walk_sums walk_gradients
 
 const HS: u32 = 64u; // spec: channels a head
 const WX: u32 = 128u; // spec: threads, a query each
-const KT: u32 = 32u; // spec: keys a step
+const KT: u32 = 32u; // spec: keys per dispatch
 const HS4: u32 = HS / 4u;
 const QUADS: u32 = KT * HS4;
 
@@ -26,29 +29,6 @@ struct Params { T: u32, C: u32, NH: u32, SCALE: f32, ROWS: u32, HEAD: u32, BLOCK
 
 var<workgroup> keys: array<vec4<f32>, QUADS>;
 var<workgroup> values: array<vec4<f32>, QUADS>;
-
-// The products over a tile are functions, inlined with a constant c, because naga takes time by the square of a function's length.
-fn add_scores(c: u32, q: vec4<f32>, s: ptr<function, array<f32, KT>>) {
-    for (var k = 0u; k < KT; k++) { // unroll
-        let key = keys[k * HS4 + c]; // one load of four: a quarter of the accesses to compile
-        (*s)[k] = fma(q.w, key.w, fma(q.z, key.z, fma(q.y, key.y, fma(q.x, key.x, (*s)[k]))));
-    }
-}
-
-fn add_dp(c: u32, g: vec4<f32>, dp: ptr<function, array<f32, KT>>) {
-    for (var k = 0u; k < KT; k++) { // unroll
-        let value = values[k * HS4 + c];
-        (*dp)[k] = fma(g.w, value.w, fma(g.z, value.z, fma(g.y, value.y, fma(g.x, value.x, (*dp)[k]))));
-    }
-}
-
-fn add_keys(c: u32, s: ptr<function, array<f32, KT>>, older: vec4<f32>) -> vec4<f32> {
-    var acc = older;
-    for (var k = 0u; k < KT; k++) { // unroll
-        acc = fma(vec4<f32>((*s)[k]), keys[k * HS4 + c], acc);
-    }
-    return acc;
-}
 
 @compute @workgroup_size(WX)
 fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(local_invocation_id) lid: vec3<u32>) {

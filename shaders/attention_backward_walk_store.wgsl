@@ -1,4 +1,6 @@
-// attention_backward_walk_store: takes the state of a step kernel to the columns of its head: dqkv[t, COL + h*HS + i] = state[h,i,t].
+// attention_backward_walk_store: copies the state of a walk to the columns of its head, for lavapipe:
+//
+//   dqkv[t, COL + h*HS + i] = state[h,i,t]
 //
 // out: dqkv (N,3C)      in: state (heads, HS/4, ROWS) quads
 // dispatch: x: ceil(T / 64) groups, y: heads from HEAD on.  COL % 4 == 0.

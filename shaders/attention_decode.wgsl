@@ -3,13 +3,15 @@
 //   s[u] = sum_i q[i] * k[u,i] / sqrt(HS)      u <= position
 //   out[i] = sum_u exp(s[u]) * v[u,i] / sum_u exp(s[u])
 //
-// out: out (B,C)      in: qkv (B,3C), of which the queries are read  cache (B,S,2C), a key and a value a row  positions (B), below S
+// out: out (B,C)      in: qkv (B,3C), of which the queries are read  cache (B,S,2C), a key and a value a row  positions
+// (B), below S
 // dispatch: B*NH groups, folded.  HS = C/NH, a multiple of 4.
 //
-// The threads of a group take every WG-th key each, with an online softmax in registers: the maximum m runs along, and what was
-// summed under an older one is scaled by exp(old - new). At last the threads' sums are brought to one maximum and added in their
-// order. A thread without a key has m = -1e30 and sums of 0, which count for nothing. Threads that share keys and then values through
-// workgroup memory, with barriers for each turn, took 2 to 3 times as long on lavapipe.
+// The threads of a group take every WG-th key each, with an online softmax in registers: the maximum m runs along, and
+// what was summed under an older one is scaled by exp(old - new). At last the threads' sums are brought to one maximum
+// and added in their order. A thread without a key has m = -1e30 and sums of 0, which count for nothing. Threads that
+// share keys and then values through workgroup memory, with barriers for each turn, took 2 to 3 times as long on
+// lavapipe.
 //
 // uses: store
 

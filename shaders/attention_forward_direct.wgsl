@@ -4,13 +4,15 @@
 //   lse[t] = log(sum_u exp(s[t,u]))
 //   out[t,i] = sum_u exp(s[t,u] - lse[t]) * v[u,i]
 //
-// out: out (N,C)  lse (B,NH,T)      in: qkv (N,3C), rows of a query, a key and a value, C channels each, head after head
+// out: out (N,C)  lse (B,NH,T)      in: qkv (N,3C), rows of a query, a key and a value, C channels each, head after
+// head
 // dispatch: x: ceil(T / (WX*TQ)) groups, y: B*NH.  HS = C/NH, a multiple of 4.
 //
-// A thread owns TQ queries: they and their sums of values stay in registers, so that each loaded key and value serves TQ of
-// them. The maximum m and the sum l of exp(s - m) run along; what was summed under an older maximum is scaled by
-// exp(older - m). Registers take constant indices only: rows enter and leave them through one place, by a loop that moves
-// all of them on by one, so that loads and stores are few and the compilation is short. Groups with the most keys go first.
+// A thread owns TQ queries: they and their sums of values stay in registers, so that each loaded key and value serves
+// TQ of them. The maximum m and the sum l of exp(s - m) run along; what was summed under an older maximum is scaled by
+// exp(older - m). Registers take constant indices only: rows enter and leave them through one place, by a loop that
+// moves all of them on by one, so that loads and stores are few and the compilation is short. Groups with the most keys
+// go first.
 //
 // uses: store
 

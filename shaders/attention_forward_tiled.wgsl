@@ -4,13 +4,15 @@
 //   lse[t] = log(sum_u exp(s[t,u]))
 //   out[t,i] = sum_u exp(s[t,u] - lse[t]) * v[u,i]
 //
-// out: out (N,C)  lse (B,NH,T)      in: qkv (N,3C), rows of a query, a key and a value, C channels each, head after head
+// out: out (N,C)  lse (B,NH,T)      in: qkv (N,3C), rows of a query, a key and a value, C channels each, head after
+// head
 // dispatch: x: ceil(T / ROWS) groups, y: B*NH.  HS = C/NH, a multiple of 4; WX a multiple of 4; BK a multiple of 4.
 //
-// Four neighbouring threads share TQ queries: each holds a quarter of their channels (every fourth quad, so that the four read 64
-// neighbouring bytes) and sums its quarter of the scores of four keys; the quarters meet in workgroup memory. So a quad of a key
-// or value that is read from workgroup memory serves 4*TQ multiply-adds, with 2*TQ*HS/4 sums and queries in registers. The maximum
-// m and the sum l run along as in attention_forward_direct. Two sides of part, used in turn, save a barrier.
+// Four neighbouring threads share TQ queries: each holds a quarter of their channels (every fourth quad, so that the
+// four read 64 neighbouring bytes) and sums its quarter of the scores of four keys; the quarters meet in workgroup
+// memory. So a quad of a key or value that is read from workgroup memory serves 4*TQ multiply-adds, with 2*TQ*HS/4 sums
+// and queries in registers. The maximum m and the sum l run along as in attention_forward_direct. Two sides of part,
+// used in turn, save a barrier.
 //
 // uses: store
 

@@ -1,20 +1,25 @@
-// attention_forward_walk: one step of attention_forward_direct's walk over the keys, for CPUs: KT keys for all queries that see them.
-// For each query t the maximum m, the sum l of exp(s - m) and the sum of values under m are carried in memory:
+// attention_forward_walk: a part of attention_forward_direct's walk over the keys, for lavapipe: KT keys for all
+// queries that see them. For each query t the maximum m, the sum l of exp(s - m) and the sum of values under m are
+// carried in memory. With u in [KEY, KEY+KT):
 //
-//   m' = max(m, s[t,u]),  l' = l exp(m-m') + sum_u exp(s[t,u]-m'),  acc' = acc exp(m-m') + sum_u exp(s[t,u]-m') v[u],  u in [KEY, KEY+KT)
+//   m' = max(m, s[t,u])
+//   l' = l exp(m-m') + sum_u exp(s[t,u]-m')
+//   acc' = acc exp(m-m') + sum_u exp(s[t,u]-m') v[u]
 //
-// scratch: state (heads, HS/4, ROWS) quads, acc  ml (heads, ROWS) of m and l; both are made by the FIRST step      in: qkv (N,3C)
-// dispatch: x: blocks of WX queries from BLOCK on, of which the first holds KEY, y: heads from HEAD on.  ROWS % WX == 0, ROWS >= T.
+// scratch: state (heads, HS/4, ROWS) quads, acc  ml (heads, ROWS) of m and l; the FIRST dispatch makes both
+// in: qkv (N,3C)
+// dispatch: x: blocks of WX queries from BLOCK on, of which the first holds KEY, y: heads from HEAD on.
+// ROWS % WX == 0, ROWS >= T.
 //
 // As in matmul_panels nothing is in a loop or a branch, so that keys and values are operands from workgroup memory.
 // attention_forward_walk_finish makes out and lse of the last state.
 //
-// uses: store
+// uses: store walk_sums
 
 const HS: u32 = 64u; // spec: channels a head
 const WX: u32 = 128u; // spec: threads, a query each
 const FIRST: bool = true; // spec: no state yet
-const KT: u32 = 32u; // spec: keys a step
+const KT: u32 = 32u; // spec: keys per dispatch
 const HS4: u32 = HS / 4u;
 const QUADS: u32 = KT * HS4;
 
@@ -27,22 +32,6 @@ struct Params { T: u32, C: u32, NH: u32, SCALE: f32, ROWS: u32, HEAD: u32, BLOCK
 
 var<workgroup> keys: array<vec4<f32>, QUADS>;
 var<workgroup> values: array<vec4<f32>, QUADS>;
-
-// The products over a tile are functions, inlined with a constant c, because naga takes time by the square of a function's length.
-fn add_scores(c: u32, q: vec4<f32>, s: ptr<function, array<f32, KT>>) {
-    for (var k = 0u; k < KT; k++) { // unroll
-        let key = keys[k * HS4 + c]; // one load of four: a quarter of the accesses to compile
-        (*s)[k] = fma(q.w, key.w, fma(q.z, key.z, fma(q.y, key.y, fma(q.x, key.x, (*s)[k]))));
-    }
-}
-
-fn add_values(c: u32, s: ptr<function, array<f32, KT>>, older: vec4<f32>) -> vec4<f32> {
-    var acc = older;
-    for (var k = 0u; k < KT; k++) { // unroll
-        acc = fma(vec4<f32>((*s)[k]), values[k * HS4 + c], acc);
-    }
-    return acc;
-}
 
 @compute @workgroup_size(WX)
 fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(local_invocation_id) lid: vec3<u32>) {

@@ -1,4 +1,4 @@
-// attention_forward_walk_finish: what attention_forward_walk has summed, divided.
+// attention_forward_walk_finish: what attention_forward_walk has summed, divided; for lavapipe.
 //
 //   out[t,i] = acc[t,i] / l[t],  lse[t] = m[t] + log(l[t])
 //

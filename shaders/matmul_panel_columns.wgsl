@@ -1,10 +1,11 @@
-// matmul_panel_columns: packs a block of a transposed matrix for matmul_panels, in float32: its columns are the block's rows.
+// matmul_panel_columns: packs a block of a transposed matrix for matmul_panels, in float32: its columns are the block's
+// rows.
 //
 //   panel[q,r] = a[DEPTH+4q … +3, COL+ROW+r], zeros past the SUMS rows
 //
 // out: panel (QUADS, WG) quads      in: a (SUMS, STRIDE)
-// dispatch: x: ceil(QUADS * WG/4 / 64) groups, a thread for 4 x 4 values.  COL, ROW, STRIDE % 4 == 0. Columns past the end of a row
-// hold what they may: the product's rows there are never stored.
+// dispatch: x: ceil(QUADS * WG/4 / 64) groups, a thread for 4 x 4 values.  COL, ROW, STRIDE % 4 == 0. Columns past the
+// end of a row hold anything: the product's rows there are never stored.
 //
 // uses: store
 

@@ -3,7 +3,8 @@
 //   panel[q,r] = a[ROW+r, COL+DEPTH+4q … +3], zeros past the matrix
 //
 // out: panel (QUADS, WG) quads      in: a (ROWS, STRIDE), columns [COL, COL+SUMS), zeros up to the next multiple of 4
-// dispatch: x: ceil(QUADS/4 * WG / 64) groups, a thread for the 64 bytes of a cache's line.  QUADS, COL, DEPTH, STRIDE % 4 == 0.
+// dispatch: x: ceil(QUADS/4 * WG / 64) groups, a thread for the 64 bytes of a cache's line.
+// QUADS, COL, DEPTH, STRIDE % 4 == 0.
 //
 // uses: store
 

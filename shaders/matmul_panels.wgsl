@@ -1,14 +1,18 @@
-// matmul_panels: one slice of the sums of one block of a product, for CPUs. For WG rows r from ROW on and TC columns a group,
+// matmul_panels: one slice of the sums of one block of a product, for lavapipe. For WG rows r from ROW on, TC columns c
+// per group and k in [DEPTH, DEPTH+KS):
 //
-//   sums[r,c] (+)= sum_k a[r,k] * b[c,k],  k in [DEPTH, DEPTH+KS);  after the last slice epilogue(r, c, sums[r,c])
+//   sums[r,c] (+)= sum_k a[r,k] * b[k,c];  after the last slice epilogue(r, c, sums[r,c])
 //
-// in: panel0, … (KS/4, WG) quads along k, the slice of a as matmul_panel_* packs it; b (SUMS,COLS), read by a fragment b_*
-// scratch: sums (WG, WIDE) float32, of no use where one slice is FIRST and LAST      out, declared by the epilogue: (ROWS,STRIDE)
+// in: panel0, … (KS/4, WG) quads along k, the slice of a as matmul_panel_* packs it
+// in: b (SUMS,COLS), as it is or transposed: see the fragments b_*
+// scratch: sums (WG, WIDE) float32, of no use where one slice is FIRST and LAST
+// out, declared by the epilogue: (ROWS,STRIDE)
 // dispatch: x: ceil(columns / TC) groups, at most WIDE/TC, from column FROM on.  STRIDE % 4 == 0, COL % 4 == 0.
 //
-// On software Vulkan a load is a loop over the lanes, of about 40 instructions a lane and quad, but for two: workgroup memory at a
-// constant place outside of loops and branches, which becomes the multiply's operand, and a uniform buffer, which takes a third.
-// So there is no loop here: the tile of b is at constant places, and the slice of a in windows of a uniform buffer.
+// On lavapipe a load is a loop over the lanes, of about 40 instructions per lane and quad, but for two: workgroup
+// memory at a constant place outside of loops and branches, which becomes the multiply's operand, and a uniform buffer,
+// which takes a third. So there is no loop here: the tile of b is at constant places, and the slice of a in windows of
+// a uniform buffer.
 //
 // uses: store b panels epilogue
 
@@ -33,8 +37,9 @@ var<workgroup> tile: array<vec4<f32>, TILE>; // (KS, TC4)
 // add is inlined with a constant q; a function, because naga takes time by the square of a function's length.
 fn add(q: u32, a: vec4<f32>, acc: ptr<function, array<vec4<f32>, TC4>>) {
     for (var c = 0u; c < TC4; c++) { // unroll
-        (*acc)[c] = fma(vec4<f32>(a.w), tile[(q * 4u + 3u) * TC4 + c], fma(vec4<f32>(a.z), tile[(q * 4u + 2u) * TC4 + c],
-            fma(vec4<f32>(a.y), tile[(q * 4u + 1u) * TC4 + c], fma(vec4<f32>(a.x), tile[q * 4u * TC4 + c], (*acc)[c]))));
+        (*acc)[c] = fma(vec4<f32>(a.w), tile[(q * 4u + 3u) * TC4 + c],
+            fma(vec4<f32>(a.z), tile[(q * 4u + 2u) * TC4 + c], fma(vec4<f32>(a.y), tile[(q * 4u + 1u) * TC4 + c],
+            fma(vec4<f32>(a.x), tile[q * 4u * TC4 + c], (*acc)[c]))));
     }
 }
 

@@ -6,9 +6,9 @@
 // out, declared by the epilogue: rows of STRIDE, columns [COL, COL+COLS)
 // dispatch: x: ceil(COLS / TN) groups, y: ceil(ROWS / TM).  ACOL, ASTRIDE, COL, STRIDE % 4 == 0.
 //
-// For GPUs: with few rows reading b is all the work, and its rows are long. The threads of a group share TM x TN sums and
-// split the addends, neighbours reading neighbouring quads; a tree adds their parts, in the same order every time. Rows
-// past the end read the last one and are never stored; columns are stored in quads, so STRIDE leaves room for COLS
+// For GPUs: with few rows reading b is all the work, and its rows are long. The threads of a group share TM x TN sums
+// and split the addends, neighbours reading neighbouring quads; a tree adds their parts, in the same order every time.
+// Rows past the end read the last one and are never stored; columns are stored in quads, so STRIDE leaves room for COLS
 // rounded up to 4.
 //
 // uses: store epilogue

@@ -43,8 +43,8 @@ func Breakdown(timings []gpu.Timing) []Share {
 	return shares
 }
 
-// kernelName returns a label up to its numbers: matmul_forward_direct/epilogue_bias/store_f32 of …/TM=16/TN4=4. Clears and
-// copies are one row each, whatever tensor they are of.
+// kernelName returns a label up to its numbers: layernorm_forward/store_f32 of layernorm_forward/store_f32/PER=1/WG=64.
+// Clears and copies are one row each, whatever tensor they are of.
 func kernelName(label string) string {
 	if word, _, ok := strings.Cut(label, " "); ok {
 		return word

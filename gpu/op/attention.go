@@ -7,8 +7,8 @@ import (
 	"github.com/gpt2wgpu/gpt2wgpu/shaders"
 )
 
-// AttentionForward is causal self-attention in flash form: of the (T,T) scores only LSE, a row's log sum of exponentials,
-// is kept. HS = C/NH is a multiple of 4, at most 128.
+// AttentionForward is causal self-attention in flash form: of the (T,T) scores only LSE, a row's log sum of
+// exponentials, is kept. HS = C/NH is a multiple of 4, at most 128.
 type AttentionForward struct {
 	Out, LSE gpu.Tensor // (N,C) (B,NH,T) float32
 	QKV      gpu.Tensor // (N,3C)
@@ -107,7 +107,8 @@ type groups struct{}
 func (groups) fits(attention) bool { return true }
 
 func (groups) forward(p *Builder, a attention, op AttentionForward) {
-	a.add(p, "attention_forward", a.tile.Forward, map[string]gpu.Tensor{"out": op.Out, "lse": op.LSE, "qkv": op.QKV}, 2, 4)
+	bind := map[string]gpu.Tensor{"out": op.Out, "lse": op.LSE, "qkv": op.QKV}
+	a.add(p, "attention_forward", a.tile.Forward, bind, 2, 4)
 }
 
 func (groups) backward(p *Builder, a attention, op AttentionBackward) {
@@ -118,7 +119,9 @@ func (groups) backward(p *Builder, a attention, op AttentionBackward) {
 
 // add appends one kernel. It makes products of (T,HS) matrices with half of the (T,T) scores, and moves floats of
 // (N,C) at least.
-func (a attention) add(p *Builder, name string, g attentionGeometry, bind map[string]gpu.Tensor, products, floats float64) {
+func (a attention) add(
+	p *Builder, name string, g attentionGeometry, bind map[string]gpu.Tensor, products, floats float64,
+) {
 	spec := g.Spec.constants()
 	spec["HS"] = a.hs
 	p.Add(gpu.Dispatch{

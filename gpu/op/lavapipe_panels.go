@@ -44,7 +44,8 @@ func (panels) bytes(t MatmulTile) int        { return 4 * t.BK * t.Cols() }
 func (panels) fits(MatmulTile, product) bool { return true }
 func (panels) longSums() bool                { return true }
 
-// add appends a product by blocks of rows and some panelWide columns: a piece of a is packed, and its slices are added up.
+// add appends a product by blocks of rows and some panelWide columns: a piece of a is packed, and its slices are added
+// up.
 func (panels) add(p *Builder, t MatmulTile, m product) {
 	// 5.6 MiB: a packed piece of a, in rows of a window, and the sums of a block.
 	packed := p.shared("matmul panels", func(d *gpu.Device, name string) (gpu.Tensor, error) {

@@ -13,9 +13,9 @@ import (
 	"github.com/gpt2wgpu/gpt2wgpu/gpu/selftest"
 )
 
-// TestMatmulPanels holds matmul_panels to the reference at the seams of its blocks: rows of several, the last of half the
-// size, columns wider than the sums, slices one and two more, sums longer than the packed piece. Each text compiles for
-// most of a second, so only one tile is tried with bf16, whose fragments are those of every kernel.
+// TestMatmulPanels holds matmul_panels to the reference at the seams of its blocks: rows of several, the last of half
+// the size, columns wider than the sums, slices one and two more, sums longer than the packed piece. Each text compiles
+// for most of a second, so only one tile is tried with bf16, whose fragments are those of every kernel.
 func TestMatmulPanels(t *testing.T) {
 	first := true
 	d := gputest.Device(t)
@@ -45,7 +45,8 @@ func TestMatmulPanels(t *testing.T) {
 	}
 }
 
-// walkShapes sit on the seams of the walks: blocks of 128 rows, 48 keys per dispatch of the forward and 28 of the backward.
+// walkShapes sit on the seams of the walks: blocks of 128 rows, 48 keys per dispatch of the forward and 28 of the
+// backward.
 var walkShapes = []struct{ B, T, NH, HS int }{
 	{1, 128, 1, 64}, {2, 129, 3, 20}, {1, 144, 1, 16}, {1, 145, 1, 16}, {1, 168, 2, 4}, {1, 169, 1, 32}, {3, 257, 2, 12},
 	{1, 300, 2, 64},

@@ -9,8 +9,8 @@ import (
 
 func init() { attentionAlgorithms["walk"] = walk{} }
 
-// walk computes attention by attention_*_walk: the walk over keys, or queries, is a sequence of dispatches, between which
-// the sums of each row lie in scratch. As many heads share them as the scratch holds.
+// walk computes attention by attention_*_walk: the walk over keys, or queries, is a sequence of dispatches, between
+// which the sums of each row lie in scratch. As many heads share them as the scratch holds.
 type walk struct{}
 
 const (
@@ -104,7 +104,9 @@ func (walk) backward(p *Builder, a attention, op AttentionBackward) {
 }
 
 // keys appends a dispatch for n keys from key on and all queries that see them.
-func (r round) keys(p *Builder, name string, spec shaders.Spec, products float64, n, key int, bind map[string]gpu.Tensor) {
+func (r round) keys(
+	p *Builder, name string, spec shaders.Spec, products float64, n, key int, bind map[string]gpu.Tensor,
+) {
 	block := key / r.wx
 	r.add(p, name, spec, products, n, ceilDiv(r.t, r.wx)-block, bind, struct {
 		T, C, NH               uint32

@@ -75,8 +75,8 @@ func withTile(tile op.MatmulTile) maker {
 	}
 }
 
-// TestMatmulTiles holds every line of both tables to the reference, whatever the device, at one below, at and above its tile in
-// every dimension; Col and a wider row included.
+// TestMatmulTiles holds every line of both tables to the reference, whatever the device, at one below, at and above its
+// tile in every dimension; Col and a wider row included.
 func TestMatmulTiles(t *testing.T) { gputest.Storages(t, matmulTiles) }
 
 func matmulTiles(t *testing.T, s gpu.Storage) {
@@ -111,7 +111,8 @@ func matmulSlices(t *testing.T, s gpu.Storage) {
 	}
 }
 
-// TestMatmulFewTiles does it for the lines that only the forward has, at depths around the quads that a group's threads split.
+// TestMatmulFewTiles does it for the lines that only the forward has, at depths around the quads that a group's threads
+// split.
 func TestMatmulFewTiles(t *testing.T) { gputest.Storages(t, matmulFewTiles) }
 
 func matmulFewTiles(t *testing.T, s gpu.Storage) {
@@ -127,7 +128,8 @@ func matmulFewTiles(t *testing.T, s gpu.Storage) {
 	}
 }
 
-// BenchmarkMatmulFew is a token's largest linear layer of GPT-2 124M, with one and with four sequences; it counts w alone.
+// BenchmarkMatmulFew is a token's largest linear layer of GPT-2 124M, with one and with four sequences; it counts w
+// alone.
 func BenchmarkMatmulFew(b *testing.B) {
 	const K, OC = 768, 3072
 	for _, n := range []int{1, 4} {

@@ -121,7 +121,8 @@ func (t Target) runsRule(r AttentionRule) bool {
 
 // Takes says whether the target's device has the compiler for all algorithms of another target.
 func (t Target) Takes(other Target) bool {
-	return !slices.ContainsFunc(other.Algorithms, func(name string) bool { return !slices.Contains(t.Algorithms, name) })
+	lacks := func(name string) bool { return !slices.Contains(t.Algorithms, name) }
+	return !slices.ContainsFunc(other.Algorithms, lacks)
 }
 
 // WithProduct returns the target with one tile for all products.
@@ -167,7 +168,8 @@ func (t Target) productFor(m product) MatmulTile {
 }
 
 func (r ProductRule) fits(m product) bool {
-	return r.Tile.algorithm().fits(r.Tile, m) && (!r.Forward || m.op == "matmul_forward") && (r.MaxRows == 0 || m.rows <= r.MaxRows) &&
+	return r.Tile.algorithm().fits(r.Tile, m) && (!r.Forward || m.op == "matmul_forward") &&
+		(r.MaxRows == 0 || m.rows <= r.MaxRows) &&
 		m.rows >= r.MinRows && m.cols >= r.MinCols && m.sums >= r.MinSums &&
 		ceilDiv(m.rows, r.Tile.Rows())*ceilDiv(m.cols, r.Tile.Cols()) >= r.MinGroups
 }

@@ -18,8 +18,8 @@ func targetCPU() Target {
 		// More quads would compile for long.
 		LookUp: LookUpTarget{8, 24},
 		// A barrier costs time for each thread, and rows in sequence save the loads of w and b. Part of the rate of
-		// copies at (1024,768): the forward 0.61 with groups of threads, 0.75 with a thread per row; the backward 0.8 with 16
-		// threads of 12 quads, and as much with 8 of 24, which compile for 1.1 s instead of 0.6.
+		// copies at (1024,768): the forward 0.61 with groups of threads, 0.75 with a thread per row; the backward 0.8
+		// with 16 threads of 12 quads, and as much with 8 of 24, which compile for 1.1 s instead of 0.6.
 		LayerNorm: LayerNormTarget{Threads: 8, Quads: 12, Rows: 16, ThreadRow: 64},
 		// 16 threads and more were not faster at 16, 256 or 1024 keys.
 		Decode: 8,

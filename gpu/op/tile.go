@@ -33,8 +33,8 @@ const mostTile = 1024
 
 func between(least int, ns ...int) bool { return slices.Min(ns) >= least && slices.Max(ns) <= mostTile }
 
-// MatmulTile is an algorithm for products and its geometry: groups of WX x WY threads, each with TM rows and 4*TN4 columns
-// of the result.
+// MatmulTile is an algorithm for products and its geometry: groups of WX x WY threads, each with TM rows and 4*TN4
+// columns of the result.
 type MatmulTile struct {
 	Algorithm       string // direct | tiled | split, or one of a device's own
 	TM, TN4, WX, WY int

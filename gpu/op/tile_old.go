@@ -7,8 +7,8 @@ import (
 
 // Checkpoints and caches of earlier versions have tiles in other words. They are read as they were meant.
 
-// UnmarshalJSON reads a tile. Before tiles named their algorithm, Split or a depth of the tiles meant it, and a geometry
-// of panels stood by itself.
+// UnmarshalJSON reads a tile. Before tiles named their algorithm, Split or a depth of the tiles meant it, and a
+// geometry of panels stood by itself.
 func (t *MatmulTile) UnmarshalJSON(raw []byte) error {
 	type plain MatmulTile
 	var old struct {

@@ -17,7 +17,7 @@ type Tuning map[string]Tile
 // Use is one use of a tuned op in a program: what it takes to run it again on data of one's own.
 type Use struct {
 	Op      string             `json:"op"`
-	Class   string             `json:"class"`  // uses of one class share a tile: op, storage, and dimensions rounded up to powers of two
+	Class   string             `json:"class"`  // shares a tile: op, storage, dimensions rounded up to powers of two
 	Detail  string             `json:"detail"` // what makes it another kernel within its class
 	Tensors map[string]Operand `json:"tensors"`
 	Numbers map[string]int     `json:"numbers"`
@@ -162,7 +162,9 @@ func (u Use) AddTo(p *Builder, t map[string]gpu.Tensor) {
 	case "attention_forward":
 		AttentionForward{Out: t["out"], LSE: t["lse"], QKV: t["qkv"], NH: u.Numbers["nh"]}.AddTo(p)
 	case "attention_backward":
-		AttentionBackward{DQKV: t["dqkv"], DOut: t["dout"], QKV: t["qkv"], Out: t["out"], LSE: t["lse"], D: t["d"], NH: u.Numbers["nh"]}.AddTo(p)
+		AttentionBackward{
+			DQKV: t["dqkv"], DOut: t["dout"], QKV: t["qkv"], Out: t["out"], LSE: t["lse"], D: t["d"], NH: u.Numbers["nh"],
+		}.AddTo(p)
 	case "classifier":
 		logits := t["logits"]
 		if c := p.Tuning[u.Class].Classifier; c != nil {
