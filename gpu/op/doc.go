@@ -10,5 +10,10 @@
 // device (target_gpu.go, target_cpu.go, target_lavapipe.go). Its Tuning, tiles that measuring has chosen, replaces the
 // Target's tiles.
 //
+// Products of matrices, and attention, have several algorithms. A tile names one and its geometry; the algorithm says
+// whether it fits and appends its dispatches (product.go, attention.go; matmul_direct.go, matmul_tiled.go and
+// matmul_split.go). Those that are only for lavapipe register themselves in lavapipe_*.go, and no other file knows
+// them.
+//
 // Imports: gpu, shaders. Imported by: model, and cmd's bench and selftest.
 package op

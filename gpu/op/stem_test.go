@@ -49,3 +49,26 @@ func TestEveryKernelHasAnOp(t *testing.T) {
 		}
 	}
 }
+
+// TestFence: what is only for lavapipe stays in its own files, and in the one that reads tiles of earlier versions.
+func TestFence(t *testing.T) {
+	for _, pattern := range []string{"*.go", "../../model/*.go"} {
+		found, err := filepath.Glob(pattern)
+		if err != nil || len(found) == 0 {
+			t.Fatal(found, err)
+		}
+		for _, f := range found {
+			name := filepath.Base(f)
+			if strings.Contains(name, "lavapipe") || strings.HasSuffix(name, "_test.go") || name == "tile_old.go" {
+				continue
+			}
+			text, err := os.ReadFile(f)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if word := regexp.MustCompile(`[pP]anel|"walk"|walk[A-Z]`).Find(text); word != nil {
+				t.Errorf("%s mentions %s", f, word)
+			}
+		}
+	}
+}
