@@ -11,7 +11,7 @@ import (
 
 // Text is a kernel ready to compile, and what it declares.
 type Text struct {
-	Label    string // name, fragments and numbers: "matmul_forward_direct/epilogue_bias/store_f32/TM=8"
+	Label    string // name, fragments and numbers: "matmul_direct/a_rows/b_rows/epilogue_bias/store_f32/TM=8"
 	WGSL     string
 	Bindings []Binding // in the order of their numbers
 	Params   []Param   // the fields of struct Params, in order

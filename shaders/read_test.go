@@ -34,7 +34,7 @@ func TestRead(t *testing.T) {
 	if err != nil || !reflect.DeepEqual(got, want) {
 		t.Errorf("got %+v, %v\nwant %+v", got, err, want)
 	}
-	text, err := Source("matmul_forward_direct", Choice{"store": "store_bf16", "epilogue": "epilogue_bias_gelu"}, Spec{"WX": 8, "WY": 4})
+	text, err := Source("matmul_direct", Choice{"store": "store_bf16", "a": "a_rows", "b": "b_rows", "epilogue": "epilogue_bias_gelu"}, Spec{"WX": 8, "WY": 4})
 	if err != nil || text.Threads != 32 {
 		t.Errorf("a workgroup of the constants WX and WY: %d threads, %v, want 32", text.Threads, err)
 	}
