@@ -38,8 +38,8 @@ type origin struct {
 	state      State
 	weights    *gpt2.Weights
 	optimizer  [][]float32     // its state, in the order of its State
-	b          [][]float32     // of the outer optimizer; nil: none
-	hasB       bool            // told to all ranks
+	momenta    [][]float32     // of outer steps; nil: none
+	hasMomenta bool            // all ranks know
 	info       gpu.AdapterInfo // of this rank's device
 }
 
@@ -60,10 +60,10 @@ func (r *run) openRun() (origin, error) {
 		State      State
 		Resume     bool
 		StopAfter  int
-		HasB       bool
+		HasMomenta bool
 		Unscored   bool
 		Tokenizer  map[string][]byte // its files, if it is one that only rank 0 may have
-	}{Config: r.cfg.Config, Checkpoint: s.checkpoint, State: s.state, Resume: r.cfg.Resume, StopAfter: r.cfg.StopAfter, HasB: s.hasB, Unscored: r.unscored}
+	}{Config: r.cfg.Config, Checkpoint: s.checkpoint, State: s.state, Resume: r.cfg.Resume, StopAfter: r.cfg.StopAfter, HasMomenta: s.hasMomenta, Unscored: r.unscored}
 	if r.tok != nil {
 		t.Tokenizer = data.TokenizerFiles(r.tok)
 	}
@@ -74,7 +74,7 @@ func (r *run) openRun() (origin, error) {
 		r.tok = data.TokenizerOfFiles(t.Config.Tokenizer, t.Tokenizer)
 	}
 	device, ranks, hellaswag := r.cfg.Device, r.cfg.Ranks, r.cfg.Hellaswag
-	r.cfg.Config, s.checkpoint, s.state, s.hasB, r.unscored = t.Config, t.Checkpoint, t.State, t.HasB, t.Unscored
+	r.cfg.Config, s.checkpoint, s.state, s.hasMomenta, r.unscored = t.Config, t.Checkpoint, t.State, t.HasMomenta, t.Unscored
 	if hellaswag != "" && r.cfg.Hellaswag != "" {
 		r.cfg.Hellaswag = hellaswag // a path of this machine's cache
 	}
@@ -178,10 +178,10 @@ func (r *run) readCheckpoint(dir string) (s origin, damage, err error) {
 		if s.optimizer, err = readTensors(filepath.Join(dir, optimizerFile), r.cfg.optimizer().State(shape)); err != nil || !s.state.Config.local() {
 			return err
 		}
-		if s.b, err = readTensors(filepath.Join(dir, outerFile), outerState(shape)); errors.Is(err, fs.ErrNotExist) {
-			s.b, err = nil, nil // the run had none
+		if s.momenta, err = readTensors(filepath.Join(dir, outerFile), outerState(shape)); errors.Is(err, fs.ErrNotExist) {
+			s.momenta, err = nil, nil // the run had none
 		}
-		s.hasB = s.b != nil
+		s.hasMomenta = s.momenta != nil
 		return err
 	}()
 	if errors.Is(damage, fs.ErrPermission) {
@@ -197,7 +197,7 @@ func (r *run) readCheckpoint(dir string) (s origin, damage, err error) {
 		return s, nil, fmt.Errorf("--resume: %s: %w", dir, err)
 	}
 	if !r.cfg.local() {
-		s.b, s.hasB = nil, false
+		s.momenta, s.hasMomenta = nil, false
 	}
 	return s, nil, nil
 }
@@ -282,11 +282,11 @@ func (r *run) loadState(s origin) error {
 	if s.weights == nil {
 		s.weights = &gpt2.Weights{Config: r.cfg.Model(), Tensors: zeros(r.Model.Parameters())}
 		s.optimizer = zeros(r.Optimizer.State())
-		if s.hasB {
-			s.b = zeros(r.Model.Parameters())
+		if s.hasMomenta {
+			s.momenta = zeros(r.Model.Parameters())
 		}
 	}
-	for _, tensors := range [][][]float32{s.weights.Tensors, s.optimizer, s.b} {
+	for _, tensors := range [][][]float32{s.weights.Tensors, s.optimizer, s.momenta} {
 		for _, t := range tensors {
 			if err := ranks.BcastFloats(r.group, t); err != nil {
 				return err
@@ -305,7 +305,7 @@ func (r *run) loadState(s origin) error {
 		return err
 	}
 	r.step, r.tokens, r.skipped, r.saved = s.state.Step, s.state.Tokens, s.state.Skipped, s.state.Step
-	if err := r.startOuter(s.b); err != nil {
+	if err := r.startOuter(s.momenta); err != nil {
 		return err
 	}
 	return r.loader.Seek(s.state.Data)

@@ -394,6 +394,9 @@ func WriteDirLazily(dir string, c Config, values func(i int) ([]float32, error),
 	for i, p := range table {
 		tensors[i] = outTensor{p.Name, p.fileShape(), func(out *bufio.Writer) error {
 			x, err := values(i)
+			if err == nil {
+				err = checkFills(filepath.Join(dir, weightsFile), p.Name, p.Shape, x)
+			}
 			if err != nil {
 				return err
 			}

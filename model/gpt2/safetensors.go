@@ -47,8 +47,8 @@ type NamedTensor struct {
 func WriteSafetensors(path string, tensors []NamedTensor, metadata map[string]string) error {
 	lazy := make([]LazyTensor, len(tensors))
 	for i, t := range tensors {
-		if !fills(t.Shape, len(t.Data)) {
-			return fileError("write", path, "give as many values as the shape has", "tensor %q: got %d values, want shape %v", clip(t.Name), len(t.Data), t.Shape)
+		if err := checkFills(path, t.Name, t.Shape, t.Data); err != nil {
+			return err
 		}
 		lazy[i] = LazyTensor{t.Name, t.Shape, func() ([]float32, error) { return t.Data, nil }}
 	}
@@ -69,6 +69,9 @@ func WriteLazily(path string, tensors []LazyTensor, metadata map[string]string) 
 	for i, t := range tensors {
 		entries[i] = outTensor{t.Name, t.Shape, func(w *bufio.Writer) error {
 			x, err := t.Values()
+			if err == nil {
+				err = checkFills(path, t.Name, t.Shape, x)
+			}
 			if err != nil {
 				return err
 			}
@@ -76,6 +79,13 @@ func WriteLazily(path string, tensors []LazyTensor, metadata map[string]string) 
 		}}
 	}
 	return writeSafetensors(path, entries, metadata)
+}
+
+func checkFills(path, name string, shape []int, x []float32) error {
+	if fills(shape, len(x)) {
+		return nil
+	}
+	return fileError("write", path, "give as many values as the shape has", "tensor %q: got %d values, want shape %v", clip(name), len(x), shape)
 }
 
 // fills reports whether n is the product of shape, taken without overflow.
