@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -115,7 +116,7 @@ func TestImports(t *testing.T) {
 				}
 				continue
 			}
-			if !isTest && !contains(allowed, ours) {
+			if !isTest && !slices.Contains(strings.Fields(allowed), ours) {
 				t.Errorf("%s imports %s; %s may import only: %s", path, ours, dir, allowed)
 			}
 		}
@@ -227,13 +228,4 @@ func TestPlatform(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-}
-
-func contains(list, name string) bool {
-	for _, w := range strings.Fields(list) {
-		if w == name {
-			return true
-		}
-	}
-	return false
 }

@@ -79,8 +79,9 @@ func driverHint(goos string) string {
 }
 
 // Choose picks an adapter by the words of --device: auto (or ""), an index, vulkan | metal | dx12, cpu, PyTorch's cuda
-// and mps, or a part of a name. Among several it prefers discrete, then integrated, then software ones, and of one card's two
-// backends Vulkan: DX12's compiler takes seconds to a minute for a kernel and keeps nothing for the next start.
+// and mps, or a part of a name. Among several it prefers discrete, then integrated, then software ones, and of one
+// card's two backends Vulkan: DX12's compiler takes seconds to a minute for a kernel and keeps nothing for the next
+// start.
 func Choose(list []AdapterInfo, device string) (AdapterInfo, error) {
 	want := strings.ToLower(strings.TrimSpace(device))
 	match := func(AdapterInfo) bool { return true }
@@ -121,8 +122,8 @@ func Choose(list []AdapterInfo, device string) (AdapterInfo, error) {
 	return list[best], nil
 }
 
-// onVulkan returns the index of the Vulkan adapter that drives the same card as a DX12 one, or -1. The two may call the card and
-// its type differently.
+// onVulkan returns the index of the Vulkan adapter that drives the same card as a DX12 one, or -1. The two may call the
+// card and its type differently.
 func onVulkan(list []AdapterInfo, a AdapterInfo) int {
 	if a.Backend != "dx12" {
 		return -1
@@ -139,9 +140,9 @@ func preference(a AdapterInfo) int {
 	return order + map[string]int{"vulkan": 0, "metal": 0, "dx12": 1}[a.Backend]
 }
 
-// ChooseLocal picks an adapter for the local-th of the processes that share this machine, from 0. A device that is named
-// is the same for all; with auto (or "") they take the hardware GPUs in the order of Choose, and software ones only where
-// there is no other; beyond their number it starts over.
+// ChooseLocal picks an adapter for the local-th of the processes that share this machine, from 0. A device that is
+// named is the same for all; with auto (or "") they take the hardware GPUs in the order of Choose, and software ones
+// only where there is no other; beyond their number it starts over.
 func ChooseLocal(list []AdapterInfo, device string, local int) (AdapterInfo, error) {
 	if want := strings.ToLower(strings.TrimSpace(device)); want != "" && want != "auto" || len(list) == 0 {
 		return Choose(list, device)

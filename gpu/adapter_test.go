@@ -74,8 +74,8 @@ func TestChooseLocal(t *testing.T) {
 	}
 }
 
-// TestVulkanBeforeDX12: of one card's two backends Vulkan is taken, whatever the two call the card and its type, and another
-// card that has only DX12 stays.
+// TestVulkanBeforeDX12: of one card's two backends Vulkan is taken, whatever the two call the card and its type, and
+// another card that has only DX12 stays.
 func TestVulkanBeforeDX12(t *testing.T) {
 	adapter := gpu.AdapterForTest
 	list := []gpu.AdapterInfo{

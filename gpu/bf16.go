@@ -5,8 +5,8 @@ import (
 	"unsafe"
 )
 
-// PackBF16 returns values as BF16 stores them: rounded to the nearest, of two to the even one, and two to a word, the even one
-// low. A NaN stays one and keeps its sign. Behind an odd number of values lies a zero.
+// PackBF16 returns values as BF16 stores them: rounded to the nearest, of two to the even one, and two to a word, the
+// even one low. A NaN stays one and keeps its sign. Behind an odd number of values lies a zero.
 func PackBF16(values []float32) []uint32 {
 	words := make([]uint32, (len(values)+1)/2)
 	for i, v := range values {

@@ -7,8 +7,8 @@ import (
 	"github.com/gpt2wgpu/gpt2wgpu/gpu"
 )
 
-// TestPackBF16 holds packing to the definition: the nearer of the two neighbours, of two the one with an even last bit. It tries
-// every upper half of a float32 with the lower halves at which the choice changes.
+// TestPackBF16 holds packing to the definition: the nearer of the two neighbours, of two the one with an even last bit.
+// It tries every upper half of a float32 with the lower halves at which the choice changes.
 func TestPackBF16(t *testing.T) {
 	magnitude := func(b uint32) float64 {
 		if b&0x7fffffff == 0x7f800000 {
@@ -27,7 +27,9 @@ func TestPackBF16(t *testing.T) {
 		for i, v := range values {
 			down, up := high<<16, high<<16+0x10000
 			want := down // towards zero; up has 1 more in the last place
-			if d, u := magnitude(math.Float32bits(v))-magnitude(down), magnitude(up)-magnitude(math.Float32bits(v)); d > u || d == u && down&0x10000 != 0 {
+			size := magnitude(math.Float32bits(v))
+			d, u := size-magnitude(down), magnitude(up)-size
+			if d > u || d == u && down&0x10000 != 0 {
 				want = up
 			}
 			got := words[i/2] >> (i % 2 * 16) << 16

@@ -9,9 +9,9 @@
 //     then, printed and profiled as data, and replayed by Run.
 //   - Upload and Read move data. Read waits for the device; Upload does only for more than 32 MiB, Run only the first time.
 //
-// Errors: every call that can fail returns one line that says what failed, where, got and want, and a hint. A Program keeps
-// its first error, so that building it reads as a straight line and is checked once, by Build. The binding aborts the
-// process when a submission itself fails (a lost device); so everything that can be checked is checked before.
+// Errors: every call that can fail returns one line that says what failed, where, got and want, and a hint. A Program
+// keeps its first error, so that building it reads as a straight line and is checked once, by Build. The binding aborts
+// the process when a submission itself fails (a lost device); so everything that can be checked is checked before.
 //
 // One goroutine owns a Device and all that was made from it.
 package gpu

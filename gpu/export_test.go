@@ -40,5 +40,5 @@ func (p *Program) Encode() error {
 		return err
 	}
 	defer enc.Release()
-	return p.encode(enc, 0, len(p.steps))
+	return p.encode(enc, 0, len(p.entries))
 }

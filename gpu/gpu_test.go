@@ -122,8 +122,8 @@ func TestProgramRuns(t *testing.T) {
 	}
 }
 
-// TestRefusals: what the driver would abort on, or do silently, is refused by name before anything runs. They hold on a plan as
-// on a device.
+// TestRefusals: what the driver would abort on, or do silently, is refused by name before anything runs. They hold on a
+// plan as on a device.
 func TestRefusals(t *testing.T) {
 	device := gputest.Device(t)
 	for _, d := range []*gpu.Device{device, gpu.Plan(device.Info)} {
@@ -221,7 +221,7 @@ func TestRefusesTooManyThreads(t *testing.T) {
 	d := gpu.Plan(info)
 	p := d.NewProgram("step")
 	scaled(p, tensor(t, d, "y", gpu.F32, 64), tensor(t, d, "x", gpu.F32, 64), 1)
-	if err := p.Build(); err == nil || !strings.Contains(err.Error(), "scale: 64 threads a workgroup, the device allows 32") {
+	if err := p.Build(); err == nil || !strings.Contains(err.Error(), "scale: 64 threads per workgroup, the device allows 32") {
 		t.Errorf("got %v", err)
 	}
 }
@@ -565,9 +565,9 @@ func TestRecord(t *testing.T) {
 	}
 }
 
-// TestReadUnderCollection reads while the collector runs all the time: the binding's map callback is a Go value that nothing
-// else keeps alive, so reading stops the collector. The unguarded window is microseconds here and would fail by luck only;
-// what the test holds surely is that the collector comes back as it was.
+// TestReadUnderCollection reads while the collector runs all the time: the binding's map callback is a Go value that
+// nothing else keeps alive, so reading stops the collector. The unguarded window is microseconds here and would fail by
+// luck only; what the test holds surely is that the collector comes back as it was.
 func TestReadUnderCollection(t *testing.T) {
 	d := gputest.Device(t)
 	old := debug.SetGCPercent(1)
@@ -612,7 +612,8 @@ func TestReadUnderCollection(t *testing.T) {
 	<-done
 }
 
-// TestWaits: a read counts as busy where work was submitted behind it; with it or without, the values are those from before.
+// TestWaits: a read counts as busy where work was submitted behind it; with it or without, the values are those from
+// before.
 func TestWaits(t *testing.T) {
 	d := gputest.Device(t)
 	x, y := tensor(t, d, "x", gpu.F32, 64), tensor(t, d, "y", gpu.F32, 64)

@@ -45,7 +45,8 @@ type kernel struct {
 	ran  bool          // a submission with it has ended
 }
 
-// Compilation is a kernel that is being compiled. Some drivers compile when the pipeline is made, others at its first use.
+// Compilation is a kernel that is being compiled. Some drivers compile when the pipeline is made, others at its first
+// use.
 type Compilation struct {
 	Kernel    string
 	Done, All int  // kernels that this has been done for, and those that the device's programs have so far
@@ -77,7 +78,7 @@ func (d *Device) kernel(src Source) (*kernel, error) {
 		return nil, fmt.Errorf("%s: %d storage buffers, the device allows %d", src.Label, storage, d.Limits.MaxStorageBuffers)
 	}
 	if src.Threads > int(d.Limits.MaxInvocations) {
-		return nil, fmt.Errorf("%s: %d threads a workgroup, the device allows %d", src.Label, src.Threads, d.Limits.MaxInvocations)
+		return nil, fmt.Errorf("%s: %d threads per workgroup, the device allows %d", src.Label, src.Threads, d.Limits.MaxInvocations)
 	}
 	k := &kernel{src: src}
 	d.kernels[src.WGSL] = k

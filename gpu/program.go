@@ -21,8 +21,8 @@ type Dispatch struct {
 	Bytes  float64           // bytes read and written at least
 }
 
-// step is a checked dispatch, or a clear, or a copy.
-type step struct {
+// entry is a checked dispatch, or a clear, or a copy.
+type entry struct {
 	label    string
 	kernel   *kernel
 	dispatch Dispatch
@@ -33,20 +33,20 @@ type step struct {
 	copyTo   Tensor
 }
 
-func (s *step) cost() float64 { return s.dispatch.FLOPs + 5*s.dispatch.Bytes + 1e5 }
+func (s *entry) cost() float64 { return s.dispatch.FLOPs + 5*s.dispatch.Bytes + 1e5 }
 
 // Program is a list of dispatches, built once and replayed.
 type Program struct {
 	Name string
 
-	dev    *Device
-	steps  []*step
-	err    error
-	params *wgpu.Buffer
-	slots  []byte
-	passes []wgpu.Dispatch // what Build made of the steps; zero for a clear or a copy
-	built  bool
-	warm   bool // has run once, with its submissions timed
+	dev     *Device
+	entries []*entry
+	err     error
+	params  *wgpu.Buffer
+	slots   []byte
+	passes  []wgpu.Dispatch // what Build made of the entries; zero for a clear or a copy
+	built   bool
+	warm    bool // has run once, with its submissions timed
 
 	record *[]Timing // see Record
 	first  *[]Timing // see RecordFirstUses
@@ -107,7 +107,7 @@ func (p *Program) Add(d Dispatch) {
 		p.Fail("%w", err)
 		return
 	}
-	s := &step{label: d.Source.Label, kernel: k, dispatch: d, slot: -1}
+	s := &entry{label: d.Source.Label, kernel: k, dispatch: d, slot: -1}
 	for i, g := range d.Groups {
 		if g == 0 || g > p.dev.Limits.MaxGroups {
 			p.Fail("%s: %d workgroups in dimension %d, want 1 to %d", s.label, g, i, p.dev.Limits.MaxGroups)
@@ -116,11 +116,11 @@ func (p *Program) Add(d Dispatch) {
 	}
 	p.bindAll(s)
 	p.setParams(s)
-	p.steps = append(p.steps, s)
+	p.entries = append(p.entries, s)
 }
 
 // bindAll matches the tensors with the kernel's bindings and checks windows, storages and aliasing.
-func (p *Program) bindAll(s *step) {
+func (p *Program) bindAll(s *entry) {
 	used := 0
 	type access struct{ name, mode string }
 	seen := map[*buffer]access{}
@@ -171,7 +171,7 @@ func (p *Program) bindAll(s *step) {
 
 const paramSlot = 256 // bytes, the uniform offset alignment
 
-func (p *Program) setParams(s *step) {
+func (p *Program) setParams(s *entry) {
 	want := s.kernel.src.Params
 	if s.dispatch.Params == nil {
 		if len(want) > 0 {
@@ -226,9 +226,9 @@ func (p *Program) move(from, to Tensor, label string) {
 		p.Fail("%s: no tensor", label)
 		return
 	}
-	s := &step{label: label, slot: -1, copyFrom: from, copyTo: to}
+	s := &entry{label: label, slot: -1, copyFrom: from, copyTo: to}
 	s.dispatch.Bytes = float64(to.Bytes())
-	p.steps = append(p.steps, s)
+	p.entries = append(p.entries, s)
 }
 
 // Build compiles the kernels and binds the tensors. It returns the first error of building.
@@ -247,8 +247,8 @@ func (p *Program) Build() error {
 			return fmt.Errorf("%s: parameters: %w", p.Name, err)
 		}
 	}
-	p.passes = make([]wgpu.Dispatch, len(p.steps))
-	for i, s := range p.steps {
+	p.passes = make([]wgpu.Dispatch, len(p.entries))
+	for i, s := range p.entries {
 		if s.kernel == nil {
 			continue
 		}
@@ -290,7 +290,7 @@ func (p *Program) Release() {
 
 // Dispatches returns the number of kernel dispatches.
 func (p *Program) Dispatches() (n int) {
-	for _, s := range p.steps {
+	for _, s := range p.entries {
 		if s.kernel != nil {
 			n++
 		}
@@ -300,7 +300,7 @@ func (p *Program) Dispatches() (n int) {
 
 // Cost returns the floating point operations and the bytes of one run, as the dispatches say.
 func (p *Program) Cost() (flops, bytes float64) {
-	for _, s := range p.steps {
+	for _, s := range p.entries {
 		flops += s.dispatch.FLOPs
 		bytes += s.dispatch.Bytes
 	}
@@ -310,7 +310,7 @@ func (p *Program) Cost() (flops, bytes float64) {
 // String lists the program, a line a dispatch: label, workgroups, tensors.
 func (p *Program) String() string {
 	var b strings.Builder
-	for i, s := range p.steps {
+	for i, s := range p.entries {
 		fmt.Fprintf(&b, "%4d %s", i, s.label)
 		if s.kernel != nil {
 			g := s.dispatch.Groups

@@ -10,8 +10,8 @@ import (
 // submitTime is how long one submission should run: laptops kill work that holds the display's GPU for long.
 const submitTime = 200 * time.Millisecond
 
-// Run submits the program and returns without waiting for it, except the first time: then each submission is awaited and
-// timed, and later runs are split by what was seen.
+// Run submits the program and returns without waiting for it, except the first time: then each submission is awaited
+// and timed, and later runs are split by what was seen.
 func (p *Program) Run() error {
 	if !p.built {
 		return fmt.Errorf("%s: Run before Build", p.Name)
@@ -27,7 +27,7 @@ func (p *Program) Run() error {
 		return err
 	}
 	d := p.dev
-	for at := 0; at < len(p.steps); {
+	for at := 0; at < len(p.entries); {
 		end, cost := p.submission(at)
 		if !p.warm {
 			end, cost = p.firstUse(at, end)
@@ -40,7 +40,7 @@ func (p *Program) Run() error {
 			if err := d.wait(); err != nil {
 				return fmt.Errorf("%s: %w", p.Name, err)
 			}
-			p.usedOnce(p.steps[at])
+			p.usedOnce(p.entries[at])
 			// The first use of a kernel includes its compilation: count only what is not slower than believed by far.
 			if took := time.Since(start).Seconds(); took > 0.01 {
 				if seen := cost / took; seen > d.rate/3 {
@@ -54,25 +54,25 @@ func (p *Program) Run() error {
 	return nil
 }
 
-// firstUse ends a submission of the steps from at to end so that a kernel that has not run yet is by itself, and reports such a
-// kernel. It returns the new end and the cost.
+// firstUse ends a submission of the entries from at to end so that a kernel that has not run yet is by itself, and
+// reports such a kernel. It returns the new end and the cost.
 func (p *Program) firstUse(at, end int) (int, float64) {
 	cost := 0.0
 	for i := at; i < end; i++ {
-		if k := p.steps[i].kernel; k != nil && !k.ran {
+		if k := p.entries[i].kernel; k != nil && !k.ran {
 			if i > at {
 				return i, cost
 			}
 			p.dev.compiling(Compilation{Kernel: k.src.Label, Done: p.dev.used, FirstUse: true})
 			end = at + 1
 		}
-		cost += p.steps[i].cost()
+		cost += p.entries[i].cost()
 	}
 	return end, cost
 }
 
 // usedOnce notes that the kernel of s has run.
-func (p *Program) usedOnce(s *step) {
+func (p *Program) usedOnce(s *entry) {
 	if s.kernel != nil && !s.kernel.ran {
 		s.kernel.ran = true
 		p.dev.used++
@@ -80,7 +80,7 @@ func (p *Program) usedOnce(s *step) {
 	}
 }
 
-// submission returns the end of the steps from at on that should go into one submission, and their cost.
+// submission returns the end of the entries from at on that should go into one submission, and their cost.
 func (p *Program) submission(at int) (end int, cost float64) {
 	d := p.dev
 	if d.rate == 0 {
@@ -89,13 +89,14 @@ func (p *Program) submission(at int) (end int, cost float64) {
 			d.rate = 5e9
 		}
 	}
-	for end = at; end < len(p.steps) && (end == at || cost+p.steps[end].cost() <= d.rate*submitTime.Seconds()); end++ {
-		cost += p.steps[end].cost()
+	for end = at; end < len(p.entries) && (end == at || cost+p.entries[end].cost() <= d.rate*submitTime.Seconds()); end++ {
+		cost += p.entries[end].cost()
 	}
 	return end, cost
 }
 
-// submit encodes the steps from at to end into one command buffer, one pass for each run of dispatches, and submits it.
+// submit encodes the entries from at to end into one command buffer, one pass for each run of dispatches, and submits
+// it.
 func (p *Program) submit(at, end int) error {
 	enc, err := p.dev.dev.NewEncoder()
 	if err != nil {
@@ -104,7 +105,7 @@ func (p *Program) submit(at, end int) error {
 	defer enc.Release()
 	for at < end {
 		next := at + 1
-		for p.steps[at].kernel != nil && next < end && p.steps[next].kernel != nil {
+		for p.entries[at].kernel != nil && next < end && p.entries[next].kernel != nil {
 			next++
 		}
 		if err := p.encode(enc, at, next); err != nil {
@@ -115,14 +116,14 @@ func (p *Program) submit(at, end int) error {
 	return p.finish(enc)
 }
 
-// encode encodes the step at, a clear or a copy, or the dispatches from at to end as one pass.
+// encode encodes the entry at, a clear or a copy, or the dispatches from at to end as one pass.
 func (p *Program) encode(enc *wgpu.Encoder, at, end int) error {
-	s, to := p.steps[at], p.steps[at].copyTo
+	s, to := p.entries[at], p.entries[at].copyTo
 	name := s.label
 	var err error
 	switch {
 	case s.kernel != nil:
-		name += "…" + p.steps[end-1].label
+		name += "…" + p.entries[end-1].label
 		err = enc.Pass(p.passes[at:end])
 	case s.copyFrom.None():
 		err = enc.Clear(to.buf.raw, to.offset, to.Bytes())

@@ -128,8 +128,8 @@ func (a *Arena) Add(t *Tensor, name string, storage Storage, shape ...int) {
 // arenaBuffer bounds one buffer of an arena: large ones fail on drivers that promise more than they hold in one piece.
 const arenaBuffer = 1 << 30
 
-// Allocate places the declared tensors in order and returns the arena as flat tensors, one a buffer, whose values are the
-// declared tensors with zeros between them.
+// Allocate places the declared tensors in order and returns the arena as flat tensors, one a buffer, whose values are
+// the declared tensors with zeros between them.
 func (a *Arena) Allocate() ([]Tensor, error) {
 	limit := min(uint64(arenaBuffer), a.dev.Limits.MaxBufferSize)
 	var flats []Tensor
@@ -203,8 +203,8 @@ func (t Tensor) Offset() uint64 { return t.offset }
 // SameBuffer says whether two tensors lie in one buffer.
 func (t Tensor) SameBuffer(o Tensor) bool { return t.buf == o.buf }
 
-// Rows returns the window [lo,hi) of the first dimension. Its start must fall on the device's offset alignment when it is
-// bound, which 64 rows of a multiple of 4 values always do.
+// Rows returns the window [lo,hi) of the first dimension. Its start must fall on the device's offset alignment when it
+// is bound, which 64 rows of a multiple of 4 values always do.
 func (t Tensor) Rows(lo, hi int) Tensor {
 	row := 1
 	for _, d := range t.shape[1:] {
@@ -232,8 +232,8 @@ func (t Tensor) Reinterpret(name string, storage Storage, shape ...int) Tensor {
 	return t
 }
 
-// Overbind returns t with words more 32-bit words behind its values bound with it, so that a kernel which writes past the
-// end hits them: for tests with guard words.
+// Overbind returns t with words more 32-bit words behind its values bound with it, so that a kernel which writes past
+// the end hits them: for tests with guard words.
 func (t Tensor) Overbind(words int) Tensor {
 	t.slack = uint64(words) * 4
 	return t

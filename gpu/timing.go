@@ -15,21 +15,22 @@ type Timing struct {
 // Record makes every later Run a Profile, whose times are appended to into; nil ends that.
 func (p *Program) Record(into *[]Timing) { p.record = into }
 
-// Profile runs the program once with every step in a pass of its own and returns their times: the device's timestamps, or
-// the wall clock with a wait after each step where the device has none. Passes cost extra, so the sum exceeds Run's time.
+// Profile runs the program once with every entry in a pass of its own and returns their times: the device's timestamps,
+// or the wall clock with a wait after each entry where the device has none. Passes cost extra, so the sum exceeds Run's
+// time.
 func (p *Program) Profile() ([]Timing, error) {
 	if !p.built {
 		return nil, fmt.Errorf("%s: Profile before Build", p.Name)
 	}
-	out := make([]Timing, len(p.steps))
-	for i, s := range p.steps {
+	out := make([]Timing, len(p.entries))
+	for i, s := range p.entries {
 		out[i] = Timing{Label: s.label, FLOPs: s.dispatch.FLOPs, Bytes: s.dispatch.Bytes}
 	}
 	if err := p.dev.wait(); err != nil {
 		return nil, err
 	}
 	if !p.dev.timestamps {
-		for i := range p.steps {
+		for i := range p.entries {
 			start := time.Now()
 			if err := p.submit(i, i+1); err != nil {
 				return nil, err
@@ -41,9 +42,9 @@ func (p *Program) Profile() ([]Timing, error) {
 		}
 		return out, nil
 	}
-	const most = 64               // steps a query set
+	const most = 64               // entries per query set
 	var ticks, wall time.Duration // of the longest submission
-	for at := 0; at < len(p.steps); {
+	for at := 0; at < len(p.entries); {
 		end, _ := p.submission(at)
 		end = min(end, at+most)
 		start := time.Now()
@@ -56,8 +57,8 @@ func (p *Program) Profile() ([]Timing, error) {
 		}
 		at = end
 	}
-	// A tick is a nanosecond on most drivers and 10, 52 or 83 on others, which the binding doesn't tell: the wall clock does,
-	// where a submission is so long that encoding and waiting, a few milliseconds, are a small part of it.
+	// A tick is a nanosecond on most drivers and 10, 52 or 83 on others, which the binding doesn't tell: the wall clock
+	// does, where a submission is so long that encoding and waiting, a few milliseconds, are a small part of it.
 	if ratio := float64(wall) / float64(ticks); ticks > 0 && wall > 20*time.Millisecond && ratio > 5 {
 		for i := range out {
 			out[i].Duration = time.Duration(float64(out[i].Duration) * ratio)
@@ -66,9 +67,10 @@ func (p *Program) Profile() ([]Timing, error) {
 	return out, nil
 }
 
-// RecordFirstUses has every later Run append to into what the first use of each kernel took that none has told before: its pipeline's
-// making, and its dispatch less the same dispatch again, because drivers compile at either; nil ends that. It is meant for a device
-// whose programs have not run. Those dispatches run twice, so what they add up is no result. A shader cache shortens them.
+// RecordFirstUses has every later Run append to into what the first use of each kernel took that none has told before:
+// its pipeline's making, and its dispatch less the same dispatch again, because drivers compile at either; nil ends
+// that. It is meant for a device whose programs have not run. Those dispatches run twice, so what they add up is no
+// result. A shader cache shortens them.
 func (p *Program) RecordFirstUses(into *[]Timing) { p.first = into }
 
 func (p *Program) firstUses() ([]Timing, error) {
@@ -81,7 +83,7 @@ func (p *Program) firstUses() ([]Timing, error) {
 		err := p.dev.wait()
 		return time.Since(start), err
 	}
-	for i, s := range p.steps {
+	for i, s := range p.entries {
 		p.firstUse(i, i+1)
 		first, err := took(i)
 		if err != nil {
@@ -101,7 +103,8 @@ func (p *Program) firstUses() ([]Timing, error) {
 	return out, nil
 }
 
-// profileBatch submits the steps from first to end and returns the ticks from the first's start to the last's end; durations are in ticks.
+// profileBatch submits the entries from first to end and returns the ticks from the first's start to the last's end;
+// durations are in ticks.
 func (p *Program) profileBatch(first, end int, out []Timing) (time.Duration, error) {
 	d := p.dev
 	n := 2 * (end - first)

@@ -33,7 +33,8 @@ type Param struct {
 }
 
 var (
-	bindingDecl   = regexp.MustCompile(`@group\(0\)\s*@binding\((\d+)\)\s*var<(uniform|storage)(?:,\s*(read|read_write))?>\s*(\w+)\s*:\s*([^;]+);`)
+	bindingDecl = regexp.MustCompile(`@group\(0\)\s*@binding\((\d+)\)\s*` +
+		`var<(uniform|storage)(?:,\s*(read|read_write))?>\s*(\w+)\s*:\s*([^;]+);`)
 	paramsDecl    = regexp.MustCompile(`(?s)struct Params\s*\{(.*?)\}`)
 	fieldDecl     = regexp.MustCompile(`(\w+)\s*:\s*(\w+)`)
 	storageAlias  = regexp.MustCompile(`(?m)^alias (\w+) = [^;]+; // storage: (\w+)$`)
@@ -78,14 +79,16 @@ func read(label, wgsl string, values map[string]constant.Value) (Text, error) {
 			}
 		}
 		if b.Storage == "" {
-			return Text{}, fmt.Errorf("%s: %s: the type %s says no storage; hint: `alias T = …; // storage: NAME`", label, b.Name, m[5])
+			return Text{}, fmt.Errorf("%s: %s: the type %s says no storage; hint: `alias T = …; // storage: NAME`",
+				label, b.Name, m[5])
 		}
 		text.Bindings = append(text.Bindings, b)
 	}
 	slices.SortFunc(text.Bindings, func(a, b Binding) int { return int(a.Index) - int(b.Index) })
 	for i, b := range text.Bindings {
 		if i > 0 && b.Index == text.Bindings[i-1].Index {
-			return Text{}, fmt.Errorf("%s: %s and %s are both @binding(%d)", label, text.Bindings[i-1].Name, b.Name, b.Index)
+			return Text{}, fmt.Errorf("%s: %s and %s are both @binding(%d)",
+				label, text.Bindings[i-1].Name, b.Name, b.Index)
 		}
 	}
 	if m := paramsDecl.FindStringSubmatch(code); m != nil {

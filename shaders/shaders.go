@@ -71,7 +71,8 @@ var (
 )
 
 // Source returns the text of kernel name with its constants set and its fragments appended.
-// Errors: an unknown kernel, fragment or constant; a value of another type; a choice that nothing uses; a bad unroll mark.
+// Errors: an unknown kernel, fragment or constant; a value of another type; a choice that nothing uses; a bad unroll
+// mark.
 func Source(name string, choice Choice, spec Spec) (Text, error) {
 	key := fmt.Sprint(name, map[string]string(choice), map[string]any(spec)) // maps print in the order of their keys
 	if text, ok := assembled.Load(key); ok {
@@ -84,8 +85,8 @@ func Source(name string, choice Choice, spec Spec) (Text, error) {
 	return text, err
 }
 
-// assembled keeps texts by what they were made of: a step has hundreds of dispatches and a few dozen texts, and GPT-2 1558M's
-// took half a minute to write them all.
+// assembled keeps texts by what they were made of: a step has hundreds of dispatches and a few dozen texts, and GPT-2
+// 1558M's took half a minute to write them all.
 var assembled sync.Map
 
 func assemble(name string, choice Choice, spec Spec) (Text, error) {

@@ -9,8 +9,8 @@ import (
 	"testing"
 )
 
-// choices returns every way to choose the fragments of a kernel: a word of its `uses:` line that is no fragment itself, like
-// store, stands for each fragment whose name starts with it, like store_f32.
+// choices returns every way to choose the fragments of a kernel: a word of its `uses:` line that is no fragment itself,
+// like store, stands for each fragment whose name starts with it, like store_f32.
 func choices(t *testing.T, name string) []Choice {
 	t.Helper()
 	body, err := Raw(name)

@@ -1,5 +1,5 @@
-// Package cache knows the data sets and weights that have names, and where they lie once they have been fetched. It reads only
-// the local disk: package data takes corpora from it by name, and data/fetch brings what is missing.
+// Package cache knows the data sets and weights that have names, and where they lie once they have been fetched. It
+// reads only the local disk: package data takes corpora from it by name, and data/fetch brings what is missing.
 package cache
 
 import (
@@ -26,8 +26,8 @@ type Dataset struct {
 	Corpus bool   // can be trained on
 	File   string // the one file it consists of; "" for a directory of several
 
-	// Where it comes from: a path on GitHub's raw file host, or a repository on the Hugging Face hub (of kind "datasets"
-	// or "models") and names in it, of which * stands for several.
+	// Where it comes from: a path on GitHub's raw file host, or a repository on the Hugging Face hub (of kind
+	// "datasets" or "models") and names in it, of which * stands for several.
 	Raw        string
 	Kind, Repo string
 	Names      []string
@@ -103,9 +103,9 @@ func ReadAccount(dir string) (a Account, ok bool) {
 	return a, true
 }
 
-// Open returns where something that was fetched before lies: the file of shakespeare and hellaswag, the directory of the others;
-// and the files that its account names, not those that a larger fetch has begun to add. dir "" is [Dir]. If it isn't there, or not
-// all of it, the error's hint is the command that fetches it.
+// Open returns where something that was fetched before lies: the file of shakespeare and hellaswag, the directory of
+// the others; and the files that its account names, not those that a larger fetch has begun to add. dir "" is [Dir]. If
+// it isn't there, or not all of it, the error's hint is the command that fetches it.
 func Open(name, dir string) (path string, files []string, err error) {
 	d, err := Find(name)
 	if err != nil {

@@ -8,8 +8,8 @@ import (
 	"github.com/adrg/xdg"
 )
 
-// Model returns a directory with the config.json and model.safetensors of gpt2, gpt2-medium, gpt2-large or gpt2-xl: the cache of
-// this user's Hugging Face libraries, else our own. Errors are those of [Open].
+// Model returns a directory with the config.json and model.safetensors of gpt2, gpt2-medium, gpt2-large or gpt2-xl: the
+// cache of this user's Hugging Face libraries, else our own. Errors are those of [Open].
 func Model(name string) (string, error) {
 	if dir, ok := HubSnapshot(name); ok {
 		return dir, nil
@@ -34,8 +34,9 @@ func hubCache() string {
 	return filepath.Join(cache, "huggingface", "hub")
 }
 
-// HubSnapshot returns the snapshot of a model's main branch that the Hugging Face libraries keep, if all its files are there:
-// models--OWNER--NAME/refs/main names a commit, snapshots/COMMIT holds links to the files, which appear when complete.
+// HubSnapshot returns the snapshot of a model's main branch that the Hugging Face libraries keep, if all its files are
+// there: models--OWNER--NAME/refs/main names a commit, snapshots/COMMIT holds links to the files, which appear when
+// complete.
 func HubSnapshot(name string) (dir string, ok bool) {
 	d := Datasets[name]
 	if d.Kind != "models" {

@@ -1,5 +1,5 @@
-// Package fetch brings published data sets and weights into the cache: a resumable download, checked by its SHA-256, and what is
-// to be made of it. Only it uses the network.
+// Package fetch brings published data sets and weights into the cache: a resumable download, checked by its SHA-256,
+// and what is to be made of it. Only it uses the network.
 package fetch
 
 import (
@@ -61,7 +61,8 @@ type Progress struct {
 //
 // What is there already isn't downloaded again, and then no network is needed. A download that breaks off is tried
 // again, after growing pauses, from the byte where it stopped; so is one that an earlier run left unfinished. A file
-// gets its name when it is complete and has the SHA-256 that is pinned here or that the hub tells; a wrong one is removed.
+// gets its name when it is complete and has the SHA-256 that is pinned here or that the hub tells; a wrong one is
+// removed.
 //
 // The hub's own variables are honoured: HF_ENDPOINT (another hub), HF_TOKEN, HF_HUB_OFFLINE (no access to the hub).
 //
@@ -74,9 +75,9 @@ func Dataset(ctx context.Context, name string, o Options) (string, error) {
 	return path, nil
 }
 
-// Model returns a directory with the config.json and model.safetensors of gpt2, gpt2-medium, gpt2-large or gpt2-xl. What
-// the Hugging Face libraries of this user have downloaded before is taken as it is, without any network; else [Dataset]
-// brings the files into our own cache. Errors are Dataset's.
+// Model returns a directory with the config.json and model.safetensors of gpt2, gpt2-medium, gpt2-large or gpt2-xl.
+// What the Hugging Face libraries of this user have downloaded before is taken as it is, without any network; else
+// [Dataset] brings the files into our own cache. Errors are Dataset's.
 func Model(ctx context.Context, name string, o Options) (string, error) {
 	if dir, ok := cache.HubSnapshot(name); ok {
 		return dir, nil

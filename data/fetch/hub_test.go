@@ -11,8 +11,8 @@ import (
 	"github.com/gpt2wgpu/gpt2wgpu/data/needs"
 )
 
-// TestHubCache lays out the cache of the Hugging Face libraries: a whole model is used as it stands, without network, from
-// each of the places that their variables name; half a model isn't.
+// TestHubCache lays out the cache of the Hugging Face libraries: a whole model is used as it stands, without network,
+// from each of the places that their variables name; half a model isn't.
 func TestHubCache(t *testing.T) {
 	needs.Symlinks(t)
 	clear := func() {

@@ -26,7 +26,8 @@ var instance = sync.OnceValue(func() *binding.Instance {
 // Adapters returns the processors of this machine in the driver's order.
 func Adapters() []Adapter {
 	var list []Adapter
-	for _, raw := range instance().EnumerateAdapters(&binding.InstanceEnumerateAdapterOptons{Backends: binding.InstanceBackendPrimary}) {
+	primary := &binding.InstanceEnumerateAdapterOptons{Backends: binding.InstanceBackendPrimary}
+	for _, raw := range instance().EnumerateAdapters(primary) {
 		list = append(list, Adapter{raw})
 	}
 	return list
@@ -87,7 +88,8 @@ func (a Adapter) Info() Info {
 	return info
 }
 
-// Open opens the logical device with the limits of Info: the defaults stop at 128 MiB a binding. The device takes the adapter.
+// Open opens the logical device with the limits of Info: the defaults stop at 128 MiB a binding. The device takes the
+// adapter.
 func (a Adapter) Open(backend string, limits Limits) (*Device, error) {
 	desc := &binding.DeviceDescriptor{Label: "gpt2wgpu"}
 	// On DX12 a limits request would size a descriptor heap from a field that the binding leaves uninitialised.

@@ -72,8 +72,8 @@ var ErrTimeout = errors.New("the GPU did not finish in time")
 // Wait returns when everything submitted has ended.
 func (d *Device) Wait(limit time.Duration) error { return d.poll(limit, nil) }
 
-// poll polls until done says so; nil: until the queue is empty. Poll(true) is never used: it reports success after 5 s of
-// unfinished work.
+// poll polls until done says so; nil: until the queue is empty. Poll(true) is never used: it reports success after 5 s
+// of unfinished work.
 func (d *Device) poll(limit time.Duration, done func() bool) error {
 	start := time.Now()
 	for n := 0; ; n++ {
@@ -123,8 +123,8 @@ type Pipeline struct {
 	raw    *binding.ComputePipeline
 }
 
-// NewPipeline compiles the entry point main of a text. The layout is explicit, so an unused binding stays; the module is
-// labelled, which DX12 needs.
+// NewPipeline compiles the entry point main of a text. The layout is explicit, so an unused binding stays; the module
+// is labelled, which DX12 needs.
 func (d *Device) NewPipeline(label, wgsl string, slots []Slot) (*Pipeline, error) {
 	module, err := d.raw.CreateShaderModule(&binding.ShaderModuleDescriptor{
 		Label: label, WGSLDescriptor: &binding.ShaderModuleWGSLDescriptor{Code: wgsl},
@@ -142,19 +142,25 @@ func (d *Device) NewPipeline(label, wgsl string, slots []Slot) (*Pipeline, error
 		case "read":
 			kind = binding.BufferBindingTypeReadOnlyStorage
 		}
-		entries[i] = binding.BindGroupLayoutEntry{Binding: s.Index, Visibility: binding.ShaderStageCompute, Buffer: binding.BufferBindingLayout{Type: kind}}
+		entries[i] = binding.BindGroupLayoutEntry{
+			Binding: s.Index, Visibility: binding.ShaderStageCompute, Buffer: binding.BufferBindingLayout{Type: kind},
+		}
 	}
 	p := &Pipeline{}
-	if p.group, err = d.raw.CreateBindGroupLayout(&binding.BindGroupLayoutDescriptor{Label: label, Entries: entries}); err != nil {
+	p.group, err = d.raw.CreateBindGroupLayout(&binding.BindGroupLayoutDescriptor{Label: label, Entries: entries})
+	if err != nil {
 		return nil, fmt.Errorf("bind group layout: %w", err)
 	}
-	p.layout, err = d.raw.CreatePipelineLayout(&binding.PipelineLayoutDescriptor{Label: label, BindGroupLayouts: []*binding.BindGroupLayout{p.group}})
+	p.layout, err = d.raw.CreatePipelineLayout(&binding.PipelineLayoutDescriptor{
+		Label: label, BindGroupLayouts: []*binding.BindGroupLayout{p.group},
+	})
 	if err != nil {
 		p.Release()
 		return nil, fmt.Errorf("pipeline layout: %w", err)
 	}
 	p.raw, err = d.raw.CreateComputePipeline(&binding.ComputePipelineDescriptor{
-		Label: label, Layout: p.layout, Compute: binding.ProgrammableStageDescriptor{Module: module, EntryPoint: "main"},
+		Label: label, Layout: p.layout,
+		Compute: binding.ProgrammableStageDescriptor{Module: module, EntryPoint: "main"},
 	})
 	if err != nil {
 		p.Release()

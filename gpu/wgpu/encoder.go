@@ -29,8 +29,8 @@ func (e *Encoder) Clear(b *Buffer, offset, size uint64) error {
 	return e.raw.ClearBuffer(b, offset, size)
 }
 
-// Pass encodes dispatches, which run one after the other, as one compute pass. A program hands over the same slice at every run,
-// so that an encoder whose calls are dear may keep what it made of it.
+// Pass encodes dispatches, which run one after the other, as one compute pass. A program hands over the same slice at
+// every run, so that an encoder whose calls are dear may keep what it made of it.
 func (e *Encoder) Pass(dispatches []Dispatch) error {
 	pass := e.raw.BeginComputePass(nil)
 	defer pass.Release()
@@ -57,7 +57,9 @@ type Timer struct {
 
 // NewTimer makes room for n timestamps. The device must have Timestamps.
 func (d *Device) NewTimer(n uint32) (*Timer, error) {
-	set, err := d.raw.CreateQuerySet(&binding.QuerySetDescriptor{Label: "profile", Type: binding.QueryTypeTimestamp, Count: n})
+	set, err := d.raw.CreateQuerySet(&binding.QuerySetDescriptor{
+		Label: "profile", Type: binding.QueryTypeTimestamp, Count: n,
+	})
 	if err != nil {
 		return nil, err
 	}
