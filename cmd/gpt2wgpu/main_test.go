@@ -167,7 +167,7 @@ func TestExitCodes(t *testing.T) {
 		{func() error { return errors.Join(errors.New("a"), errors.New("b")) }, 1, "gpt2wgpu probe: a\ngpt2wgpu probe: b\n"},
 		{func() error { return usagef("wrong") }, 2, "gpt2wgpu probe: wrong\n"},
 		{func() error { return fmt.Errorf("%w after 3 steps", train.ErrInterrupted) }, 130, "gpt2wgpu probe: interrupted after 3 steps\n"},
-		{func() error { return context.Canceled }, 130, "gpt2wgpu probe: context canceled\n"},
+		{func() error { return context.Canceled }, 130, "gpt2wgpu probe: interrupted\n"},
 		{func() error { panic("impossible\nstate") }, 1, "gpt2wgpu probe: internal error: impossible state; hint: please report this with the output of -v\n"},
 	} {
 		action = func(context.Context, *env, []string) error { return x.action() }
