@@ -97,7 +97,7 @@ func TestForeignModel(t *testing.T) {
 			t.Fatalf("data tokenize --tokenizer %s: %s", tok, stderr)
 		}
 		got, _, stderr := cli(t, append([]string{"eval", "--model", run, "--data", shards, "--val-steps", "1", "--batch-size", "1"}, device()...)...)
-		if got != code || code != 0 && !strings.Contains(stderr, "--tokenizer gpt2") {
+		if got != code || code != 0 && !strings.Contains(stderr, "make shards of the text with gpt2wgpu data tokenize --tokenizer "+run) {
 			t.Errorf("eval on shards of %s: code %d: %s", tok, got, stderr)
 		}
 	}
