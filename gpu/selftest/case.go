@@ -73,8 +73,9 @@ type Case struct {
 	listing string // of the program, on a plan
 
 	checked bool
-	worst   Worst
-	ratio   float64 // of worst
+	err     float64 // where a value is closest to its limit or furthest past it; NaN where the device gave no number
+	limit   float64 // there
+	ratio   float64 // of the two
 }
 
 // TB is what a case needs of a testing.TB.
@@ -301,14 +302,6 @@ func (tol Tolerance) Limit(want float64) float64 {
 	return limit
 }
 
-// Worst is the place of a case that is closest to its limit, or furthest past it.
-type Worst struct {
-	Error, Limit float64
-}
-
-// Worst returns it over all that was checked so far. Where the device gave no number, its Error is none either.
-func (c *Case) Worst() Worst { return c.worst }
-
 // Check compares a tensor after Run with its reference.
 func (c *Case) Check(t gpu.Tensor, want []float64, tol Tolerance) {
 	c.t.Helper()
@@ -330,7 +323,7 @@ func (c *Case) CheckValues(name string, got, want []float64, tol Tolerance) {
 		return
 	}
 	c.checked, c.ratio = true, r
-	c.worst = Worst{math.Abs(got[at] - want[at]), tol.Limit(want[at])}
+	c.err, c.limit = math.Abs(got[at]-want[at]), tol.Limit(want[at])
 }
 
 // ratio is an error as a part of its limit: infinite for what is no number, 0 for no error whatever the limit.

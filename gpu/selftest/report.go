@@ -68,7 +68,7 @@ func (e Entry) try(d *gpu.Device) Row {
 		c := New(t, d)
 		e.Try(c)
 		if c.checked {
-			row.MaxError, row.Limit = number(c.worst.Error), number(c.worst.Limit)
+			row.MaxError, row.Limit = number(c.err), number(c.limit)
 		}
 	})
 	for i := len(t.cleanups) - 1; i >= 0; i-- {
