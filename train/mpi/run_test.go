@@ -267,7 +267,7 @@ func TestSaveFails(t *testing.T) {
 			t.Fatal(err)
 		}
 		said := must(t, 1, ranks(2, tiny(out, append(more, "--save-every", "10")...)...))
-		if strings.Count(said, "the next save tries again") < 1 || strings.Count(said, "goes on from the newest checkpoint") != 1 {
+		if strings.Count(said, "the next save tries again") < 1 || strings.Count(said, "--resume starts again at step 0") != 1 {
 			t.Errorf("%v: %s", more, said)
 		}
 		if got := len(losses(t, out)); got != 20 {
