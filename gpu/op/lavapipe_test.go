@@ -14,29 +14,19 @@ import (
 )
 
 // TestMatmulPanels holds matmul_panels to the reference at the seams of its blocks: rows of several, the last of half
-// the size, columns wider than the sums, slices one and two more, sums longer than the packed piece. Each text compiles
-// for most of a second, so only one tile is tried with bf16, whose fragments are those of every kernel.
+// the size, columns around 20 or 32 and wider than the sums, slices one and two more, sums longer than the packed
+// piece. Each text compiles for most of a second, so bf16, whose fragments are those of every kernel, has one shape of
+// one tile.
 func TestMatmulPanels(t *testing.T) {
+	target := ownTarget(t)
 	first := true
-	d := gputest.Device(t)
-	target := op.TargetFor(d.Info, d.Limits)
-	for _, tile := range productTiles(t, false) {
+	for _, tile := range productTiles(target, false) {
 		if tile.Algorithm != "panels" {
 			continue
 		}
-		rows, cols, depth := tile.Rows(), tile.Cols(), tile.BK
-		shapes := []struct{ rows, cols, depth int }{
-			{1, 4, 4}, {rows + 1, cols + 4, depth + 4}, {rows - 1, 768 + 8, 8}, {3, cols, 1<<20/rows + 2*depth + 8},
-		}
-		for _, s := range []gpu.Storage{gpu.F32, gpu.BF16} {
-			if s == gpu.BF16 && !first {
-				continue
-			}
-			for _, d := range shapes {
-				t.Run(fmt.Sprintf("%s/%v/%dx%dx%d", tile.Name(), s, d.rows, d.cols, d.depth), func(t *testing.T) {
-					matmulForms(t, withTile(tile), s, d.rows, d.cols, d.depth)
-				})
-			}
+		runCases(t, gputest.New, panelCases(tile, gpu.F32))
+		if first {
+			runCases(t, gputest.New, panelCases(tile, gpu.BF16))
 		}
 		first = false
 	}
@@ -45,11 +35,39 @@ func TestMatmulPanels(t *testing.T) {
 	}
 }
 
-// walkShapes sit on the seams of the walks: blocks of 128 rows, 48 keys per dispatch of the forward and 28 of the
-// backward.
-var walkShapes = []struct{ B, T, NH, HS int }{
-	{1, 128, 1, 64}, {2, 129, 3, 20}, {1, 144, 1, 16}, {1, 145, 1, 16}, {1, 168, 2, 4}, {1, 169, 1, 32}, {3, 257, 2, 12},
-	{1, 300, 2, 64},
+// panelCases are the shapes of TestMatmulPanels, none for tiles of another algorithm.
+func panelCases(tile op.MatmulTile, s gpu.Storage) (cases []selftest.Entry) {
+	rows, cols, depth := tile.Rows(), tile.Cols(), tile.BK
+	shapes := []struct{ rows, cols, depth int }{
+		{1, 4, 4}, {rows, cols, depth}, {rows + 1, cols + 4, depth + 4}, {rows - 1, 768 + 8, 8},
+		{rows/2 + 1, 2*cols - 4, depth - 4}, {rows + rows/2, cols - 4, 2 * depth}, {rows + 3, cols, 1<<20/rows + 2*depth + 8},
+	}
+	if s != gpu.F32 {
+		shapes = shapes[2:3]
+	}
+	if tile.Algorithm != "panels" {
+		return nil
+	}
+	for _, d := range shapes {
+		for _, e := range matmulCases(s, d.rows, d.cols, d.depth) {
+			try := e.Try
+			e.Name = fmt.Sprintf("%s/%v/%dx%dx%d/%s", tile.Name(), s, d.rows, d.cols, d.depth, e.Name)
+			e.Try = func(c *selftest.Case) {
+				c.Setup.Target = c.Setup.Target.WithProduct(tile)
+				try(c)
+			}
+			cases = append(cases, e)
+		}
+	}
+	return cases
+}
+
+// walkShapes sit on the seams of the walks: blocks of 128 rows (128, 256, 384), 48 keys per dispatch of the forward (144,
+// 240, 336, 384) and 28 of the backward (140, 168, 336).
+var walkShapes = []attentionShape{
+	{1, 128, 1, 64}, {2, 129, 3, 20}, {1, 139, 1, 20}, {1, 140, 1, 20}, {1, 141, 2, 20}, {1, 143, 1, 20}, {1, 144, 1, 16},
+	{1, 145, 1, 16}, {1, 167, 1, 16}, {1, 168, 2, 4}, {1, 169, 1, 20}, {1, 240, 1, 16}, {1, 255, 2, 16}, {1, 256, 1, 64},
+	{3, 257, 2, 20}, {1, 300, 2, 64}, {1, 335, 1, 20}, {1, 336, 1, 16}, {1, 337, 1, 20}, {1, 384, 1, 16}, {1, 385, 1, 16},
 }
 
 // TestAttentionRounds takes five heads two at a time, as long contexts are.

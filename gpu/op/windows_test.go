@@ -1,13 +1,17 @@
 package op_test
 
 import (
+	"math"
 	"reflect"
+	"regexp"
 	"slices"
+	"strconv"
 	"testing"
 
 	"github.com/gpt2wgpu/gpt2wgpu/gpu"
 	"github.com/gpt2wgpu/gpt2wgpu/gpu/gputest"
 	"github.com/gpt2wgpu/gpt2wgpu/gpu/op"
+	"github.com/gpt2wgpu/gpt2wgpu/gpu/selftest"
 )
 
 func TestWindows(t *testing.T) {
@@ -68,14 +72,50 @@ var sharedTests = []struct {
 	{"CacheAppend", storages(cacheAppend)}, {"AttentionDecode", storages(attentionDecode)},
 }
 
-// TestFoldedGroups runs them with a limit of groups in a dimension so small that they fold to two.
+// TestFoldedGroups runs each op that may have many groups once, with the least limit of groups in a dimension that
+// folds its largest dispatch to two dimensions.
 func TestFoldedGroups(t *testing.T) {
 	d := gputest.Device(t)
 	old := d.Limits.MaxGroups
-	d.Limits.MaxGroups = 80 // 80^2 groups hold the largest shape, 5000 rows
 	t.Cleanup(func() { d.Limits.MaxGroups = old })
-	for _, s := range sharedTests {
-		t.Run(s.name, func(t *testing.T) { s.test(t, gputest.New) })
+	for _, e := range []selftest.Entry{
+		{Name: "EmbeddingForward", Try: func(c *gputest.Case) { selftest.EmbeddingForward(c, 7, 11, 768, 257) }},
+		{Name: "EmbeddingBackward", Try: func(c *gputest.Case) { selftest.EmbeddingBackward(c, 7, 11, 768, 257) }},
+		{Name: "LayerNormForward", Try: func(c *gputest.Case) { selftest.LayerNormForward(c, gpu.F32, 63, 28) }},
+		{Name: "LayerNormForward,many", Try: func(c *gputest.Case) { selftest.LayerNormForward(c, gpu.F32, 5000, 4) }},
+		{Name: "LayerNormBackward", Try: func(c *gputest.Case) { selftest.LayerNormBackward(c, gpu.F32, 1030, 12) }},
+		{Name: "BiasBackward", Try: func(c *gputest.Case) { selftest.BiasBackward(c, gpu.F32, 33, 2304) }},
+		{Name: "GatherRows", Try: func(c *gputest.Case) { selftest.GatherRows(c, gpu.F32, 64, 64, 4) }},
+		{Name: "GradientNorm", Try: func(c *gputest.Case) { selftest.GradientNorm(c, []int{1 << 20}, 0, 1) }},
+		{Name: "AdamW", Try: func(c *gputest.Case) { selftest.AdamW(c, gpu.F32, 20004, 1000, 0, true, 1) }},
+		{Name: "GELUForward", Try: func(c *gputest.Case) { selftest.GELUForward(c, gpu.F32, 5000, 4) }},
+		{Name: "Pack", Try: func(c *gputest.Case) { selftest.Pack(c, gpu.BF16, 5000, 4) }},
+		{Name: "CacheAppend", Try: func(c *gputest.Case) {
+			selftest.CacheAppend(c, gpu.F32, 40, 32, 12, []uint32{0, 8}, false)
+		}},
+		{Name: "AttentionDecode", Try: func(c *gputest.Case) {
+			selftest.AttentionDecode(c, gpu.F32, 520, 12, 16, 1.5, []uint32{519, 7, 300})
+		}},
+		{Name: "Classifier", Try: func(c *gputest.Case) { selftest.Classifier(c, gpu.F32, 129, 8, 65, 129, 0, false) }},
+	} {
+		t.Run(e.Name, func(t *testing.T) {
+			limits := d.Limits
+			limits.MaxGroups = old
+			flat, err := e.Plan(ownTarget(t), limits)
+			if err != nil {
+				t.Fatal(err)
+			}
+			most := 0
+			for _, m := range regexp.MustCompile(`\[(\d+) 1 1\]`).FindAllStringSubmatch(flat, -1) {
+				n, _ := strconv.Atoi(m[1])
+				most = max(most, n)
+			}
+			d.Limits.MaxGroups = uint32(math.Ceil(math.Sqrt(float64(most))))
+			if folded, err := e.Plan(ownTarget(t), d.Limits); err != nil || folded == flat {
+				t.Fatalf("%d groups fold nothing: %v\n%s", d.Limits.MaxGroups, err, flat)
+			}
+			e.Try(gputest.New(t))
+		})
 	}
 }
 

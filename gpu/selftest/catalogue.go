@@ -21,9 +21,10 @@ type Entry struct {
 // Catalogue lists the cases for d: every kernel with the geometry that d gets, matmul and attention with every tile of
 // all targets that d can run, and with those that tuning may choose on it. Shapes are one past the tiles, or have a
 // part of a last tile, in every dimension.
-func Catalogue(d *gpu.Device) []Entry { return catalogue(op.TargetFor(d.Info, d.Limits), d.Limits) }
+func Catalogue(d *gpu.Device) []Entry { return CatalogueFor(op.TargetFor(d.Info, d.Limits), d.Limits) }
 
-func catalogue(target op.Target, l gpu.Limits) []Entry {
+// CatalogueFor is the catalogue of a device with these limits that has another target.
+func CatalogueFor(target op.Target, l gpu.Limits) []Entry {
 	var tiles, few []op.MatmulTile
 	for _, t := range append(op.Targets(l), target) {
 		for _, r := range t.Products {
@@ -79,6 +80,13 @@ func addMatmul(add adder, s gpu.Storage) {
 		}
 		add("matmul_backward_dw", shape, func(c *Case) { MatmulBackwardDW(c, s, d.N, d.K, d.OC) })
 	}
+	// The ends that addTile leaves out, in products that fill a tile of each target for large ones.
+	const N, K, OC = 130, 196, 132
+	shape := fmt.Sprintf("N=%d K=%d OC=%d", N, K, OC)
+	for _, e := range []string{"bias", "bias_residual"} {
+		add("matmul_forward/"+e, shape, func(c *Case) { MatmulForward(c, s, e, N, K, OC) })
+	}
+	add("matmul_backward_dx/dgelu", shape, func(c *Case) { MatmulBackwardDX(c, s, "dgelu", N, K, OC) })
 }
 
 // addSlices adds the backward forms with their sums in slices of 64, as software devices take long ones.

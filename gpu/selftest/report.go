@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/gpt2wgpu/gpt2wgpu/gpu"
+	"github.com/gpt2wgpu/gpt2wgpu/gpu/op"
 )
 
 // Report is what Run found.
@@ -76,6 +77,25 @@ func (e Entry) try(d *gpu.Device) Row {
 	}
 	row.Failures, row.OK = t.failures, len(t.failures) == 0
 	return row
+}
+
+// Plan returns the program of an entry, without running it, on a plan of a device with this target and these limits.
+// Error: the entry has no program.
+func (e Entry) Plan(target op.Target, l gpu.Limits) (listing string, err error) {
+	t := &recorder{name: e.Name}
+	var c *Case
+	t.do(func() {
+		c = New(t, gpu.Plan(gpu.AdapterInfo{Limits: l}))
+		c.Setup.Target = target
+		e.Try(c)
+	})
+	for i := len(t.cleanups) - 1; i >= 0; i-- {
+		t.do(t.cleanups[i])
+	}
+	if c.listing == "" {
+		return "", fmt.Errorf("%s: %s", e.Name, strings.Join(t.failures, "; "))
+	}
+	return c.listing, nil
 }
 
 // recorder is the TB of the program's own self-test.

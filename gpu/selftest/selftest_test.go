@@ -5,13 +5,11 @@ import (
 	"encoding/json"
 	"math"
 	"os"
-	"regexp"
 	"strings"
 	"testing"
 
 	"github.com/gpt2wgpu/gpt2wgpu/gpu"
 	"github.com/gpt2wgpu/gpt2wgpu/gpu/op"
-	"github.com/gpt2wgpu/gpt2wgpu/shaders"
 )
 
 // device is gputest's, which imports this package.
@@ -26,68 +24,6 @@ func device(t *testing.T) *gpu.Device {
 	}
 	t.Cleanup(func() { d.Close() })
 	return d
-}
-
-// TestCatalogue: what a user would be told to report fails here first. It runs what tuning may choose on other targets
-// too.
-func TestCatalogue(t *testing.T) {
-	if testing.Short() {
-		t.Skip("every kernel")
-	}
-	d := device(t)
-	before := d.TotalBytes()
-	own := op.TargetFor(d.Info, d.Limits)
-	seen := map[string]bool{}
-	var entries []Entry
-	for i, target := range append([]op.Target{own}, op.Targets(d.Limits)...) {
-		if !own.Takes(target) {
-			continue
-		}
-		for _, e := range catalogue(target, d.Limits) {
-			if name := e.Name + " " + e.DType + " " + e.Shape; !seen[name] {
-				seen[name] = true
-				entries = append(entries, e)
-			} else if i == 0 {
-				t.Errorf("%s: twice", name)
-			}
-		}
-	}
-	r, err := Run(context.Background(), d, entries, func(r Row) {
-		for _, f := range r.Failures {
-			t.Errorf("%s %s %s: %s", r.Name, r.DType, r.Shape, f)
-		}
-	})
-	if err != nil || r.Passed != len(r.Kernels) || r.Failed != 0 || len(r.Kernels) < 200 {
-		t.Errorf("%d rows, %d passed, %d failed, %v", len(r.Kernels), r.Passed, r.Failed, err)
-	}
-	if d.TotalBytes() != before {
-		t.Errorf("%d bytes left behind", d.TotalBytes()-before)
-	}
-}
-
-// TestEveryKernelIsTried walks shaders/, so that a new kernel can't be left out.
-func TestEveryKernelIsTried(t *testing.T) {
-	var text strings.Builder
-	d := gpu.Plan(gpu.AdapterInfo{Limits: gpu.DefaultLimits()})
-	for _, target := range op.Targets(d.Limits) {
-		for _, e := range catalogue(target, d.Limits) {
-			r := &recorder{name: e.Name}
-			r.do(func() {
-				c := New(r, d)
-				c.Setup.Target = target
-				defer func() { text.WriteString(c.listing) }()
-				e.Try(c)
-			})
-			for _, f := range r.cleanups {
-				r.do(f)
-			}
-		}
-	}
-	for _, name := range shaders.Names() {
-		if !strings.HasPrefix(name, "peak_") && !regexp.MustCompile(`(?m)^ *\d+ `+name+`[/ ]`).MatchString(text.String()) {
-			t.Errorf("shaders/%s.wgsl: no case runs it; hint: add one to Catalogue", name)
-		}
-	}
 }
 
 // wrong is a case that fails in the way that it is told.
