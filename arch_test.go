@@ -37,7 +37,7 @@ var imports = map[string]string{
 	"cmd/gpt2wgpu":  "data data/cache data/fetch gpu gpu/bench gpu/op gpu/selftest gpu/tune model model/gpt2 shaders train train/eval train/metrics train/mpi train/ranks",
 	"gpu/gputest":   "gpu gpu/bench gpu/op gpu/selftest",
 	"data/needs":    "",
-	"clients":       "",
+	"data/clients":  "",
 	"docs":          "",
 
 	"data/atomicfile": "",

@@ -135,7 +135,7 @@ func farthest(t *testing.T, m *Model, tokens []uint32, length int, raw []byte) (
 	return worst, scale
 }
 
-// TestClientLogits holds our logits within 2e-5 of those that clients/logits.py has from the directory which we write, by
+// TestClientLogits holds our logits within 2e-5 of those that data/clients/logits.py has from the directory which we write, by
 // transformers or by PyTorch. `make test-clients` names a Python that has one of them.
 func TestClientLogits(t *testing.T) {
 	python := strings.Fields(os.Getenv("GPT2WGPU_CLIENTS_TORCH"))
@@ -168,7 +168,7 @@ func TestClientLogits(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			args := append(python[1:len(python):len(python)], "../clients/logits.py", filepath.Join(dir, "hf"), filepath.Join(dir, "ids"), filepath.Join(dir, "logits"))
+			args := append(python[1:len(python):len(python)], "../data/clients/logits.py", filepath.Join(dir, "hf"), filepath.Join(dir, "ids"), filepath.Join(dir, "logits"))
 			out, err := exec.Command(python[0], args...).CombinedOutput()
 			if err != nil {
 				t.Fatalf("%v\n%s", err, out)

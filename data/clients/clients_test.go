@@ -80,7 +80,7 @@ func build(t *testing.T) string {
 		if built.dir, built.err = os.MkdirTemp("", "gpt2wgpu-clients"); built.err != nil {
 			return
 		}
-		if out, err := exec.Command("go", "build", "-o", built.dir, "../cmd/gpt2wgpu").CombinedOutput(); err != nil {
+		if out, err := exec.Command("go", "build", "-o", built.dir, "../../cmd/gpt2wgpu").CombinedOutput(); err != nil {
 			built.err = fmt.Errorf("%w: %s", err, out)
 		}
 	})
@@ -162,7 +162,7 @@ func TestClientTokenizers(t *testing.T) {
 	python(t)
 	small := strings.Fields("--n-layer 1 --n-head 2 --n-embd 16 --block-size 16")
 	foreign := filepath.Join(t.TempDir(), "foreign")
-	if err := os.CopyFS(foreign, os.DirFS("../data/testdata/tokenizers/added")); err != nil {
+	if err := os.CopyFS(foreign, os.DirFS("../testdata/tokenizers/added")); err != nil {
 		t.Fatal(err)
 	}
 	tok := tokenizer(t, foreign)
