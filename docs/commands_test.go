@@ -1,4 +1,4 @@
-// Package docs_test runs the commands that README.md, docs/*.md and every --help print.
+// Package docs_test runs the commands that README.md, CONTRIBUTING.md, docs/*.md and every --help print.
 package docs_test
 
 import (
@@ -36,6 +36,9 @@ var instead = map[string][2]string{
 	"make reproduce":                        {"minutes", "make -n reproduce"},
 	"make reproduce TEXT=path/to/input.txt": {"minutes", "make -n reproduce TEXT=path/to/input.txt"},
 
+	"make lint":  {".ci/run runs it", "make -n lint"},
+	"make setup": {".ci/run runs it", "make -n setup"},
+
 	// Scripts.
 	"train/testdata/generate.sh":       {"hours", "bash -n train/testdata/generate.sh"},
 	"train/mpi/testdata/sync_every.sh": {"hours", "bash -n train/mpi/testdata/sync_every.sh"},
@@ -46,9 +49,16 @@ var instead = map[string][2]string{
 		"$TORCH gpu/bench/compare/torch_step.py --batch-size 1 --seq-len 16 --layers 1 --channels 24 --vocab 64 --runs 1"},
 
 	// Tests and benchmarks: that they are there.
-	"go test ./gpu/op -run XXX -bench Matmul": {"minutes", "grep -hE 'func Benchmark.*Matmul' gpu/op/*_test.go"},
-	"go test ./model -run XXX -bench Token":   {"minutes", "grep -hE 'func Benchmark.*Token' model/*_test.go"},
-	"go test ./train -run GoesAhead":          {".ci/run runs it", "grep -hE 'func Test.*GoesAhead' train/*_test.go"},
+	"go test ./gpu/op -run XXX -bench Matmul":       {"minutes", "grep -hE 'func Benchmark.*Matmul' gpu/op/*_test.go"},
+	"go test ./model -run XXX -bench Token":         {"minutes", "grep -hE 'func Benchmark.*Token' model/*_test.go"},
+	"go test ./gpu/ref -run LayerNorm":              {"seconds", "…"},
+	"go test ./gpu/op -run LayerNorm":               {".ci/run runs it", "grep -hE 'func Test.*LayerNorm' gpu/op/*_test.go"},
+	"go test ./gpu/op -run 'LayerNorm|EveryKernel'": {".ci/run runs it", "grep -hE 'func Test.*EveryKernel' gpu/op/*_test.go"},
+	"go test ./model -run TestProgram -update":      {"writes files", "grep -hE '(func TestProgram|flag.Bool.\"update)' model/*_test.go"},
+	"go test ./gpu/op -run TestTargets -update":     {"writes files", "grep -hE '(func TestTargets|flag.Bool.\"update)' gpu/op/*_test.go"},
+	"go test -short":                                {"a name in the text", "grep -rhE 'testing.Short' --include=*_test.go ."},
+	"go build ./cmd/gpt2wgpu":                       {"TestCommands does it", "go vet ./cmd/gpt2wgpu"},
+	"go test ./train -run GoesAhead":                {".ci/run runs it", "grep -hE 'func Test.*GoesAhead' train/*_test.go"},
 
 	"gpt2wgpu data tokenize": {"a name in the text", "… --help"},
 
@@ -64,6 +74,9 @@ var instead = map[string][2]string{
 	"gpt2wgpu tune --preset gpt2-124m":                                            {"minutes on a CPU", "… --preset tiny --seconds 1"},
 	"gpt2wgpu tune --preset first-steps --seconds 300":                            {"minutes on a CPU", "… --help"},
 	"gpt2wgpu selftest":                                                           {"minutes on a CPU", "… --kernel residual"},
+	"gpt2wgpu selftest --kernel layernorm":                                        {"seconds", "… --json"},
+	"gpt2wgpu selftest --kernel matmul":                                           {"minutes on a CPU", "… --help"},
+	"gpt2wgpu bench --kernel layernorm":                                           {"minutes on a CPU", "… --help"},
 	"gpt2wgpu selftest --kernel attention --json":                                 {"minutes on a CPU", "… --kernel residual"},
 	"gpt2wgpu eval --model runs/first --data sample":                              {"half a minute", "… --val-steps 3"},
 	"gpt2wgpu train --out runs/first":                                             {"a minute", "… --steps 2"},
@@ -83,7 +96,7 @@ var instead = map[string][2]string{
 const small = "--n-layer 1 --n-head 2 --n-embd 16 --steps 2 --sample-every 0"
 
 // starts is how a command begins that can be run.
-var starts = regexp.MustCompile(`^([A-Z_]+=\S+ )*(\./)?(gpt2wgpu|make|mpirun|go test|gpu/bench/compare/\w|train/\S+\.sh)(\s|$|\S)`)
+var starts = regexp.MustCompile(`^([A-Z_]+=\S+ )*(\./)?(gpt2wgpu|make|mpirun|go (?:test|build)|gpu/bench/compare/\w|train/\S+\.sh)(\s|$|\S)`)
 
 // heavy commands are not run as printed.
 var heavy = regexp.MustCompile(`^([A-Z_]+=\S+ )*(make|mpirun|go|gpu/|train/|gpt2wgpu (train|bench|tune|selftest))\b`)
@@ -146,7 +159,7 @@ func (s session) run(t *testing.T, command string) (output string, err error) {
 	return string(out), err
 }
 
-// TestCommands runs every command of README.md, docs/*.md and --help, as printed or as the table above says.
+// TestCommands runs every command of README.md, CONTRIBUTING.md, docs/*.md and --help, as printed or as the table says.
 func TestCommands(t *testing.T) {
 	needs.Programs(t, "go", "bash", "make")
 	gputest.Available(t)
@@ -181,7 +194,7 @@ func TestCommands(t *testing.T) {
 	if err != nil || len(files) == 0 {
 		t.Fatalf("%v, %v", files, err)
 	}
-	for _, f := range append(files, "../README.md") {
+	for _, f := range append(files, "../README.md", "../CONTRIBUTING.md") {
 		raw, err := os.ReadFile(f)
 		if err != nil {
 			t.Fatal(err)
