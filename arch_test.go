@@ -132,6 +132,29 @@ func TestImports(t *testing.T) {
 	}
 }
 
+// TestDocs: every package says in its doc.go what it is for, in three sentences at the top.
+func TestDocs(t *testing.T) {
+	sentence := regexp.MustCompile(`[.](\s|$)`)
+	for dir := range imports {
+		sources, err := filepath.Glob(dir + "/*.go")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !slices.ContainsFunc(sources, func(f string) bool { return !strings.HasSuffix(f, "_test.go") }) {
+			continue
+		}
+		file, err := parser.ParseFile(token.NewFileSet(), dir+"/doc.go", nil, parser.ParseComments|parser.PackageClauseOnly)
+		if err != nil {
+			t.Errorf("%v; hint: a package's doc.go says in three sentences what it is for", err)
+			continue
+		}
+		first, _, _ := strings.Cut(strings.TrimSpace(file.Doc.Text()), "\n\n")
+		if n := len(sentence.FindAllString(first, -1)); n != 3 {
+			t.Errorf("%s/doc.go: %d sentences in its first paragraph, want 3", dir, n)
+		}
+	}
+}
+
 // asks names the files above gpu that ask what a device is, and why. Everything else takes an op.Target.
 var asks = map[string]string{
 	"gpu/op/target.go":     "TargetFor",

@@ -1,5 +1,5 @@
-// Package data turns text into the batches that training reads: tokenizers, corpora, token shards and the loader. It
-// knows nothing of GPUs or models and imports only the packages below it.
+// Package data turns text into the batches that training reads: tokenizers, corpora, token shards and the loader.
+// It knows nothing of GPUs or models. It reads only local files, and imports only the small packages below it.
 //
 // A [Tokenizer] maps text to ids and back. A [Corpus], made by [Open], is a read-only sequence of tokens in one or more
 // shards: a text encoded at start, or token files (.npy as NumPy writes them, .bin as llm.c does) mapped into memory, so
@@ -18,6 +18,4 @@
 // Errors: every function that can fail returns an error of one line that says what failed, where (file and offset),
 // what was found and what was wanted, and ends in "hint: ..." with the remedy. Nothing panics, whatever a file holds.
 // Errors of the operating system are wrapped, so errors.Is(err, fs.ErrNotExist) works.
-//
-// Package train and the commands import it.
 package data

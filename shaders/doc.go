@@ -1,5 +1,5 @@
 // Package shaders holds the WGSL kernels as plain files and turns one of them, with its numbers, into a text to
-// compile.
+// compile. It knows no device and needs no cgo, so its tests run anywhere. It is the only reader of WGSL.
 //
 // A kernel is a .wgsl file of this folder: its header is its specification (formula, shapes, dispatch, reasons), its
 // name is the kernel's label everywhere. Files compile with their defaults in any WGSL tool once the fragments that
@@ -14,6 +14,5 @@
 // How values lie in memory is said by the fragment that declares their type: `alias Quad = vec2<u32>; // storage:
 // bf16`.
 //
-// The returned text is all that a pipeline depends on, and so the key of the kernel cache. The package knows no device
-// and needs no cgo: its tests run anywhere. gpu/op imports it.
+// The returned text is all that a pipeline depends on, and so the key of the kernel cache.
 package shaders

@@ -1,4 +1,6 @@
-// Package train runs a training: settings, schedules, the loop, metrics and checkpoints.
+// Package train runs a training: settings, schedules, the loop and checkpoints. The same command gives the same
+// metrics bit for bit, and a run that was stopped and resumed gives those of one that was not. A step can be built
+// without a run, for planning, tuning and benchmarks.
 //
 //   - Config is a run's settings, which its files keep, and Settings their table: flags, help, ranges and names come from it.
 //   - A Job is a Config and how one invocation takes part in the run. Run does a job; DryRun prints its plan.
@@ -7,9 +9,6 @@
 //
 // Package ranks has what the processes of a run do together, eval what measures a model, metrics the file
 // metrics.jsonl.
-//
-// A run is a function of its settings, its data and the device: the same command gives the same metrics bit for bit,
-// and a run that was stopped and resumed gives those of one that was not.
 //
 // A run's directory belongs to one process at a time, which holds its lock. What a checkpoint needs is on the disk
 // before it gets its name, so that a kill, a full disk or a damaged file costs no more than the steps since the

@@ -1,4 +1,3 @@
-// Command gpt2wgpu trains GPT-2 on any GPU.
 package main
 
 // The rules of this interface:

@@ -1,8 +1,3 @@
-// Package atomicfile writes whole files or none: a reader, or a power cut at any moment, finds the old content or the new.
-//
-// The content goes to a temporary file in the same directory, to the disk, and only then gets its name. File systems that
-// cannot sync (network and FUSE mounts that answer EINVAL or ENOTSUP) are written without syncing.
-// (renameio does the same, but its streaming half does not exist on Windows.)
 package atomicfile
 
 import (

@@ -1,5 +1,3 @@
-// Package cache knows the data sets and weights that have names, and where they lie once they have been fetched. It
-// reads only the local disk: package data takes corpora from it by name, and data/fetch brings what is missing.
 package cache
 
 import (

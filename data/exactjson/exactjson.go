@@ -1,6 +1,3 @@
-// Package exactjson reads JSON as other languages do: a field takes the key of exactly its name, the last one if there are
-// several. encoding/json takes keys in any case, so that {"text": .., "Text": ..} gives the second one. Its errors are for
-// people: they name the byte, the key and the kinds of values, and never a type of this program.
 package exactjson
 
 import (

@@ -1,5 +1,3 @@
-// Package fetch brings published data sets and weights into the cache: a resumable download, checked by its SHA-256,
-// and what is to be made of it. Only it uses the network.
 package fetch
 
 import (

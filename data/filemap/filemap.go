@@ -1,4 +1,3 @@
-// Package filemap gives a file's bytes, mapped into memory where the file system allows it and read where it does not.
 package filemap
 
 import (

@@ -1,5 +1,3 @@
-// Package lock keeps two processes from writing the same files. The operating system holds the lock, so that it ends with
-// the process, however that ends.
 package lock
 
 import (

@@ -1,5 +1,3 @@
-// Package needs is what a test asks a platform for before it relies on it. Each function skips the test, with a word that names
-// what is missing. It is imported by tests alone; arch_test.go has the list of what must be asked for.
 package needs
 
 import (

@@ -1,4 +1,5 @@
-// Package bench measures what a device can do, and what fraction of that the kernels reach.
+// Package bench measures what a device can do, and which fraction of that the kernels reach. It knows an optimizer
+// step only as a Stepper, so it measures any. The command bench prints its Report.
 //
 //   - Peak is the two rates that bound every kernel, multiply-adds and copied bytes, measured by kernels that do nothing else.
 //   - Kernels times every op at a model's shapes; a Row is one of them.
@@ -9,5 +10,5 @@
 // once, so a small tensor that stays in a cache can pass the rate of copies. Times are the shortest of several: devices are
 // shared, and other work only ever adds.
 //
-// Errors are those of gpu, with the kernel's name before them. Imports gpu, gpu/op, shaders; imported by cmd and gpu/gputest.
+// Errors are those of gpu, with the kernel's name before them.
 package bench

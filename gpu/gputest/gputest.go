@@ -1,5 +1,3 @@
-// Package gputest is what tests that need a device share: the device, gpu/selftest's cases on it, and benchmarks. It is
-// imported by tests alone.
 package gputest
 
 import (

@@ -1,6 +1,8 @@
-// Package op holds the operations that GPT-2 training is made of, one file each.
+// Package op holds the operations that GPT-2 training is made of, one file each. An op is a Go struct of named
+// tensors that appends dispatches to a program. Which kernels and geometries it takes is decided by a Target, a
+// plain value that suits the device.
 //
-// An op is a struct of named tensors: outputs first, then inputs, then numbers, with shapes in the comments (dimensions
+// The fields of an op are outputs first, then inputs, then numbers, with shapes in the comments (dimensions
 // B T C V NH HS L OC, N = B*T). Its AddTo checks every shape and appends its dispatches to a Builder's gpu.Program,
 // which keeps the first error; nothing runs until the program does. Gradients of parameters accumulate (+=), gradients
 // of activations overwrite (=), unless the op says otherwise. The mathematics is that of gpu/ref, kernel by kernel in
@@ -14,6 +16,4 @@
 // whether it fits and appends its dispatches (product.go, attention.go; matmul_direct.go, matmul_tiled.go and
 // matmul_split.go). Those that are only for lavapipe register themselves in lavapipe_*.go, and no other file knows
 // them.
-//
-// Imports: gpu, shaders. Imported by: model, and cmd's bench and selftest.
 package op

@@ -1,5 +1,5 @@
-// Package ref is the arithmetic of GPT-2 in plain float64 loops: every op that has a WGSL kernel, forward and backward,
-// readable top to bottom. Speed is no aim; being obviously right is.
+// Package ref is the arithmetic of GPT-2 in plain float64 loops: every op that has a WGSL kernel, forward and
+// backward. It is readable from top to bottom. Speed does not matter here; being obviously right does.
 //
 // It is the second link of the chain of trust
 //
@@ -23,5 +23,5 @@
 // an error of the caller that passes unseen. Outputs must not overlap inputs, except in elementwise ops (gelu.go,
 // elementwise.go), where an output may be one of the inputs.
 //
-// The package imports only the standard library, has no state and touches no device; gpu/selftest and tests import it.
+// The package imports only the standard library, has no state and touches no device.
 package ref

@@ -1,5 +1,6 @@
-// Package selftest holds every op to the float64 reference (gpu/ref) on whatever device it is given: what `gpt2wgpu selftest`
-// runs, and what the ops' own tests run at their seams.
+// Package selftest compares every op with its float64 reference (gpu/ref) on whatever device it is given. The
+// command selftest runs its Catalogue on users' devices. The ops' own tests run its cases at sizes around those of
+// the kernels' tiles.
 //
 //   - A Case is one op at one shape: its tensors, poisoned with NaN and followed by guard words, two runs that must agree bit
 //     for bit, and the comparison with the reference by a Tolerance that is a formula. It reports to a TB, which a testing.TB is.
@@ -8,5 +9,5 @@
 //   - Catalogue lists what a device should be tried with, every kernel and every geometry that it can run at two or three
 //     awkward shapes; Run does it and makes a Report.
 //
-// A failed case is a row of the report, not an error. Imports gpu, gpu/op, gpu/ref; imported by cmd and gpu/gputest.
+// A failed case is a row of the report, not an error.
 package selftest

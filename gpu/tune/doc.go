@@ -1,4 +1,6 @@
-// Package tune picks the tiles of matmul, attention and the classifier by measuring them on the device in use.
+// Package tune chooses the tiles of matmul, attention and the classifier by measuring them on the device in use. It
+// measures in a process of its own, because a bad candidate can take its process down. What it has chosen it keeps
+// in a file, so that it measures once.
 //
 //   - A Tuner asks for the uses of tuned ops in the programs to be run (op.Setup.OnUse on a plan), measures the candidates of each
 //     class of uses within a bound on time, and keeps what it chose in a file by adapter, driver, limits, program version,
@@ -11,6 +13,5 @@
 // rounding. It is chosen where it is at least a twentieth faster, measured again side by side: so that noise changes
 // nothing.
 //
-// Errors are one line with a hint; a caller can always go on with the target's own tiles. Imports gpu, gpu/op, shaders;
-// imported by cmd.
+// Errors are one line with a hint; a caller can always go on with the target's own tiles.
 package tune

@@ -1,5 +1,5 @@
-// Package gpt2 is GPT-2 as data: its configuration, the table of its parameters, their initial values, and their files.
-// It opens no device and imports no GPU package, so everything here can be used and tested on any machine.
+// Package gpt2 is GPT-2 as data: its configuration, the table of its parameters, their initial values, and their
+// files. It opens no device and imports no GPU package. So everything here can be used and tested on any machine.
 //
 // Main types:
 //
@@ -7,7 +7,7 @@
 //   - [Param] describes one parameter tensor, and [Table] lists those of a model in the order of PyTorch's
 //     named_parameters. Whatever holds values per parameter (weights, gradients, moments) is a slice in that order.
 //   - [Weights] holds the values in float32. [Init] draws them as PyTorch would for the same seed.
-//   - [NamedTensor] is a tensor of a safetensors file that is no set of weights, such as the optimizer's moments.
+//   - [NamedTensor] is a tensor of another safetensors file, such as the optimizer's moments.
 //
 // Files: [ReadDir] and [WriteDir] for Hugging Face directories, [ReadLLMC] and [WriteLLMC] for the checkpoints of
 // llm.c, [ReadSafetensors] and [WriteSafetensors] for anything else. Every file is written beside its final place, synced,
@@ -20,6 +20,4 @@
 // An error is one line that names the file and the tensor, what was found and what was wanted, and ends in a hint.
 // Errors of the operating system stay reachable by errors.Is. No input makes this package panic; file contents that
 // change while they are being read are outside that promise, because safetensors files are memory-mapped.
-//
-// Importers: model (forward and backward programs), train (checkpoints) and cmd/gpt2wgpu (export, plans).
 package gpt2
