@@ -287,7 +287,7 @@ func (f *hfTokenizer) readSplit(p object) error {
 	steps := []object{p}
 	if p.text("type") == "Sequence" {
 		if err := json.Unmarshal(p["pretokenizers"], &steps); err != nil {
-			return errors.New("tokenizer.json: its pre_tokenizer is no list of objects")
+			return errors.New("tokenizer.json: its pre_tokenizer is not a list of objects")
 		}
 	}
 	split := false
@@ -393,7 +393,7 @@ func (f *hfTokenizer) readAdded() error {
 	for key := range extra {
 		var id int
 		if _, err := fmt.Sscanf(key, "%d", &id); err != nil {
-			return fmt.Errorf("%s: %.40q is no id of an added token", file, key)
+			return fmt.Errorf("%s: %.40q is not the id of an added token", file, key)
 		}
 		list = append(list, numbered{id, extra.object(key)})
 	}
@@ -410,7 +410,7 @@ func (f *hfTokenizer) readAdded() error {
 	}
 	var more []json.RawMessage
 	if !f.config.null("additional_special_tokens") && json.Unmarshal(f.config["additional_special_tokens"], &more) != nil {
-		return errors.New("tokenizer_config.json: additional_special_tokens is no list")
+		return errors.New("tokenizer_config.json: additional_special_tokens is not a list")
 	}
 	for _, raw := range more {
 		if err := f.addRole("additional_special_tokens", raw); err != nil {

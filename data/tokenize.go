@@ -581,7 +581,7 @@ func (t *tokenizing) finish() error {
 	}
 	if split, size := t.target(len(t.m.Shards)); t.shard != nil && split == Val && t.o.Split == "" {
 		if t.o.ValTokens > 0 {
-			return fmt.Errorf("the inputs have %d tokens, and the validation shard alone was to have %d; hint: --val-tokens %d", t.tokens, size, max(1, t.tokens/10))
+			return fmt.Errorf("the inputs have %d tokens, and --val-tokens wants %d in the validation shard; hint: --val-tokens %d", t.tokens, size, max(1, t.tokens/10))
 		}
 		if err := t.splitSmall(); err != nil {
 			return err

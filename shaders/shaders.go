@@ -233,7 +233,7 @@ func evaluate(expr string, values map[string]constant.Value) (constant.Value, er
 		return nil, err
 	}
 	if tv.Value == nil || tv.Value.Kind() != constant.Int {
-		return nil, fmt.Errorf("%s is no integer constant", expr)
+		return nil, fmt.Errorf("%s is not an integer constant", expr)
 	}
 	return tv.Value, nil
 }

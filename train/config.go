@@ -66,7 +66,7 @@ type Config struct {
 	NoAutotune     bool    `json:"no_autotune"` // the fixed tiles, not those that measuring chooses
 
 	// Data parallel: what holds with more than one rank alone.
-	CheckEvery    int     `json:"check_every"` // steps between comparisons of the ranks' parameters; 0: at the start alone
+	CheckEvery    int     `json:"check_every"` // steps between comparisons of the ranks' parameters; 0: only at the start
 	GradDType     string  `json:"grad_dtype"`  // f32 | bf16: how gradients travel
 	SyncEvery     int     `json:"sync_every"`  // 1: gradients are summed every step; H: ranks step alone and meet every H steps
 	OuterLR       float64 `json:"outer_lr"`    // with SyncEvery > 1

@@ -259,7 +259,7 @@ func ranksMetric(took, copied, exposed time.Duration, t ranks.Traffic) *metrics.
 func (r *run) logTimes() {
 	if steps := metrics.Float(r.step - r.first); r.group.Size() > 1 && steps > 0 {
 		s := r.spent
-		r.env.Log.Info(fmt.Sprintf("a step on %d ranks, on average: %.1f ms computing, %.1f copying, %.1f waiting for sums; those took %.1f ms and %.1f for the last rank to come; sent %s a rank",
+		r.env.Log.Info(fmt.Sprintf("average step on %d ranks: %.1f ms computing, %.1f ms copying, %.1f ms waiting for sums; the sums took %.1f ms, and %.1f ms more until the last rank came; sent %s per rank",
 			r.group.Size(), s.ComputeMS/steps, s.CopyMS/steps, s.ExposedMS/steps, s.CommMS/steps, s.WaitMS/steps, gpu.HumanBytes(uint64(r.group.Traffic().Bytes)/uint64(steps))))
 	}
 }

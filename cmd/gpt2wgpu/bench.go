@@ -22,11 +22,12 @@ var benchCommand = &command{
 	long: `
 Measures the device's rates of multiply-adds and of copies, then every kernel at the shapes of a preset's model, as a
 fraction of the rate that bounds it, then a training step and where its time goes. Times are the shortest of several
-runs. MFU is the model's own operations, 6 N + 6 L C T a token, over what multiply-adds alone would have done in the
-same time. Small tensors stay in caches and can pass the rate of copies.
+runs. MFU is the model's own operations, 6 N + 6 L C T per token (N parameters, L layers, C channels, T tokens of
+context), divided by the multiply-adds that the device could have done in that time. Small tensors stay in caches and
+can pass the rate of copies.
 
-The step's text tells what the kernels' first use took, compilation above all. A driver's shader cache shortens that;
-MESA_SHADER_CACHE_DISABLE=true leaves Mesa's out.
+The step's text reports the time of the kernels' first use, which is mostly compilation. A driver's shader cache
+shortens it; MESA_SHADER_CACHE_DISABLE=true switches Mesa's off.
 
   gpt2wgpu bench
   gpt2wgpu bench --kernel matmul --batch-size 4
@@ -38,7 +39,7 @@ MESA_SHADER_CACHE_DISABLE=true leaves Mesa's out.
 		f.IntVar(&b.batch, "batch-size", 0, "`sequences` of a micro-step (default: as many as make 1024 tokens)")
 		f.IntVar(&b.seqLen, "seq-len", 0, "`tokens` of a sequence (default: the model's context, at most 1024; for the step of a large model on a software device, 64)")
 		f.StringVar(&b.dtype, "dtype", "f32", "storage `type` of activations and matrices: f32, bf16")
-		f.IntVar(&b.passes, "passes", 1, "measure rates and kernels so many `times` over and keep the best: for machines that do other work too")
+		f.IntVar(&b.passes, "passes", 1, "measure rates and kernels this many `times` and keep the best, for machines that do other work too")
 		f.BoolVar(&b.kernels, "kernels", true, "measure kernels")
 		f.StringVar(&b.kernel, "kernel", "", "measure only kernels with this `text` in their names, and no step unless --step asks for it")
 		f.BoolVar(&b.step, "step", true, "measure the training step")

@@ -108,7 +108,7 @@ func (d *dataFlags) run(ctx context.Context, e *env, args []string) error {
 		var wrong error
 		d.verbs[other].VisitAll(func(f *pflag.Flag) {
 			if wrong == nil && d.fs.Changed(f.Name) {
-				wrong = usagef("--%s is no flag of data %s; hint: it belongs to data %s", f.Name, verb, other)
+				wrong = usagef("--%s is not a flag of data %s; hint: it belongs to data %s", f.Name, verb, other)
 			}
 		})
 		if wrong != nil {

@@ -20,7 +20,7 @@ func TestDataUsage(t *testing.T) {
 		{[]string{"data", "fetch"}, []string{"one name", "shakespeare"}},
 		{[]string{"data", "fetch", "imagenet"}, []string{`"imagenet"`, "shakespeare"}},
 		{[]string{"data", "fetch", "shakespeare", "--shards", "3"}, []string{"--shards", "fineweb-edu"}},
-		{[]string{"data", "fetch", "shakespeare", "--out", "x"}, []string{"--out is no flag of data fetch", "data tokenize"}},
+		{[]string{"data", "fetch", "shakespeare", "--out", "x"}, []string{"--out is not a flag of data fetch", "data tokenize"}},
 		{[]string{"data", "tokenize", "x.txt"}, []string{"--out is missing"}},
 		{[]string{"data", "tokenize", "--out", "x"}, []string{"got none"}},
 		{[]string{"data", "tokenize", "x.txt", "--out", "x", "--format", "csv"}, []string{"--format", "npy, bin"}},

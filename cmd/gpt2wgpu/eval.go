@@ -242,7 +242,7 @@ func (v *evalFlags) score(ctx context.Context, e *env, w *gpt2.Weights, question
 	m := newMeter(e.log)
 	score, err := h.Score(ctx, func(done, all int) { m.counting("hellaswag", done, all) })
 	if errors.Is(err, context.Canceled) {
-		return fmt.Errorf("%w; there is no score of a part", train.ErrInterrupted)
+		return fmt.Errorf("%w before all questions were scored, so there is no score", train.ErrInterrupted)
 	}
 	if err != nil {
 		return fmt.Errorf("--model %s: %w", v.model, err)

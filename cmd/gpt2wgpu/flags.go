@@ -40,11 +40,11 @@ func (fs *flagSet) section(title string) *pflag.FlagSet {
 	return s.FlagSet
 }
 
-// logFlags defines the flags that every command with something to tell has.
+// logFlags defines the flags that every command that prints messages has.
 func (fs *flagSet) logFlags(to *pflag.FlagSet) {
-	to.StringVar(&fs.log.format, "log-format", "text", "`format` of what is told on standard error: text, json")
-	to.BoolVarP(&fs.log.verbose, "verbose", "v", false, "tell more")
-	to.BoolVarP(&fs.log.quiet, "quiet", "q", false, "tell warnings and errors alone")
+	to.StringVar(&fs.log.format, "log-format", "text", "`format` of the messages on standard error: text, json")
+	to.BoolVarP(&fs.log.verbose, "verbose", "v", false, "print more messages")
+	to.BoolVarP(&fs.log.quiet, "quiet", "q", false, "print only warnings and errors")
 }
 
 // parse parses args with the flags of all sections. Shells leave the ~ of --out=~/runs/x as it is.

@@ -17,7 +17,7 @@ import (
 	"github.com/gpt2wgpu/gpt2wgpu/train"
 )
 
-// logOptions are the flags about what is told on standard error.
+// logOptions are the flags about messages on standard error.
 type logOptions struct {
 	format         string
 	verbose, quiet bool

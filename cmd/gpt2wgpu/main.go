@@ -6,7 +6,7 @@ package main
 //   - An error is one line, "gpt2wgpu COMMAND: what failed, got and want; hint: what to do", and several mistakes in one
 //     command line are a line each. No capital at the start, no full stop at the end. Never a stack, but for a panic
 //     with -v.
-//   - Progress is the logger's: lower case, no more than one line a second.
+//   - Progress is the logger's: lower case, at most one line per second.
 //   - Exit codes: 0 done, 1 failed, 2 wrong usage, 130 interrupted. The first interrupt, SIGTERM or hangup lets a step finish
 //     and writes a checkpoint, the second ends the process at once.
 //   - Output that cannot be written never ends a training. What it does to other commands, see streams.go.
@@ -176,7 +176,7 @@ func findCommand(name string) (*command, error) {
 	if near := nearest(name, names); near != "" {
 		hint = fmt.Sprintf("did you mean %s?", near)
 	}
-	return nil, usagef("%q is no command; hint: %s", name, hint)
+	return nil, usagef("unknown command %q; hint: %s", name, hint)
 }
 
 // report says err, if there is one, and returns the exit code.
@@ -185,7 +185,7 @@ func report(e *env, name string, opts logOptions, err error) int {
 		return exitDone
 	}
 	if errors.Is(err, ranks.ErrElsewhere) {
-		return exitDone // the code is that of the rank that tells the reason
+		return exitDone // the code is that of the rank that reports the reason
 	}
 	for _, line := range errorLines(err) {
 		line = strings.ReplaceAll(line, context.Canceled.Error(), train.ErrInterrupted.Error())

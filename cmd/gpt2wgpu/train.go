@@ -21,11 +21,11 @@ var trainCommand = &command{
 	name:  "train",
 	short: "Train from scratch, from pretrained weights, or go on with a run",
 	long: `
-An explicit flag comes before --config, that before --preset, and that before the defaults, which are the preset
-tiny's. With --resume the run's own config.json is the --config. With --init the shape, the tokenizer and the longest
-sequence are those of the weights, and --lr and --warmup-steps are a tenth of the preset's unless they are given;
---min-lr keeps the preset's proportion to --lr. Without --out a run is kept in a new directory, runs/PRESET-N. An
-interrupt, SIGTERM or a hangup ends a run after its step with a checkpoint, a second interrupt at once. Presets:
+A flag overrides --config, which overrides --preset; the defaults are those of the preset tiny. With --resume the
+run's own config.json is the --config. With --init the shape, the tokenizer and the longest sequence are those of the
+weights, and --lr and --warmup-steps are a tenth of the preset's unless they are given; --min-lr keeps the preset's
+proportion to --lr. Without --out a run is kept in a new directory, runs/PRESET-N. An interrupt, SIGTERM or a hangup
+ends a run after its step with a checkpoint; a second interrupt ends it at once. Presets:
 
 ` + presetList() + `
   gpt2wgpu train

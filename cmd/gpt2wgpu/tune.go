@@ -27,9 +27,9 @@ var tuneCommand = &command{
 	short: "Choose the fastest tiles of matmul, attention and classifier for this GPU",
 	long: `
 Measures the kernels' variants at the shapes of a training step, checks their results against each other, and keeps
-the fastest for later runs, which take them by themselves. train does this before its first step on a GPU that has no
-choice yet, for up to 20 seconds; on software devices and for models below 10 million parameters it uses what this
-command has chosen, but does not measure. A run keeps the tiles that it began with: they are in its checkpoints.
+the fastest for later runs, which use them automatically. On a GPU without an earlier choice, train does this before
+its first step, for up to 20 seconds. On software devices, and for models below 10 million parameters, train reuses an
+earlier choice and measures nothing. A run keeps the tiles that it began with: they are in its checkpoints.
 
   gpt2wgpu tune --preset gpt2-124m
   gpt2wgpu tune --preset first-steps --seconds 300`,

@@ -175,7 +175,7 @@ func (u Use) AddTo(p *Builder, t map[string]gpu.Tensor) {
 			Scale: 1 / float32(t["x"].Dim(0)),
 		}.AddTo(p)
 	default:
-		p.Fail("%q is no op that is tuned", u.Op)
+		p.Fail("%q is not an op that is tuned", u.Op)
 	}
 }
 

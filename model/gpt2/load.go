@@ -120,7 +120,7 @@ func locate(spec string) (path string, file bool, err error) {
 	if err := refuseForeign(spec, head, want); err != nil {
 		return "", false, err
 	}
-	return "", false, fmt.Errorf("%s: a file that is no llm.c .bin, want %s; hint: name the directory that holds config.json and model.safetensors", spec, want)
+	return "", false, fmt.Errorf("%s: a file that is not an llm.c .bin, want %s; hint: name the directory that holds config.json and model.safetensors", spec, want)
 }
 
 // readState takes from a checkpoint's state.json what its weights don't say. Other directories have none.

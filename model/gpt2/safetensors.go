@@ -323,7 +323,7 @@ const maxHeader = 32 << 20
 func openTensors(path string) (*tensorFile, error) {
 	const (
 		doing     = "read"
-		truncated = "the file is cut short or is no safetensors file: fetch or save it again"
+		truncated = "the file is cut short or is not a safetensors file: fetch or save it again"
 	)
 	file, err := os.Open(path)
 	if err != nil {

@@ -67,7 +67,7 @@ func (alone) Abort(int)                               {}
 func (alone) Close() error                            { return nil }
 
 // ErrElsewhere is returned by the ranks that have nothing to say about a failure: another one tells it.
-var ErrElsewhere = errors.New("another rank tells the reason")
+var ErrElsewhere = errors.New("another rank failed and reports the reason")
 
 // agreed is an error that every rank knows of.
 type agreed struct{ err error }

@@ -19,7 +19,7 @@ for flags in "--grad-dtype f32" "--grad-dtype bf16" "--sync-every 10" "--sync-ev
   before=$(sent)
   said=$("${mpirun[@]}" "$PROGRAM" train --batch-size 1 --steps "$STEPS" --sample-every 0 --check-every 0 --out '' $flags 2>&1)
   after=$(sent)
-  echo "$flags: $(((after - before) / STEPS / 1024)) KiB a step on the wire; $(grep -o 'a step on.*' <<<"$said")"
+  echo "$flags: $(((after - before) / STEPS / 1024)) KiB a step on the wire; $(grep -o 'average step on.*' <<<"$said")"
   ms=$(grep -o '[0-9]* ms |' <<<"$said" | tail -1)
   echo "    the last step told: $ms"
 done
