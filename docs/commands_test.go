@@ -57,7 +57,7 @@ var instead = map[string][2]string{
 	"go test ./model -run TestProgram -update":      {"writes files", "grep -hE '(func TestProgram|flag.Bool.\"update)' model/*_test.go"},
 	"go test ./gpu/op -run TestTargets -update":     {"writes files", "grep -hE '(func TestTargets|flag.Bool.\"update)' gpu/op/*_test.go"},
 	"go test -short":                                {"a name in the text", "grep -rhE 'testing.Short' --include=*_test.go ."},
-	"go build ./cmd/gpt2wgpu":                       {"TestCommands does it", "go vet ./cmd/gpt2wgpu"},
+	"go build ./cmd/gpt2wgpu":                       {"TestCommands does it", "go list ./cmd/gpt2wgpu"},
 	"go test ./train -run GoesAhead":                {".ci/run runs it", "grep -hE 'func Test.*GoesAhead' train/*_test.go"},
 
 	"gpt2wgpu data tokenize": {"a name in the text", "… --help"},
