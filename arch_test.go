@@ -195,8 +195,8 @@ func TestOneAsksWhatADeviceIs(t *testing.T) {
 	}
 }
 
-// platform is what not every system has: a test whose text matches must ask for it with the call on the right (see data/needs).
-// What unix has everywhere needs no asking in a file with the build constraint unix.
+// platform is what not every system has: a test whose text matches must ask for it with the call on the right (see
+// data/needs). What unix has everywhere needs no asking in a file with the build constraint unix.
 var platform = []struct {
 	use, ask string
 	unix     bool

@@ -8,7 +8,8 @@ import (
 	"unicode/utf8"
 )
 
-// addedToken is a token that is found in a text before the text is split and merged, as Hugging Face's tokenizers have it.
+// addedToken is a token that is found in a text before the text is split and merged, as Hugging Face's tokenizers have
+// it.
 type addedToken struct {
 	content        string
 	id             int

@@ -8,13 +8,13 @@ import (
 // gpt2Pattern splits text before the merges; scanPiece is the same thing by hand.
 const gpt2Pattern = `'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+`
 
-// bpe is a byte-level byte pair encoding: GPT-2's, or one with a vocabulary of its own that Hugging Face's files describe
-// (see parseTokenizer). Added tokens are cut out of a text first, GPT-2's pattern splits the rest, and merges join the
-// bytes of every piece, the pair of the lowest rank first.
+// bpe is a byte-level byte pair encoding: GPT-2's, or one with a vocabulary of its own that Hugging Face's files
+// describe (see parseTokenizer). Added tokens are cut out of a text first, GPT-2's pattern splits the rest, and merges
+// join the bytes of every piece, the pair of the lowest rank first.
 //
 // Encoding is our own: tiktoken-go matches the pattern with a backtracking engine and merges in quadratic time, which a
-// long run without blanks turns into hours (tinyshakespeare on one core: 5 MB/s, this 73 MB/s; see BenchmarkEncode). The
-// tests compare GPT-2's ids with tiktoken-go's, and those of other vocabularies with Hugging Face's tokenizers.
+// long run without blanks turns into hours (tinyshakespeare on one core: 5 MB/s, this 73 MB/s; see BenchmarkEncode).
+// The tests compare GPT-2's ids with tiktoken-go's, and those of other vocabularies with Hugging Face's tokenizers.
 type bpe struct {
 	name   string
 	tokens []string          // id to bytes; "" where there is no such id
@@ -77,8 +77,8 @@ func (t *bpe) Decode(ids []int) string {
 	return b.String()
 }
 
-// appendIDs follows tiktoken's encode_ordinary for GPT-2, and Hugging Face's encode without special tokens around the text
-// for others. Each byte that isn't valid UTF-8 counts as the character U+FFFD.
+// appendIDs follows tiktoken's encode_ordinary for GPT-2, and Hugging Face's encode without special tokens around the
+// text for others. Each byte that isn't valid UTF-8 counts as the character U+FFFD.
 func (t *bpe) appendIDs(dst []uint16, text string) []uint16 {
 	return t.appendText(dst, text, t.added, true)
 }
@@ -241,8 +241,8 @@ const (
 	cacheSlots = 4096
 )
 
-// merger is the scratch of one appendIDs: the merge table of the piece at hand, and a direct-mapped cache of pieces that
-// took merging: in English two thirds of them come again.
+// merger is the scratch of one appendIDs: the merge table of the piece at hand, and a direct-mapped cache of pieces
+// that took merging: in English two thirds of them come again.
 type merger struct {
 	id    [heapFrom]uint16
 	next  [heapFrom]merged
@@ -306,8 +306,8 @@ func (t *bpe) mergeShort(dst []uint16, piece string, m *merger) []uint16 {
 	return append(dst, id[:n]...)
 }
 
-// mergeLong is mergeShort for long pieces: parts are a linked list over byte positions, candidates wait in a heap ordered
-// by (rank, position). A candidate is stale if one of its two parts has grown since.
+// mergeLong is mergeShort for long pieces: parts are a linked list over byte positions, candidates wait in a heap
+// ordered by (rank, position). A candidate is stale if one of its two parts has grown since.
 func (t *bpe) mergeLong(dst []uint16, piece string) []uint16 {
 	const most = 1 << 30 // positions are int32; a longer run is cut, the only place where ids differ from tiktoken's
 	for len(piece) > most {
@@ -353,7 +353,8 @@ func (t *bpe) mergeLong(dst []uint16, piece string) []uint16 {
 	return dst
 }
 
-// candidate is a merge that could be done: the two neighbours that span bytes start to end, and the token that they become.
+// candidate is a merge that could be done: the two neighbours that span bytes start to end, and the token that they
+// become.
 type candidate struct {
 	rank, start, end int32
 	id               uint16

@@ -47,22 +47,23 @@ type openOptions struct {
 	model bool
 }
 
-// KeepMark reads a byte order mark as part of a text, as the program did before it had --val-fraction: a run that trained so goes
-// on so.
+// KeepMark reads a byte order mark as part of a text, as the program did before it had --val-fraction: a run that
+// trained so goes on so.
 func KeepMark() Option { return func(o *openOptions) { o.mark = true } }
 
-// Joined makes one sequence of the texts of a glob, as they are of a directory: the tokenizer's EOT stands before each. Otherwise
-// each is a shard of its own.
+// Joined makes one sequence of the texts of a glob, as they are of a directory: the tokenizer's EOT stands before each.
+// Otherwise each is a shard of its own.
 func Joined() Option { return func(o *openOptions) { o.join = true } }
 
 // TrainingOnly says that the files of spec named for validation are not used: the log counts them to those left out.
 func TrainingOnly() Option { return func(o *openOptions) { o.alone = true } }
 
-// OfModel says that tok is the tokenizer of weights, which no flag can change: where shards are of another, others are wanted.
+// OfModel says that tok is the tokenizer of weights, which no flag can change: where shards are of another, others are
+// wanted.
 func OfModel() Option { return func(o *openOptions) { o.model = true } }
 
-// WithSplit chooses among the files of a directory or a glob by the splits that their names say: see [Parts]. The default
-// is [Train]. A file that is named itself is taken whole.
+// WithSplit chooses among the files of a directory or a glob by the splits that their names say: see [Parts]. The
+// default is [Train]. A file that is named itself is taken whole.
 func WithSplit(s Split) Option { return func(o *openOptions) { o.split = s } }
 
 // WithCacheDir looks for fetched datasets in dir, not in [cache.Dir].
@@ -77,9 +78,9 @@ func WithCacheDir(dir string) Option { return func(o *openOptions) { o.cache = d
 //	DIR                                      such shards, or such texts, in the order of their names
 //	'GLOB'                                   any such files
 //
-// Names win over files; write ./sample for a file of that name. tok encodes texts; shards must have been made with it, as far
-// as they say, unless it is nil. Every id must be below vocabSize (0: no check): texts are checked whole, shards here in part and then batch by
-// batch as they are read. Loading a text logs "loaded N tokens". A nil log is silent.
+// Names win over files; write ./sample for a file of that name. tok encodes texts; shards must have been made with it,
+// as far as they say, unless it is nil. Every id must be below vocabSize (0: no check): texts are checked whole, shards
+// here in part and then batch by batch as they are read. Loading a text logs "loaded N tokens". A nil log is silent.
 //
 // Errors: a file that is missing, empty, truncated, of another format or with an id outside the vocabulary, each with
 // the file and the offset; a dataset that hasn't been fetched.
@@ -378,8 +379,8 @@ func guard(name string, f func()) (err error) {
 	return nil
 }
 
-// Find returns the files that spec names, by what they are for. It opens none of them. Of the options it takes [WithCacheDir].
-// The text "sample" is no file: its parts are empty. Errors: those of [Open] about the spec.
+// Find returns the files that spec names, by what they are for. It opens none of them. Of the options it takes
+// [WithCacheDir]. The text "sample" is no file: its parts are empty. Errors: those of [Open] about the spec.
 func Find(spec string, opts ...Option) (Parts, error) {
 	var o openOptions
 	for _, f := range opts {
@@ -513,7 +514,8 @@ func walk(dir string, wanted func(path string) bool) (paths []string, err error)
 	return paths, nil
 }
 
-// filesIn returns the parts of a directory: its shards, those in it or else those in folders below it, or the texts in it and below.
+// filesIn returns the parts of a directory: its shards, those in it or else those in folders below it, or the texts in
+// it and below.
 func filesIn(dir string) (Parts, error) {
 	all, err := walk(dir, func(path string) bool { return isShard(filepath.Base(path)) || isText(path) })
 	if err != nil {

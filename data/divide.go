@@ -2,20 +2,22 @@ package data
 
 import "math"
 
-// A validation part that is taken from a text consists of blocks spread over it. A block has leastBlock tokens at least, so that
-// two rows of 1024 tokens and their last target fit into it, and there are at most mostBlocks of them in a shard.
+// A validation part that is taken from a text consists of blocks spread over it. A block has leastBlock tokens at
+// least, so that two rows of 1024 tokens and their last target fit into it, and there are at most mostBlocks of them in
+// a shard.
 const (
 	leastBlock = 2049
 	mostBlocks = 16
 )
 
-// Divide parts a corpus in two: blocks with that fraction of its tokens to validate on, 0 < fraction < 1, and what lies between
-// them to train on. Where the blocks lie depends on the number of tokens and the fraction only, and not on how batches are cut or
-// how many processes there are. A shard of N tokens has K = fraction*N/2049 blocks, 1 to 16: it is cut into K equal pieces, and
-// each ends in a block.
+// Divide parts a corpus in two: blocks with that fraction of its tokens to validate on, 0 < fraction < 1, and what lies
+// between them to train on. Where the blocks lie depends on the number of tokens and the fraction only, and not on how
+// batches are cut or how many processes there are. A shard of N tokens has K = fraction*N/2049 blocks, 1 to 16: it is
+// cut into K equal pieces, and each ends in a block.
 //
-// Loaders of the parts make batches of rows of T tokens, and no row crosses the border of a block: no token is input or target in
-// both parts. What is left of a block or a piece behind its last row is unused. The parts read c's memory: close c after them.
+// Loaders of the parts make batches of rows of T tokens, and no row crosses the border of a block: no token is input or
+// target in both parts. What is left of a block or a piece behind its last row is unused. The parts read c's memory:
+// close c after them.
 func (c *Corpus) Divide(fraction float64) (train, val *Corpus) {
 	part := func() *Corpus {
 		return &Corpus{name: c.name, files: c.files, vocab: c.vocab, settled: c.settled, log: c.log, whole: c}
@@ -39,8 +41,8 @@ func (s *shard) piece(begin, end int64) *shard {
 	return &shard{name: s.name, raw: s.raw[2*begin : 2*end : 2*end], at: s.at + 2*begin, first: begin, mapped: s.file != nil}
 }
 
-// Rows returns how many rows of T tokens, with the target behind the last, a divided corpus holds, and of how many tokens that
-// are part of it none is an input or a target.
+// Rows returns how many rows of T tokens, with the target behind the last, a divided corpus holds, and of how many
+// tokens that are part of it none is an input or a target.
 func (c *Corpus) Rows(T int) (rows, unused int64) {
 	for _, s := range c.shards {
 		n := max(s.len()-1, 0) / int64(T)

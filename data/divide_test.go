@@ -17,7 +17,8 @@ func numbered(lens ...int) *Corpus {
 	return fromShards("numbered", shards...)
 }
 
-// TestDivide: every token is in one of the parts, once, in order, and the parts do not depend on anything but the corpus.
+// TestDivide: every token is in one of the parts, once, in order, and the parts do not depend on anything but the
+// corpus.
 func TestDivide(t *testing.T) {
 	r := rand.New(rand.NewPCG(3, 3))
 	for range 200 {
@@ -53,7 +54,8 @@ func TestDivide(t *testing.T) {
 	}
 }
 
-// rows returns the rows that ranks loaders hand out in an epoch, in order, each as its first token and whether all is right in it.
+// rows returns the rows that ranks loaders hand out in an epoch, in order, each as its first token and whether all is
+// right in it.
 func rows(t *testing.T, c *Corpus, B, T, ranks int) (starts []string) {
 	t.Helper()
 	var loaders []*Loader
@@ -83,8 +85,8 @@ func rows(t *testing.T, c *Corpus, B, T, ranks int) (starts []string) {
 	return starts
 }
 
-// TestDividedLoader: rows are runs of the text within one piece, each token is an input and a target once at most, those that are
-// neither are counted, and ranks take what one rank of as many sequences takes.
+// TestDividedLoader: rows are runs of the text within one piece, each token is an input and a target once at most,
+// those that are neither are counted, and ranks take what one rank of as many sequences takes.
 func TestDividedLoader(t *testing.T) {
 	r := rand.New(rand.NewPCG(4, 4))
 	for range 60 {
@@ -127,7 +129,8 @@ func TestDividedLoader(t *testing.T) {
 	}
 }
 
-// TestDividedSeek goes on from every position with other batches, and from rows of another length behind the tokens that were seen.
+// TestDividedSeek goes on from every position with other batches, and from rows of another length behind the tokens
+// that were seen.
 func TestDividedSeek(t *testing.T) {
 	train, _ := numbered(30_000).Divide(0.2)
 	l, err := NewLoader(train, 3, 50, 0, 1)

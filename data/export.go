@@ -114,7 +114,8 @@ func vocabJSON(tokens []string) []byte {
 	return b.Bytes()
 }
 
-// printable writes bytes as GPT-2's files do: a byte that Latin-1 prints is that character, the n-th other one is U+0100+n.
+// printable writes bytes as GPT-2's files do: a byte that Latin-1 prints is that character, the n-th other one is
+// U+0100+n.
 func printable(s string) string {
 	out := make([]rune, len(s))
 	for i := range len(s) {

@@ -18,16 +18,17 @@ type FileID struct {
 // Same reports whether two files have the same content, as far as their digests see.
 func (f FileID) Same(o FileID) bool { return f.Bytes == o.Bytes && f.Digest == o.Digest }
 
-// A digest reads small files whole. Of a larger one it reads digestBlocks blocks of digestBlock bytes, spread evenly from
-// the header to the end: 32 KiB per file, so that the shards of ten billion tokens take some 100 reads of 8 places.
+// A digest reads small files whole. Of a larger one it reads digestBlocks blocks of digestBlock bytes, spread evenly
+// from the header to the end: 32 KiB per file, so that the shards of ten billion tokens take some 100 reads of 8
+// places.
 const (
 	digestWhole  = 4 << 20
 	digestBlocks = 8
 	digestBlock  = 4 << 10
 )
 
-// Identify returns a file's size and the SHA-256 of its content, in hexadecimal: of the whole content up to 4 MiB, else of
-// 8 blocks of 4 KiB: the header, the end and places between them.
+// Identify returns a file's size and the SHA-256 of its content, in hexadecimal: of the whole content up to 4 MiB, else
+// of 8 blocks of 4 KiB: the header, the end and places between them.
 func Identify(path string) (FileID, error) {
 	f, err := os.Open(path)
 	if err != nil {

@@ -73,8 +73,8 @@ func readTokenizerFile(path string) ([]byte, error) {
 	return bytes.TrimPrefix(raw, []byte(byteOrderMark)), nil
 }
 
-// parseTokenizer returns the tokenizer of these files: gpt2 or bytes where it is one of these, a byte-level BPE of its own,
-// or one that only counts ids and says why.
+// parseTokenizer returns the tokenizer of these files: gpt2 or bytes where it is one of these, a byte-level BPE of its
+// own, or one that only counts ids and says why.
 func parseTokenizer(name string, files tokenizerFiles) Tokenizer {
 	t, err := newForeign(name, files)
 	if err != nil {
@@ -89,8 +89,8 @@ func parseTokenizer(name string, files tokenizerFiles) Tokenizer {
 	return t
 }
 
-// newForeign builds the byte-level BPE of these files. The error is why they describe none that this program encodes text
-// with.
+// newForeign builds the byte-level BPE of these files. The error is why they describe none that this program encodes
+// text with.
 func newForeign(name string, files tokenizerFiles) (*bpe, error) {
 	f := hfTokenizer{files: files, vocab: map[string]int{}}
 	if err := f.readConfig(); err != nil {
@@ -162,8 +162,8 @@ func (o object) object(key string) (inner object) {
 	return inner
 }
 
-// addsTokens reports whether a post_processor may put tokens around a text. transformers 5 saves GPT-2's tokenizer with a template
-// that is the text and nothing else.
+// addsTokens reports whether a post_processor may put tokens around a text. transformers 5 saves GPT-2's tokenizer with
+// a template that is the text and nothing else.
 func addsTokens(p object) bool {
 	switch p.text("type") {
 	case "ByteLevel":
@@ -363,8 +363,8 @@ func (f *hfTokenizer) readVocabAndMerges() error {
 // roles are the special tokens that a tokenizer_config.json names, in the order in which transformers adds them.
 var roles = []string{"bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token", "mask_token"}
 
-// readAdded completes the added tokens as transformers does: from tokenizer_config.json, added_tokens.json and the special
-// tokens by their roles.
+// readAdded completes the added tokens as transformers does: from tokenizer_config.json, added_tokens.json and the
+// special tokens by their roles.
 func (f *hfTokenizer) readAdded() error {
 	if !f.config.null("add_prefix_space") {
 		asked := f.config.is("add_prefix_space", false)

@@ -25,8 +25,9 @@ type ShardInfo struct {
 }
 
 // InfoFiles returns paths with the files of every directory in place of it. Files that the program keeps beside shards
-// (NAME.tokenize.json, complete.json and other .json), hidden ones and those of no known kind are left out where a directory or
-// several files were named; left says which, but for the .json. Errors: a path that is missing, no file of data among them.
+// (NAME.tokenize.json, complete.json and other .json), hidden ones and those of no known kind are left out where a
+// directory or several files were named; left says which, but for the .json. Errors: a path that is missing, no file of
+// data among them.
 func InfoFiles(paths []string) (files, left []string, err error) {
 	known := func(p string) bool { return isShard(filepath.Base(p)) || isText(p) }
 	take := func(p string) {

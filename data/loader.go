@@ -11,7 +11,8 @@ import (
 // step, so R ranks of B sequences see what one rank of R*B sequences sees. A shard too short for one window is passed
 // over.
 //
-// Of a part that [Corpus.Divide] made, the unit is a row of T tokens instead: every epoch goes once through all rows of all shards.
+// Of a part that [Corpus.Divide] made, the unit is a row of T tokens instead: every epoch goes once through all rows of
+// all shards.
 //
 // Batches of mapped shards are read one ahead, in the background, so that a disk's latency hides behind the step; what
 // Next returns is the same with or without. A Loader is for one goroutine; any number of loaders may share a corpus.
@@ -37,8 +38,8 @@ type batch struct {
 	err  error
 }
 
-// State is where a loader stands, the same for all ranks: in the document's order the next window begins at token Offset
-// of shard Shard; by rows, Rows rows of this epoch are done.
+// State is where a loader stands, the same for all ranks: in the document's order the next window begins at token
+// Offset of shard Shard; by rows, Rows rows of this epoch are done.
 type State struct {
 	Epoch  int64 `json:"epoch"`             // how often the corpus was gone through
 	Shard  int   `json:"shard"`             // index in the order of names
@@ -48,8 +49,8 @@ type State struct {
 	SeqLen int   `json:"seq_len,omitempty"` // by rows: T, which cuts the corpus into rows; 0: not by rows
 }
 
-// NewLoader returns a loader at the start of c that makes batches of B sequences of T tokens for one of ranks processes.
-// It fails if no shard has the B*T*ranks+1 tokens that one step takes.
+// NewLoader returns a loader at the start of c that makes batches of B sequences of T tokens for one of ranks
+// processes. It fails if no shard has the B*T*ranks+1 tokens that one step takes.
 func NewLoader(c *Corpus, B, T, rank, ranks int) (*Loader, error) {
 	const most = 1<<31 - 1 // elements of a batch
 	if B < 1 || T < 1 || B > most/T {
@@ -207,8 +208,8 @@ func (l *Loader) Reset() {
 	l.state = s
 }
 
-// Seek goes to a state saved before. B, T and the number of ranks may have changed since, the corpus may not. It fails, and stays where it is, if the state isn't one of this corpus. The zero State is
-// the start.
+// Seek goes to a state saved before. B, T and the number of ranks may have changed since, the corpus may not. It fails,
+// and stays where it is, if the state isn't one of this corpus. The zero State is the start.
 func (l *Loader) Seek(s State) error {
 	if s == (State{}) {
 		l.Reset()

@@ -80,9 +80,9 @@ func remakeHint(tok Tokenizer) string {
 	return fmt.Sprintf("make shards of the text with gpt2wgpu data tokenize --tokenizer %s", tok.Name())
 }
 
-// TokenizerOf returns the tokenizer that made the shards that spec names, for --tokenizer: as their manifest says, or gpt2
-// where the ids can only be its (the largest is 256 to 50256). It is empty for texts and where nothing is known. Errors:
-// shards of several tokenizers. What is wrong with spec itself [Open] reports.
+// TokenizerOf returns the tokenizer that made the shards that spec names, for --tokenizer: as their manifest says, or
+// gpt2 where the ids can only be its (the largest is 256 to 50256). It is empty for texts and where nothing is known.
+// Errors: shards of several tokenizers. What is wrong with spec itself [Open] reports.
 func TokenizerOf(spec string) (string, error) {
 	if spec == "fineweb-edu" || spec == "tinystories" {
 		return "gpt2", nil
@@ -134,7 +134,8 @@ func sameSpec(a, b string) bool {
 	return err == nil && SameTokenizer(x, y)
 }
 
-// checkMaker refuses shards that tok has not made, as far as their manifests or ids show. settled: tok cannot be another.
+// checkMaker refuses shards that tok has not made, as far as their manifests or ids show. settled: tok cannot be
+// another.
 func (c *Corpus) checkMaker(paths []string, tok Tokenizer, settled bool) error {
 	if tok == nil {
 		return nil

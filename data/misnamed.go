@@ -13,7 +13,8 @@ import (
 
 const sniffed = 512 // bytes that misnamed looks at
 
-// misnamed reports a file that is something else than what is wanted ("text", "a token shard"), if its first bytes say so.
+// misnamed reports a file that is something else than what is wanted ("text", "a token shard"), if its first bytes say
+// so.
 func misnamed(path string, head []byte, want string) error {
 	is := func(what, hint string) error { return fmt.Errorf("%s: %s, want %s; hint: %s", path, what, want, hint) }
 	begins := func(s string) bool { return bytes.HasPrefix(head, []byte(s)) }
@@ -70,8 +71,8 @@ func refuseForeign(path, want string) error {
 	return misnamed(path, head[:n], want)
 }
 
-// headerless reports a .bin file that begins with tokens, as nanoGPT's prepare.py writes them: ids below GPT-2's vocabulary, in an
-// even number of bytes. Nothing in such a file says what it is, so it is not read as it stands.
+// headerless reports a .bin file that begins with tokens, as nanoGPT's prepare.py writes them: ids below GPT-2's
+// vocabulary, in an even number of bytes. Nothing in such a file says what it is, so it is not read as it stands.
 func headerless(head []byte, size int64) bool {
 	if size%2 != 0 || len(head) < 2 {
 		return false

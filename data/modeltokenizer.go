@@ -5,10 +5,10 @@ import (
 	"os"
 )
 
-// ModelTokenizer returns the tokenizer of weights read from path, of a vocabulary of vocab ids: that of the files beside
-// them; else stated, what a checkpoint says; else the one whose vocabulary has that size, gpt2 (50257, or 50304 with its
-// padding) or bytes (256); else one that counts ids only. flag is what --tokenizer asks for, or empty. Errors: it names
-// another tokenizer than the weights'; a tokenizer that can't be read.
+// ModelTokenizer returns the tokenizer of weights read from path, of a vocabulary of vocab ids: that of the files
+// beside them; else stated, what a checkpoint says; else the one whose vocabulary has that size, gpt2 (50257, or 50304
+// with its padding) or bytes (256); else one that counts ids only. flag is what --tokenizer asks for, or empty. Errors:
+// it names another tokenizer than the weights'; a tokenizer that can't be read.
 func ModelTokenizer(flag, stated, path string, vocab int) (Tokenizer, error) {
 	own, known, err := ownTokenizer(stated, path, vocab)
 	if err != nil || flag == "" {

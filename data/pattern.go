@@ -9,14 +9,14 @@ import (
 	"strings"
 )
 
-// isPattern reports whether spec, for which stat gave err, may be a glob. Whatever the error is: for a name with * or ? Windows
-// reports an invalid name and not fs.ErrNotExist, and a long pattern is a name too long for any system.
+// isPattern reports whether spec, for which stat gave err, may be a glob. Whatever the error is: for a name with * or ?
+// Windows reports an invalid name and not fs.ErrNotExist, and a long pattern is a name too long for any system.
 func isPattern(spec string, err error) bool {
 	return err != nil && strings.ContainsAny(spec, "*?[")
 }
 
-// Expand returns paths with every glob among them replaced by the files and directories that it matches, in order. Unix shells do
-// this before a program starts, those of Windows leave it to the program. A name that exists is never a glob.
+// Expand returns paths with every glob among them replaced by the files and directories that it matches, in order. Unix
+// shells do this before a program starts, those of Windows leave it to the program. A name that exists is never a glob.
 // Errors: a malformed pattern, one that matches nothing.
 func Expand(paths []string) ([]string, error) {
 	var all []string

@@ -37,8 +37,8 @@ func (s *shard) close() error {
 	return s.file.Close()
 }
 
-// firstOutside returns the index of the first of tokens begin to end (end not included) that is no id of a vocabulary of
-// that size, or -1.
+// firstOutside returns the index of the first of tokens begin to end (end not included) that is no id of a vocabulary
+// of that size, or -1.
 func (s *shard) firstOutside(begin, end int64, vocab int) int64 {
 	if vocab > 0xffff {
 		return -1
@@ -194,8 +194,8 @@ var (
 	npyShape   = regexp.MustCompile(`'shape':\s*\(([^)]*)\)`)
 )
 
-// parseNPY reads the header of a NumPy file of versions 1 to 3: where the tokens begin, in bytes, and how many there are.
-// The header is parsed here and not by npyio, which reads values and doesn't say where they begin.
+// parseNPY reads the header of a NumPy file of versions 1 to 3: where the tokens begin, in bytes, and how many there
+// are. The header is parsed here and not by npyio, which reads values and doesn't say where they begin.
 func parseNPY(head []byte) (at, n int64, err error) {
 	const again = "make the shard again with gpt2wgpu data tokenize, or with np.save of a 1-D np.uint16 array"
 	if len(head) < 12 || !bytes.HasPrefix(head, npyMagic) {

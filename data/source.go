@@ -26,7 +26,8 @@ type input struct {
 	ID   inputID
 }
 
-// inputID recognises an input on the next run, wherever it lies then: its size and a checksum of its first and last 64 KiB.
+// inputID recognises an input on the next run, wherever it lies then: its size and a checksum of its first and last 64
+// KiB.
 type inputID struct {
 	Name  string `json:"name"`
 	Bytes int64  `json:"bytes"`
@@ -35,8 +36,8 @@ type inputID struct {
 
 const wantInputs = ".txt, .md, .jsonl or .parquet"
 
-// findInputs returns the files among paths and in the directories among them, those of a directory in the order of their
-// paths, by the splits that their names say.
+// findInputs returns the files among paths and in the directories among them, those of a directory in the order of
+// their paths, by the splits that their names say.
 func findInputs(paths []string) (Parts, error) {
 	var files []string
 	dir := false
@@ -85,7 +86,8 @@ func findInputs(paths []string) (Parts, error) {
 	return p, nil
 }
 
-// withoutCards takes away what describes a data set and isn't part of it: the README and the licence beside .jsonl or .parquet files.
+// withoutCards takes away what describes a data set and isn't part of it: the README and the licence beside .jsonl or
+// .parquet files.
 func withoutCards(files []string) (rest, cards []string) {
 	if !slices.ContainsFunc(files, func(p string) bool { return !isPlain(p) }) {
 		return files, nil
@@ -400,8 +402,8 @@ func (s *jsonlSource) next() (chunk, error) {
 	return c, nil
 }
 
-// jsonText returns the field "text" of a line of JSON, and how many bytes and escapes in it are no valid UTF-8. null: the
-// field is there and has no text.
+// jsonText returns the field "text" of a line of JSON, and how many bytes and escapes in it are no valid UTF-8. null:
+// the field is there and has no text.
 func jsonText(line []byte) (text string, invalid int, null bool, err error) {
 	const hint = `.jsonl is a JSON object per line, with the text in the field "text"`
 	fields, err := exactjson.Object(line)

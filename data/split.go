@@ -16,15 +16,15 @@ const (
 	test  Split = "test" // validates where no file is named for validation
 )
 
-// splitWords are the words of file names that say a split, those of Hugging Face's datasets library. The others are common in
-// the names of texts too ("training.md", "dev-notes.md"): they count where two splits are said, one of them by a word of the first
-// list or every file by some word.
+// splitWords are the words of file names that say a split, those of Hugging Face's datasets library. The others are
+// common in the names of texts too ("training.md", "dev-notes.md"): they count where two splits are said, one of them
+// by a word of the first list or every file by some word.
 var splitWords = map[string]Split{"train": Train, "val": Val, "valid": Val, "validation": Val, "test": test}
 var weakWords = map[string]Split{"training": Train, "dev": Val, "testing": test, "eval": test, "evaluation": test}
 
-// splitOf returns the split that a name says, "" if it says none. A name is a path below the directory that was given: the
-// innermost folder whose whole name is such a word decides, else the last such word in the file's own name. A word stands
-// between characters that are no letters: medieval.txt and constrained_0.npy say nothing.
+// splitOf returns the split that a name says, "" if it says none. A name is a path below the directory that was given:
+// the innermost folder whose whole name is such a word decides, else the last such word in the file's own name. A word
+// stands between characters that are no letters: medieval.txt and constrained_0.npy say nothing.
 func splitOf(name string) (s Split, weak bool) {
 	folders := strings.Split(filepath.ToSlash(name), "/")
 	words := strings.FieldsFunc(strings.ToLower(folders[len(folders)-1]), func(r rune) bool { return r < 'a' || r > 'z' })

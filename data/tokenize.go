@@ -62,20 +62,20 @@ type TokenizeResult struct {
 	Nulls             int64 // rows and lines without a text, passed over
 }
 
-// Tokenize encodes texts into shards: .txt and .md files (one document each), .jsonl (a document a line, in the field "text"),
-// .parquet (a document a row, in the column "text"), and directories of these. Every document is preceded by the
-// tokenizer's EOT, if it has one; documents run on from shard to shard, and every shard but the last holds exactly
+// Tokenize encodes texts into shards: .txt and .md files (one document each), .jsonl (a document a line, in the field
+// "text"), .parquet (a document a row, in the column "text"), and directories of these. Every document is preceded by
+// the tokenizer's EOT, if it has one; documents run on from shard to shard, and every shard but the last holds exactly
 // ShardTokens tokens. Files are named as build-nanogpt and llm.c name theirs: NAME_val_000000.npy,
 // NAME_train_000001.npy, ...
 //
-// All cores encode; the tokens stand in the inputs' order nevertheless. Memory doesn't grow with the inputs (about 3 MiB
-// a core, and the longest document). Shards appear under their names only when complete and on disk. A run that was
+// All cores encode; the tokens stand in the inputs' order nevertheless. Memory doesn't grow with the inputs (about 3
+// MiB a core, and the longest document). Shards appear under their names only when complete and on disk. A run that was
 // stopped, by ctx or by a power cut, is continued by the next one with the same inputs and options behind the last
 // complete shard, and the files come out the same, byte for byte; NAME.tokenize.json in the directory keeps account.
 //
-// Inputs whose names say a split ([Parts]) keep it: those for training make the training shards, those for validation, else
-// those for test, the validation shards, and ValTokens is unused. Each split then has an account of its own. Without such names
-// the first ValTokens tokens validate.
+// Inputs whose names say a split ([Parts]) keep it: those for training make the training shards, those for validation,
+// else those for test, the validation shards, and ValTokens is unused. Each split then has an account of its own.
+// Without such names the first ValTokens tokens validate.
 //
 // Errors: an input that is missing, damaged or without "text" (file, and byte or row); a directory that holds shards of
 // other inputs or options, or that another process is writing to; a full disk; ctx's end, wrapped.
@@ -174,8 +174,8 @@ func (r *TokenizeResult) add(o TokenizeResult) {
 	r.Nulls += o.Nulls
 }
 
-// tokenizeFiles tokenizes files into one split, or into a validation shard and training shards. whole, if not nil, makes of the
-// progress of these files that of all.
+// tokenizeFiles tokenizes files into one split, or into a validation shard and training shards. whole, if not nil,
+// makes of the progress of these files that of all.
 func tokenizeFiles(ctx context.Context, files []string, o TokenizeOptions, whole func(TokenizeProgress) TokenizeProgress) (TokenizeResult, error) {
 	inputs, err := identifyAll(files)
 	if err != nil {

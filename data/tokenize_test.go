@@ -555,8 +555,9 @@ func BenchmarkTokenize(b *testing.B) {
 	}
 }
 
-// TestTokenizeParquetOfOtherWriters reads what hyparquet-writer wrote: 2 rows, "a" and 100 times "b". Its footer has one of
-// the two flags is_min_value_exact and is_max_value_exact, as pyarrow's has since 22 where a statistic is cut short.
+// TestTokenizeParquetOfOtherWriters reads what hyparquet-writer wrote: 2 rows, "a" and 100 times "b". Its footer has
+// one of the two flags is_min_value_exact and is_max_value_exact, as pyarrow's has since 22 where a statistic is cut
+// short.
 func TestTokenizeParquetOfOtherWriters(t *testing.T) {
 	out := t.TempDir()
 	r := mustTokenize(t, []string{filepath.Join("testdata", "one_exact_flag.parquet")}, TokenizeOptions{Out: out, ValTokens: -1})

@@ -76,9 +76,9 @@ func IsPath(name string) bool {
 	return name != "" && name != "gpt2" && name != "bytes" && name != "ids"
 }
 
-// FindTokenizer returns the tokenizer whose Hugging Face files are in dir, nil if there are none. A byte-level BPE encodes
-// text, from tokenizer.json or from vocab.json and merges.txt; any other kind counts ids only (see [TextError]). Where the
-// files are those of gpt2 or bytes, it is that.
+// FindTokenizer returns the tokenizer whose Hugging Face files are in dir, nil if there are none. A byte-level BPE
+// encodes text, from tokenizer.json or from vocab.json and merges.txt; any other kind counts ids only (see
+// [TextError]). Where the files are those of gpt2 or bytes, it is that.
 func FindTokenizer(dir string) (Tokenizer, error) {
 	files, err := readTokenizerFiles(dir)
 	if err != nil {
@@ -102,7 +102,8 @@ func TextError(tok Tokenizer) error {
 	return nil
 }
 
-// EncodePrompt returns the ids of a prompt: the text of special tokens ("<|endoftext|>") and of added tokens is the token.
+// EncodePrompt returns the ids of a prompt: the text of special tokens ("<|endoftext|>") and of added tokens is the
+// token.
 func EncodePrompt(tok Tokenizer, text string) ([]int, error) {
 	if err := TextError(tok); err != nil {
 		return nil, err
@@ -154,8 +155,8 @@ func widen(ids []uint16) []int {
 	return out
 }
 
-// appendPart appends the ids of a part of a text, cut by safeCut, as tok encodes it; begins says that it is the first. An id that
-// takes more than two bytes is an error.
+// appendPart appends the ids of a part of a text, cut by safeCut, as tok encodes it; begins says that it is the first.
+// An id that takes more than two bytes is an error.
 func appendPart(tok Tokenizer, dst []uint16, text string, begins bool) ([]uint16, error) {
 	if err := TextError(tok); err != nil {
 		return nil, err

@@ -21,8 +21,9 @@ import (
 	"github.com/gpt2wgpu/gpt2wgpu/model/gpt2"
 )
 
-// instead says how a command is run that is not run as printed: with these words behind it (…), or by another command. The reason
-// comes first. "… --help" proves the flags. Whatever is not here is run as printed; what nobody prints any more must go from here.
+// instead says how a command is run that is not run as printed: with these words behind it (…), or by another command.
+// The reason comes first. "… --help" proves the flags. Whatever is not here is run as printed; what nobody prints any
+// more must go from here.
 var instead = map[string][2]string{
 	// make: CI runs the first ones as printed (see TestCIRunsThem).
 	"make train":                            {"ci.yml runs it", "make -n train"},
@@ -275,7 +276,8 @@ func TestCommands(t *testing.T) {
 	}
 }
 
-// scratch makes a folder with what the documents take as given: texts, and a wrapper that makes bench and selftest short.
+// scratch makes a folder with what the documents take as given: texts, and a wrapper that makes bench and selftest
+// short.
 func scratch(t *testing.T) string {
 	t.Helper()
 	dir := t.TempDir()
@@ -294,7 +296,8 @@ func scratch(t *testing.T) string {
 	for name, content := range map[string][]byte{
 		"input.txt": text, "tinyshakespeare/input.txt": text, "corpus/a.txt": text, "corpus/b.txt": text,
 		"quick": []byte("#!/usr/bin/env bash\ncase $1 in\nselftest) set -- \"$@\" --kernel residual ;;\nbench) set -- \"$@\" --preset tiny --passes 1 --kernel matmul_forward/fc --step ;;\nesac\nexec gpt2wgpu \"$@\"\n"),
-		// shakespeare's text is pinned by its hash and HellaSwag by its number of questions: data/fetch_test.go fetches such files.
+		// shakespeare's text is pinned by its hash and HellaSwag by its number of questions: data/fetch_test.go fetches
+		// such files.
 		"cache/gpt2wgpu/shakespeare/input.txt":         text,
 		"cache/gpt2wgpu/shakespeare/complete.json":     account("input.txt", text),
 		"cache/gpt2wgpu/hellaswag/hellaswag_val.jsonl": questions,

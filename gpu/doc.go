@@ -5,8 +5,8 @@
 //   - Adapters lists the processors of this machine; Open takes one by the words of --device.
 //   - A Tensor is a shaped window of device memory; every byte is accounted by Role. A device made by Plan accounts and
 //     checks exactly as a real one but allocates nothing: that is --dry-run.
-//   - A Program is a list of dispatches, each one a kernel with named tensors and a few numbers. It is built once, checked
-//     then, printed and profiled as data, and replayed by Run.
+//   - A Program is a list of dispatches, each one a kernel with named tensors and a few numbers. It is built once,
+//     checked then, printed and profiled as data, and replayed by Run.
 //   - Upload and Read move data. Read waits for the device. Upload waits only for more than 32 MiB, and Run only the
 //     first time.
 //

@@ -5,8 +5,8 @@ import (
 	"github.com/gpt2wgpu/gpt2wgpu/gpu/op"
 )
 
-// block is what one block's forward leaves for its backward. The residual stream and the statistics are float32, the others
-// float32 or bf16.
+// block is what one block's forward leaves for its backward. The residual stream and the statistics are float32, the
+// others float32 or bf16.
 type block struct {
 	ln1, mean1, rstd1 gpu.Tensor // (N,C) (N) (N)
 	qkv, lse, att     gpu.Tensor // (N,3C) (B,NH,T) (N,C)
@@ -46,8 +46,9 @@ func (m *maker) tensor(role gpu.Role, name string, storage gpu.Storage, shape ..
 	return t
 }
 
-// keeping is how activations are stored, and which outlive their block's forward. The zero value is float32 and none: all blocks
-// share one set, and memory does not grow with depth. For a backward every block has its own, but for what is computed again.
+// keeping is how activations are stored, and which outlive their block's forward. The zero value is float32 and none:
+// all blocks share one set, and memory does not grow with depth. For a backward every block has its own, but for what
+// is computed again.
 type keeping struct {
 	storage   gpu.Storage
 	backward  bool
@@ -102,8 +103,8 @@ func (m *Model) newClassifier(a *activations) error {
 	return mk.err
 }
 
-// shaped returns activations of B sequences of T tokens in the first B*T rows of a's memory, without the classifier's if a has
-// none. A field more in the structs is a line more here.
+// shaped returns activations of B sequences of T tokens in the first B*T rows of a's memory, without the classifier's
+// if a has none. A field more in the structs is a line more here.
 func (a *activations) shaped(b, t int) *activations {
 	n := b * t
 	rows := func(x gpu.Tensor) gpu.Tensor {

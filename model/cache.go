@@ -7,8 +7,8 @@ import (
 	"github.com/gpt2wgpu/gpt2wgpu/gpu/op"
 )
 
-// cache is the keys and values of B sequences' tokens so far. A forward with a cache either fills it with a prompt, the same for
-// all sequences, from position 0 on; or it is a step: one token a sequence, which attends to all before it.
+// cache is the keys and values of B sequences' tokens so far. A forward with a cache either fills it with a prompt, the
+// same for all sequences, from position 0 on; or it is a step: one token a sequence, which attends to all before it.
 type cache struct {
 	kv    []gpu.Tensor // a block's: (B,S,2C), S the block size
 	first gpu.Tensor   // (B) u32 the position of a forward's first token in each sequence
@@ -28,8 +28,8 @@ func (m *Model) newCache(b int, storage gpu.Storage) (*cache, error) {
 	return k, mk.err
 }
 
-// addEmbedding appends the start of the residual stream. A step's tokens stand each at its own position, so that the rows of wpe
-// are gathered before.
+// addEmbedding appends the start of the residual stream. A step's tokens stand each at its own position, so that the
+// rows of wpe are gathered before.
 func (m *Model) addEmbedding(p *op.Builder, a *activations) {
 	wte, wpe := m.named(m.params, "wte"), m.named(m.params, "wpe")
 	if a.places.None() {

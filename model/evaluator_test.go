@@ -9,8 +9,8 @@ import (
 	"github.com/gpt2wgpu/gpt2wgpu/model/gpt2"
 )
 
-// TestEvaluator computes the same losses in several shapes of batch: causal attention and rows of their own make a loss a
-// function of its sequence's beginning alone.
+// TestEvaluator computes the same losses in several shapes of batch: causal attention and rows of their own make a loss
+// a function of its sequence's beginning alone.
 func TestEvaluator(t *testing.T) {
 	d := gputest.Device(t)
 	c := gpt2.Config{NLayer: 2, NHead: 2, NEmbd: 16, BlockSize: 24, VocabSize: 67}

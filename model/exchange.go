@@ -13,9 +13,9 @@ import (
 // TrainingOption adjusts [NewTraining].
 type TrainingOption func(*Training)
 
-// Buckets cuts the backward into segments where at least bytes of gradients are complete, at the ends of blocks, so that
-// they can leave the device while the blocks before are still computed. The matrices of the blocks go first; those of the
-// embeddings, which get gradients from both ends of the model, and all vectors go last. 0: no cuts.
+// Buckets cuts the backward into segments where at least bytes of gradients are complete, at the ends of blocks, so
+// that they can leave the device while the blocks before are still computed. The matrices of the blocks go first; those
+// of the embeddings, which get gradients from both ends of the model, and all vectors go last. 0: no cuts.
 func Buckets(bytes int) TrainingOption { return func(tr *Training) { tr.bucketBytes = bytes } }
 
 // windowValues is the most values that leave the device or come back in one go: 32 MiB.

@@ -10,8 +10,8 @@ import (
 	"github.com/gpt2wgpu/gpt2wgpu/model/gpt2"
 )
 
-// TestBuckets: the segments compute what the whole does, bit for bit; the windows of all buckets are all gradients, once
-// each; and what a bucket hands over is final, read while later segments run.
+// TestBuckets: the segments compute what the whole does, bit for bit; the windows of all buckets are all gradients,
+// once each; and what a bucket hands over is final, read while later segments run.
 func TestBuckets(t *testing.T) {
 	d := gputest.Device(t)
 	c := gpt2.Config{NLayer: 3, NHead: 2, NEmbd: 16, BlockSize: 8, VocabSize: 40}

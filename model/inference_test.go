@@ -13,8 +13,8 @@ import (
 	"github.com/gpt2wgpu/gpt2wgpu/model/gpt2"
 )
 
-// TestGreedyAgainstTorch continues a prompt past the block size; testdata/greedy holds a Hugging Face directory and what
-// torch_gpt2.py --load-hf --greedy 60 --prompt-len 8 printed for it.
+// TestGreedyAgainstTorch continues a prompt past the block size; testdata/greedy holds a Hugging Face directory and
+// what torch_gpt2.py --load-hf --greedy 60 --prompt-len 8 printed for it.
 func TestGreedyAgainstTorch(t *testing.T) {
 	d := gputest.Device(t)
 	w, err := gpt2.ReadDir("testdata/greedy")

@@ -5,8 +5,8 @@ import (
 	"github.com/gpt2wgpu/gpt2wgpu/gpu/op"
 )
 
-// packed is the matrices again in bf16, for the products of a training that stores bf16. Each float32 buffer has one of half its
-// bytes, laid out alike: so the optimizer writes both in one pass.
+// packed is the matrices again in bf16, for the products of a training that stores bf16. Each float32 buffer has one of
+// half its bytes, laid out alike: so the optimizer writes both in one pass.
 type packed struct {
 	operands tensors      // of every parameter: matrices in bf16, vectors the float32 ones
 	refresh  *gpu.Program // packs the parameters, where others than the optimizer have changed them

@@ -10,8 +10,8 @@ import (
 	"github.com/gpt2wgpu/gpt2wgpu/model/gpt2"
 )
 
-// TestPacked: the bf16 copy is the matrices rounded, after the weights are loaded, before a training is made and behind it, and
-// after each update, and its losses are near those of float32.
+// TestPacked: the bf16 copy is the matrices rounded, after the weights are loaded, before a training is made and behind
+// it, and after each update, and its losses are near those of float32.
 func TestPacked(t *testing.T) {
 	d := gputest.Device(t)
 	c := gpt2.Config{NLayer: 2, NHead: 3, NEmbd: 36, BlockSize: 24, VocabSize: 67} // wte and wpe end off the alignment
@@ -110,7 +110,8 @@ func TestPacked(t *testing.T) {
 	}
 }
 
-// TestPackedMemory: of a block's 16 N*C values 14 are halved, the stream's 2 are not; and the matrices are there once more.
+// TestPackedMemory: of a block's 16 N*C values 14 are halved, the stream's 2 are not; and the matrices are there once
+// more.
 func TestPackedMemory(t *testing.T) {
 	const B, T, C, L, NH = 2, 64, 64, 3, 2
 	c := gpt2.Config{NLayer: L, NHead: NH, NEmbd: C, BlockSize: T, VocabSize: 256}
@@ -134,8 +135,8 @@ func TestPackedMemory(t *testing.T) {
 	}
 }
 
-// TestPackedWindows builds a block of GPT-2 1558M, whose tied matrix fills two bindings of 128 MiB even in bf16: the classifier
-// adds up its gradient in float32.
+// TestPackedWindows builds a block of GPT-2 1558M, whose tied matrix fills two bindings of 128 MiB even in bf16: the
+// classifier adds up its gradient in float32.
 func TestPackedWindows(t *testing.T) {
 	limits := gpu.DefaultLimits()
 	limits.MaxBufferSize = 1 << 30

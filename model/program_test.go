@@ -85,9 +85,9 @@ func golden(t *testing.T, name, text string) {
 	}
 }
 
-// TestProgram compares a step's list of dispatches with the golden file: a refactoring that changes nothing leaves it as it is,
-// one that changes something shows what. `go test ./model -run TestProgram -update` writes it. Lavapipe's kernels for long
-// sequences need 128 tokens.
+// TestProgram compares a step's list of dispatches with the golden file: a refactoring that changes nothing leaves it
+// as it is, one that changes something shows what. `go test ./model -run TestProgram -update` writes it. Lavapipe's
+// kernels for long sequences need 128 tokens.
 func TestProgram(t *testing.T) {
 	short, long := gpt2.Config{NLayer: 2, NHead: 2, NEmbd: 32, BlockSize: 24, VocabSize: 257}, gpt2.Config{NLayer: 1, NHead: 2, NEmbd: 128, BlockSize: 150, VocabSize: 257}
 	for _, d := range []struct {
@@ -137,8 +137,8 @@ func TestProgramDigests(t *testing.T) {
 	golden(t, "programs.sha256", b.String())
 }
 
-// TestBindings124M builds GPT-2 124M's step at B=1, T=1024 within WebGPU's default limits: every binding under 128 MiB, every
-// buffer under 256 MiB, although the tied matrix alone has 154 MB. Program.Add checks each dispatch.
+// TestBindings124M builds GPT-2 124M's step at B=1, T=1024 within WebGPU's default limits: every binding under 128 MiB,
+// every buffer under 256 MiB, although the tied matrix alone has 154 MB. Program.Add checks each dispatch.
 func TestBindings124M(t *testing.T) {
 	c, _ := gpt2.Named("gpt2")
 	for _, s := range []gpu.Storage{gpu.F32, gpu.BF16} {
@@ -155,7 +155,8 @@ func TestMemoryLinearInT(t *testing.T) {
 		return d.Bytes(gpu.Activations) + d.Bytes(gpu.Scratch) + d.Bytes(gpu.Inputs)
 	}
 	one, two, four := bytes(2048), bytes(4096), bytes(8192)
-	// Differences of a linear function are proportional; the logits' chunk is the same for all. 1% is the rounding of chunks.
+	// Differences of a linear function are proportional; the logits' chunk is the same for all. 1% is the rounding of
+	// chunks.
 	if first, second := float64(two-one), float64(four-two); second > 2.02*first {
 		t.Errorf("T from 2048 to 4096 costs %.0f bytes, from 4096 to 8192 %.0f: more than twice that", first, second)
 	}

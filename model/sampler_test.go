@@ -54,8 +54,8 @@ func testPrompt(n, vocab int) []int {
 	return ids
 }
 
-// TestCacheLogits: with the cache the logits are those of a whole window, for sequences that part after the prompt, past widths of
-// windows and past the block size; after new parameters too.
+// TestCacheLogits: with the cache the logits are those of a whole window, for sequences that part after the prompt,
+// past widths of windows and past the block size; after new parameters too.
 func TestCacheLogits(t *testing.T) {
 	d := gputest.Device(t)
 	for _, n := range []int{1, 2, 5, 9} {
@@ -105,8 +105,8 @@ func TestCacheLogits(t *testing.T) {
 	}
 }
 
-// TestCacheText: sampling draws the same tokens with the cache and without, ends sequences at the stop token, streams what it
-// returns, and allocates nothing once prepared.
+// TestCacheText: sampling draws the same tokens with the cache and without, ends sequences at the stop token, streams
+// what it returns, and allocates nothing once prepared.
 func TestCacheText(t *testing.T) {
 	d := gputest.Device(t)
 	m := newTestModel(t, d, samplerShape, 3)
@@ -177,7 +177,8 @@ func TestStop(t *testing.T) {
 	}
 }
 
-// TestSamplerMemory: GPT-2 124M's cache takes 2C values a token and block, and the windows share the memory of the widest.
+// TestSamplerMemory: GPT-2 124M's cache takes 2C values a token and block, and the windows share the memory of the
+// widest.
 func TestSamplerMemory(t *testing.T) {
 	c, _ := gpt2.Named("gpt2")
 	bytes := func(n int) uint64 {
@@ -217,8 +218,8 @@ func TestSamplerMemory(t *testing.T) {
 	}
 }
 
-// BenchmarkToken makes the next token of GPT-2 124M's shape after a context, with the cache and without in turns, and reports the
-// fastest of each and how many times as fast the first is.
+// BenchmarkToken makes the next token of GPT-2 124M's shape after a context, with the cache and without in turns, and
+// reports the fastest of each and how many times as fast the first is.
 func BenchmarkToken(b *testing.B) {
 	c, _ := gpt2.Named("gpt2")
 	d := gputest.Device(b)

@@ -9,8 +9,8 @@ import (
 	"github.com/gpt2wgpu/gpt2wgpu/model/gpt2"
 )
 
-// TestTargetsAgree: the programs of every target that the device can run give the same losses and gradient norms, but for
-// the order of sums. 130 tokens and 96 channels are what lavapipe has kernels of its own for.
+// TestTargetsAgree: the programs of every target that the device can run give the same losses and gradient norms, but
+// for the order of sums. 130 tokens and 96 channels are what lavapipe has kernels of its own for.
 func TestTargetsAgree(t *testing.T) {
 	d := gputest.Device(t)
 	own := op.TargetFor(d.Info, d.Limits)

@@ -17,8 +17,8 @@ import (
 	"github.com/gpt2wgpu/gpt2wgpu/model/gpt2"
 )
 
-// TestTorchReadsUs writes weights as checkpoints and exports have them and lets PyTorch compute with them: every logit of a
-// batch, and greedy text past the context's end, must be ours. It needs the PyTorch reference:
+// TestTorchReadsUs writes weights as checkpoints and exports have them and lets PyTorch compute with them: every logit
+// of a batch, and greedy text past the context's end, must be ours. It needs the PyTorch reference:
 //
 //	GPT2WGPU_TORCH=path/to/torch_gpt2.py go test ./model -run TorchReadsUs -v
 func TestTorchReadsUs(t *testing.T) {
@@ -102,8 +102,8 @@ func unevenWeights(c gpt2.Config) *gpt2.Weights {
 	return w
 }
 
-// farthest computes the logits of all positions of some rows of tokens, and returns the largest difference from others', float32 in
-// raw, and the largest of those.
+// farthest computes the logits of all positions of some rows of tokens, and returns the largest difference from
+// others', float32 in raw, and the largest of those.
 func farthest(t *testing.T, m *Model, tokens []uint32, length int, raw []byte) (worst, scale float64) {
 	t.Helper()
 	rows, vocab := len(tokens)/length, m.Config.VocabSize
@@ -135,8 +135,8 @@ func farthest(t *testing.T, m *Model, tokens []uint32, length int, raw []byte) (
 	return worst, scale
 }
 
-// TestClientLogits holds our logits within 2e-5 of those that data/clients/logits.py has from the directory which we write, by
-// transformers or by PyTorch. `make test-clients` names a Python that has one of them.
+// TestClientLogits holds our logits within 2e-5 of those that data/clients/logits.py has from the directory which we
+// write, by transformers or by PyTorch. `make test-clients` names a Python that has one of them.
 func TestClientLogits(t *testing.T) {
 	python := strings.Fields(os.Getenv("GPT2WGPU_CLIENTS_TORCH"))
 	if len(python) == 0 {

@@ -53,8 +53,9 @@ const (
 	RecomputeBlock                  // NC: its output, the residual stream
 )
 
-// Storing has the training keep in s, float32 or bf16, what matrix products read and write: activations, their gradients, and a
-// copy of the matrices. The residual stream, statistics, sums, parameters and their gradients stay float32.
+// Storing has the training keep in s, float32 or bf16, what matrix products read and write: activations, their
+// gradients, and a copy of the matrices. The residual stream, statistics, sums, parameters and their gradients stay
+// float32.
 func Storing(s gpu.Storage) TrainingOption { return func(tr *Training) { tr.keeping.storage = s } }
 
 // Recomputing has the backward compute activations again.
@@ -131,8 +132,8 @@ func NewTraining(m *Model, b, t, accum int, opts ...TrainingOption) (*Training, 
 	return tr, tr.eval.Prepare(b, t)
 }
 
-// addMicro makes the programs of the forward and backward of one micro-batch. The classifier, which computes the loss and its
-// gradient together, counts to the backward: the forward writes activations alone.
+// addMicro makes the programs of the forward and backward of one micro-batch. The classifier, which computes the loss
+// and its gradient together, counts to the backward: the forward writes activations alone.
 func (tr *Training) addMicro(w backward, accum int) {
 	m, a := tr.Model, tr.acts
 	f := m.setup.NewProgram("forward")
@@ -222,8 +223,9 @@ func (tr *Training) Micro(x, y []uint32) error {
 	return tr.Backward(nil)
 }
 
-// Forward submits the first part of a micro-batch: x and y hold B*T ids each. It leaves loss, norm and gradients alone, so
-// that a step's may come before its Begin, while the step before still runs; EvalLoss may not come before its Backward.
+// Forward submits the first part of a micro-batch: x and y hold B*T ids each. It leaves loss, norm and gradients alone,
+// so that a step's may come before its Begin, while the step before still runs; EvalLoss may not come before its
+// Backward.
 func (tr *Training) Forward(x, y []uint32) error {
 	if err := tr.Model.setTokens(tr.acts, x, y); err != nil {
 		return err
@@ -240,8 +242,8 @@ func (tr *Training) Forward(x, y []uint32) error {
 }
 
 // Backward adds the loss and gradients of the micro-batch of the newest Forward. It calls done, if not nil, behind each
-// segment's submission with the windows of the gradients that are complete once it has run (see Buckets). Over all calls
-// these are all gradients.
+// segment's submission with the windows of the gradients that are complete once it has run (see Buckets). Over all
+// calls these are all gradients.
 func (tr *Training) Backward(done func(windows []gpu.Tensor) error) error {
 	for i, p := range tr.backward {
 		if err := p.Run(); err != nil {
@@ -263,8 +265,8 @@ type Stats struct {
 	Skipped  bool    // the norm was not finite, and the update changed nothing
 }
 
-// StartStats submits the read of the step's loss and norm, behind its update, and returns at once. take waits for them, not
-// for what was submitted since, and is called once.
+// StartStats submits the read of the step's loss and norm, behind its update, and returns at once. take waits for them,
+// not for what was submitted since, and is called once.
 func (tr *Training) StartStats() (take func() (Stats, error), err error) {
 	read, err := tr.Model.Device.StartRead(tr.stats)
 	if err != nil {

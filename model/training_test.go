@@ -9,8 +9,8 @@ import (
 	"github.com/gpt2wgpu/gpt2wgpu/model/gpt2"
 )
 
-// TestForwardLeavesTheStep: a Forward behind a step's update changes nothing that the step leaves, loss, norm, gradients and
-// parameters, and the step that it begins is the one that comes of Begin first.
+// TestForwardLeavesTheStep: a Forward behind a step's update changes nothing that the step leaves, loss, norm,
+// gradients and parameters, and the step that it begins is the one that comes of Begin first.
 func TestForwardLeavesTheStep(t *testing.T) { gputest.Storages(t, forwardLeavesTheStep) }
 
 func forwardLeavesTheStep(t *testing.T, s gpu.Storage) {

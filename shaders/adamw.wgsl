@@ -7,8 +7,8 @@
 //   p  = p - lr/(1-beta1^t) * m / (sqrt(v)/sqrt(1-beta2^t) + eps)
 //
 // out: param m v (COUNT quads), and packed, the copy of param, if there is one      in: grad (COUNT quads)
-// in: scalars (8), the step's factors as the host has computed them in float64 (AdamWScalars): 1-lr*decay, 1-beta1, beta2,
-//     1-beta2; lr/(1-beta1^t), 1/sqrt(1-beta2^t), eps, 0     norm (4), norm_finish's: norm, clip scale, skip
+// in: scalars (8), the step's factors as the host has computed them in float64 (AdamWScalars): 1-lr*decay,
+//     1-beta1, beta2, 1-beta2; lr/(1-beta1^t), 1/sqrt(1-beta2^t), eps, 0     norm (4), norm_finish's: norm, clip scale, skip
 // dispatch: ceil(COUNT / (WG*PER)) groups, folded.
 //
 // If skip is set nothing changes. A thread takes PER quads, WG apart, so that it loads the scalars once for them.

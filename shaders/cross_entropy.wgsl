@@ -7,9 +7,9 @@
 // in and out: logits (N,STRIDE), columns [V,STRIDE) hold anything finite      out: losses (N)      in: targets (N)
 // dispatch: one group a row, folded.  STRIDE % 4 == 0.
 //
-// One pass for maximum and sum together: a thread's sum so far is rescaled where its maximum grows, so a row is read twice and
-// not three times, and no argument of exp is positive. A thread starts from the row's first logit as its maximum: no constant
-// stands for minus infinity, and a NaN spreads to the loss.
+// One pass for maximum and sum together: a thread's sum so far is rescaled where its maximum grows, so a row is read
+// twice and not three times, and no argument of exp is positive. A thread starts from the row's first logit as its
+// maximum: no constant stands for minus infinity, and a NaN spreads to the loss.
 //
 // uses: store
 

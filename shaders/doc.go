@@ -7,7 +7,8 @@
 //
 //   - a line `const TM: u32 = 8u; // spec: meaning` takes the value that the caller gives for TM;
 //   - a word of the `uses:` line that the caller chooses (store, epilogue) becomes the chosen fragment;
-//   - a loop `for (var i = 0u; i < TM; i++) { // unroll` is written out, because several shader compilers unroll nothing;
+//   - a loop `for (var i = 0u; i < TM; i++) { // unroll` is written out, because several shader compilers unroll
+//     nothing;
 //   - fragments are appended after the kernel, so that a compiler's line numbers are the file's own.
 //
 // A Text carries what its WGSL declares (bindings, Params, threads of a workgroup), so that nothing else reads WGSL.

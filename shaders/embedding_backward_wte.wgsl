@@ -5,8 +5,9 @@
 // out: dwte (HI-LO,C), rows [LO,HI) of the vocabulary      in: dout (N,C)  order (N)  starts (N+1)  tokens (N)
 // dispatch: N*COLS groups, folded, COLS = ceil(C/4 / (WG*PER)) for each bucket.  C % 4 == 0.
 //
-// The host has sorted the rows by token: bucket i is order[starts[i]..starts[i+1]], all of one token. So no two threads meet in
-// a row of dwte: no atomics, and the same sums every time. There are at most N buckets; those left over are empty and return.
+// The host has sorted the rows by token: bucket i is order[starts[i]..starts[i+1]], all of one token. So no two threads
+// meet in a row of dwte: no atomics, and the same sums every time. There are at most N buckets; those left over are
+// empty and return.
 //
 // uses:
 

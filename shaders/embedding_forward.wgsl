@@ -5,8 +5,9 @@
 // out: out (N,C)      in: wte (HI-LO,C), rows [LO,HI) of the vocabulary  wpe (>=T,C)  tokens (N)
 // dispatch: N*COLS groups, folded, COLS = ceil(C/4 / (WG*PER)) for each row.  C % 4 == 0.
 //
-// One dispatch a window of wte, which may exceed a binding; each row of out is written by the one that holds its token. Groups
-// lie within a row, so that those of the other windows return as a whole, and a thread looks up the token for PER quads.
+// One dispatch a window of wte, which may exceed a binding; each row of out is written by the one that holds its token.
+// Groups lie within a row, so that those of the other windows return as a whole, and a thread looks up the token for
+// PER quads.
 //
 // uses:
 

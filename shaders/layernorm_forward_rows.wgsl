@@ -1,5 +1,5 @@
-// layernorm_forward_rows: layernorm_forward with a thread a row, for CPUs: no barriers, one load of a row in flight for each of
-// eight rows, which stay in the cache for all three passes over them.
+// layernorm_forward_rows: layernorm_forward with a thread a row, for CPUs: no barriers, one load of a row in flight for
+// each of eight rows, which stay in the cache for all three passes over them.
 //
 // out: out (N,C)  mean (N)  rstd (N)      in: x (N,C), the residual stream, float32  w (C)  b (C)
 // dispatch: ceil(N / 8) groups, folded.  C % 4 == 0.

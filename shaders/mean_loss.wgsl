@@ -3,8 +3,8 @@
 // in and out: out (1)      in: losses (N)
 // dispatch: one group.
 //
-// The order is fixed, and no partial sum has more than N/WG + log2(WG) roundings: each thread sums every WG-th loss, then a tree
-// sums the threads.
+// The order is fixed, and no partial sum has more than N/WG + log2(WG) roundings: each thread sums every WG-th loss,
+// then a tree sums the threads.
 //
 // uses:
 

@@ -5,8 +5,8 @@
 // out: partials (P), a part of them      in: x (COUNT quads)
 // dispatch: ceil(COUNT / (WG*TURNS*8)) groups, folded.
 //
-// Each thread adds at most 4*TURNS*8 squares, the group by a tree: so the rounding error grows with the chunk, not with the
-// 1.2e8 values.
+// Each thread adds at most 4*TURNS*8 squares, the group by a tree: so the rounding error grows with the chunk, not with
+// the 1.2e8 values.
 //
 // uses: group_sum
 

@@ -1,10 +1,11 @@
 // peak_fma: the rate at which the device multiplies and adds in float32, the limit of every matrix product.
 //
 // out: out (groups * 64) the sums, so that nothing is optimised away
-// dispatch: any number of groups; each thread does ROUNDS * REPEAT * CHAINS * 4 multiply-adds in CHAINS independent chains of vec4.
+// dispatch: any number of groups; each thread does ROUNDS * REPEAT * CHAINS * 4 multiply-adds in CHAINS independent
+// chains of vec4.
 //
-// How many chains are best depends on the device: few leave it waiting for the last result, many outgrow a CPU's registers. On lavapipe
-// the compiler then runs the chains one after the other, at half the rate.
+// How many chains are best depends on the device: few leave it waiting for the last result, many outgrow a CPU's
+// registers. On lavapipe the compiler then runs the chains one after the other, at half the rate.
 //
 // uses:
 

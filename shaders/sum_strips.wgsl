@@ -1,12 +1,13 @@
-// sum_strips: the end of a reduction over rows, whose strips other kernels have summed (layernorm_backward, bias_backward_strips).
+// sum_strips: the end of a reduction over rows, whose strips other kernels have summed (layernorm_backward,
+// bias_backward_strips).
 //
 //   out[c] += sum_s partial[s,COL+c]
 //
 // out: out (C)      in: partial (S,STRIDE)
 // dispatch: ceil(C/4 / LANES) groups.  C, COL, STRIDE % 4 == 0.
 //
-// LANES threads lie side by side on the quads of a row; the WG/LANES rows of threads take every (WG/LANES)th strip, and a tree
-// adds them.
+// LANES threads lie side by side on the quads of a row; the WG/LANES rows of threads take every (WG/LANES)th strip, and
+// a tree adds them.
 //
 // uses: group_sum
 

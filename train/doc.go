@@ -2,7 +2,8 @@
 // metrics bit for bit, and a run that was stopped and resumed gives those of one that was not. A step can be built
 // without a run, for planning, tuning and benchmarks.
 //
-//   - Config is a run's settings, which its files keep, and Settings their table: flags, help, ranges and names come from it.
+//   - Config is a run's settings, which its files keep, and Settings their table: flags, help, ranges and names come
+//     from it.
 //   - A Job is a Config and how one invocation takes part in the run. Run does a job; DryRun prints its plan.
 //   - Step is the job's optimizer step on a device or on a plan; tuning and benchmarks build one without a run.
 //   - A checkpoint is a directory with weights, the optimizer's tensors and State.

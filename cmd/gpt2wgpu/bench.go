@@ -104,7 +104,8 @@ func (b *benchFlags) tiles(ctx context.Context, e *env, step train.Job) (op.Tuni
 // benchTokens is what a micro-step has by default: enough to fill a device, and little enough for the memory of any.
 const benchTokens = 1024
 
-// Software devices take 40 s for a step of GPT-2 124M with 1024 tokens, 1e12 operations, and AdamW on all its parameters needs 2 GB.
+// Software devices take 40 s for a step of GPT-2 124M with 1024 tokens, 1e12 operations, and AdamW on all its
+// parameters needs 2 GB.
 const (
 	softwareFLOPs  = 1e11
 	softwareTokens = 64

@@ -8,8 +8,8 @@ import (
 	"github.com/gpt2wgpu/gpt2wgpu/train"
 )
 
-// A flag that is given and can have no effect is refused: who gives it expects something. Only flags of the command line count,
-// not what presets and files say; and one that switches off what is off already is no mistake.
+// A flag that is given and can have no effect is refused: who gives it expects something. Only flags of the command
+// line count, not what presets and files say; and one that switches off what is off already is no mistake.
 
 // idle collects such flags.
 type idle struct {

@@ -89,7 +89,8 @@ func TestEval(t *testing.T) {
 		t.Errorf("%+v, PyTorch's loss %v", r, torch)
 	}
 
-	// The whole text once: 100 bytes are 4 rows of 24 and one of 3. Several batches of 3 rows, and one of all, give the same.
+	// The whole text once: 100 bytes are 4 rows of 24 and one of 3. Several batches of 3 rows, and one of all, give the
+	// same.
 	text, err := os.ReadFile("../../data/sample.txt")
 	if err != nil {
 		t.Fatal(err)

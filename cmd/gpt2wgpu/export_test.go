@@ -87,7 +87,8 @@ func TestExport(t *testing.T) {
 	}
 }
 
-// TestExportVocabulary: 50304 rows become GPT-2's 50257, other sizes stay, and only a known tokenizer's files are written.
+// TestExportVocabulary: 50304 rows become GPT-2's 50257, other sizes stay, and only a known tokenizer's files are
+// written.
 func TestExportVocabulary(t *testing.T) {
 	for _, x := range []struct {
 		rows, want int

@@ -10,7 +10,8 @@ import (
 	"github.com/gpt2wgpu/gpt2wgpu/train"
 )
 
-// TestFineTuneSettings: what the preset says about sequences and rates gives way to the weights; what the user says counts.
+// TestFineTuneSettings: what the preset says about sequences and rates gives way to the weights; what the user says
+// counts.
 func TestFineTuneSettings(t *testing.T) {
 	tiny := train.DefaultConfig()
 	c := settle(t, "--init", greedyModel) // a context of 24

@@ -42,8 +42,8 @@ func (o logOptions) logger(w io.Writer) (*slog.Logger, error) {
 	return nil, usagef("--log-format is %q, no such format; hint: text, json", o.format)
 }
 
-// events is a handler that understands train.Event: a message for people where its text is wanted, a short name and fields
-// where programs read.
+// events is a handler that understands train.Event: a message for people where its text is wanted, a short name and
+// fields where programs read.
 type events struct {
 	slog.Handler
 	fields bool
@@ -107,8 +107,8 @@ func jsonHandler(w io.Writer, level slog.Level) slog.Handler {
 // logIndent is what stands before a message of the text log: "15:04:05 INFO ".
 const logIndent = 14
 
-// textHandler writes lines for people. The library asks a terminal that it is given for its background, and waits for an answer
-// that some never give: so it gets a writer that is none, and the colours that the environment names.
+// textHandler writes lines for people. The library asks a terminal that it is given for its background, and waits for
+// an answer that some never give: so it gets a writer that is none, and the colours that the environment names.
 func textHandler(w io.Writer, level slog.Level) slog.Handler {
 	logger := log.NewWithOptions(&wrapped{w: w, indent: logIndent}, log.Options{ReportTimestamp: true, TimeFormat: "15:04:05", Level: log.Level(level)})
 	if f, ok := terminal(w); ok {
@@ -144,8 +144,8 @@ func columns(stream any) int {
 	return 80 // a terminal that has no size, as script and docker make
 }
 
-// wrapped breaks lines between words where they are longer than the terminal, with an indent from the second on. A word stays
-// whole, so that a path can be copied, and so does a line of JSON.
+// wrapped breaks lines between words where they are longer than the terminal, with an indent from the second on. A word
+// stays whole, so that a path can be copied, and so does a line of JSON.
 type wrapped struct {
 	w      io.Writer
 	indent int

@@ -30,8 +30,8 @@ func TestWrap(t *testing.T) {
 	}
 }
 
-// TestLogFields: every line of the JSON log is an object with a time, a level and a message, and what happens has its numbers
-// as fields, those of metrics.jsonl under the same names.
+// TestLogFields: every line of the JSON log is an object with a time, a level and a message, and what happens has its
+// numbers as fields, those of metrics.jsonl under the same names.
 func TestLogFields(t *testing.T) {
 	gputest.Available(t)
 	text := writeFile(t, t.TempDir()+"/text.txt", strings.Repeat("a text that is long enough to be divided. ", 100))

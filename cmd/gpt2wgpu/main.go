@@ -2,13 +2,14 @@ package main
 
 // The rules of this interface:
 //
-//   - Results (samples, tables, --json, help that was asked for) go to standard output, everything else to standard error.
-//   - An error is one line, "gpt2wgpu COMMAND: what failed, got and want; hint: what to do", and several mistakes in one
-//     command line are a line each. No capital at the start, no full stop at the end. Never a stack, but for a panic
-//     with -v.
+//   - Results (samples, tables, --json, help that was asked for) go to standard output, everything else to standard
+//     error.
+//   - An error is one line, "gpt2wgpu COMMAND: what failed, got and want; hint: what to do", and several mistakes in
+//     one command line are a line each. No capital at the start, no full stop at the end. Never a stack, but for a
+//     panic with -v.
 //   - Progress is the logger's: lower case, at most one line per second.
-//   - Exit codes: 0 done, 1 failed, 2 wrong usage, 130 interrupted. The first interrupt, SIGTERM or hangup lets a step finish
-//     and writes a checkpoint, the second ends the process at once.
+//   - Exit codes: 0 done, 1 failed, 2 wrong usage, 130 interrupted. The first interrupt, SIGTERM or hangup lets a step
+//     finish and writes a checkpoint, the second ends the process at once.
 //   - Output that cannot be written never ends a training. What it does to other commands, see streams.go.
 //   - Colour, streaming and the breaks of long lines depend on the terminal, which is never asked anything.
 

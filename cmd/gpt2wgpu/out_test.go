@@ -22,8 +22,8 @@ func entries(t *testing.T, dir string) (names []string) {
 	return names
 }
 
-// TestOutDefault: a run without --out is kept in a directory of its own, which is printed at the start and at the end; what
-// fails before it has written anything leaves none.
+// TestOutDefault: a run without --out is kept in a directory of its own, which is printed at the start and at the end;
+// what fails before it has written anything leaves none.
 func TestOutDefault(t *testing.T) {
 	t.Chdir(t.TempDir())
 	for _, args := range [][]string{

@@ -13,8 +13,8 @@ import (
 	"github.com/gpt2wgpu/gpt2wgpu/train/metrics"
 )
 
-// TestDeadRun: a run that is killed before its first checkpoint says what it is to every command, keeps a second process out
-// while it lives, and --resume starts it again with its own settings.
+// TestDeadRun: a run that is killed before its first checkpoint says what it is to every command, keeps a second
+// process out while it lives, and --resume starts it again with its own settings.
 func TestDeadRun(t *testing.T) {
 	gputest.Available(t)
 	t.Chdir(t.TempDir())

@@ -162,8 +162,8 @@ func (s *sampleFlags) run(ctx context.Context, e *env, _ []string) error {
 // promptPatience is how long standard input may keep its end back before a line says that it is being read.
 var promptPatience = 500 * time.Millisecond
 
-// promptText returns the text to continue: of --prompt, else of standard input unless that is a terminal. An interrupt ends the
-// reading at once.
+// promptText returns the text to continue: of --prompt, else of standard input unless that is a terminal. An interrupt
+// ends the reading at once.
 func (s *sampleFlags) promptText(ctx context.Context, e *env) (string, error) {
 	if s.fs.Changed("prompt") || s.fs.Changed("prompt-ids") || e.stdin == nil || isTerminal(e.stdin) {
 		return s.prompt, nil

@@ -18,8 +18,8 @@ var talker atomic.Pointer[struct {
 	when string // a command stops
 }]
 
-// stopSignals are those that end a command: an interrupt, a request to terminate (on Windows: the console closes, the user logs
-// off), and a hangup unless nohup has made the process ignore it.
+// stopSignals are those that end a command: an interrupt, a request to terminate (on Windows: the console closes, the
+// user logs off), and a hangup unless nohup has made the process ignore it.
 func stopSignals() []os.Signal {
 	list := []os.Signal{os.Interrupt, syscall.SIGTERM}
 	for _, s := range hangups {
@@ -30,8 +30,8 @@ func stopSignals() []os.Signal {
 	return list
 }
 
-// watchSignals calls cancel at the first signal that asks to stop, and ends the process at the second one. A hangup never counts
-// as the second: a terminal that closes sends it twice, by the kernel and by the shell.
+// watchSignals calls cancel at the first signal that asks to stop, and ends the process at the second one. A hangup
+// never counts as the second: a terminal that closes sends it twice, by the kernel and by the shell.
 func watchSignals(cancel context.CancelFunc) {
 	signals := make(chan os.Signal, 8)
 	signal.Notify(signals, stopSignals()...)

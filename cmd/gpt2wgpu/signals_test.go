@@ -129,8 +129,8 @@ func TestNohup(t *testing.T) {
 	wantCheckpoint(t, cmd, exitInterrupted, cmd.Wait(), "r")
 }
 
-// TestOutputGone: a training goes on when nobody reads what it prints, as when Ctrl-C has ended a tee, and still ends as an
-// interrupt wants.
+// TestOutputGone: a training goes on when nobody reads what it prints, as when Ctrl-C has ended a tee, and still ends
+// as an interrupt wants.
 func TestOutputGone(t *testing.T) {
 	gputest.Available(t)
 	for name, interrupt := range map[string]bool{"interrupted": true, "left alone": false} {
@@ -219,7 +219,8 @@ func TestNoReader(t *testing.T) {
 	}
 }
 
-// onTerminal runs the program on a terminal of 80 columns that never answers, and checks that nothing is asked and lines fit.
+// onTerminal runs the program on a terminal of 80 columns that never answers, and checks that nothing is asked and
+// lines fit.
 func onTerminal(t *testing.T, args ...string) string {
 	t.Helper()
 	cmd, _, _ := program(t, args...)

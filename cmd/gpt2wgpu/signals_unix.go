@@ -11,8 +11,9 @@ import (
 
 var hangups = []os.Signal{syscall.SIGHUP}
 
-// keepBrokenPipes makes writing to a pipe that nobody reads an error on standard output and standard error too, where Go ends
-// the process otherwise. Programs that this one starts keep the system's behaviour, which signal.Ignore would change.
+// keepBrokenPipes makes writing to a pipe that nobody reads an error on standard output and standard error too, where
+// Go ends the process otherwise. Programs that this one starts keep the system's behaviour, which signal.Ignore would
+// change.
 func keepBrokenPipes() { signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE) }
 
 func readerGone(err error) bool { return errors.Is(err, syscall.EPIPE) }

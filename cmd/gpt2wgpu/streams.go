@@ -21,8 +21,8 @@ func (m messages) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// results is standard output. Where its reader has gone the process ends as that reader's pipe would have it: quietly, since
-// nobody wants the rest.
+// results is standard output. Where its reader has gone the process ends as that reader's pipe would have it: quietly,
+// since nobody wants the rest.
 type results struct{ f *os.File }
 
 func (r results) file() *os.File { return r.f }
@@ -38,8 +38,8 @@ func (r results) Write(p []byte) (int, error) {
 	return n, err
 }
 
-// visible is a terminal that gets text: of control characters, which a byte-level model may write too and a terminal would obey
-// or answer, it gets signs in their place. Nothing that the program prints on standard output has colours.
+// visible is a terminal that gets text: of control characters, which a byte-level model may write too and a terminal
+// would obey or answer, it gets signs in their place. Nothing that the program prints on standard output has colours.
 type visible struct{ w io.Writer }
 
 func (v visible) Write(p []byte) (int, error) {

@@ -131,7 +131,8 @@ func newTuner(log *slog.Logger) *tune.Tuner {
 // tuneChild is the word that makes this program a Tuner's child; no command, for no person ever types it.
 const tuneChild = "tune-child"
 
-// runTuneChild is the whole of such a process. An interrupt or a hangup of the terminal reaches it too, but its parent ends it.
+// runTuneChild is the whole of such a process. An interrupt or a hangup of the terminal reaches it too, but its parent
+// ends it.
 func runTuneChild() int {
 	signal.Ignore(append(hangups, os.Interrupt)...)
 	if err := tune.Child(os.Stdin, os.Stdout); err != nil {
@@ -141,8 +142,8 @@ func runTuneChild() int {
 	return exitDone
 }
 
-// autotune is what train and bench choose tiles with; main sets it. Tests of the program have none: they neither read the user's
-// cache nor start what os.Executable names.
+// autotune is what train and bench choose tiles with; main sets it. Tests of the program have none: they neither read
+// the user's cache nor start what os.Executable names.
 var autotune func(*slog.Logger) train.Tuner
 
 // tuner returns it, or none.

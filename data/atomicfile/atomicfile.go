@@ -15,7 +15,8 @@ import (
 
 const tempMark = ".tmp-" // between a temporary file's name and its random end
 
-// IsTemp reports whether a file's name is that of an unfinished file of this package for base: what a killed process leaves.
+// IsTemp reports whether a file's name is that of an unfinished file of this package for base: what a killed process
+// leaves.
 func IsTemp(name, base string) bool { return strings.HasPrefix(name, "."+base+tempMark) }
 
 // File is a temporary file that Commit gives its name.

@@ -1,5 +1,5 @@
-// Package clients_test holds our files against the libraries that others use: what we write they read, and what they write we
-// read, token for token. `make test-clients` brings those libraries and runs it.
+// Package clients_test holds our files against the libraries that others use: what we write they read, and what they
+// write we read, token for token. `make test-clients` brings those libraries and runs it.
 package clients_test
 
 import (
@@ -157,7 +157,8 @@ func sameIDs(t *testing.T, theirs view, tok data.Tokenizer, exactDecode bool) {
 	}
 }
 
-// TestClientTokenizers: AutoTokenizer gives our ids for a checkpoint and for an export, of our own tokenizers and of another's.
+// TestClientTokenizers: AutoTokenizer gives our ids for a checkpoint and for an export, of our own tokenizers and of
+// another's.
 func TestClientTokenizers(t *testing.T) {
 	python(t)
 	small := strings.Fields("--n-layer 1 --n-head 2 --n-embd 16 --block-size 16")
@@ -222,8 +223,8 @@ func tokenizer(t *testing.T, spec string) data.Tokenizer {
 	return tok
 }
 
-// TestClientWeights: the safetensors library reads our weights, and we read what it writes of them, in each type, in one file and
-// in several.
+// TestClientWeights: the safetensors library reads our weights, and we read what it writes of them, in each type, in
+// one file and in several.
 func TestClientWeights(t *testing.T) {
 	python(t)
 	c := gpt2.Config{NLayer: 2, NHead: 2, NEmbd: 16, BlockSize: 12, VocabSize: 300}
@@ -259,7 +260,8 @@ func TestClientWeights(t *testing.T) {
 	}
 }
 
-// TestClientShards: numpy reads our shards as the ids that transformers gives the documents, and we read the shards that it writes.
+// TestClientShards: numpy reads our shards as the ids that transformers gives the documents, and we read the shards
+// that it writes.
 func TestClientShards(t *testing.T) {
 	python(t)
 	dir := t.TempDir()

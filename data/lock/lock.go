@@ -47,8 +47,8 @@ var ErrUnsupported = errors.New("this file system has no locks")
 const retry = 50 * time.Millisecond
 
 // Take takes the lock path, a file that is made if it is missing and stays, and writes PATH.json. It waits for at most
-// wait; a negative wait has no end but ctx's. waiting, if not nil, is called once if another process holds the lock now.
-// Errors: *HeldError; ErrUnsupported; ctx's; those of the operating system.
+// wait; a negative wait has no end but ctx's. waiting, if not nil, is called once if another process holds the lock
+// now. Errors: *HeldError; ErrUnsupported; ctx's; those of the operating system.
 func Take(ctx context.Context, path string, wait time.Duration, waiting func(Owner)) (*Lock, error) {
 	return take(ctx, flock.New(path), wait, waiting)
 }

@@ -16,8 +16,8 @@ var (
 	span   = 20 * time.Millisecond  // of a program, so that submitting and waiting, some 0.1 ms, are a small part
 )
 
-// Fastest runs a built program once to compile and warm up, then at least n times, and returns the shortest time of a run,
-// from its submission to its end.
+// Fastest runs a built program once to compile and warm up, then at least n times, and returns the shortest time of a
+// run, from its submission to its end.
 func Fastest(p *gpu.Program, n int) (time.Duration, error) {
 	const most = 50
 	var best, total time.Duration
@@ -155,8 +155,8 @@ func (p Peak) Max(q Peak) Peak {
 	return Peak{math.Max(p.FMA, q.FMA), math.Max(p.Wide, q.Wide), math.Max(p.Copy, q.Copy)}
 }
 
-// OfPeak returns the fraction of the limit that bounds r: the longer of the times that its operations and its bytes take
-// at the peak rates, over its time.
+// OfPeak returns the fraction of the limit that bounds r: the longer of the times that its operations and its bytes
+// take at the peak rates, over its time.
 func (p Peak) OfPeak(r Result) float64 {
 	return math.Max(r.GFLOPs()/p.FMA, r.GBs()/p.Copy)
 }

@@ -25,8 +25,8 @@ func Peak(t testing.TB) bench.Peak {
 	return peaks.peak
 }
 
-// Bench builds a program, runs it b.N times or more and reports the fastest run as GFLOP/s (flops) or GB/s (bytes), whichever
-// is not 0, and as a fraction of the device's peak rate.
+// Bench builds a program, runs it b.N times or more and reports the fastest run as GFLOP/s (flops) or GB/s (bytes),
+// whichever is not 0, and as a fraction of the device's peak rate.
 func Bench(b *testing.B, flops, bytes float64, p *gpu.Program) {
 	b.Helper()
 	peak := Peak(b)

@@ -16,7 +16,8 @@ var opened struct {
 	err  error
 }
 
-// Available skips or fails, as Device does, where there is no GPU, without opening it: for tests of programs that open one.
+// Available skips or fails, as Device does, where there is no GPU, without opening it: for tests of programs that open
+// one.
 func Available(t testing.TB) {
 	t.Helper()
 	list, err := gpu.Adapters()
@@ -37,8 +38,8 @@ func missing(t testing.TB, err error) {
 	t.Skipf("no GPU: %v", err)
 }
 
-// Device returns the test binary's one device, the one that GPT2WGPU_DEVICE names (default: auto). Without a GPU the test is
-// skipped with the reason, or fails if GPT2WGPU_GPU=require.
+// Device returns the test binary's one device, the one that GPT2WGPU_DEVICE names (default: auto). Without a GPU the
+// test is skipped with the reason, or fails if GPT2WGPU_GPU=require.
 func Device(t testing.TB) *gpu.Device {
 	t.Helper()
 	opened.once.Do(func() { opened.dev, opened.err = gpu.Open(os.Getenv("GPT2WGPU_DEVICE")) })

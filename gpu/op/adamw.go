@@ -7,8 +7,8 @@ import (
 	"github.com/gpt2wgpu/gpt2wgpu/shaders"
 )
 
-// AdamW takes one step of torch.optim.AdamW, in PyTorch's order (shaders/adamw.wgsl), on flat tensors of equal length: whole
-// arenas or segments of them.
+// AdamW takes one step of torch.optim.AdamW, in PyTorch's order (shaders/adamw.wgsl), on flat tensors of equal length:
+// whole arenas or segments of them.
 type AdamW struct {
 	P, G, M, V gpu.Tensor // flat float32: parameters, gradients, moments; all but G are updated
 	Packed     gpu.Tensor // none, or flat bf16: takes P rounded, what Pack makes of it

@@ -31,8 +31,8 @@ func adamw(t *testing.T, newCase maker, storage gpu.Storage) {
 
 func TestAdamWSkip(t *testing.T) { selftest.AdamWSkip(gputest.New(t)) }
 
-// 20 steps of a quadratic bowl, through GradientNorm's scale, follow the reference's path. (Many more would not: near its minimum
-// AdamW oscillates and doubles any difference.)
+// 20 steps of a quadratic bowl, through GradientNorm's scale, follow the reference's path. (Many more would not: near
+// its minimum AdamW oscillates and doubles any difference.)
 func TestAdamWPath(t *testing.T) {
 	const n, steps, maxNorm, lr = 512, 20, 1.0, 0.01
 	dev := gputest.Device(t)

@@ -7,8 +7,8 @@ import (
 	"github.com/gpt2wgpu/gpt2wgpu/shaders"
 )
 
-// CacheAppend writes the keys and values of T new rows of each sequence into its cache, from row First[b] on. QKV of one
-// sequence, where Cache has more, is a prompt for all. Rows from S on are left out.
+// CacheAppend writes the keys and values of T new rows of each sequence into its cache, from row First[b] on. QKV of
+// one sequence, where Cache has more, is a prompt for all. Rows from S on are left out.
 type CacheAppend struct {
 	Cache gpu.Tensor // (B,S,2C), of QKV's storage: a key and a value a row
 	QKV   gpu.Tensor // (B*T,3C) or (T,3C)
@@ -43,8 +43,8 @@ func (op CacheAppend) AddTo(p *Builder) {
 	})
 }
 
-// AttentionDecode is the attention of each sequence's newest row, at Positions[b], over rows 0 to Positions[b] of its cache.
-// HS = C/NH is a multiple of 4, at most 128.
+// AttentionDecode is the attention of each sequence's newest row, at Positions[b], over rows 0 to Positions[b] of its
+// cache. HS = C/NH is a multiple of 4, at most 128.
 type AttentionDecode struct {
 	Out       gpu.Tensor // (B,C)
 	QKV       gpu.Tensor // (B,3C), of which the queries are read

@@ -31,7 +31,8 @@ func cacheAppend(t *testing.T, newCase maker, s gpu.Storage) {
 	}
 }
 
-// The caches' lengths are one below, at and above turns of 8, 16, 32 and 64 keys, in one batch. Rows past them hold NaN.
+// The caches' lengths are one below, at and above turns of 8, 16, 32 and 64 keys, in one batch. Rows past them hold
+// NaN.
 func TestAttentionDecode(t *testing.T) { storages(attentionDecode)(t, gputest.New) }
 
 func attentionDecode(t *testing.T, newCase maker, s gpu.Storage) {

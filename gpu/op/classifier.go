@@ -5,8 +5,8 @@ import (
 	"github.com/gpt2wgpu/gpt2wgpu/shaders"
 )
 
-// Classifier is the fused last linear layer, softmax and cross-entropy, forward and backward, in chunks of rows, so that
-// (N,V) logits never exist: memory is Logits' (R,Vp). A chunk of r rows is
+// Classifier is the fused last linear layer, softmax and cross-entropy, forward and backward, in chunks of rows, so
+// that (N,V) logits never exist: memory is Logits' (R,Vp). A chunk of r rows is
 //
 //	Logits  = X @ WTE^T
 //	Losses  = cross-entropy of Logits and Targets, one a row, not scaled

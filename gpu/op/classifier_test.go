@@ -79,8 +79,8 @@ func TestClassifierGPT2Vocabulary(t *testing.T) {
 	gputest.Storages(t, func(t *testing.T, s gpu.Storage) { classifierCase(t, s, 2, 4, 50257, 2, true) })
 }
 
-// TestClassifierExactLogits: rows that pick one column of WTE make logits that every storage holds exactly, so that losses are
-// float32's and gradients off by one rounding.
+// TestClassifierExactLogits: rows that pick one column of WTE make logits that every storage holds exactly, so that
+// losses are float32's and gradients off by one rounding.
 func TestClassifierExactLogits(t *testing.T) {
 	gputest.Storages(t, func(t *testing.T, s gpu.Storage) {
 		const N, C, V, Vp = 9, 8, 300, 320
@@ -154,7 +154,8 @@ func TestMeanLoss(t *testing.T) {
 	}
 }
 
-// BenchmarkClassifier is a chunk of GPT-2's vocabulary, forward and backward; three products are all but a hundredth of its work.
+// BenchmarkClassifier is a chunk of GPT-2's vocabulary, forward and backward; three products are all but a hundredth of
+// its work.
 func BenchmarkClassifier(b *testing.B) {
 	const C, V = 768, 50257
 	c := gputest.New(b)

@@ -39,8 +39,8 @@ func (op EmbeddingForward) AddTo(p *Builder) {
 	}
 }
 
-// EmbeddingBackward adds DOut's rows to the gradients of the vectors they came from, without atomics: SortTokens has told
-// which rows share a token.
+// EmbeddingBackward adds DOut's rows to the gradients of the vectors they came from, without atomics: SortTokens has
+// told which rows share a token.
 type EmbeddingBackward struct {
 	DWTE, DWPE    gpu.Tensor // (V,C) (at least T,C) float32, accumulated
 	DOut          gpu.Tensor // (N,C) float32
@@ -97,9 +97,9 @@ func checkEmbedding(p *Builder, op, wteName, wpeName string, wte, wpe gpu.Tensor
 	}
 }
 
-// SortTokens fills order (N) with the positions of tokens (N) sorted by token, equal tokens in their order, and starts (N+1)
-// with the bounds of the buckets: bucket i holds the positions order[starts[i]:starts[i+1]] of one token. There are as many
-// buckets as distinct tokens; the ones after them are empty (N, N).
+// SortTokens fills order (N) with the positions of tokens (N) sorted by token, equal tokens in their order, and starts
+// (N+1) with the bounds of the buckets: bucket i holds the positions order[starts[i]:starts[i+1]] of one token. There
+// are as many buckets as distinct tokens; the ones after them are empty (N, N).
 func SortTokens(tokens, order, starts []uint32) {
 	n := len(tokens)
 	for i := range order[:n] {

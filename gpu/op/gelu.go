@@ -2,8 +2,8 @@ package op
 
 import "github.com/gpt2wgpu/gpt2wgpu/gpu"
 
-// GELUForward is GELU in the tanh form, value by value: Out = GELU(X). It gives the bits that MatmulForward's fused GELU gives
-// from the Pre that it stores, so that a backward may compute the activation again.
+// GELUForward is GELU in the tanh form, value by value: Out = GELU(X). It gives the bits that MatmulForward's fused
+// GELU gives from the Pre that it stores, so that a backward may compute the activation again.
 type GELUForward struct {
 	Out gpu.Tensor // X's shape and storage
 	X   gpu.Tensor // any shape and storage

@@ -62,8 +62,8 @@ func panelCases(tile op.MatmulTile, s gpu.Storage) (cases []selftest.Entry) {
 	return cases
 }
 
-// walkShapes sit on the seams of the walks: blocks of 128 rows (128, 256, 384), 48 keys per dispatch of the forward (144,
-// 240, 336, 384) and 28 of the backward (140, 168, 336).
+// walkShapes sit on the seams of the walks: blocks of 128 rows (128, 256, 384), 48 keys per dispatch of the forward
+// (144, 240, 336, 384) and 28 of the backward (140, 168, 336).
 var walkShapes = []attentionShape{
 	{1, 128, 1, 64}, {2, 129, 3, 20}, {1, 139, 1, 20}, {1, 140, 1, 20}, {1, 141, 2, 20}, {1, 143, 1, 20}, {1, 144, 1, 16},
 	{1, 145, 1, 16}, {1, 167, 1, 16}, {1, 168, 2, 4}, {1, 169, 1, 20}, {1, 240, 1, 16}, {1, 255, 2, 16}, {1, 256, 1, 64},

@@ -5,7 +5,8 @@ import (
 	"github.com/gpt2wgpu/gpt2wgpu/shaders"
 )
 
-// LayerNormForward brings each row to mean 0 and variance 1, then scales and shifts it. The backward needs Mean and Rstd.
+// LayerNormForward brings each row to mean 0 and variance 1, then scales and shifts it. The backward needs Mean and
+// Rstd.
 type LayerNormForward struct {
 	Out, Mean, Rstd gpu.Tensor // (N,C) any storage, (N) (N) float32
 	X, W, B         gpu.Tensor // (N,C) float32, the residual stream; (C) (C) float32

@@ -10,8 +10,8 @@ import (
 	"github.com/gpt2wgpu/gpt2wgpu/gpu/selftest"
 )
 
-// layerNormShapes: one quad a row; one quad below, at and above groups of 8 and 64 threads and their 24 and 4 quads a thread; row
-// counts below, at and above the rows of a group and of a strip.
+// layerNormShapes: one quad a row; one quad below, at and above groups of 8 and 64 threads and their 24 and 4 quads a
+// thread; row counts below, at and above the rows of a group and of a strip.
 var layerNormShapes = []struct{ N, C int }{
 	{1, 4}, {3, 20}, {7, 28}, {8, 32}, {9, 36}, {15, 252}, {16, 256}, {17, 260}, {65, 764}, {33, 768}, {5, 772}, {5, 1020}, {2, 1024}, {3, 1028},
 	{63, 28}, {64, 764}, {71, 1028}, {1030, 12}, {5000, 4},

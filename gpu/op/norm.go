@@ -5,8 +5,9 @@ import (
 	"github.com/gpt2wgpu/gpt2wgpu/shaders"
 )
 
-// GradientNorm is the Euclidean norm of all gradients as one vector, and what it means for the step: the factor that clips
-// them to MaxNorm as torch.nn.utils.clip_grad_norm_ does, and whether to skip the step because a gradient is not finite.
+// GradientNorm is the Euclidean norm of all gradients as one vector, and what it means for the step: the factor that
+// clips them to MaxNorm as torch.nn.utils.clip_grad_norm_ does, and whether to skip the step because a gradient is not
+// finite.
 type GradientNorm struct {
 	Out      gpu.Tensor   // (4) float32: norm; clip scale min(1, MaxNorm/(norm+1e-6)), 0 if skipped; skip, 1 or 0; unused
 	Grads    []gpu.Tensor // flat float32 tensors, such as an arena's
@@ -27,7 +28,8 @@ func GradientNormPartials(d *gpu.Device, grads []gpu.Tensor) (n int) {
 	return n
 }
 
-// AddTo checks shapes and appends a dispatch for each window of the gradients and a last one. Lengths must be multiples of 4.
+// AddTo checks shapes and appends a dispatch for each window of the gradients and a last one. Lengths must be multiples
+// of 4.
 func (op GradientNorm) AddTo(p *Builder) {
 	const name = "gradient_norm"
 	want := GradientNormPartials(p.Device(), op.Grads)

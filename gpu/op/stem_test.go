@@ -10,10 +10,10 @@ import (
 	"github.com/gpt2wgpu/gpt2wgpu/shaders"
 )
 
-// TestEveryKernelHasAnOp walks shaders/: each kernel is named by an op of this folder, in a file that has a test beside it
-// unless it holds no op itself and is tested with those that use it.
-// One stem names kernels that differ in their end: attention_forward stands for attention_forward_direct and
-// attention_forward_tiled. The peak_* kernels are yardsticks, not ops.
+// TestEveryKernelHasAnOp walks shaders/: each kernel is named by an op of this folder, in a file that has a test beside
+// it unless it holds no op itself and is tested with those that use it. One stem names kernels that differ in their
+// end: attention_forward stands for attention_forward_direct and attention_forward_tiled. The peak_* kernels are
+// yardsticks, not ops.
 func TestEveryKernelHasAnOp(t *testing.T) {
 	found, err := filepath.Glob("*.go")
 	if err != nil {

@@ -5,8 +5,8 @@ import (
 	"github.com/gpt2wgpu/gpt2wgpu/shaders"
 )
 
-// Sums over the N rows of a matrix run in two steps: strips of rows side by side, then the strips. What the first leaves lies in
-// a scratch tensor (S,C), S = PartialLen(N,C)/C.
+// Sums over the N rows of a matrix run in two steps: strips of rows side by side, then the strips. What the first
+// leaves lies in a scratch tensor (S,C), S = PartialLen(N,C)/C.
 
 const (
 	stripMin = 8   // rows a strip at least, so that strips are a small part of the traffic
@@ -16,7 +16,8 @@ const (
 // stripRows returns the rows of a strip; it depends on n alone, so the order of a sum does not depend on the device.
 func stripRows(n int) int { return max(stripMin, ceilDiv(n, stripMax)) }
 
-// PartialLen returns the float32 values of scratch that the sum of (n,c) over its rows needs. LayerNormBackward has two.
+// PartialLen returns the float32 values of scratch that the sum of (n,c) over its rows needs. LayerNormBackward has
+// two.
 func PartialLen(n, c int) int { return ceilDiv(n, stripRows(n)) * c }
 
 // partialFor checks op's scratch and returns it as strips of c columns of a matrix with n rows.

@@ -140,8 +140,8 @@ func TestOtherGeometry(t *testing.T) {
 	}
 }
 
-// benchRows is a batch for benchmarks of memory-bound ops at GPT-2's 768 channels: 3 MB on software devices, 50 MB on GPUs, more
-// than their caches.
+// benchRows is a batch for benchmarks of memory-bound ops at GPT-2's 768 channels: 3 MB on software devices, 50 MB on
+// GPUs, more than their caches.
 func benchRows(b *testing.B) (N, C int) {
 	if gputest.Device(b).Info.Software() {
 		return 1024, 768

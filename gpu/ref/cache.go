@@ -2,8 +2,8 @@ package ref
 
 import "math"
 
-// CacheAppend writes the keys and values of T new rows of each sequence into its cache, from row first[b] on; those past
-// the cache's S rows are left out:
+// CacheAppend writes the keys and values of T new rows of each sequence into its cache, from row first[b] on; those
+// past the cache's S rows are left out:
 //
 //	cache[b,first[b]+t,j] = qkv[r,t,C+j]      j < 2C, r = b, or 0 if qkv holds one sequence for all
 //
@@ -23,8 +23,8 @@ func CacheAppend(cache, qkv []float64, first []uint32, S, T, C int) {
 	}
 }
 
-// AttentionDecode is AttentionForward's row at positions[b] of each sequence alone, with keys and values from its cache.
-// For one sequence and head:
+// AttentionDecode is AttentionForward's row at positions[b] of each sequence alone, with keys and values from its
+// cache. For one sequence and head:
 //
 //	s[u]   = sum_i q[i] * k[u,i] / sqrt(HS)        for u <= positions[b]
 //	out[i] = sum_u exp(s[u]) * v[u,i] / sum_u exp(s[u])

@@ -2,7 +2,8 @@ package ref
 
 import "testing"
 
-// A whole forward and one with a cache, some rows first and then one after another, agree; so do sequences of other lengths.
+// A whole forward and one with a cache, some rows first and then one after another, agree; so do sequences of other
+// lengths.
 func TestCacheAgainstAttentionForward(t *testing.T) {
 	const B, T, C, NH, S = 3, 7, 12, 3, 9
 	rng := source()

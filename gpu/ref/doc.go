@@ -7,7 +7,8 @@
 //
 // Each backward here is proved against central differences of its own forward (CheckGradient), each forward against a
 // formula or numbers worked by hand. The kernels are then compared with this package, the model is built of the
-// kernels, and the model's losses and gradients are compared with PyTorch's. A wrong number is found by walking the chain.
+// kernels, and the model's losses and gradients are compared with PyTorch's. A wrong number is found by walking the
+// chain.
 //
 // # Contract
 //

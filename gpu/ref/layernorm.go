@@ -44,9 +44,9 @@ func LayerNormForward(out, mean, rstd, x, w, b []float64, N, C int) {
 //	                - sum_i dxhat[i] / C              (2) x through the mean
 //	                - xhat[c] * sum_i dxhat[i]*xhat[i] / C )   (3) x through rstd
 //
-// (1) is d xhat[c]/d x[c] with mean and rstd held. (2): every xhat[i] falls by rstd/C when x[c] rises by 1.
-// (3): d rstd/d x[c] = -rstd^3 * (x[c]-mean)/C = -rstd^2 * xhat[c]/C, since the variance's own derivative through the
-// mean vanishes (sum_i (x[i]-mean) = 0), and each xhat[i] = (x[i]-mean)*rstd moves by (x[i]-mean) = xhat[i]/rstd times that.
+// (1) is d xhat[c]/d x[c] with mean and rstd held. (2): every xhat[i] falls by rstd/C when x[c] rises by 1. (3): d
+// rstd/d x[c] = -rstd^3 * (x[c]-mean)/C = -rstd^2 * xhat[c]/C, since the variance's own derivative through the mean
+// vanishes (sum_i (x[i]-mean) = 0), and each xhat[i] = (x[i]-mean)*rstd moves by (x[i]-mean) = xhat[i]/rstd times that.
 //
 // dx (N,C), dw (C), db (C), all accumulate (dx too: it joins the residual stream's gradient);
 // dout (N,C), x (N,C), w (C), mean (N), rstd (N).

@@ -8,9 +8,9 @@ import (
 	"github.com/gpt2wgpu/gpt2wgpu/gpu/ref"
 )
 
-// attentionTolerance: a score, HS products of deviation 1.5*1.5/sqrt(HS), may be off by 4.5 eps sqrt(HS), and exp by 8 eps
-// of itself (measured on lavapipe): so is every weight, relatively, and what is linear in weights, times its scale. Sums over
-// T run along with it.
+// attentionTolerance: a score, HS products of deviation 1.5*1.5/sqrt(HS), may be off by 4.5 eps sqrt(HS), and exp by 8
+// eps of itself (measured on lavapipe): so is every weight, relatively, and what is linear in weights, times its scale.
+// Sums over T run along with it.
 func attentionTolerance(T, HS int, scale float64) Tolerance {
 	return Tolerance{Terms: 4 + int(2.25*math.Sqrt(float64(HS))+math.Sqrt(float64(T))), Scale: scale}
 }
@@ -75,7 +75,8 @@ func CacheAppend(c *Case, s gpu.Storage, S, T, C int, first []uint32, shared boo
 	c.Check(a.Cache, cache, Tolerance{})
 }
 
-// AttentionDecode attends from the rows at positions of caches of S rows, whose later rows hold NaN; values have deviation scale.
+// AttentionDecode attends from the rows at positions of caches of S rows, whose later rows hold NaN; values have
+// deviation scale.
 func AttentionDecode(c *Case, s gpu.Storage, S, NH, HS int, scale float64, positions []uint32) {
 	B, C := len(positions), NH*HS
 	qkv, cache := Round(s, Rand(1, B*3*C, scale)), Round(s, Rand(2, B*S*2*C, scale))

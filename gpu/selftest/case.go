@@ -51,8 +51,8 @@ func Tokens(seed uint64, n, vocab int) []uint32 {
 
 const guardWords = 64
 
-// guard returns the word i behind a tensor: a NaN, so that reading past the end shows too, and every other time a number, as
-// NaN + x keeps the NaN's bits and would hide an addition.
+// guard returns the word i behind a tensor: a NaN, so that reading past the end shows too, and every other time a
+// number, as NaN + x keeps the NaN's bits and would hide an addition.
 func guard(i int) uint32 {
 	if i%2 == 0 {
 		return 0x7fc0dead
@@ -215,8 +215,8 @@ func unpack(t gpu.Tensor, w []uint32) []float64 {
 	return out
 }
 
-// Run builds a program with add and runs it twice from the same start: the two results must agree bit for bit, inputs and
-// guard words must be untouched.
+// Run builds a program with add and runs it twice from the same start: the two results must agree bit for bit, inputs
+// and guard words must be untouched.
 func (c *Case) Run(add func(p *op.Builder)) {
 	c.t.Helper()
 	p := c.Setup.NewProgram(c.t.Name())
@@ -276,10 +276,10 @@ func (c *Case) Run(add func(p *op.Builder)) {
 // Got returns the values of a tensor after Run.
 func (c *Case) Got(t gpu.Tensor) []float64 { return c.got[t.Name()] }
 
-// Tolerance is the error that float32 arithmetic may leave: 2 eps |want| for the last roundings and, for a sum of Terms addends
-// of deviation Scale taken one after another, 2 eps Terms Scale: partial sums grow like sqrt(k) Scale and each is rounded by
-// eps/2 of itself, a walk of deviation eps Terms Scale / sqrt(8); the limit is 5 to 6 of it. Storing as bf16, with 8 bits of
-// mantissa, adds one rounding: half a unit in the last place, at most 2^-8 of the value.
+// Tolerance is the error that float32 arithmetic may leave: 2 eps |want| for the last roundings and, for a sum of Terms
+// addends of deviation Scale taken one after another, 2 eps Terms Scale: partial sums grow like sqrt(k) Scale and each
+// is rounded by eps/2 of itself, a walk of deviation eps Terms Scale / sqrt(8); the limit is 5 to 6 of it. Storing as
+// bf16, with 8 bits of mantissa, adds one rounding: half a unit in the last place, at most 2^-8 of the value.
 type Tolerance struct {
 	Terms   int
 	Scale   float64

@@ -8,8 +8,8 @@ import (
 	"github.com/gpt2wgpu/gpt2wgpu/gpu/ref"
 )
 
-// Classifier runs N rows of C channels and V classes with R rows of logits a chunk, backward or evaluation, in bindings of at
-// most limit bytes (0: the device's).
+// Classifier runs N rows of C channels and V classes with R rows of logits a chunk, backward or evaluation, in bindings
+// of at most limit bytes (0: the device's).
 func Classifier(c *Case, s gpu.Storage, N, C, V, R, limit int, backward bool) {
 	const sx, sw = 1, 0.25 // logits of deviation sw sqrt(C)
 	Vp := (V + 63) / 64 * 64
@@ -54,8 +54,8 @@ func Classifier(c *Case, s gpu.Storage, N, C, V, R, limit int, backward bool) {
 	c.CheckValues("dlogits in the padding columns", padding, make([]float64, len(padding)), Tolerance{})
 }
 
-// classifierRounding is what storing logits and their gradient in s may do: a loss is a difference of two logits, each off by r =
-// 2^-8 of the largest in bf16; a probability is off by a factor exp(2r), and its gradient is rounded again.
+// classifierRounding is what storing logits and their gradient in s may do: a loss is a difference of two logits, each
+// off by r = 2^-8 of the largest in bf16; a probability is off by a factor exp(2r), and its gradient is rounded again.
 func classifierRounding(s gpu.Storage, x, wte []float64, N, C, V int) (loss, relative float64) {
 	if s != gpu.BF16 {
 		return 0, 0

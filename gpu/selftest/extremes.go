@@ -81,7 +81,8 @@ func AdamWSkip(c *Case) {
 	c.same(a.Packed, packed)
 }
 
-// PackEdges: ties, carries into the exponent and into infinity, zeros, denormals, infinities, NaNs; then back to float32.
+// PackEdges: ties, carries into the exponent and into infinity, zeros, denormals, infinities, NaNs; then back to
+// float32.
 func PackEdges(c *Case) {
 	edges := []uint32{
 		0x3f800000, 0x3f808000, 0x3f818000, 0x3f808001, 0x3f817fff, // 1, a tie down, a tie up, just above, just below

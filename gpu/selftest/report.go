@@ -136,7 +136,8 @@ func (t *recorder) Fatalf(format string, args ...any) {
 
 func (t *recorder) Fatal(args ...any) { t.Fatalf("%s", fmt.Sprint(args...)) }
 
-// Table prints rows as they come, under a head: should the driver take the process down, what was found is on the screen.
+// Table prints rows as they come, under a head: should the driver take the process down, what was found is on the
+// screen.
 type Table struct {
 	w           io.Writer
 	name, shape int // widths

@@ -54,7 +54,8 @@ func MeanLoss(c *Case, n int) {
 	c.Check(ml.Out, []float64{want}, Tolerance{Terms: n/256 + 9, Scale: 3 * 16.0 / 64})
 }
 
-// GradientNorm takes the norm of tensors of those lengths, in bindings of at most limit bytes (0: the device's), and clips it.
+// GradientNorm takes the norm of tensors of those lengths, in bindings of at most limit bytes (0: the device's), and
+// clips it.
 func GradientNorm(c *Case, lens []int, limit int, maxNorm float32) {
 	n := op.GradientNorm{Out: c.Out("out", 4), MaxNorm: maxNorm}
 	var values [][]float64
@@ -68,8 +69,8 @@ func GradientNorm(c *Case, lens []int, limit int, maxNorm float32) {
 	n.Partials = c.Out("partials", op.GradientNormPartials(c.dev, n.Grads))
 	c.Run(func(p *op.Builder) { n.AddTo(p) })
 	norm := ref.GlobalNorm(values...)
-	// 2 eps: sums of squares of a chunk err by a walk of 32 roundings, their sum averages that over the chunks, the root halves
-	// it, and the root itself may be off by an eps.
+	// 2 eps: sums of squares of a chunk err by a walk of 32 roundings, their sum averages that over the chunks, the
+	// root halves it, and the root itself may be off by an eps.
 	c.Check(n.Out, []float64{norm, ref.ClipScale(norm, float64(maxNorm)), 0, 0}, Tolerance{})
 }
 
@@ -82,7 +83,8 @@ func AdamWState(n int) (p, g, m, v []float64) {
 	return
 }
 
-// AdamW takes a step on n values, in bindings of at most limit bytes (0: the device's); with s bf16 it writes a copy in it too.
+// AdamW takes a step on n values, in bindings of at most limit bytes (0: the device's); with s bf16 it writes a copy in
+// it too.
 func AdamW(c *Case, s gpu.Storage, n, step, limit int, decays bool, clip float32) {
 	const lr, beta1, beta2, decay = 0.01, 0.9, 0.999, 0.1
 	p, g, m, v := AdamWState(n)

@@ -41,8 +41,9 @@ type event struct {
 	Error     string        `json:"error,omitempty"`
 }
 
-// Child does what a Tuner's child process is for: it reads a request from in, measures, and writes a line of JSON for everything
-// that it is about to do or has found. Errors: the request, the device, or a tensor that fails; a candidate's are told instead.
+// Child does what a Tuner's child process is for: it reads a request from in, measures, and writes a line of JSON for
+// everything that it is about to do or has found. Errors: the request, the device, or a tensor that fails; a
+// candidate's are told instead.
 func Child(in io.Reader, out io.Writer) error {
 	var r request
 	if err := json.NewDecoder(in).Decode(&r); err != nil {
@@ -339,9 +340,9 @@ func (b *bed) outputs(p *gpu.Program) ([][]float32, error) {
 	return all, nil
 }
 
-// compare refuses results that differ from the fixed tile's by more than rounding: of the value, or of sums as large as the
-// tensor's root mean square. Another order of 50257 addends moves a float32 sum by about 1e-5 of that, and a wrong element by all
-// of it. bf16 keeps 8 bits, and what is computed from such values differs by a unit of them.
+// compare refuses results that differ from the fixed tile's by more than rounding: of the value, or of sums as large as
+// the tensor's root mean square. Another order of 50257 addends moves a float32 sum by about 1e-5 of that, and a wrong
+// element by all of it. bf16 keeps 8 bits, and what is computed from such values differs by a unit of them.
 func (b *bed) compare(got, want [][]float32) error {
 	for i, t := range b.outs {
 		tolerance := 1e-3

@@ -58,7 +58,8 @@ func (t *Tuner) Path(info gpu.AdapterInfo) string {
 	return filepath.Join(t.Dir, hex.EncodeToString(h.Sum(nil))[:32]+".json")
 }
 
-// Cached returns what was chosen on an adapter before, nil if nothing was. A file that can't be used is as none, and told.
+// Cached returns what was chosen on an adapter before, nil if nothing was. A file that can't be used is as none, and
+// told.
 func (t *Tuner) Cached(info gpu.AdapterInfo) op.Tuning {
 	if t.Dir == "" {
 		return nil
@@ -82,10 +83,10 @@ func (t *Tuner) Cached(info gpu.AdapterInfo) op.Tuning {
 	return f.Tuning
 }
 
-// Tune returns tiles for the classes of uses that list names: those in the cache, and others as far as time allows, which it adds
-// to the cache. list gets what is chosen so far and builds the programs under it, on a plan: the classifier's chunks decide on
-// the shapes of other products.
-// Errors: of list; no child starts, or all die; ctx ended. What was chosen until then is returned and kept in any case.
+// Tune returns tiles for the classes of uses that list names: those in the cache, and others as far as time allows,
+// which it adds to the cache. list gets what is chosen so far and builds the programs under it, on a plan: the
+// classifier's chunks decide on the shapes of other products. Errors: of list; no child starts, or all die; ctx ended.
+// What was chosen until then is returned and kept in any case.
 func (t *Tuner) Tune(ctx context.Context, info gpu.AdapterInfo, list func(op.Tuning) ([]op.Use, error)) (op.Tuning, error) {
 	tuning := op.Tuning{}
 	if !t.Again {
@@ -169,8 +170,8 @@ func (s *session) run(ctx context.Context, list func(op.Tuning) ([]op.Use, error
 	}
 }
 
-// pending returns the classes to measure, those with the most operations first; the classifier's alone while there is one,
-// since it decides on the shapes of others.
+// pending returns the classes to measure, those with the most operations first; the classifier's alone while there is
+// one, since it decides on the shapes of others.
 func (s *session) pending(uses []op.Use) (work []job) {
 	total, at := map[string]float64{}, map[string]int{}
 	for _, u := range uses {

@@ -2,16 +2,17 @@ package gpt2
 
 import "math"
 
-// The logarithm, sine and cosine behind PyTorch's normal_: Moshier's single-precision Cephes routines (logf, sinf, cosf:
-// netlib.org/cephes), in the order of operations of PyTorch's AVX2 kernel, multiply-adds fused where GCC fuses them.
-// Go's math package is more exact and so differs from PyTorch in the last bits; with these, every bit is PyTorch's.
+// The logarithm, sine and cosine behind PyTorch's normal_: Moshier's single-precision Cephes routines (logf, sinf,
+// cosf: netlib.org/cephes), in the order of operations of PyTorch's AVX2 kernel, multiply-adds fused where GCC fuses
+// them. Go's math package is more exact and so differs from PyTorch in the last bits; with these, every bit is
+// PyTorch's.
 
-// fma returns a*b+c rounded once. The product of two float32 is exact in float64, so hardware that fuses this expression
-// gets the same; the sum is rounded to 53 bits before it is to 24, which goes wrong about once in 2^29.
+// fma returns a*b+c rounded once. The product of two float32 is exact in float64, so hardware that fuses this
+// expression gets the same; the sum is rounded to 53 bits before it is to 24, which goes wrong about once in 2^29.
 func fma(a, b, c float32) float32 { return float32(float64(a)*float64(b) + float64(c)) }
 
-// logf returns ln(x) for normal x > 0: x = m 2^e with m in [sqrt(1/2), sqrt(2)), then a polynomial in m-1. ln 2 is added
-// in two parts, the larger of which times e is exact.
+// logf returns ln(x) for normal x > 0: x = m 2^e with m in [sqrt(1/2), sqrt(2)), then a polynomial in m-1. ln 2 is
+// added in two parts, the larger of which times e is exact.
 func logf(x float32) float32 {
 	bits := math.Float32bits(x)
 	e := float32(int(bits>>23) - 126)
@@ -36,8 +37,8 @@ func logf(x float32) float32 {
 	return fma(e, 0.693359375, m+y)
 }
 
-// sincosf returns sin(x) and cos(x) for 0 <= x <= 2 pi: x less the nearest even multiple j of pi/4, in three parts whose
-// first two products are exact, then a polynomial each, exchanged and signed by the octant.
+// sincosf returns sin(x) and cos(x) for 0 <= x <= 2 pi: x less the nearest even multiple j of pi/4, in three parts
+// whose first two products are exact, then a polynomial each, exchanged and signed by the octant.
 func sincosf(x float32) (sin, cos float32) {
 	j := (int(float32(x*1.27323954473516)) + 1) &^ 1
 	q := float32(j)

@@ -10,8 +10,8 @@
 //   - [NamedTensor] is a tensor of another safetensors file, such as the optimizer's moments.
 //
 // Files: [ReadDir] and [WriteDir] for Hugging Face directories, [ReadLLMC] and [WriteLLMC] for the checkpoints of
-// llm.c, [ReadSafetensors] and [WriteSafetensors] for anything else. Every file is written beside its final place, synced,
-// and renamed into it, so a crash leaves the old file or the new one and never half of either.
+// llm.c, [ReadSafetensors] and [WriteSafetensors] for anything else. Every file is written beside its final place,
+// synced, and renamed into it, so a crash leaves the old file or the new one and never half of either.
 //
 // Layout in memory: a Linear weight is (OC,K), row-major, as in PyTorch and llm.c. Hugging Face stores the transpose
 // (its Conv1D); reading and writing turn it.

@@ -29,7 +29,8 @@ func fileError(doing, path, hint, format string, args ...any) error {
 	return fmt.Errorf("%s: "+format+"; hint: %s", args...)
 }
 
-// osError is fileError for a failure of the operating system. The path leaves the wrapped error, since fileError has it.
+// osError is fileError for a failure of the operating system. The path leaves the wrapped error, since fileError has
+// it.
 func osError(doing, path string, err error) error {
 	hint := "check the disk and its free space"
 	switch {

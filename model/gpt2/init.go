@@ -14,13 +14,13 @@ const initStd = 0.02
 // that end a residual branch N(0, 0.02/sqrt(2 L)), layernorm weights 1, biases 0. c must be valid; nil if it isn't.
 // PyTorch uses the low 32 bits of seed, and so does Init.
 //
-// Draws and arithmetic follow PyTorch's CPU generator and its AVX2 kernel step by step: all 124,439,808 values of gpt2 at
-// seed 1337 equal those of PyTorch 1.13 on x86-64 bit for bit, and come out alike on every platform of this program.
+// Draws and arithmetic follow PyTorch's CPU generator and its AVX2 kernel step by step: all 124,439,808 values of gpt2
+// at seed 1337 equal those of PyTorch 1.13 on x86-64 bit for bit, and come out alike on every platform of this program.
 // PyTorch itself computes other last bits on CPUs without AVX2.
 //
-// The order of draws: the constructor of each Embedding and Linear draws a default initialisation, in the order wte, wpe,
-// blocks, output layer; then the model initialises all of them again, in the same order. Of all that, only the second
-// pass is kept, and of the tied matrix only the last draw, as the output layer.
+// The order of draws: the constructor of each Embedding and Linear draws a default initialisation, in the order wte,
+// wpe, blocks, output layer; then the model initialises all of them again, in the same order. Of all that, only the
+// second pass is kept, and of the tied matrix only the last draw, as the output layer.
 func Init(c Config, seed uint64) *Weights {
 	if c.Validate() != nil {
 		return nil

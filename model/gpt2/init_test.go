@@ -11,8 +11,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// TestInitPyTorch compares every bit with PyTorch 1.13 at sizes that are no multiple of 16 (wte and wpe of "odd") and below
-// 16 (those of "few", whose seed has more than 32 bits). torch_gpt2.py --save-hf wrote both directories.
+// TestInitPyTorch compares every bit with PyTorch 1.13 at sizes that are no multiple of 16 (wte and wpe of "odd") and
+// below 16 (those of "few", whose seed has more than 32 bits). torch_gpt2.py --save-hf wrote both directories.
 func TestInitPyTorch(t *testing.T) {
 	for dir, seed := range map[string]uint64{"odd": 42, "few": 1<<32 + 5} {
 		want, err := ReadDir("testdata/" + dir)

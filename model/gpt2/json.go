@@ -9,7 +9,8 @@ import (
 
 var byteOrderMark = []byte("\ufeff")
 
-// parseJSON decodes text, which must be there and not null, into to. A byte order mark is skipped. Errors are exactjson's.
+// parseJSON decodes text, which must be there and not null, into to. A byte order mark is skipped. Errors are
+// exactjson's.
 func parseJSON(text []byte, to any) error {
 	text = bytes.TrimPrefix(text, byteOrderMark)
 	switch {

@@ -157,8 +157,8 @@ func ReadLLMC(path string) (*Weights, error) {
 	return w, nil
 }
 
-// WriteLLMC writes w as a checkpoint of llm.c, version 3 (float32), its vocabulary padded to a multiple of 128 with rows
-// of zeros. path is replaced in one step; beyond w it holds about a megabyte.
+// WriteLLMC writes w as a checkpoint of llm.c, version 3 (float32), its vocabulary padded to a multiple of 128 with
+// rows of zeros. path is replaced in one step; beyond w it holds about a megabyte.
 func WriteLLMC(path string, w *Weights) error {
 	if err := w.Validate(); err != nil {
 		return fmt.Errorf("write %s: %w", path, err)

@@ -35,8 +35,8 @@ const (
 	StateFile      = "state.json" // in a checkpoint: step, data position, tokenizer
 )
 
-// Load reads weights as --init and --model name them: a Hugging Face directory or a checkpoint, a run directory (its newest
-// checkpoint), or an llm.c .bin file. Values that are not finite are an error, which names the first.
+// Load reads weights as --init and --model name them: a Hugging Face directory or a checkpoint, a run directory (its
+// newest checkpoint), or an llm.c .bin file. Values that are not finite are an error, which names the first.
 func Load(spec string) (*Weights, Source, error) {
 	path, file, err := locate(spec)
 	if err != nil {
@@ -143,8 +143,8 @@ func (s *Source) readState() {
 	}
 }
 
-// IsRun reports whether dir is a run's directory: it has checkpoints, or no weights of its own and metrics, or settings as
-// a run writes them.
+// IsRun reports whether dir is a run's directory: it has checkpoints, or no weights of its own and metrics, or settings
+// as a run writes them.
 func IsRun(dir string) bool {
 	has := func(name string) bool {
 		_, err := os.Stat(filepath.Join(dir, name))
@@ -183,8 +183,8 @@ func Checkpoints(run string) (names []string) {
 // ErrNoCheckpoint is the error of a run that has not saved yet.
 var ErrNoCheckpoint = errors.New("no complete checkpoint yet")
 
-// LatestCheckpoint returns the directory of a run's newest complete checkpoint: the one that `latest` names, or where that
-// file is missing or names none, the one of the most steps. Error: [ErrNoCheckpoint], wrapped.
+// LatestCheckpoint returns the directory of a run's newest complete checkpoint: the one that `latest` names, or where
+// that file is missing or names none, the one of the most steps. Error: [ErrNoCheckpoint], wrapped.
 func LatestCheckpoint(run string) (dir string, err error) {
 	dir, _, err = latestCheckpoint(run)
 	return dir, err

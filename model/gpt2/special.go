@@ -75,8 +75,8 @@ func (s Special) Complete(eot int) Special {
 	return s
 }
 
-// IDs returns the tokens of a field such as eos_token_id, which may be a number or a list; generation_config.json's count
-// before config.json's. Ids that are not of a vocabulary of that size are left out.
+// IDs returns the tokens of a field such as eos_token_id, which may be a number or a list; generation_config.json's
+// count before config.json's. Ids that are not of a vocabulary of that size are left out.
 func (s Special) IDs(field string, vocab int) []int {
 	var of map[string]any
 	if unmarshalNumbers(s.Generation, &of) != nil || of[field] == nil {

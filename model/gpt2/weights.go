@@ -13,8 +13,8 @@ type Weights struct {
 	Tensors [][]float32 // Tensors[i] belongs to Table(Config)[i], in that entry's shape, row-major
 }
 
-// Get returns the values of the parameter with Hugging Face's name, with or without "transformer."; nil if there is none.
-// The slice is the weights' own.
+// Get returns the values of the parameter with Hugging Face's name, with or without "transformer."; nil if there is
+// none. The slice is the weights' own.
 func (w *Weights) Get(name string) []float32 {
 	name = strings.TrimPrefix(name, filePrefix)
 	for i, p := range Table(w.Config) {
@@ -95,11 +95,11 @@ func (w *Weights) Crop(block int) *Weights {
 	return out
 }
 
-// Pad returns the weights with a vocabulary of vocab tokens: rows are added to wte, or its last rows dropped, as between 50257 and
-// its padded size 50304. Each row that is added is the mean of w's V rows, so its logit is the mean of theirs and, exp being convex, n
-// such rows add at most log(1 + n/V) to a loss. Rows of zeros would not do: their logits are 0, where GPT-2's own are far below.
-// All other tensors, and wte where it shrinks, share memory with w. A vocab below 1, or weights that aren't valid, leave
-// everything as it is.
+// Pad returns the weights with a vocabulary of vocab tokens: rows are added to wte, or its last rows dropped, as
+// between 50257 and its padded size 50304. Each row that is added is the mean of w's V rows, so its logit is the mean
+// of theirs and, exp being convex, n such rows add at most log(1 + n/V) to a loss. Rows of zeros would not do: their
+// logits are 0, where GPT-2's own are far below. All other tensors, and wte where it shrinks, share memory with w. A
+// vocab below 1, or weights that aren't valid, leave everything as it is.
 func (w *Weights) Pad(vocab int) *Weights {
 	if vocab < 1 || vocab > maxRows || vocab == w.Config.VocabSize || w.Validate() != nil {
 		return w

@@ -1,4 +1,5 @@
-// epilogue_bias_gelu: pre = acc + bias, out = gelu(pre) of pre as stored; the backward needs pre, and may compute out from it.
+// epilogue_bias_gelu: pre = acc + bias, out = gelu(pre) of pre as stored; the backward needs pre, and may compute out
+// from it.
 //
 // uses: gelu
 @group(0) @binding(3) var<storage, read_write> out: array<Quad>;
