@@ -8,6 +8,7 @@ import (
 	"os/signal"
 	"sync/atomic"
 	"syscall"
+	"time"
 
 	"github.com/gpt2wgpu/gpt2wgpu/train/ranks"
 )
@@ -30,19 +31,28 @@ func stopSignals() []os.Signal {
 	return list
 }
 
+// repeated is how soon after the first signal another is the same request: `timeout` and supervisors signal the process
+// and then its group.
+const repeated = 200 * time.Millisecond
+
 // watchSignals calls cancel at the first signal that asks to stop, and ends the process at the second one. A hangup
-// never counts as the second: a terminal that closes sends it twice, by the kernel and by the shell.
+// never counts as the second: a terminal that closes sends it twice, by the kernel and by the shell. Neither does a
+// signal that comes within repeated of the first.
 func watchSignals(cancel context.CancelFunc) {
 	signals := make(chan os.Signal, 8)
 	signal.Notify(signals, stopSignals()...)
 	keepBrokenPipes()
 	go func() {
 		asked := 0
+		var said time.Time
 		for first := true; ; first = false {
 			s := <-signals
 			if first {
 				cancel()
 				sayStopping()
+				said = time.Now()
+			} else if time.Since(said) < repeated {
+				continue
 			}
 			if isHangup(s) {
 				continue

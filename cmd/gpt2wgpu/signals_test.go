@@ -66,7 +66,7 @@ func wantCheckpoint(t *testing.T, cmd *exec.Cmd, code int, err error, out string
 	}
 }
 
-// TestStopSignals: each signal that asks a training to stop lets it save, and a hangup that comes twice is one.
+// TestStopSignals: each signal that asks a training to stop lets it save, and one that comes twice at the same moment is one.
 func TestStopSignals(t *testing.T) {
 	gputest.Available(t)
 	for name, signals := range map[string][]os.Signal{
@@ -74,6 +74,8 @@ func TestStopSignals(t *testing.T) {
 		"SIGTERM":      {syscall.SIGTERM},
 		"SIGHUP":       {syscall.SIGHUP},
 		"SIGHUP twice": {syscall.SIGHUP, syscall.SIGHUP},
+		"timeout":      {syscall.SIGTERM, syscall.SIGTERM}, // which signals the process and its group
+		"timeout INT":  {syscall.SIGINT, syscall.SIGINT},
 		"shutdown":     {syscall.SIGTERM, syscall.SIGHUP},
 	} {
 		t.Run(name, func(t *testing.T) {
