@@ -459,7 +459,7 @@ func checkKind(path string) error {
 	default:
 		hint := "rename a text to .txt"
 		if looksBinary(path) {
-			hint = "this looks like binary data; make shards with gpt2wgpu data tokenize"
+			hint = "this looks like binary data; name a text, or a shard of tokens"
 		}
 		return fmt.Errorf("%s: extension %q, want .txt, .md, .npy or .bin; hint: %s", path, extension(path), hint)
 	}

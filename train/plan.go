@@ -90,7 +90,7 @@ func printPlan(out io.Writer, c Job, step *Step) {
 		}
 		line("checkpoint", "%s (about %d bytes), at most %d at a time%s", gpu.HumanBytes(bytes), bytes, c.mostCheckpoints(), free)
 	} else {
-		line("checkpoint", "%s (about %d bytes); without --out none is written", gpu.HumanBytes(c.checkpointBytes()), c.checkpointBytes())
+		line("checkpoint", "%s (about %d bytes); with --out '' none is written", gpu.HumanBytes(c.checkpointBytes()), c.checkpointBytes())
 	}
 	w.Flush()
 }

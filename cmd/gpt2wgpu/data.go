@@ -79,10 +79,10 @@ func newDataFlags(fs *flagSet) *dataFlags {
 	f.Int64Var(&o.ShardTokens, "shard-tokens", 100_000_000, "`tokens` of a shard")
 	f.Int64Var(&o.ValTokens, "val-tokens", 0, "`tokens` of the validation shard, where no file is named for validation: 0 is one whole shard, or a tenth of a text that is shorter, -1 is none")
 	f.StringVar(&d.tok, "tokenizer", "gpt2", "`tokenizer`: gpt2, bytes, or a directory with Hugging Face's files")
-	f.StringVar(&o.Separator, "separator", "", "`text` that parts the documents inside a .txt or .md file, such as '<|endoftext|>' (default: the file is one document)")
+	f.StringVar(&o.Separator, "separator", "", "`text` that separates the documents inside a .txt or .md file, such as '<|endoftext|>' (default: the file is one document)")
 
 	f = verb("info", "Info")
-	f.BoolVar(&d.asJSON, "json", false, "print a JSON object a file")
+	f.BoolVar(&d.asJSON, "json", false, "print a JSON object per file")
 
 	fs.logFlags(fs.section("Other"))
 	return d

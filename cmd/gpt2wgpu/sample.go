@@ -69,7 +69,7 @@ func newSampleFlags(fs *flagSet) *sampleFlags {
 	f.StringVar(&s.device, "device", "auto", train.DeviceUsage)
 
 	f = fs.section("Output")
-	f.BoolVar(&s.asJSON, "json", false, `print a JSON object a text: {"prompt_ids":[...],"ids":[...],"text":"..."}, ids and text being the new part`)
+	f.BoolVar(&s.asJSON, "json", false, `print a JSON object per text: {"prompt_ids":[...],"ids":[...],"text":"..."}, ids and text being the new part`)
 	fs.logFlags(f)
 	return s
 }
