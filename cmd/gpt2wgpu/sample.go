@@ -242,6 +242,7 @@ type sampleWriter struct {
 	prompt  []int
 	shown   string // what stands before the new text
 	asJSON  bool
+	first   []int // the first new token until there is a second: the kernels of both are then compiled, and no message cuts the text
 	started bool
 	err     error // the first of writing
 }
@@ -252,16 +253,20 @@ func (s *sampleWriter) print(text string) {
 	}
 }
 
-// start prints the prompt before the first token.
+// start prints the prompt and the token that was held back.
 func (s *sampleWriter) start() {
 	if !s.started {
 		s.started = true
-		s.print(s.shown)
+		s.print(s.shown + s.tok.Decode(s.first))
 	}
 }
 
 func (s *sampleWriter) emit(seq, id int) {
-	if seq == 0 && !s.asJSON {
+	switch {
+	case seq != 0 || s.asJSON:
+	case !s.started && s.first == nil:
+		s.first = []int{id}
+	default:
 		s.start()
 		s.print(s.tok.Decode([]int{id})) // bytes: a character's halves meet on the terminal
 	}

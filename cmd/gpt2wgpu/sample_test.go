@@ -104,6 +104,9 @@ func TestSampleWriter(t *testing.T) {
 					s.emit(seq, int(text[i]))
 				}
 			}
+			if i == 0 && b.Len() > 0 {
+				t.Errorf("%q was printed before the second token, while kernels compile", b.String())
+			}
 		}
 		if first := len("Hi <é"); !asJSON && b.Len() < first {
 			t.Errorf("%q was all that came while the text was made", b.String())
@@ -114,7 +117,13 @@ func TestSampleWriter(t *testing.T) {
 	}
 
 	var b strings.Builder
-	s := &sampleWriter{w: &b, tok: tok, prompt: []int{'\n'}, asJSON: true}
+	s := &sampleWriter{w: &b, tok: tok, shown: "Hi "}
+	s.emit(0, 'a')
+	if err := s.finish([][]int{{'a'}}); err != nil || b.String() != "Hi a\n" {
+		t.Errorf("a text of one token: %q, %v", b.String(), err)
+	}
+	b.Reset()
+	s = &sampleWriter{w: &b, tok: tok, prompt: []int{'\n'}, asJSON: true}
 	if err := s.finish([][]int{nil, {0xc3}}); err != nil || b.String() != `{"prompt_ids":[10],"ids":[],"text":""}
 {"prompt_ids":[10],"ids":[195],"text":"�"}
 ` {
