@@ -6,7 +6,7 @@ import "log/slog"
 // people. A handler that knows it writes either (--log-format).
 type Event struct {
 	Name  string      // step, validation, checkpoint, …
-	Short string      // the message for a narrow terminal; empty: the message itself
+	Short []string    // shorter messages for narrow terminals, the longest first
 	Attrs []slog.Attr // numbers in full precision, under the names of metrics.jsonl
 }
 

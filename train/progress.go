@@ -36,7 +36,7 @@ func (p *progress) step(r metrics.Step, now time.Time) {
 	}
 	at := fmt.Sprintf("step %*d/%d | loss %.6f", len(fmt.Sprint(p.steps)), r.Step, p.steps, r.Loss)
 	p.log.Info(fmt.Sprintf("%s | lr %.2e | norm %.4f | %.0f ms | %.0f tok/s%s", at, r.LR, r.GradNorm, r.MS, r.TokensPerS, left),
-		slog.Any("event", Event{Name: "step", Short: fmt.Sprintf("%s | %.0f tok/s%s", at, r.TokensPerS, left), Attrs: append(stepAttrs(r), attrs(fields...)...)}))
+		slog.Any("event", Event{Name: "step", Short: []string{fmt.Sprintf("%s | %.0f tok/s%s", at, r.TokensPerS, left), at + left}, Attrs: append(stepAttrs(r), attrs(fields...)...)}))
 }
 
 // stepAttrs are the fields of metrics.jsonl.

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"strings"
 	"testing"
 	"time"
@@ -35,6 +36,36 @@ func TestETA(t *testing.T) {
 			t.Errorf("step %d: %s, want %q", x.step, &log, x.says)
 		}
 	}
+}
+
+// TestNarrowProgress: the shortest message of a step fits 60 columns, with the time and the level before it.
+func TestNarrowProgress(t *testing.T) {
+	p := newProgress(nil, 1000, 0)
+	var short []string
+	p.log = slog.New(shortMessages{slog.DiscardHandler, &short})
+	p.step(metrics.Step{Step: 0}, time.Unix(100, 0))
+	p.step(metrics.Step{Step: 1, Loss: 10.123456, TokensPerS: 12345}, time.Unix(101, 0))
+	if len(short) != 2 || len("15:04:05 INFO "+short[1]) > 60 || !strings.HasSuffix(short[1], "left") || len(short[0]) <= len(short[1]) {
+		t.Errorf("%q", short)
+	}
+}
+
+// shortMessages keeps the short messages of the last event.
+type shortMessages struct {
+	slog.Handler
+	last *[]string
+}
+
+func (shortMessages) Enabled(context.Context, slog.Level) bool { return true }
+
+func (h shortMessages) Handle(_ context.Context, r slog.Record) error {
+	r.Attrs(func(a slog.Attr) bool {
+		if e, ok := a.Value.Any().(Event); ok {
+			*h.last = e.Short
+		}
+		return true
+	})
+	return nil
 }
 
 // TestSummary: what is said at the end of a run, of a part of it, and of the rest.

@@ -67,8 +67,12 @@ func (h events) Handle(ctx context.Context, r slog.Record) error {
 	message := r.Message
 	if h.fields {
 		message, others = event.Name, append(event.Attrs, others...)
-	} else if room := h.room(); event.Short != "" && room > 0 && ansi.StringWidth(message) > room {
-		message = event.Short
+	} else if room := h.room(); room > 0 {
+		for _, short := range event.Short {
+			if ansi.StringWidth(message) > room {
+				message = short
+			}
+		}
 	}
 	out := slog.NewRecord(r.Time, r.Level, message, r.PC)
 	out.AddAttrs(others...)
