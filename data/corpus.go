@@ -117,6 +117,9 @@ func (c *Corpus) open(spec string, tok Tokenizer, o openOptions) error {
 			c.log.Info(spec + ": " + line)
 		}
 	}
+	if p.foreign != nil && o.split == Train {
+		c.log.Info(fmt.Sprintf("%s: left out, neither .txt nor .md: %s", spec, someNames(p.foreign)))
+	}
 	c.files = paths
 	if len(paths) > 1 && (p.dir || o.join) && !slices.ContainsFunc(paths, func(path string) bool { return !isPlain(path) }) {
 		return c.addTexts(spec, paths, tok)
@@ -198,7 +201,7 @@ func (c *Corpus) addText(name, text string, tok Tokenizer) error {
 	if err != nil {
 		return err
 	}
-	return c.addIDs(name, ids)
+	return c.addIDs(name, ids, "")
 }
 
 // addTexts makes one sequence of several texts, each behind the tokenizer's EOT. Empty ones are passed over.
@@ -225,10 +228,11 @@ func (c *Corpus) addTexts(name string, paths []string, tok Tokenizer) error {
 	if len(ids) == 0 {
 		return fmt.Errorf("%s: all of its %d texts are empty; hint: check the path", name, len(paths))
 	}
-	return c.addIDs(name, ids)
+	return c.addIDs(name, ids, fmt.Sprintf(" of %d texts", len(paths)))
 }
 
-func (c *Corpus) addIDs(name string, ids []uint16) error {
+// addIDs adds a text's ids; of says in the log what else they are.
+func (c *Corpus) addIDs(name string, ids []uint16, of string) error {
 	s := memoryShard(name, ids)
 	if c.vocab > 0 {
 		if i := s.firstOutside(0, s.len(), c.vocab); i >= 0 {
@@ -236,7 +240,7 @@ func (c *Corpus) addIDs(name string, ids []uint16) error {
 		}
 	}
 	c.add(s)
-	c.log.Info(fmt.Sprintf("loaded %d tokens", len(ids)))
+	c.log.Info(fmt.Sprintf("loaded %d tokens%s", len(ids), of))
 	return nil
 }
 
@@ -257,8 +261,12 @@ func (c *Corpus) encode(ids []uint16, name, text string, tok Tokenizer) ([]uint1
 		}
 	}
 	if n := spelledEnds(tok, text); n > 0 {
-		c.log.Warn(fmt.Sprintf("the text holds %s, which is read as %d characters and not as the token; hint: gpt2wgpu data tokenize %s --separator '%s' --out DIR, then --data DIR",
-			endOfText, len(endOfText), name, endOfText), "file", name, "times", n)
+		with := ""
+		if tok.Name() == "bytes" { // tokenize's default is gpt2
+			with = " --tokenizer bytes"
+		}
+		c.log.Warn(fmt.Sprintf("the text holds %s, which is read as %d characters and not as the token; hint: gpt2wgpu data tokenize %s --separator '%s'%s --out DIR, then --data DIR",
+			endOfText, len(endOfText), name, endOfText, with), "file", name, "times", n)
 	}
 	more, err := encodeText(tok, text)
 	if err != nil {
@@ -427,12 +435,20 @@ func find(spec string, o openOptions) (Parts, error) {
 	case isPattern(spec, err):
 		return glob(spec)
 	case err != nil:
-		return Parts{}, fmt.Errorf("data: %w; hint: %s", err, missingHint(spec))
+		return Parts{}, fmt.Errorf("%s: %w; hint: %s", spec, cause(err), missingHint(spec))
 	}
 	if err := checkKind(spec); err != nil {
 		return Parts{}, err
 	}
 	return Parts{Train: []string{spec}, Texts: isPlain(spec)}, nil
+}
+
+// cause is the reason in an error of a file, without the operation and the path.
+func cause(err error) error {
+	if e := (*fs.PathError)(nil); errors.As(err, &e) {
+		return e.Err
+	}
+	return err
 }
 
 // missingHint is the hint about a spec that cannot be found, whatever the error: systems differ in it.
@@ -517,7 +533,14 @@ func walk(dir string, wanted func(path string) bool) (paths []string, err error)
 // filesIn returns the parts of a directory: its shards, those in it or else those in folders below it, or the texts in
 // it and below.
 func filesIn(dir string) (Parts, error) {
-	all, err := walk(dir, func(path string) bool { return isShard(filepath.Base(path)) || isText(path) })
+	var foreign []string
+	all, err := walk(dir, func(path string) bool {
+		known := isShard(filepath.Base(path)) || isText(path)
+		if !known && extension(path) != ".json" { // which describes data
+			foreign = append(foreign, path)
+		}
+		return known
+	})
 	if err != nil {
 		return Parts{}, err
 	}
@@ -545,6 +568,9 @@ func filesIn(dir string) (Parts, error) {
 	}
 	p := partition(paths, namesBelow(dir, paths))
 	p.dir, p.Texts = true, texts
+	if texts {
+		p.foreign = foreign
+	}
 	return p, nil
 }
 

@@ -180,7 +180,7 @@ func TestOpenErrors(t *testing.T) {
 		{file("empty.txt"), []string{"empty.txt", "the file is empty"}},
 		{file("zero.txt", []byte("ab\x00c")), []string{"zero.txt", "byte 2"}},
 		{file("a.csv", []byte("a,b")), []string{"a.csv", `".csv"`, "rename"}},
-		{file("noext", []byte("\x00\x01")), []string{"binary"}},
+		{file("noext", []byte("\x00\x01")), []string{"binary", "shard of tokens"}},
 		{file("a.jsonl", []byte("{}")), []string{"data tokenize"}},
 		{file("vocab.txt", []byte("hello First Citizen")), []string{"vocab.txt", "token 0", "id 31373", "300", "--vocab-size"}},
 		{file("empty.bin"), []string{"empty.bin", "empty"}},
@@ -321,6 +321,25 @@ func TestSplitsAreSaid(t *testing.T) {
 		corpus.Close()
 		if want := spec + ": " + c.want + "\"\n"; c.want != "" && !strings.Contains(log.String(), want) || strings.Count(log.String(), "to train on") > 1 || c.want == "" && strings.Contains(log.String(), " on: ") {
 			t.Errorf("%s: %s, want %q", c.spec, &log, c.want)
+		}
+	}
+}
+
+// TestForeignFilesAreSaid: of a directory of texts, the log says how many they are and which other files it leaves out.
+func TestForeignFilesAreSaid(t *testing.T) {
+	dir := t.TempDir()
+	for _, name := range []string{"a.txt", "b.md", "page.html", ".hidden", "about.json"} {
+		write(t, filepath.Join(dir, name), []byte("words"))
+	}
+	for split, want := range map[Split]bool{Train: true, Val: false} {
+		var log bytes.Buffer
+		c, err := Open(dir, mustTokenizer(t, "bytes"), 256, slog.New(slog.NewTextHandler(&log, nil)), WithSplit(split))
+		if err != nil {
+			t.Fatal(err)
+		}
+		c.Close()
+		if strings.Contains(log.String(), dir+": left out, neither .txt nor .md: page.html\"\n") != want || !strings.Contains(log.String(), "loaded 10 tokens of 2 texts") {
+			t.Errorf("%v: %s", split, &log)
 		}
 	}
 }

@@ -68,7 +68,7 @@ func InfoFiles(paths []string) (files, left []string, err error) {
 // Info reads a file of data to its end. Errors are those of [Open] and [Tokenize].
 func Info(path string) (ShardInfo, error) {
 	if _, err := os.Stat(path); err != nil {
-		return ShardInfo{}, fmt.Errorf("data: %w; hint: check the path", err)
+		return ShardInfo{}, fmt.Errorf("%s: %w; hint: check the path", path, cause(err))
 	}
 	if isText(path) {
 		return textInfo(path)

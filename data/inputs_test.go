@@ -363,7 +363,7 @@ func TestTextsReport(t *testing.T) {
 	}
 	var log bytes.Buffer
 	c, err := Open(filepath.Join(dir, "e.txt"), mustTokenizer(t, "bytes"), 256, slog.New(slog.NewTextHandler(&log, nil)))
-	if err != nil || !strings.Contains(log.String(), "--separator") {
+	if err != nil || !strings.Contains(log.String(), "--tokenizer bytes --out DIR") {
 		t.Errorf("%v, log %s", err, &log)
 	}
 	c.Close()

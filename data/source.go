@@ -44,7 +44,7 @@ func findInputs(paths []string) (Parts, error) {
 	for _, p := range paths {
 		info, err := os.Stat(p)
 		if err != nil {
-			return Parts{}, fmt.Errorf("input: %w; hint: check the path", err)
+			return Parts{}, fmt.Errorf("%s: %w; hint: check the path", p, cause(err))
 		}
 		if !info.IsDir() {
 			if !isText(p) {

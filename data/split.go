@@ -58,6 +58,8 @@ type Parts struct {
 
 	only Split // the one split that all files are named for, if it isn't Train; they are in Val
 	dir  bool  // a directory was named, and not the files themselves
+
+	foreign []string // beside the texts of a directory: files of other kinds
 }
 
 // partition sorts files by the splits that their names say.

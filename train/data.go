@@ -38,7 +38,9 @@ func (r *run) openData(tokens int64) error {
 	switch {
 	case spec != "":
 		c, err := r.openCorpus(spec, data.Val)
-		if err != nil {
+		if err != nil && r.cfg.ValData != "" {
+			return fmt.Errorf("--val-data: %w", err)
+		} else if err != nil {
 			return err
 		}
 		r.val, err = r.newLoader(c)
