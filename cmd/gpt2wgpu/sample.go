@@ -237,12 +237,14 @@ func parseIDs(list string) (ids []int, err error) {
 
 // sampleWriter prints texts: the first as it is made, the others, which are made at the same time, after it.
 type sampleWriter struct {
-	w       io.Writer
-	tok     data.Tokenizer
-	prompt  []int
-	shown   string // what stands before the new text
-	asJSON  bool
-	first   []int // the first new token until there is a second: the kernels of both are then compiled, and no message cuts the text
+	w      io.Writer
+	tok    data.Tokenizer
+	prompt []int
+	shown  string // what stands before the new text
+	asJSON bool
+	// first is the first new token until there is a second: the kernels of both are then compiled, and no message cuts the
+	// text.
+	first   []int
 	started bool
 	err     error // the first of writing
 }
