@@ -48,7 +48,7 @@ var imports = map[string]string{
 	"data/lock":       "data/atomicfile",
 }
 
-// testOnly may be imported by tests alone.
+// testOnly may be imported only by tests.
 var testOnly = map[string]string{
 	"gpu/gputest": "it needs testing.TB",
 	"data/needs":  "it needs testing.TB",

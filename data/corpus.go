@@ -179,7 +179,7 @@ func (c *Corpus) add(s *shard) {
 	c.total += s.len()
 }
 
-// byteOrderMark begins texts that some editors on Windows write. It is no part of the text.
+// byteOrderMark begins texts that some editors on Windows write. It is not part of the text.
 const byteOrderMark = "\ufeff"
 
 func readText(path string, keepMark bool) (string, error) {
@@ -388,7 +388,7 @@ func guard(name string, f func()) (err error) {
 }
 
 // Find returns the files that spec names, by what they are for. It opens none of them. Of the options it takes
-// [WithCacheDir]. The text "sample" is no file: its parts are empty. Errors: those of [Open] about the spec.
+// [WithCacheDir]. The text "sample" is not a file: its parts are empty. Errors: those of [Open] about the spec.
 func Find(spec string, opts ...Option) (Parts, error) {
 	var o openOptions
 	for _, f := range opts {
@@ -517,7 +517,7 @@ func walk(dir string, wanted func(path string) bool) (paths []string, err error)
 			return err
 		}
 		hidden := strings.HasPrefix(d.Name(), ".") && path != dir
-		if d.IsDir() && (hidden || strings.HasSuffix(d.Name(), tokenizerFolder) && path != dir) { // merges.txt is no text to train on
+		if d.IsDir() && (hidden || strings.HasSuffix(d.Name(), tokenizerFolder) && path != dir) { // merges.txt is not a text to train on
 			return fs.SkipDir
 		} else if !hidden && !d.IsDir() && wanted(path) {
 			paths = append(paths, path)

@@ -46,7 +46,7 @@ func makerOf(path string) *maker {
 
 // globLiteral is a directory's name as a pattern that only it matches.
 func globLiteral(dir string) string {
-	if filepath.Separator == '\\' { // a backslash is no escape there
+	if filepath.Separator == '\\' { // a backslash is not an escape there
 		return dir
 	}
 	return strings.NewReplacer(`\`, `\\`, `*`, `\*`, `?`, `\?`, `[`, `\[`).Replace(dir)

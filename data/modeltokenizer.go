@@ -30,7 +30,7 @@ func ModelTokenizer(flag, stated, path string, vocab int) (Tokenizer, error) {
 	return nil, fmt.Errorf("--tokenizer is %s, the weights of %s have another tokenizer: %s; hint: leave --tokenizer out", flag, path, own.Name())
 }
 
-// ownTokenizer is ModelTokenizer without a flag; known says that it is no guess.
+// ownTokenizer is ModelTokenizer without a flag; known says that it is not a guess.
 func ownTokenizer(stated, path string, vocab int) (tok Tokenizer, known bool, err error) {
 	switch stated {
 	case "gpt2", "bytes", "ids":

@@ -37,7 +37,7 @@ func (s *shard) close() error {
 	return s.file.Close()
 }
 
-// firstOutside returns the index of the first of tokens begin to end (end not included) that is no id of a vocabulary
+// firstOutside returns the index of the first of tokens begin to end (end not included) that is not an id of a vocabulary
 // of that size, or -1.
 func (s *shard) firstOutside(begin, end int64, vocab int) int64 {
 	if vocab > 0xffff {
@@ -51,7 +51,7 @@ func (s *shard) firstOutside(begin, end int64, vocab int) int64 {
 	return -1
 }
 
-// outside is the error for a token that is no id of the vocabulary.
+// outside is the error for a token that is not an id of the vocabulary.
 // settled: the vocabulary is that of a model.
 func (s *shard) outside(i int64, vocab int, settled bool) error {
 	where := fmt.Sprintf("token %d", s.first+i)

@@ -301,7 +301,7 @@ func (s *textSource) next() (chunk, error) {
 	return c, nil
 }
 
-// cut returns how much of buf the next document, or the next piece of a long one, takes; ends tells which.
+// cut returns how much of buf the next document, or the next piece of a long one, takes; ends says which.
 func (s *textSource) cut() (n int, ends bool, err error) {
 	for {
 		if len(s.sep) > 0 {
@@ -447,7 +447,7 @@ func loneSurrogates(raw []byte) (n int) {
 	return n
 }
 
-// parquetSource reads the column "text" of a .parquet file, that column alone.
+// parquetSource reads the column "text" of a .parquet file, and only that column.
 type parquetSource struct {
 	in     input
 	f      *os.File

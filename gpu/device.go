@@ -10,7 +10,7 @@ import (
 	"github.com/gpt2wgpu/gpt2wgpu/gpu/wgpu"
 )
 
-// Role says what a tensor's memory is for; the memory plan is told by role.
+// Role says what a tensor's memory is for; the memory plan is reported by role.
 type Role string
 
 // The roles of device memory.
@@ -161,7 +161,7 @@ func (d *Device) TotalBytes() (n uint64) {
 	return n
 }
 
-// MemoryReport tells the bytes by role, largest first, in one line.
+// MemoryReport lists the bytes by role, largest first, in one line.
 func (d *Device) MemoryReport() string {
 	type row struct {
 		role  Role

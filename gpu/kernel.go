@@ -41,7 +41,7 @@ type kernel struct {
 	pipeline *wgpu.Pipeline // nil until compile
 
 	made time.Duration // what making the pipeline took
-	used bool          // RecordFirstUses has told it
+	used bool          // RecordFirstUses has recorded it
 	ran  bool          // a submission with it has ended
 }
 

@@ -67,10 +67,10 @@ func (p *Program) Profile() ([]Timing, error) {
 	return out, nil
 }
 
-// RecordFirstUses has every later Run append to into what the first use of each kernel took that none has told before:
-// its pipeline's making, and its dispatch less the same dispatch again, because drivers compile at either; nil ends
-// that. It is meant for a device whose programs have not run. Those dispatches run twice, so what they add up is no
-// result. A shader cache shortens them.
+// RecordFirstUses makes later Runs append to into, for each kernel not yet recorded, the time of its first use: creating
+// its pipeline, plus its first dispatch minus a repeat of that dispatch, because drivers compile at either. nil ends
+// that. It is meant for a device whose programs have not run. Those dispatches run twice, so the sums that they add to
+// are not a result. A shader cache shortens the times.
 func (p *Program) RecordFirstUses(into *[]Timing) { p.first = into }
 
 func (p *Program) firstUses() ([]Timing, error) {

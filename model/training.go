@@ -133,7 +133,7 @@ func NewTraining(m *Model, b, t, accum int, opts ...TrainingOption) (*Training, 
 }
 
 // addMicro makes the programs of the forward and backward of one micro-batch. The classifier, which computes the loss
-// and its gradient together, counts to the backward: the forward writes activations alone.
+// and its gradient together, counts to the backward: the forward writes only activations.
 func (tr *Training) addMicro(w backward, accum int) {
 	m, a := tr.Model, tr.acts
 	f := m.setup.NewProgram("forward")
@@ -303,7 +303,7 @@ func (tr *Training) EvalLoss(batches int, next func(x, y []uint32) error) (float
 // Gradients reads the gradients back in the table's order.
 func (tr *Training) Gradients() ([][]float32, error) { return tr.Model.download(tr.grads) }
 
-// NotFinite names the first gradient that holds a NaN or an infinity, or says that the loss or the norm alone does.
+// NotFinite names the first gradient that holds a NaN or an infinity, or says that only the loss or the norm does.
 // It reads all gradients back: for the rare step that went wrong, before the next Begin.
 func (tr *Training) NotFinite() (string, error) {
 	for i, g := range tr.grads.byParam {

@@ -2,7 +2,7 @@
 //
 //   cache[b,first[b]+t,j] = qkv[b%R,t,C+j]      t < T, j < 2C; rows from S on are left out
 //
-// out: cache (B,S,2C), a key and a value a row; other rows are left alone      in: qkv (R*T,3C), R = B or 1  first (B)
+// out: cache (B,S,2C), a key and a value per row; other rows are unchanged      in: qkv (R*T,3C), R = B or 1  first (B)
 // dispatch: B*T*COLS groups, folded, COLS = ceil(2C/4 / (WG*PER)) for each row.  C % 4 == 0.
 //
 // R = 1 is one prompt for all sequences. Where rows go is read from a buffer, so that one program serves every

@@ -1,6 +1,6 @@
 // embedding_forward: each token's vector and its position's.
 //
-//   out[n,c] = wte[tokens[n],c] + wpe[n % T,c]        for LO <= tokens[n] < HI; other rows are left alone
+//   out[n,c] = wte[tokens[n],c] + wpe[n % T,c]        for LO <= tokens[n] < HI; other rows are unchanged
 //
 // out: out (N,C)      in: wte (HI-LO,C), rows [LO,HI) of the vocabulary  wpe (>=T,C)  tokens (N)
 // dispatch: N*COLS groups, folded, COLS = ceil(C/4 / (WG*PER)) for each row.  C % 4 == 0.

@@ -12,8 +12,8 @@
 //
 // uses: store group_sum
 
-const WG: u32 = 64u; // spec: threads a group
-const PER: u32 = 3u; // spec: quads of a row a thread
+const WG: u32 = 64u; // spec: threads per group
+const PER: u32 = 3u; // spec: quads of a row per thread
 const LANES: u32 = 1u;
 
 alias Sum = vec2<f32>;
@@ -40,7 +40,7 @@ fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) nwg: vec
     var dw: array<vec4<f32>, PER>;
     var db: array<vec4<f32>, PER>;
     for (var j = 0u; j < PER; j++) { // unroll
-        // past the row's end w is 0, and with it all that reaches the sums
+        // past the row's end w is 0, so nothing there reaches the sums
         ws[j] = select(vec4<f32>(0.0), w[min(j * WG + li, c4 - 1u)], j * WG + li < c4);
         dw[j] = vec4<f32>(0.0);
         db[j] = vec4<f32>(0.0);

@@ -12,9 +12,9 @@
 //
 // uses: store group_sum
 
-const WG: u32 = 64u; // spec: threads a group
-const PER: u32 = 3u; // spec: quads of a row a thread
-const ROWS: u32 = 1u; // spec: rows a group
+const WG: u32 = 64u; // spec: threads per group
+const PER: u32 = 3u; // spec: quads of a row per thread
+const ROWS: u32 = 1u; // spec: rows per group
 const LANES: u32 = 1u;
 
 alias Sum = f32;

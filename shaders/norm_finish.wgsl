@@ -7,7 +7,7 @@
 // out: out (4)      in: partials (P)
 // dispatch: one group.
 //
-// Not finite is told by the bits: drivers may take x != x for false.
+// What is not finite shows in the bits: drivers may take x != x for false.
 //
 // uses: group_sum
 

@@ -146,7 +146,7 @@ func (c checkpointer) unremovable(path string, err error) {
 // remove is replaced by tests.
 var remove = os.RemoveAll
 
-// removeOld removes a directory of checkpoints/ that is no checkpoint any more.
+// removeOld removes a directory of checkpoints/ that is not a checkpoint any more.
 func (c checkpointer) removeOld(root, name string) {
 	path := filepath.Join(root, name)
 	c.unremovable(path, remove(path))

@@ -14,7 +14,7 @@ const AutoFraction = -1
 // Config is every setting of a training run, under the names of the command line's flags (n_layer is --n-layer). It is
 // what config.json holds, beside the fields of [Record].
 //
-// A zero in the model's shape means "as the weights of Init have it" and is allowed with such weights alone. SeqLen 0
+// A zero in the model's shape means "as the weights of Init have it" and is allowed only with such weights. SeqLen 0
 // means BlockSize and TotalBatchSize 0 means one micro-step on every rank; [Config.Resolved] writes them out.
 type Config struct {
 	// Model.
@@ -65,10 +65,10 @@ type Config struct {
 	Device         string  `json:"device"`      // what gpu.ChooseLocal takes
 	NoAutotune     bool    `json:"no_autotune"` // the fixed tiles, not those that measuring chooses
 
-	// Data parallel: what holds with more than one rank alone.
+	// Data parallel: only for more than one rank.
 	CheckEvery    int     `json:"check_every"` // steps between comparisons of the ranks' parameters; 0: only at the start
 	GradDType     string  `json:"grad_dtype"`  // f32 | bf16: how gradients travel
-	SyncEvery     int     `json:"sync_every"`  // 1: gradients are summed every step; H: ranks step alone and meet every H steps
+	SyncEvery     int     `json:"sync_every"`  // 1: gradients are summed every step; H: each rank steps by itself, and all meet every H steps
 	OuterLR       float64 `json:"outer_lr"`    // with SyncEvery > 1
 	OuterMomentum float64 `json:"outer_momentum"`
 }

@@ -27,7 +27,7 @@ type Env struct {
 	Log     *slog.Logger // progress, on stderr
 	Stdout  io.Writer    // samples
 	Version string       // of the program, for config.json
-	Group   ranks.Group  // nil: this process alone
+	Group   ranks.Group  // nil: only this process
 	Tuner   Tuner        // chooses tiles; nil: the fixed ones
 
 	// Fetch brings what the settings name into this machine's cache; init: the weights that the run starts from too.
@@ -93,8 +93,8 @@ type run struct {
 // Run trains as cfg says. It returns ErrInterrupted, wrapped, when ctx ended or --stop-after was reached before the
 // last step, with the checkpoint written if there is an --out.
 //
-// With a Group of more than one rank, rank 0's cfg counts on all of them but for the device. Rank 0 alone reads and
-// writes the run's directory and logs what is no warning. An error that is not [ranks.Agreed] leaves the other ranks
+// With a Group of more than one rank, rank 0's cfg counts on all of them but for the device. Only rank 0 reads and
+// writes the run's directory and logs what is not a warning. An error that is not [ranks.Agreed] leaves the other ranks
 // waiting.
 func Run(ctx context.Context, cfg Job, env Env) error {
 	r := newRun(cfg, env)

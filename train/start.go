@@ -43,7 +43,7 @@ type origin struct {
 	info       gpu.AdapterInfo // of this rank's device
 }
 
-// openRun looks at the run's directory, which rank 0 alone needs to see, and makes the ranks agree on the settings.
+// openRun looks at the run's directory, which only rank 0 needs to see, and makes the ranks agree on the settings.
 func (r *run) openRun() (origin, error) {
 	var s origin
 	err := r.cfg.Validate()
@@ -203,7 +203,7 @@ func (r *run) readCheckpoint(dir string) (s origin, damage, err error) {
 }
 
 // resumeTokenizer takes the tokenizer of a checkpoint, and the ids that its weights came with. A --tokenizer that is
-// the same in another place is no change.
+// the same in another place is not a change.
 func (r *run) resumeTokenizer(s origin) (err error) {
 	was := s.state.Config.Tokenizer
 	if r.tok, err = data.ModelTokenizer("", s.state.Tokenizer, s.checkpoint, s.state.Config.VocabSize); err != nil {

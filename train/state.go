@@ -88,7 +88,7 @@ func writeState(dir string, s State) error {
 // ownChecksum matches the field of state.json that the checksum leaves out: the last one.
 var ownChecksum = regexp.MustCompile(`,\s*"sha256": "([0-9a-f]{64})"\s*\}\s*$`)
 
-// readState returns a checkpoint's state. Errors: a file that cannot be read, is no JSON or is not as it was written.
+// readState returns a checkpoint's state. Errors: a file that cannot be read, is not JSON or is not as it was written.
 func readState(dir string) (s State, err error) {
 	path := filepath.Join(dir, gpt2.StateFile)
 	raw, err := os.ReadFile(path)

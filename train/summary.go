@@ -26,7 +26,7 @@ func (r *run) beginSummary() {
 	if r.step == 0 || r.cfg.Out == "" || r.group.Rank() > 0 {
 		return
 	}
-	lines, _ := metrics.Read(filepath.Join(r.cfg.Out, metricsFile)) // what is missing is not told
+	lines, _ := metrics.Read(filepath.Join(r.cfg.Out, metricsFile)) // what is missing is not reported
 	for _, m := range lines {
 		switch m.Kind {
 		case metrics.KindTrain:

@@ -9,7 +9,7 @@ import (
 )
 
 // A flag that is given and can have no effect is refused: who gives it expects something. Only flags of the command
-// line count, not what presets and files say; and one that switches off what is off already is no mistake.
+// line count, not what presets and files say; and one that switches off what is off already is not a mistake.
 
 // idle collects such flags.
 type idle struct {

@@ -70,7 +70,7 @@ func newEvalFlags(fs *flagSet) *evalFlags {
 // modelUsage is what --model takes everywhere.
 const modelUsage = "`weights`: a run's directory, a checkpoint, a Hugging Face directory, gpt2, gpt2-medium, gpt2-large, gpt2-xl, or an llm.c .bin"
 
-// maxBatchTokens bounds B*T: beyond it the tokens alone overflow a device's buffers.
+// maxBatchTokens bounds B*T: beyond it even the tokens overflow a device's buffers.
 const maxBatchTokens = 1 << 28
 
 func (v *evalFlags) validate() error {

@@ -14,7 +14,7 @@ import (
 	"github.com/gpt2wgpu/gpt2wgpu/train"
 )
 
-// fetchData brings a dataset into the cache, tells how far it is, and returns where it lies.
+// fetchData brings a dataset into the cache, reports the progress, and returns where it lies.
 func fetchData(ctx context.Context, e *env, name string, shards int) (string, error) {
 	o := fetchOptions(e)
 	o.Shards = shards
@@ -81,7 +81,7 @@ func hellaswagSpec(ctx context.Context, e *env, spec string) (string, error) {
 	return "hellaswag", nil
 }
 
-// meter tells progress: at most a line a second at first, and less often the longer it takes.
+// meter reports progress: at most one line per second at first, and less often the longer it takes.
 type meter struct {
 	log         *slog.Logger
 	began, told time.Time
@@ -92,7 +92,7 @@ func newMeter(log *slog.Logger) *meter {
 	return &meter{log: log, began: now, told: now}
 }
 
-// tell logs a line if it is time, and the last one if anything was told before it.
+// tell logs a line if it is time, and the last one if any was logged before it.
 func (m *meter) tell(last bool, line func() string) {
 	now := time.Now()
 	gap := min(max(now.Sub(m.began)/20, time.Second), 15*time.Second)

@@ -74,7 +74,7 @@ func newSampleFlags(fs *flagSet) *sampleFlags {
 	return s
 }
 
-// maxTexts bounds --n: beyond it the logits alone are gigabytes.
+// maxTexts bounds --n: beyond it the logits take gigabytes.
 const maxTexts = 4096
 
 func (s *sampleFlags) validate() error {

@@ -200,7 +200,7 @@ func (f *fraction) Set(s string) error {
 	return err
 }
 
-// settle returns the settings of the run: explicit flag > --config > --preset > default. Where the preset alone speaks,
+// settle returns the settings of the run: explicit flag > --config > --preset > default. Where only the preset speaks,
 // it gives way to what the flags imply: the shape and tokenizer of --init weights, a vocabulary that holds the
 // tokenizer, a sequence no longer than the context. The flags must be parsed.
 func (t *trainFlags) settle() (train.Job, error) {

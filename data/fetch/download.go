@@ -125,7 +125,7 @@ func (f *fetcher) get(ctx context.Context, u string, hub bool, header map[string
 func (f *fetcher) download(ctx context.Context, u, dest, want string, hub bool) (string, error) {
 	f.began, f.beganAt = time.Time{}, 0
 	part, tagFile := dest+".part", dest+".part.tag"
-	told := "" // the SHA-256 that the hub tells
+	told := "" // the SHA-256 that the hub reports
 	err := f.retry(ctx, u, func(ctx context.Context) (moved bool, err error) {
 		moved, told, err = f.attempt(ctx, u, part, tagFile, hub)
 		return moved, err
@@ -207,7 +207,7 @@ func (f *fetcher) attempt(ctx context.Context, u, part, tagFile string, hub bool
 	defer resp.Body.Close()
 	version := versionOf(resp)
 	if told = version; len(told) != 64 || strings.Trim(told, "0123456789abcdef") != "" || !hub {
-		told = "" // of a small file the hub tells git's hash
+		told = "" // of a small file the hub reports git's hash
 	}
 	total := int64(-1)
 	switch resp.StatusCode {
@@ -269,7 +269,7 @@ func (f *fetcher) attempt(ctx context.Context, u, part, tagFile string, hub bool
 	return moved, told, nil
 }
 
-// versionOf returns what tells one version of a file from another: of the hub's large files their SHA-256, which the
+// versionOf returns what distinguishes one version of a file from another: of the hub's large files their SHA-256, which the
 // redirect to its storage carries, else the ETag. It is never empty.
 func versionOf(resp *http.Response) string {
 	tag := resp.Header.Get("ETag")
@@ -285,7 +285,7 @@ func versionOf(resp *http.Response) string {
 	return cmp.Or(strings.Trim(strings.TrimPrefix(tag, "W/"), `"`), "unknown")
 }
 
-// contentRange reads "bytes BEGIN-END/WHOLE" or "bytes */WHOLE"; -1 for what isn't told.
+// contentRange reads "bytes BEGIN-END/WHOLE" or "bytes */WHOLE"; -1 for what is missing.
 func contentRange(resp *http.Response) (begin, whole int64) {
 	begin, whole = -1, -1
 	span, size, _ := strings.Cut(strings.TrimPrefix(resp.Header.Get("Content-Range"), "bytes "), "/")

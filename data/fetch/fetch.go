@@ -59,7 +59,7 @@ type Progress struct {
 //
 // What is there already isn't downloaded again, and then no network is needed. A download that breaks off is tried
 // again, after growing pauses, from the byte where it stopped; so is one that an earlier run left unfinished. A file
-// gets its name when it is complete and has the SHA-256 that is pinned here or that the hub tells; a wrong one is
+// gets its name when it is complete and has the SHA-256 that is pinned here or that the hub reports; a wrong one is
 // removed.
 //
 // The hub's own variables are honoured: HF_ENDPOINT (another hub), HF_TOKEN, HF_HUB_OFFLINE (no access to the hub).

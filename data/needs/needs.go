@@ -80,7 +80,7 @@ func Paths(t testing.TB, paths ...string) {
 	}
 }
 
-// CaseSensitive: the file system tells a.txt from A.txt.
+// CaseSensitive: the file system distinguishes a.txt from A.txt.
 func CaseSensitive(t testing.TB) {
 	t.Helper()
 	dir := t.TempDir()
@@ -88,6 +88,6 @@ func CaseSensitive(t testing.TB) {
 		t.Fatal(err)
 	}
 	if _, err := os.Stat(filepath.Join(dir, "A")); err == nil {
-		t.Skip("needs a file system that tells upper case from lower")
+		t.Skip("needs a file system that distinguishes upper and lower case")
 	}
 }

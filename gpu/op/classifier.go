@@ -18,7 +18,7 @@ import (
 //
 // X, WTE and Logits share a storage, in which both the logits and their gradient are kept; what is summed is float32.
 type Classifier struct {
-	Losses, DX, DWTE gpu.Tensor // (N) (N,C) (V,C) float32: DX overwritten, DWTE accumulated; both none: losses alone (evaluation)
+	Losses, DX, DWTE gpu.Tensor // (N) (N,C) (V,C) float32: DX overwritten, DWTE accumulated; both none: only losses (evaluation)
 	X, WTE           gpu.Tensor // (N,C) (V,C)
 	Targets          gpu.Tensor // (N) u32, below V
 	Logits           gpu.Tensor // scratch (R,Vp): R rows a chunk, Vp >= V rounded up to 4 (LogitsShape)

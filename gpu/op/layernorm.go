@@ -40,7 +40,7 @@ func (op LayerNormForward) AddTo(p *Builder) {
 	})
 }
 
-// LayerNormBackward is the gradient of X, W and B. DX is the residual stream's gradient and takes its part of it.
+// LayerNormBackward is the gradient of X, W and B. DX is the residual stream's gradient, to which its part is added.
 type LayerNormBackward struct {
 	DX, DW, DB gpu.Tensor // (N,C) (C) (C) float32, accumulated
 	DOut, X, W gpu.Tensor // (N,C) any storage, (N,C) (C) float32
@@ -79,10 +79,10 @@ func (op LayerNormBackward) AddTo(p *Builder) {
 	sumStrips(p, op.DB, partial, c)
 }
 
-// rowGroup is the geometry of kernels with a workgroup a row: wg threads, each with per quads of it.
+// rowGroup is the geometry of kernels with a workgroup per row: wg threads, each with per quads of it.
 type rowGroup struct {
 	wg, per int
-	rows    int // rows a group, one after another
+	rows    int // rows per group, one after another
 }
 
 // rowGroup returns the least group of the target whose threads hold a row of c values, up to 256 threads.

@@ -13,7 +13,7 @@ const (
 	stripMax = 512 // strips at most, enough for the groups of a large GPU
 )
 
-// stripRows returns the rows of a strip; it depends on n alone, so the order of a sum does not depend on the device.
+// stripRows returns the rows of a strip; it depends only on n, so the order of a sum does not depend on the device.
 func stripRows(n int) int { return max(stripMin, ceilDiv(n, stripMax)) }
 
 // PartialLen returns the float32 values of scratch that the sum of (n,c) over its rows needs. LayerNormBackward has

@@ -23,7 +23,7 @@ func CacheAppend(cache, qkv []float64, first []uint32, S, T, C int) {
 	}
 }
 
-// AttentionDecode is AttentionForward's row at positions[b] of each sequence alone, with keys and values from its
+// AttentionDecode is AttentionForward's row only at positions[b] of each sequence, with keys and values from its
 // cache. For one sequence and head:
 //
 //	s[u]   = sum_i q[i] * k[u,i] / sqrt(HS)        for u <= positions[b]

@@ -326,7 +326,7 @@ func (c *Case) CheckValues(name string, got, want []float64, tol Tolerance) {
 	c.err, c.limit = math.Abs(got[at]-want[at]), tol.Limit(want[at])
 }
 
-// ratio is an error as a part of its limit: infinite for what is no number, 0 for no error whatever the limit.
+// ratio is an error as a part of its limit: infinite for what is not a number, 0 for no error whatever the limit.
 func ratio(err, limit float64) float64 {
 	switch {
 	case math.IsNaN(err):
@@ -358,7 +358,7 @@ func worst(got, want []float64, tol Tolerance) (at int, largest float64) {
 	return at, largest
 }
 
-// Compare returns an error that tells the worst place and the first five pairs, unless all values are within tol.
+// Compare returns an error that names the worst place and the first five pairs, unless all values are within tol.
 func Compare(got, want []float64, tol Tolerance) error {
 	if len(got) != len(want) {
 		return fmt.Errorf("%d values, want %d", len(got), len(want))

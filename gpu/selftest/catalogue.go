@@ -102,7 +102,7 @@ func addSlices(add adder, s gpu.Storage) {
 	sliced("matmul_backward_dw", fmt.Sprintf("N=%d K=%d OC=%d", depth-1, cols, rows), func(c *Case) { MatmulBackwardDWWindow(c, s, depth-1, cols, rows) })
 }
 
-// addTile adds the forms of matmul with a geometry, into or from windows of wider rows. Few: the forward alone has it.
+// addTile adds the forms of matmul with a geometry, into or from windows of wider rows. Few: only the forward has it.
 func addTile(add adder, s gpu.Storage, tile op.MatmulTile, few bool) {
 	rows, cols, depth := tile.Rows()+1, tile.Cols()+4, max(tile.BK, 8)+4
 	if few {
@@ -210,7 +210,7 @@ func addClassifier(add adder, s gpu.Storage) {
 	classifier("classifier/gpt2", 2, 4, 50257, 2, 0, true)
 }
 
-// addFloat32 adds what has one storage alone.
+// addFloat32 adds what has only one storage.
 func addFloat32(add adder) {
 	for _, d := range []struct{ B, T, C, V int }{{3, 5, 20, 257}, {2, 8, 260, 100}, {7, 11, 772, 257}} {
 		shape := fmt.Sprintf("B=%d T=%d C=%d V=%d", d.B, d.T, d.C, d.V)

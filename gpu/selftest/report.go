@@ -42,7 +42,7 @@ func (n number) MarshalJSON() ([]byte, error) {
 	return json.Marshal(float64(n))
 }
 
-// Run tries the entries on d and tells each row to tell as soon as it is known. Errors: ctx ended.
+// Run tries the entries on d and calls tell with each row as soon as it is known. Errors: ctx ended.
 func Run(ctx context.Context, d *gpu.Device, entries []Entry, tell func(Row)) (Report, error) {
 	r := Report{Device: d.Info.String(), Kernels: []Row{}}
 	for _, e := range entries {

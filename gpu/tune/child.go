@@ -43,7 +43,7 @@ type event struct {
 
 // Child does what a Tuner's child process is for: it reads a request from in, measures, and writes a line of JSON for
 // everything that it is about to do or has found. Errors: the request, the device, or a tensor that fails; a
-// candidate's are told instead.
+// candidate's are reported instead.
 func Child(in io.Reader, out io.Writer) error {
 	var r request
 	if err := json.NewDecoder(in).Decode(&r); err != nil {
@@ -97,7 +97,7 @@ type trial struct {
 // margin is how much faster than the fixed tables' tile another must be.
 const margin = 0.95
 
-// choose measures the candidates of a class and tells which one is to be used.
+// choose measures the candidates of a class and says which one is to be used.
 func (c *child) choose(j job) error {
 	class := j.Use.Class
 	b, err := c.newBed(j.Use)
@@ -410,7 +410,7 @@ func (b *bed) time(t *trial, best time.Duration) error {
 	return nil
 }
 
-// try builds a candidate, compares its result and measures it. An error speaks against the candidate alone.
+// try builds a candidate, compares its result and measures it. An error speaks only against the candidate.
 func (b *bed) try(tuning op.Tuning, t *trial, want [][]float32, best time.Duration) (err error) {
 	if t.p, err = b.program(tuning); err != nil {
 		t.p = nil

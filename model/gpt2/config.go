@@ -22,7 +22,7 @@ const (
 	maxHeadSize = 128 // a head's row must fit the attention kernels' registers and workgroup memory
 )
 
-// Validate reports the first reason why c is no model this program can build, naming the flag to change.
+// Validate reports the first reason why this program cannot build the model c, naming the flag to change.
 func (c Config) Validate() error {
 	for _, f := range []struct {
 		flag     string

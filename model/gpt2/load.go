@@ -15,7 +15,7 @@ import (
 	"github.com/gpt2wgpu/gpt2wgpu/data/exactjson"
 )
 
-// Source tells where weights came from.
+// Source says where weights came from.
 type Source struct {
 	Path      string // the directory or file that was read
 	Tokenizer string // what a checkpoint of this program says it is, else ""

@@ -7,7 +7,7 @@ fn unpack4(q: Quad) -> vec4<f32> {
 }
 
 // Rounds to the nearest, of two to the even one; a carry out of the mantissa is right in the exponent, up to infinity.
-// NaN is told by its bits and keeps its sign: rounding would carry some into infinity.
+// NaN is found by its bits and keeps its sign: rounding would carry some into infinity.
 fn pack4(v: vec4<f32>) -> Quad {
     let u = bitcast<vec4<u32>>(v);
     let near = u + vec4<u32>(0x7fffu) + ((u >> vec4<u32>(16u)) & vec4<u32>(1u));

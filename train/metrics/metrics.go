@@ -310,7 +310,7 @@ type Line struct {
 }
 
 // Read reads metrics.jsonl, also while a run is writing it: a last line without its newline is left out. Fields
-// and kinds that this version doesn't know are no error, a line that is no JSON object is.
+// and kinds that this version doesn't know are passed over; a line that is not a JSON object is an error.
 func Read(path string) ([]Line, error) {
 	var all []Line
 	err := eachLine(path, func(line []byte) error {

@@ -66,7 +66,7 @@ func (alone) Traffic() Traffic                        { return Traffic{} }
 func (alone) Abort(int)                               {}
 func (alone) Close() error                            { return nil }
 
-// ErrElsewhere is returned by the ranks that have nothing to say about a failure: another one tells it.
+// ErrElsewhere is returned by the ranks that did not fail themselves: another one reports the reason.
 var ErrElsewhere = errors.New("another rank failed and reports the reason")
 
 // agreed is an error that every rank knows of.

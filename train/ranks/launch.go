@@ -5,13 +5,13 @@ import (
 	"strconv"
 )
 
-// Launch is what a launcher has told this process in its environment.
+// Launch is what a launcher has set in the environment of this process.
 type Launch struct {
 	By                string // what set it, for messages
 	Rank, Size, Local int    // Local is -1 where the launcher doesn't say
 }
 
-// launchers are the environments understood, in the order of looking. A launcher that starts one process alone, or none
+// launchers are the environments understood, in the order of looking. A launcher that starts only one process, or none
 // of these, leaves a run of one rank.
 var launchers = []struct{ by, rank, size, local string }{
 	{"Open MPI's mpirun", "OMPI_COMM_WORLD_RANK", "OMPI_COMM_WORLD_SIZE", "OMPI_COMM_WORLD_LOCAL_RANK"},
@@ -21,7 +21,7 @@ var launchers = []struct{ by, rank, size, local string }{
 }
 
 // ReadLaunch reads the environment. LOCAL_RANK comes before the launcher's own variable. Without a launcher it returns
-// rank 0 of 1. Error: a variable that is no number, or a rank outside the size.
+// rank 0 of 1. Error: a variable that is not a number, or a rank outside the size.
 func ReadLaunch(getenv func(string) string) (Launch, error) {
 	for _, l := range launchers {
 		if getenv(l.size) == "" {
