@@ -52,7 +52,7 @@ var instead = map[string][2]string{
 	// Tests and benchmarks: that they are there.
 	"go test ./gpu/op -run XXX -bench Matmul":       {"minutes", "grep -hE 'func Benchmark.*Matmul' gpu/op/*_test.go"},
 	"go test ./model -run XXX -bench Token":         {"minutes", "grep -hE 'func Benchmark.*Token' model/*_test.go"},
-	"go test ./gpu/ref -run LayerNorm":              {"seconds", "…"},
+	"go test ./gpu/ref -run LayerNorm":              {".ci/run runs it", "grep -hE 'func Test.*LayerNorm' gpu/ref/*_test.go"},
 	"go test ./gpu/op -run LayerNorm":               {".ci/run runs it", "grep -hE 'func Test.*LayerNorm' gpu/op/*_test.go"},
 	"go test ./gpu/op -run 'LayerNorm|EveryKernel'": {".ci/run runs it", "grep -hE 'func Test.*EveryKernel' gpu/op/*_test.go"},
 	"go test ./model -run TestProgram -update":      {"writes files", "grep -hE '(func TestProgram|flag.Bool.\"update)' model/*_test.go"},
