@@ -66,7 +66,8 @@ func wantCheckpoint(t *testing.T, cmd *exec.Cmd, code int, err error, out string
 	}
 }
 
-// TestStopSignals: each signal that asks a training to stop lets it save, and one that comes twice at the same moment is one.
+// TestStopSignals: each signal that asks a training to stop lets it save, and one that comes twice at the same moment is
+// one.
 func TestStopSignals(t *testing.T) {
 	gputest.Available(t)
 	for name, signals := range map[string][]os.Signal{
