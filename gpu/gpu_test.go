@@ -493,7 +493,7 @@ func TestProfile(t *testing.T) {
 				want = gpu.Timing{Label: "clear y", Bytes: 4 * n}
 			}
 			want.Duration = got.Duration
-			if got != want || got.Duration <= 0 || got.Duration.Seconds() > 10 {
+			if got != want || got.Duration <= 0 || got.Duration > time.Hour { // not a tick taken for a second
 				t.Errorf("timing %d: %+v", i, got)
 			}
 		}
