@@ -27,6 +27,7 @@ type Env struct {
 	Log     *slog.Logger // progress, on stderr
 	Stdout  io.Writer    // samples
 	Version string       // of the program, for config.json
+	Program string       // as it was typed, for the commands to type next; empty: gpt2wgpu
 	Group   ranks.Group  // nil: only this process
 	Tuner   Tuner        // chooses tiles; nil: the fixed ones
 

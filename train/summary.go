@@ -1,6 +1,7 @@
 package train
 
 import (
+	"cmp"
 	"fmt"
 	"math"
 	"path/filepath"
@@ -79,10 +80,10 @@ func (r *run) logSummary() {
 	if r.cfg.Out == "" || !done {
 		return // what goes on is in the error of an interrupt
 	}
-	out := shellWord(r.cfg.Out)
+	out, program := shellWord(r.cfg.Out), shellWord(cmp.Or(r.env.Program, "gpt2wgpu"))
 	for _, next := range [][2]string{
-		{"to write text:", "gpt2wgpu sample --model " + out},
-		{"to train on:", fmt.Sprintf("gpt2wgpu train --out %s --resume --steps %d", out, 2*r.cfg.Steps)},
+		{"to write text:", program + " sample --model " + out},
+		{"to train on:", fmt.Sprintf("%s train --out %s --resume --steps %d", program, out, 2*r.cfg.Steps)},
 	} {
 		r.env.Log.Info(next[0]+" "+next[1], NewEvent("next", "command", next[1]))
 	}

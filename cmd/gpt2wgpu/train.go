@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -52,7 +54,7 @@ ends a run after its step with a checkpoint; a second interrupt ends it at once.
 			if err := ranks.Together(group, err); err != nil {
 				return err
 			}
-			en := train.Env{Log: e.log, Stdout: e.stdout, Version: programVersion(), Group: group, Tuner: e.tuner()}
+			en := train.Env{Log: e.log, Stdout: e.stdout, Version: programVersion(), Program: typedName(os.Args[0]), Group: group, Tuner: e.tuner()}
 			if t.dryRun {
 				return train.DryRun(c, en)
 			}
@@ -312,4 +314,12 @@ func (t *trainFlags) takeTokenizer(c *train.Job, given func(flag string) bool) e
 		c.VocabSize = tok.VocabSize()
 	}
 	return nil
+}
+
+// typedName returns how a person starts this program again: by its path where that was typed, else by its name.
+func typedName(arg0 string) string {
+	if strings.ContainsRune(arg0, filepath.Separator) && !filepath.IsAbs(arg0) {
+		return arg0
+	}
+	return "gpt2wgpu"
 }

@@ -224,3 +224,16 @@ func TestHome(t *testing.T) {
 		t.Errorf("--data is %s, want %s; --val-data is %s", got, want, c.cfg.ValData)
 	}
 }
+
+// TestTypedName: the commands that the end of a run names work as they are typed.
+func TestTypedName(t *testing.T) {
+	sep := string(filepath.Separator)
+	for arg0, want := range map[string]string{
+		"gpt2wgpu": "gpt2wgpu", "." + sep + "gpt2wgpu": "." + sep + "gpt2wgpu", ".." + sep + "gpt2wgpu": ".." + sep + "gpt2wgpu",
+		filepath.Join(t.TempDir(), "gpt2wgpu"): "gpt2wgpu", "": "gpt2wgpu",
+	} {
+		if got := typedName(arg0); got != want {
+			t.Errorf("%q: got %q, want %q", arg0, got, want)
+		}
+	}
+}
