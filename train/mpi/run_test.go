@@ -153,7 +153,7 @@ func TestSyncEvery(t *testing.T) {
 	gputest.Available(t)
 	exact, out := filepath.Join(t.TempDir(), "run"), filepath.Join(t.TempDir(), "run")
 	must(t, 0, ranks(3, tiny(exact)...))
-	args := []string{"--sync-every", "5", "--check-every", "5", "--outer-lr", "1", "--outer-momentum", "0"}
+	args := []string{"--sync-every", "5", "--outer-lr", "1", "--outer-momentum", "0"}
 	must(t, 130, ranks(3, tiny(out, append(args, "--stop-after", "7")...)...))
 	must(t, 0, ranks(3, "train", "--out", out, "--resume"))
 	near(t, "3 ranks that average their parameters", losses(t, out), losses(t, exact), 0.05)
