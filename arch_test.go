@@ -18,27 +18,29 @@ const module = "github.com/gpt2wgpu/gpt2wgpu/"
 
 // imports is the statement of policy: imports of ours that a package may have. It points down only.
 var imports = map[string]string{
-	"shaders":       "",
-	"data":          "data/atomicfile data/cache data/exactjson data/filemap data/lock",
-	"gpu":           "gpu/wgpu",
-	"gpu/wgpu":      "",
-	"gpu/ref":       "",
-	"gpu/op":        "gpu shaders",
-	"gpu/tune":      "data/atomicfile gpu gpu/op shaders",
-	"model/gpt2":    "data/atomicfile data/exactjson data/filemap",
-	"model":         "gpu gpu/op model/gpt2",
-	"gpu/bench":     "gpu gpu/op shaders",
-	"gpu/selftest":  "gpu gpu/op gpu/ref",
-	"train":         "data data/atomicfile data/cache data/exactjson data/lock gpu gpu/op model model/gpt2 train/eval train/metrics train/ranks",
+	"shaders":      "",
+	"data":         "data/atomicfile data/cache data/exactjson data/filemap data/lock",
+	"gpu":          "gpu/wgpu",
+	"gpu/wgpu":     "",
+	"gpu/ref":      "",
+	"gpu/op":       "gpu shaders",
+	"gpu/tune":     "data/atomicfile gpu gpu/op shaders",
+	"model/gpt2":   "data/atomicfile data/exactjson data/filemap",
+	"model":        "gpu gpu/op model/gpt2",
+	"gpu/bench":    "gpu gpu/op shaders",
+	"gpu/selftest": "gpu gpu/op gpu/ref",
+	"train": "data data/atomicfile data/cache data/exactjson data/lock gpu gpu/op model model/gpt2 " +
+		"train/eval train/metrics train/ranks",
 	"train/metrics": "data/atomicfile data/exactjson",
 	"train/eval":    "data model train/metrics",
 	"train/mpi":     "train/ranks",
 	"train/ranks":   "gpu model model/gpt2",
-	"cmd/gpt2wgpu":  "data data/cache data/fetch gpu gpu/bench gpu/op gpu/selftest gpu/tune model model/gpt2 shaders train train/eval train/metrics train/mpi train/ranks",
-	"gpu/gputest":   "gpu gpu/bench gpu/op gpu/selftest",
-	"data/needs":    "",
-	"data/clients":  "",
-	"docs":          "",
+	"cmd/gpt2wgpu": "data data/cache data/fetch gpu gpu/bench gpu/op gpu/selftest gpu/tune model model/gpt2 " +
+		"shaders train train/eval train/metrics train/mpi train/ranks",
+	"gpu/gputest":  "gpu gpu/bench gpu/op gpu/selftest",
+	"data/needs":   "",
+	"data/clients": "",
+	"docs":         "",
 
 	"data/atomicfile": "",
 	"data/cache":      "data/exactjson",
@@ -143,7 +145,8 @@ func TestDocs(t *testing.T) {
 		if !slices.ContainsFunc(sources, func(f string) bool { return !strings.HasSuffix(f, "_test.go") }) {
 			continue
 		}
-		file, err := parser.ParseFile(token.NewFileSet(), dir+"/doc.go", nil, parser.ParseComments|parser.PackageClauseOnly)
+		file, err := parser.ParseFile(token.NewFileSet(), dir+"/doc.go", nil,
+			parser.ParseComments|parser.PackageClauseOnly)
 		if err != nil {
 			t.Errorf("%v; hint: a package's doc.go says in three sentences what it is for", err)
 			continue
@@ -203,11 +206,14 @@ var platform = []struct {
 }{
 	{`os\.(Symlink|Readlink)\(`, `needs\.Symlinks\(`, true},
 	{`os\.Link\(`, `needs\.\w+\(`, true},
-	{`os\.Chmod\([^\n]*0o?[0-7]{3}\)|os\.Mkdir(All)?\([^\n]*0o?[45]00\)`, `needs\.(Permissions|Modes)\(`, false}, // not for root
+	// not for root
+	{`os\.Chmod\([^\n]*0o?[0-7]{3}\)|os\.Mkdir(All)?\([^\n]*0o?[45]00\)`, `needs\.(Permissions|Modes)\(`, false},
 	{`\.Mode\(\)\.Perm\(`, `needs\.Modes\(`, true},
 	{`syscall\.(SIG|Kill\b)|\.Signal\(`, `needs\.Signals\(`, true},
-	{`["> ]/dev/(full|shm)\b|["> ]/(proc|sys)/`, `needs\.Paths\(`, false},                                          // Linux's
-	{`exec\.Command(Context)?\((ctx, |context\.Background\(\), |t\.Context\(\), )?"\w`, `needs\.Programs\(`, true}, // sh; the tag mpi is for machines with mpirun
+	// Linux's
+	{`["> ]/dev/(full|shm)\b|["> ]/(proc|sys)/`, `needs\.Paths\(`, false},
+	// sh; the tag mpi is for machines with mpirun
+	{`exec\.Command(Context)?\((ctx, |context\.Background\(\), |t\.Context\(\), )?"\w`, `needs\.Programs\(`, true},
 }
 
 // TestPlatform: what a test needs from a platform, it asks for.

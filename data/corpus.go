@@ -121,7 +121,8 @@ func (c *Corpus) open(spec string, tok Tokenizer, o openOptions) error {
 		c.log.Info(fmt.Sprintf("%s: left out, neither .txt nor .md: %s", spec, someNames(p.foreign)))
 	}
 	c.files = paths
-	if len(paths) > 1 && (p.dir || o.join) && !slices.ContainsFunc(paths, func(path string) bool { return !isPlain(path) }) {
+	if len(paths) > 1 && (p.dir || o.join) && !slices.ContainsFunc(paths,
+		func(path string) bool { return !isPlain(path) }) {
 		return c.addTexts(spec, paths, tok)
 	}
 	shards := 0
@@ -254,10 +255,12 @@ func (c *Corpus) encode(ids []uint16, name, text string, tok Tokenizer) ([]uint1
 	}
 	if tok.Name() != "bytes" {
 		if i := strings.IndexByte(text, 0); i >= 0 {
-			return nil, fmt.Errorf("%s: byte %d is zero, so this isn't UTF-8 text; hint: convert UTF-16 to UTF-8 first, or use --tokenizer bytes for binary data", name, i)
+			return nil, fmt.Errorf("%s: byte %d is zero, so this isn't UTF-8 text; hint: convert UTF-16 to UTF-8 "+
+				"first, or use --tokenizer bytes for binary data", name, i)
 		}
 		if i, n := invalidUTF8(text); n > 0 {
-			c.log.Warn("text isn't valid UTF-8: each invalid byte is read as U+FFFD", "file", name, "invalid", n, "first_at", i)
+			c.log.Warn("text isn't valid UTF-8: each invalid byte is read as U+FFFD", "file", name, "invalid", n,
+				"first_at", i)
 		}
 	}
 	if n := spelledEnds(tok, text); n > 0 {
@@ -265,7 +268,8 @@ func (c *Corpus) encode(ids []uint16, name, text string, tok Tokenizer) ([]uint1
 		if tok.Name() == "bytes" { // tokenize's default is gpt2
 			with = " --tokenizer bytes"
 		}
-		c.log.Warn(fmt.Sprintf("the text holds %s, which is read as %d characters and not as the token; hint: gpt2wgpu data tokenize %s --separator '%s'%s --out DIR, then --data DIR",
+		c.log.Warn(fmt.Sprintf("the text holds %s, which is read as %d characters and not as the token; hint: "+
+			"gpt2wgpu data tokenize %s --separator '%s'%s --out DIR, then --data DIR",
 			endOfText, len(endOfText), name, endOfText, with), "file", name, "times", n)
 	}
 	more, err := encodeText(tok, text)
@@ -283,7 +287,8 @@ const endOfText = "<|endoftext|>"
 
 // spelledEnds counts the times that text has endOfText and tok reads its characters, not the token.
 func spelledEnds(tok Tokenizer, text string) int {
-	if t, ok := tok.(*bpe); ok && slices.ContainsFunc(t.added.all, func(a addedToken) bool { return a.content == endOfText }) {
+	if t, ok := tok.(*bpe); ok && slices.ContainsFunc(t.added.all,
+		func(a addedToken) bool { return a.content == endOfText }) {
 		return 0
 	}
 	return strings.Count(text, endOfText)
@@ -380,7 +385,8 @@ func guard(name string, f func()) (err error) {
 	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
 	defer func() {
 		if r := recover(); r != nil {
-			err = fmt.Errorf("%s: reading the mapped file: %v; hint: don't change a shard while it is in use; check the disk", name, r)
+			err = fmt.Errorf("%s: reading the mapped file: %v; hint: don't change a shard while it is in use; check "+
+				"the disk", name, r)
 		}
 	}()
 	f()
@@ -415,7 +421,8 @@ func cached(name, dir string) (Parts, error) {
 	}
 	p := partition(files, namesBelow(path, files))
 	if p.Train == nil || p.Val == nil {
-		return Parts{}, fmt.Errorf("%s: no shards to train on, or none to validate on, in %s; hint: gpt2wgpu data fetch %s", name, path, name)
+		return Parts{}, fmt.Errorf("%s: no shards to train on, or none to validate on, in %s; hint: gpt2wgpu data "+
+			"fetch %s", name, path, name)
 	}
 	p.Named = true
 	return p, nil
@@ -426,7 +433,8 @@ func find(spec string, o openOptions) (Parts, error) {
 		return cached(spec, o.cache)
 	}
 	if spec == "" {
-		return Parts{}, fmt.Errorf("data: no corpus was named; hint: sample, shakespeare, a .txt or .md file, or a directory of texts or shards")
+		return Parts{}, fmt.Errorf("data: no corpus was named; hint: sample, shakespeare, a .txt or .md file, or a " +
+			"directory of texts or shards")
 	}
 	info, err := os.Stat(spec)
 	switch {
@@ -471,7 +479,8 @@ func checkKind(path string) error {
 		if err := refuseForeign(path, inputKind(path)); err != nil {
 			return err
 		}
-		return fmt.Errorf("%s: a %s file must be tokenized first; hint: gpt2wgpu data tokenize %s --out DIR, then give DIR", path, extension(path), path)
+		return fmt.Errorf("%s: a %s file must be tokenized first; hint: gpt2wgpu data tokenize %s --out DIR, then "+
+			"give DIR", path, extension(path), path)
 	default:
 		hint := "rename a text to .txt"
 		if looksBinary(path) {
@@ -517,7 +526,8 @@ func walk(dir string, wanted func(path string) bool) (paths []string, err error)
 			return err
 		}
 		hidden := strings.HasPrefix(d.Name(), ".") && path != dir
-		if d.IsDir() && (hidden || strings.HasSuffix(d.Name(), tokenizerFolder) && path != dir) { // merges.txt is not a text to train on
+		// merges.txt is not a text to train on
+		if d.IsDir() && (hidden || strings.HasSuffix(d.Name(), tokenizerFolder) && path != dir) {
 			return fs.SkipDir
 		} else if !hidden && !d.IsDir() && wanted(path) {
 			paths = append(paths, path)
@@ -559,10 +569,12 @@ func filesIn(dir string) (Parts, error) {
 	texts := false
 	if len(paths) == 0 {
 		if paths = kind(isText); len(paths) == 0 {
-			return Parts{}, fmt.Errorf("%s: no .npy or .bin shards and no .txt or .md texts in this directory; hint: check the path", dir)
+			return Parts{}, fmt.Errorf("%s: no .npy or .bin shards and no .txt or .md texts in this directory; "+
+				"hint: check the path", dir)
 		}
 		if n := len(paths) - len(kind(isPlain)); n > 0 {
-			return Parts{}, fmt.Errorf("%s: no .npy or .bin shards in this directory; hint: it has %d .jsonl or .parquet files: gpt2wgpu data tokenize %s --out DIR, then give DIR", dir, n, dir)
+			return Parts{}, fmt.Errorf("%s: no .npy or .bin shards in this directory; hint: it has %d .jsonl or "+
+				".parquet files: gpt2wgpu data tokenize %s --out DIR, then give DIR", dir, n, dir)
 		}
 		texts = true
 	}
@@ -584,7 +596,8 @@ func glob(pattern string) (Parts, error) {
 		return err != nil || info.IsDir() || extension(p) == ".json" // the manifests beside shards
 	})
 	if len(paths) == 0 {
-		return Parts{}, fmt.Errorf("data: only directories and .json files match %q: %w; hint: name one of them, or a pattern of files", pattern, fs.ErrNotExist)
+		return Parts{}, fmt.Errorf("data: only directories and .json files match %q: %w; hint: name one of them, or "+
+			"a pattern of files", pattern, fs.ErrNotExist)
 	}
 	p := partition(paths, namesBelow(globRoot(pattern), paths))
 	for _, list := range [][]string{p.Train, p.Val} {

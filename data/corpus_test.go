@@ -142,7 +142,8 @@ func TestHeaders(t *testing.T) {
 		}
 	}
 	// As np.save writes it for a shard of edufineweb.
-	want := "\x93NUMPY\x01\x00v\x00{'descr': '<u2', 'fortran_order': False, 'shape': (100000000,), }" + strings.Repeat(" ", 52) + "\n"
+	want := "\x93NUMPY\x01\x00v\x00{'descr': '<u2', 'fortran_order': False, 'shape': (100000000,), }" +
+		strings.Repeat(" ", 52) + "\n"
 	if got := string(npyHead(100_000_000)); got != want {
 		t.Errorf("header %q, want %q", got, want)
 	}
@@ -182,7 +183,8 @@ func TestOpenErrors(t *testing.T) {
 		{file("a.csv", []byte("a,b")), []string{"a.csv", `".csv"`, "rename"}},
 		{file("noext", []byte("\x00\x01")), []string{"binary", "shard of tokens"}},
 		{file("a.jsonl", []byte("{}")), []string{"data tokenize"}},
-		{file("vocab.txt", []byte("hello First Citizen")), []string{"vocab.txt", "token 0", "id 31373", "300", "--vocab-size"}},
+		{file("vocab.txt", []byte("hello First Citizen")), []string{"vocab.txt", "token 0", "id 31373", "300",
+			"--vocab-size"}},
 		{file("empty.bin"), []string{"empty.bin", "empty"}},
 		{file("empty.npy"), []string{"empty.npy", "empty"}},
 		{file("nano.bin", tokenBytes(count(5000, 4000)...)), []string{"nano.bin", "byte 0", "20240520", "nanoGPT"}},
@@ -202,7 +204,8 @@ func TestOpenErrors(t *testing.T) {
 		{file("i8.npy", npy("{'descr': '<i8', 'fortran_order': False, 'shape': (3,), }")), []string{"'<i8'", "uint16"}},
 		{file("2d.npy", npy("{'descr': '<u2', 'fortran_order': False, 'shape': (3, 4), }")), []string{"shape (3, 4)"}},
 		{file("0d.npy", npy("{'descr': '<u2', 'fortran_order': False, 'shape': (), }")), []string{"shape ()"}},
-		{file("big.npy", npy("{'descr': '<u2', 'fortran_order': False, 'shape': (9223372036854775807,), }")), []string{"shape"}},
+		{file("big.npy", npy("{'descr': '<u2', 'fortran_order': False, 'shape': (9223372036854775807,), }")),
+			[]string{"shape"}},
 		{file("dict.npy", npy("{'shape': (3,)}")), []string{"descr"}},
 		{file("alien.npy", npyFile(1, 2, 299, 300, 4)), []string{"alien.npy", "token 3 at byte 134", "id 300", "300"}},
 		{sub("void"), []string{"void", "no .npy or .bin"}},
@@ -253,7 +256,8 @@ func TestInvalidUTF8Warns(t *testing.T) {
 
 func TestSplits(t *testing.T) {
 	dir := t.TempDir()
-	for i, name := range []string{"e_val_000000.npy", "e_train_000002.npy", "e_train_000001.npy", ".tmp.npy", "notes.md"} {
+	for i, name := range []string{"e_val_000000.npy", "e_train_000002.npy", "e_train_000001.npy", ".tmp.npy",
+		"notes.md"} {
 		write(t, filepath.Join(dir, name), npyFile(uint16(10*i), uint16(10*i+1)))
 	}
 	for _, c := range []struct {
@@ -273,8 +277,12 @@ func TestSplits(t *testing.T) {
 		}
 	}
 	for name, want := range map[string]Split{
-		"edufineweb_train_000001.npy": Train, "fineweb_val_000000.bin": Val, "constrained_val_0.bin": Val, "val.bin": Val,
-		"validation-00.bin": Val, "tokens.bin": "", "trainset.bin": "", "interval_train.bin": Train, "medieval_0.npy": "", "evaluate.npy": "", "trainer.npy": "", "constrain.npy": "", "test-00.txt": test, "valid.txt": Val, "x/TRAIN/a.txt": Train, "train/test/a_train.txt": test, "training/a.txt": Train, "TinyStories-Train.bin": Train, "train-00000-of-4_val_000000.npy": Val,
+		"edufineweb_train_000001.npy": Train, "fineweb_val_000000.bin": Val, "constrained_val_0.bin": Val,
+		"val.bin":           Val,
+		"validation-00.bin": Val, "tokens.bin": "", "trainset.bin": "", "interval_train.bin": Train,
+		"medieval_0.npy": "", "evaluate.npy": "", "trainer.npy": "", "constrain.npy": "", "test-00.txt": test,
+		"valid.txt": Val, "x/TRAIN/a.txt": Train, "train/test/a_train.txt": test, "training/a.txt": Train,
+		"TinyStories-Train.bin": Train, "train-00000-of-4_val_000000.npy": Val,
 	} {
 		if got := SplitOf(name); got != want {
 			t.Errorf("splitOf(%s) = %q, want %q", name, got, want)
@@ -285,7 +293,8 @@ func TestSplits(t *testing.T) {
 // TestSplitsAreSaid: the line about a spec's files says what is done with them, whatever they are named for.
 func TestSplitsAreSaid(t *testing.T) {
 	dir := t.TempDir()
-	for _, name := range []string{"train.txt", "valid.txt", "test.txt", "more/the_train.md", "more/ship.md", "odd/x.npy", "odd/y.npy"} {
+	for _, name := range []string{"train.txt", "valid.txt", "test.txt", "more/the_train.md", "more/ship.md",
+		"odd/x.npy", "odd/y.npy"} {
 		path := filepath.Join(dir, name)
 		if err := os.MkdirAll(filepath.Dir(path), 0o777); err != nil {
 			t.Fatal(err)
@@ -319,7 +328,8 @@ func TestSplitsAreSaid(t *testing.T) {
 			continue
 		}
 		corpus.Close()
-		if want := spec + ": " + c.want + "\"\n"; c.want != "" && !strings.Contains(log.String(), want) || strings.Count(log.String(), "to train on") > 1 || c.want == "" && strings.Contains(log.String(), " on: ") {
+		if want := spec + ": " + c.want + "\"\n"; c.want != "" && !strings.Contains(log.String(), want) ||
+			strings.Count(log.String(), "to train on") > 1 || c.want == "" && strings.Contains(log.String(), " on: ") {
 			t.Errorf("%s: %s, want %q", c.spec, &log, c.want)
 		}
 	}
@@ -338,7 +348,8 @@ func TestForeignFilesAreSaid(t *testing.T) {
 			t.Fatal(err)
 		}
 		c.Close()
-		if strings.Contains(log.String(), dir+": left out, neither .txt nor .md: page.html\"\n") != want || !strings.Contains(log.String(), "loaded 10 tokens of 2 texts") {
+		if strings.Contains(log.String(), dir+": left out, neither .txt nor .md: page.html\"\n") != want ||
+			!strings.Contains(log.String(), "loaded 10 tokens of 2 texts") {
 			t.Errorf("%v: %s", split, &log)
 		}
 	}

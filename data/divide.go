@@ -38,7 +38,8 @@ func (c *Corpus) Divide(fraction float64) (train, val *Corpus) {
 
 // piece is tokens begin to end of a shard, end not included. It needs no closing.
 func (s *shard) piece(begin, end int64) *shard {
-	return &shard{name: s.name, raw: s.raw[2*begin : 2*end : 2*end], at: s.at + 2*begin, first: begin, mapped: s.file != nil}
+	return &shard{name: s.name, raw: s.raw[2*begin : 2*end : 2*end], at: s.at + 2*begin, first: begin,
+		mapped: s.file != nil}
 }
 
 // Rows returns how many rows of T tokens, with the target behind the last, a divided corpus holds, and of how many

@@ -46,8 +46,10 @@ func TestDivide(t *testing.T) {
 	}
 	// Blocks are spread over the text, and long enough for rows of 1024.
 	train, val := numbered(60_000).Divide(0.1)
-	if val.Blocks() != 2 || train.shards[1].first != 30_000 || val.shards[0].first != 27_000 || val.shards[0].len() != 3000 {
-		t.Errorf("60,000 tokens: %d blocks, the first at %d of %d", val.Blocks(), val.shards[0].first, val.shards[0].len())
+	if val.Blocks() != 2 || train.shards[1].first != 30_000 || val.shards[0].first != 27_000 ||
+		val.shards[0].len() != 3000 {
+		t.Errorf("60,000 tokens: %d blocks, the first at %d of %d", val.Blocks(), val.shards[0].first,
+			val.shards[0].len())
 	}
 	if _, val = numbered(65_000, 65_000).Divide(0.9); val.Blocks() != 32 {
 		t.Errorf("%d blocks, want at most 16 per shard", val.Blocks())
@@ -75,7 +77,8 @@ func rows(t *testing.T, c *Corpus, B, T, ranks int) (starts []string) {
 			for b := range B {
 				for i := b * T; i < (b+1)*T; i++ {
 					if y[i] != x[i]+1 || i > b*T && x[i] != y[i-1] {
-						t.Fatalf("B=%d T=%d: row %d is no run of the text: %v -> %v", B, T, b, x[b*T:(b+1)*T], y[b*T:(b+1)*T])
+						t.Fatalf("B=%d T=%d: row %d is no run of the text: %v -> %v", B, T, b, x[b*T:(b+1)*T],
+							y[b*T:(b+1)*T])
 					}
 				}
 				starts = append(starts, fmt.Sprint(x[b*T]))
@@ -121,7 +124,8 @@ func TestDividedLoader(t *testing.T) {
 			}
 			B, ranks := 1+r.IntN(3), 1+r.IntN(3)
 			if all >= int64(B*ranks) {
-				if same := rows(t, c, B, T, ranks); !slices.Equal(same, got[:len(same)]) || len(got)-len(same) >= B*ranks {
+				if same := rows(t, c, B, T, ranks); !slices.Equal(same, got[:len(same)]) ||
+					len(got)-len(same) >= B*ranks {
 					t.Errorf("B=%d on %d ranks: other rows than B=1", B, ranks)
 				}
 			}

@@ -25,7 +25,8 @@ func WriteTokenizerFiles(dir string, tok Tokenizer, context int) error {
 	}
 	for name, content := range files {
 		if err := atomicfile.Write(filepath.Join(dir, name), content); err != nil {
-			return fmt.Errorf("tokenizer files: %w; hint: check the disk's free space and the directory's permissions", err)
+			return fmt.Errorf("tokenizer files: %w; hint: check the disk's free space and the directory's permissions",
+				err)
 		}
 	}
 	return nil
@@ -77,7 +78,10 @@ var gpt2Files = sync.OnceValues(func() (tokenizerFiles, error) {
 	if err != nil {
 		return nil, err
 	}
-	pairs := slices.SortedFunc(maps.Keys(t.merges), func(a, b uint32) int { return cmp.Compare(t.merges[a].rank, t.merges[b].rank) })
+	pairs := slices.SortedFunc(maps.Keys(t.merges), func(a, b uint32) int {
+		return cmp.Compare(t.merges[a].rank,
+			t.merges[b].rank)
+	})
 	var b bytes.Buffer
 	b.WriteString(mergesHead)
 	for _, p := range pairs {

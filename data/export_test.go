@@ -22,7 +22,8 @@ func TestGPT2TokenizerFiles(t *testing.T) {
 		"vocab.json": "196139668be63f3b5d6574427317ae82f612a97c5d1cdaf36ed2256dbf636783",
 		"merges.txt": "1ce1664773c50f3e0cc8842619a93edc4624525b728b188a9e0be33b7726adc5",
 	} {
-		if got, err := Identify(filepath.Join(dir, name)); err != nil || got.Digest != want { // of small files, the SHA-256
+		// of small files, the SHA-256
+		if got, err := Identify(filepath.Join(dir, name)); err != nil || got.Digest != want {
 			t.Errorf("%s: SHA-256 %s, %v, want %s", name, got.Digest, err, want)
 		}
 	}
@@ -46,7 +47,8 @@ func TestByteTokenizerFiles(t *testing.T) {
 	if err := json.Unmarshal(raw, &vocab); err != nil || len(vocab) != 256 {
 		t.Fatalf("%d tokens, %v", len(vocab), err)
 	}
-	for text, id := range map[string]int{"a": 'a', "Ġ": ' ', "Ċ": '\n', `"`: '"', `\`: '\\', "ÿ": 255, "ł": 160, "Ń": 173} {
+	for text, id := range map[string]int{"a": 'a', "Ġ": ' ', "Ċ": '\n', `"`: '"', `\`: '\\', "ÿ": 255, "ł": 160,
+		"Ń": 173} {
 		if vocab[text] != id {
 			t.Errorf("%q is %d, want %d", text, vocab[text], id)
 		}
@@ -76,7 +78,8 @@ func checkTokenizerConfig(t *testing.T, dir, special string, context int) {
 		EOS   string `json:"eos_token"`
 		Max   int    `json:"model_max_length"`
 	}
-	if err := json.Unmarshal(raw, &c); err != nil || c.Class != "GPT2Tokenizer" || c.EOS != special || c.Max != context {
+	if err := json.Unmarshal(raw, &c); err != nil || c.Class != "GPT2Tokenizer" || c.EOS != special ||
+		c.Max != context {
 		t.Errorf("tokenizer_config.json: %+v, %v", c, err)
 	}
 }

@@ -16,7 +16,8 @@ const (
 // merge is that of the two parts which the merges before it leave of its bytes.
 var loadGPT2 = sync.OnceValues(func() (*bpe, error) {
 	damaged := func(format string, args ...any) error {
-		return fmt.Errorf("tokenizer gpt2: embedded ranks: "+format+"; hint: this build is damaged, build it again", args...)
+		return fmt.Errorf("tokenizer gpt2: embedded ranks: "+format+"; hint: this build is damaged, build it again",
+			args...)
 	}
 	ranks, err := tiktokenloader.NewOfflineLoader().LoadTiktokenBpe("r50k_base.tiktoken")
 	if err != nil {

@@ -51,7 +51,8 @@ func ReadHellaSwag(path string, tok Tokenizer, opts ...Option) ([]Example, error
 	switch extension(path) {
 	case ".bin":
 		if examples, err = readEvalBin(f); err == nil && tok != nil && tok.Name() != "gpt2" && tok.Name() != "ids" {
-			err = fmt.Errorf("holds GPT-2 tokens, as llm.c's files do, but the model's tokenizer is %s; hint: take the dataset's .jsonl", tok.Name())
+			err = fmt.Errorf("holds GPT-2 tokens, as llm.c's files do, but the model's tokenizer is %s; hint: take "+
+				"the dataset's .jsonl", tok.Name())
 		}
 	case ".jsonl":
 		examples, err = readEvalJSONL(f, tok)
@@ -61,7 +62,8 @@ func ReadHellaSwag(path string, tok Tokenizer, opts ...Option) ([]Example, error
 		case ".json":
 			hint = inputHint(path)
 		case ".parquet":
-			hint = fmt.Sprintf(`write its rows as JSON: python3 -c "import pandas as p; p.read_parquet('%s').to_json('hellaswag.jsonl', orient='records', lines=True)"`, path)
+			hint = fmt.Sprintf(
+				`write its rows as JSON: python3 -c "import pandas as p; p.read_parquet('%s').to_json('hellaswag.jsonl', orient='records', lines=True)"`, path)
 		}
 		err = fmt.Errorf("extension %q, want .jsonl or .bin; hint: %s", extension(path), hint)
 	}
@@ -75,7 +77,8 @@ func ReadHellaSwag(path string, tok Tokenizer, opts ...Option) ([]Example, error
 }
 
 func readEvalJSONL(r io.Reader, tok Tokenizer) ([]Example, error) {
-	const hint = "want one JSON object per line with HellaSwag's fields ctx, endings (four) and label (0 to 3); gpt2wgpu data fetch hellaswag"
+	const hint = "want one JSON object per line with HellaSwag's fields ctx, endings (four) and label (0 to 3); " +
+		"gpt2wgpu data fetch hellaswag"
 	if tok == nil {
 		return nil, errors.New("a text, but no tokenizer was given; hint: --tokenizer gpt2")
 	}
@@ -116,8 +119,10 @@ func readEvalJSONL(r io.Reader, tok Tokenizer) ([]Example, error) {
 			case e != nil:
 				return nil, fmt.Errorf("byte %d: %w; hint: %s", at, e, hint)
 			}
-			if i, n := invalidUTF8(string(text)); n > 0 { // a score of other texts than the dataset's would mean nothing
-				return nil, fmt.Errorf("byte %d: invalid UTF-8; hint: convert the file with iconv -t UTF-8, or gpt2wgpu data fetch hellaswag", at+int64(i))
+			// a score of other texts than the dataset's would mean nothing
+			if i, n := invalidUTF8(string(text)); n > 0 {
+				return nil, fmt.Errorf("byte %d: invalid UTF-8; hint: convert the file with iconv -t UTF-8, or "+
+					"gpt2wgpu data fetch hellaswag", at+int64(i))
 			}
 			x := Example{Context: tok.Encode(q.Ctx), Label: label}
 			for i, ending := range q.Endings {
@@ -136,9 +141,11 @@ func readEvalJSONL(r io.Reader, tok Tokenizer) ([]Example, error) {
 func inPlaceOfQuestions(text []byte) error {
 	switch {
 	case bytes.HasPrefix(text, []byte("version https://git-lfs.github.com/spec/")):
-		return errors.New("a Git LFS pointer, a text that stands for the file; hint: git lfs pull, in the directory that was cloned, brings the file itself")
+		return errors.New("a Git LFS pointer, a text that stands for the file; hint: git lfs pull, in the directory " +
+			"that was cloned, brings the file itself")
 	case bytes.HasPrefix(bytes.TrimSpace(text), []byte("<")):
-		return errors.New("an HTML or XML page; hint: the download saved a web page: use the file's download link, or gpt2wgpu data fetch hellaswag")
+		return errors.New("an HTML or XML page; hint: the download saved a web page: use the file's download link, " +
+			"or gpt2wgpu data fetch hellaswag")
 	}
 	return nil
 }
@@ -203,7 +210,8 @@ func readEvalBin(r io.Reader) ([]Example, error) {
 		}
 		start, size, _, label, endings := next(), next(), next(), next(), next()
 		if start != 0xffff || label > 3 || endings != 4 {
-			return nil, fmt.Errorf("byte %d: example %d begins with %d, label %d, %d endings, want 65535, 0 to 3, 4; %s", begin, i, start, label, endings, hint)
+			return nil, fmt.Errorf("byte %d: example %d begins with %d, label %d, %d endings, want 65535, 0 to 3, "+
+				"4; %s", begin, i, start, label, endings, hint)
 		}
 		e := Example{Label: label}
 		for k := range 5 {
@@ -212,7 +220,8 @@ func readEvalBin(r io.Reader) ([]Example, error) {
 				n = next()
 			}
 			if n < 1 || n > left() {
-				return nil, fmt.Errorf("byte %d: part %d of example %d has %d tokens, of %d left in the file; %s", at, k, i, n, left(), hint)
+				return nil, fmt.Errorf("byte %d: part %d of example %d has %d tokens, of %d left in the file; %s", at,
+					k, i, n, left(), hint)
 			}
 			ids := make([]int, n)
 			for j := range ids {
@@ -226,7 +235,8 @@ func readEvalBin(r io.Reader) ([]Example, error) {
 			}
 		}
 		if at-begin != size {
-			return nil, fmt.Errorf("byte %d: example %d takes %d bytes, its header says %d; %s", begin, i, at-begin, size, hint)
+			return nil, fmt.Errorf("byte %d: example %d takes %d bytes, its header says %d; %s", begin, i, at-begin,
+				size, hint)
 		}
 		examples = append(examples, e)
 	}

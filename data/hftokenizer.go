@@ -24,8 +24,10 @@ type tokenizerFiles map[string][]byte
 
 // vocabularyFiles hold a vocabulary, otherTokenizerFiles what goes with one.
 var (
-	vocabularyFiles     = []string{"tokenizer.json", "vocab.json", "merges.txt", "vocab.txt", "tokenizer.model", "spiece.model", "sentencepiece.bpe.model"}
-	otherTokenizerFiles = []string{tokenizerConfigFile, "special_tokens_map.json", "added_tokens.json", "chat_template.jinja"}
+	vocabularyFiles = []string{"tokenizer.json", "vocab.json", "merges.txt", "vocab.txt", "tokenizer.model",
+		"spiece.model", "sentencepiece.bpe.model"}
+	otherTokenizerFiles = []string{tokenizerConfigFile, "special_tokens_map.json", "added_tokens.json",
+		"chat_template.jinja"}
 )
 
 const (
@@ -61,7 +63,8 @@ func readTokenizerFile(path string) ([]byte, error) {
 		return nil, err
 	}
 	if info.Size() > maxTokenizerFile {
-		return nil, fmt.Errorf("%s: %d bytes, want at most %d; hint: is this a tokenizer's file?", path, info.Size(), maxTokenizerFile)
+		return nil, fmt.Errorf("%s: %d bytes, want at most %d; hint: is this a tokenizer's file?", path, info.Size(),
+			maxTokenizerFile)
 	}
 	raw, err := os.ReadFile(path)
 	if err != nil {
@@ -81,7 +84,8 @@ func parseTokenizer(name string, files tokenizerFiles) Tokenizer {
 		return &idsOnly{name: name, reason: err.Error(), files: files, eot: -1}
 	}
 	mark := t.fingerprint()
-	for _, known := range []func() (Tokenizer, error){func() (Tokenizer, error) { return loadGPT2() }, func() (Tokenizer, error) { return byteTokenizer{}, nil }} {
+	for _, known := range []func() (Tokenizer, error){func() (Tokenizer, error) { return loadGPT2() },
+		func() (Tokenizer, error) { return byteTokenizer{}, nil }} {
 		if k, err := known(); err == nil && k.VocabSize() == t.VocabSize() && fingerprint(k) == mark {
 			return k
 		}
@@ -231,7 +235,8 @@ func (f *hfTokenizer) readTokenizerJSON(raw []byte) error {
 		return fmt.Errorf("tokenizer.json: the normalizer %q is not supported", n.text("type"))
 	}
 	if p := top.object("post_processor"); p != nil && addsTokens(p) {
-		return fmt.Errorf("tokenizer.json: the post_processor %q, which adds tokens around a text, is not supported", p.text("type"))
+		return fmt.Errorf("tokenizer.json: the post_processor %q, which adds tokens around a text, is not supported",
+			p.text("type"))
 	}
 	if err := f.readSplit(top.object("pre_tokenizer")); err != nil {
 		return err
@@ -298,11 +303,13 @@ func (f *hfTokenizer) readSplit(p object) error {
 			f.prefixSpace = s.is("add_prefix_space", true)
 			f.unsplit = !s.is("use_regex", true) && !split
 			if split && (f.prefixSpace || s.is("use_regex", true)) {
-				return errors.New("tokenizer.json: a Split before a ByteLevel with use_regex or add_prefix_space is not supported")
+				return errors.New("tokenizer.json: a Split before a ByteLevel with use_regex or add_prefix_space is " +
+					"not supported")
 			}
 		case kind == "Split" && i == 0 && !last:
 			pattern := s.object("pattern").text("Regex")
-			if !slices.Contains(gpt2Patterns, pattern) || s.text("behavior") != "Isolated" && s.text("behavior") != "isolated" || s.is("invert", false) {
+			if !slices.Contains(gpt2Patterns, pattern) || s.text("behavior") != "Isolated" &&
+				s.text("behavior") != "isolated" || s.is("invert", false) {
 				return errors.New("tokenizer.json: it splits text by a pattern that is not GPT-2's")
 			}
 			split = true
@@ -333,7 +340,8 @@ func (f *hfTokenizer) readVocab(file string, raw []byte) error {
 
 func checkID(file, token string, id int) error {
 	if id < 0 || id >= maxVocab {
-		return fmt.Errorf("%s: %.40q has the id %d, and ids must be below %d: tokens are stored in two bytes", file, token, id, maxVocab)
+		return fmt.Errorf("%s: %.40q has the id %d, and ids must be below %d: tokens are stored in two bytes", file,
+			token, id, maxVocab)
 	}
 	return nil
 }
@@ -341,7 +349,8 @@ func checkID(file, token string, id int) error {
 // readVocabAndMerges reads the two files of GPT2Tokenizer.
 func (f *hfTokenizer) readVocabAndMerges() error {
 	if f.class != "" && f.class != "GPT2Tokenizer" {
-		return fmt.Errorf("tokenizer_config.json: tokenizer_class %q, and of those with vocab.json only GPT2Tokenizer is read", f.config.text("tokenizer_class"))
+		return fmt.Errorf("tokenizer_config.json: tokenizer_class %q, and of those with vocab.json only "+
+			"GPT2Tokenizer is read", f.config.text("tokenizer_class"))
 	}
 	if err := f.readVocab("vocab.json", f.files["vocab.json"]); err != nil {
 		return err
@@ -369,7 +378,8 @@ func (f *hfTokenizer) readAdded() error {
 	if !f.config.null("add_prefix_space") {
 		asked := f.config.is("add_prefix_space", false)
 		if asked != f.prefixSpace && f.class != "" && f.class != "GPT2Tokenizer" { // transformers 4 and 5 differ
-			return fmt.Errorf("tokenizer_config.json: add_prefix_space is %v, tokenizer.json has %v", asked, f.prefixSpace)
+			return fmt.Errorf("tokenizer_config.json: add_prefix_space is %v, tokenizer.json has %v", asked,
+				f.prefixSpace)
 		}
 		f.prefixSpace = asked
 	}
@@ -409,7 +419,8 @@ func (f *hfTokenizer) readAdded() error {
 		}
 	}
 	var more []json.RawMessage
-	if !f.config.null("additional_special_tokens") && json.Unmarshal(f.config["additional_special_tokens"], &more) != nil {
+	if !f.config.null("additional_special_tokens") && json.Unmarshal(f.config["additional_special_tokens"],
+		&more) != nil {
 		return errors.New("tokenizer_config.json: additional_special_tokens is not a list")
 	}
 	for _, raw := range more {
@@ -424,7 +435,8 @@ func (f *hfTokenizer) readAdded() error {
 func (f *hfTokenizer) addRole(role string, raw json.RawMessage) error {
 	if raw == nil { // GPT2Tokenizer's default for the first three
 		_, has := f.vocab[endOfText]
-		if has = has || f.find(endOfText) != nil; !has || f.class != "" && f.class != "GPT2Tokenizer" || !slices.Contains(roles[:3], role) {
+		if has = has || f.find(endOfText) != nil; !has || f.class != "" && f.class != "GPT2Tokenizer" ||
+			!slices.Contains(roles[:3], role) {
 			return nil
 		}
 		raw = []byte(`"` + endOfText + `"`)
@@ -546,7 +558,8 @@ func (f *hfTokenizer) build(name string) (*bpe, error) {
 		right, ok2 := f.vocab[m[1]]
 		both, ok3 := f.vocab[m[0]+m[1]]
 		if !ok1 || !ok2 || !ok3 {
-			return nil, fmt.Errorf("merge %d, of %.40q and %.40q: the vocabulary lacks one of them or what they make", rank, m[0], m[1])
+			return nil, fmt.Errorf("merge %d, of %.40q and %.40q: the vocabulary lacks one of them or what they make",
+				rank, m[0], m[1])
 		}
 		t.merges[pair(uint16(left), uint16(right))] = merged{int32(rank), uint16(both)}
 	}
@@ -615,7 +628,8 @@ func (t *bpe) fingerprint() string {
 	for _, k := range keys { // by rank: ranks may have gaps, their order is what counts
 		binary.Write(h, binary.LittleEndian, [2]uint32{k, uint32(t.merges[k].id)})
 	}
-	for _, a := range slices.SortedFunc(slices.Values(t.special.all), func(a, b addedToken) int { return cmp.Compare(a.id, b.id) }) {
+	for _, a := range slices.SortedFunc(slices.Values(t.special.all),
+		func(a, b addedToken) int { return cmp.Compare(a.id, b.id) }) {
 		flags := a
 		flags.special, flags.normalized = false, false // which change no id of a tokenizer without normalizer
 		write("%+v\n", flags)

@@ -79,7 +79,8 @@ func TestHuggingFaceTokenizers(t *testing.T) {
 				if prompt, err := EncodePrompt(tok, l.Text); err != nil || !slices.Equal(prompt, l.IDs) {
 					t.Fatalf("as a prompt %q: %v, %v, want %v", l.Text, prompt, err, l.IDs)
 				}
-				if tok.(*bpe).gaps || tok.(*bpe).prefixSpace || strings.Contains(dir, "unknown") || strings.Contains(l.Text, "<pad>") {
+				if tok.(*bpe).gaps || tok.(*bpe).prefixSpace || strings.Contains(dir, "unknown") ||
+					strings.Contains(l.Text, "<pad>") {
 					continue // they don't keep the whole text
 				}
 				if back := tok.Decode(got); back != l.Text && !tok.(*bpe).strips() {
@@ -144,7 +145,8 @@ func TestForeignFilesAreCopied(t *testing.T) {
 	if err := WriteTokenizerFiles(to, tok, 64); err != nil {
 		t.Fatal(err)
 	}
-	for _, name := range []string{"vocab.json", "merges.txt", "added_tokens.json", "special_tokens_map.json", tokenizerConfigFile} {
+	for _, name := range []string{"vocab.json", "merges.txt", "added_tokens.json", "special_tokens_map.json",
+		tokenizerConfigFile} {
 		want, _ := os.ReadFile(filepath.Join(from, name))
 		got, err := os.ReadFile(filepath.Join(to, name))
 		if err != nil || !bytes.Equal(got, want) {
@@ -200,33 +202,49 @@ func TestOtherTokenizersAreRefused(t *testing.T) {
 		"no vocabulary": {map[string]string{"merges.txt": "a b\n"}, "vocab.json"},
 		"cut":           {map[string]string{"tokenizer.json": string(raw[:len(raw)/2])}, "unexpected end"},
 		"NaN":           {map[string]string{"vocab.json": `{"a":NaN}`, "merges.txt": ""}, "byte 5: NaN"},
-		"ids as texts":  {map[string]string{"vocab.json": `{"a":"0"}`, "merges.txt": ""}, "a string, want a whole number"},
+		"ids as texts": {map[string]string{"vocab.json": `{"a":"0"}`, "merges.txt": ""}, "a string, want a whole " +
+			"number"},
 		"bad JSON":      {map[string]string{"tokenizer.json": "{"}, "bad JSON"},
 		"not an object": {map[string]string{"tokenizer.json": "[]"}, "bad JSON"},
-		"unigram":       {map[string]string{"tokenizer.json": change(func(_, m map[string]any) { m["type"] = "Unigram" })}, "Unigram"},
-		"normalizer":    {map[string]string{"tokenizer.json": change(func(top, _ map[string]any) { top["normalizer"] = step("NFC") })}, "NFC"},
-		"metaspace":     {map[string]string{"tokenizer.json": change(func(top, _ map[string]any) { top["pre_tokenizer"] = step("Metaspace") })}, "Metaspace"},
-		"no split":      {map[string]string{"tokenizer.json": change(func(top, _ map[string]any) { top["pre_tokenizer"] = nil })}, "pre_tokenizer"},
+		"unigram": {map[string]string{"tokenizer.json": change(
+			func(_, m map[string]any) { m["type"] = "Unigram" })}, "Unigram"},
+		"normalizer": {map[string]string{"tokenizer.json": change(
+			func(top, _ map[string]any) { top["normalizer"] = step("NFC") })}, "NFC"},
+		"metaspace": {map[string]string{"tokenizer.json": change(
+			func(top, _ map[string]any) { top["pre_tokenizer"] = step("Metaspace") })}, "Metaspace"},
+		"no split": {map[string]string{"tokenizer.json": change(
+			func(top, _ map[string]any) { top["pre_tokenizer"] = nil })}, "pre_tokenizer"},
 		"digits": {map[string]string{"tokenizer.json": change(func(top, _ map[string]any) {
-			top["pre_tokenizer"] = map[string]any{"type": "Sequence", "pretokenizers": []any{step("Digits"), step("ByteLevel")}}
+			top["pre_tokenizer"] = map[string]any{"type": "Sequence", "pretokenizers": []any{step("Digits"),
+				step("ByteLevel")}}
 		})}, "Digits"},
 		"another pattern": {map[string]string{"tokenizer.json": change(func(top, _ map[string]any) {
-			split := map[string]any{"type": "Split", "pattern": map[string]any{"Regex": `\d{1,3}`}, "behavior": "Isolated", "invert": false}
+			split := map[string]any{"type": "Split", "pattern": map[string]any{"Regex": `\d{1,3}`},
+				"behavior": "Isolated", "invert": false}
 			top["pre_tokenizer"] = map[string]any{"type": "Sequence", "pretokenizers": []any{split, step("ByteLevel")}}
 		})}, "pattern"},
-		"template": {map[string]string{"tokenizer.json": change(func(top, _ map[string]any) { top["post_processor"] = step("TemplateProcessing") })}, "TemplateProcessing"},
+		"template": {map[string]string{"tokenizer.json": change(
+			func(top, _ map[string]any) { top["post_processor"] = step("TemplateProcessing") })}, "TemplateProcessing"},
 		"a token in front": {map[string]string{"tokenizer.json": change(func(top, _ map[string]any) {
 			top["post_processor"] = map[string]any{"type": "Sequence", "processors": []any{step("ByteLevel"),
-				map[string]any{"type": "TemplateProcessing", "single": []any{map[string]any{"SpecialToken": map[string]any{"id": "<|endoftext|>"}}, sequenceA}}}}
+				map[string]any{"type": "TemplateProcessing",
+					"single": []any{map[string]any{"SpecialToken": map[string]any{"id": "<|endoftext|>"}}, sequenceA}}}}
 		})}, "Sequence"},
-		"bos":           {map[string]string{"tokenizer.json": string(raw), "tokenizer_config.json": `{"add_bos_token":true}`}, "add_bos_token"},
-		"dropout":       {map[string]string{"tokenizer.json": change(func(_, m map[string]any) { m["dropout"] = 0.1 })}, "dropout"},
-		"end of word":   {map[string]string{"tokenizer.json": change(func(_, m map[string]any) { m["end_of_word_suffix"] = "</w>" })}, "end_of_word_suffix"},
-		"wide ids":      {map[string]string{"tokenizer.json": change(func(_, m map[string]any) { m["vocab"].(map[string]any)["zz"] = 65536 })}, "65536"},
-		"lost merge":    {map[string]string{"tokenizer.json": change(func(_, m map[string]any) { m["merges"] = []any{[]any{"z", "z"}} })}, "merge 0"},
-		"another class": {map[string]string{"vocab.json": `{"a":0}`, "merges.txt": "", "tokenizer_config.json": `{"tokenizer_class":"CLIPTokenizer"}`}, "CLIPTokenizer"},
+		"bos": {map[string]string{"tokenizer.json": string(raw),
+			"tokenizer_config.json": `{"add_bos_token":true}`}, "add_bos_token"},
+		"dropout": {map[string]string{"tokenizer.json": change(func(_, m map[string]any) { m["dropout"] = 0.1 })},
+			"dropout"},
+		"end of word": {map[string]string{"tokenizer.json": change(
+			func(_, m map[string]any) { m["end_of_word_suffix"] = "</w>" })}, "end_of_word_suffix"},
+		"wide ids": {map[string]string{"tokenizer.json": change(
+			func(_, m map[string]any) { m["vocab"].(map[string]any)["zz"] = 65536 })}, "65536"},
+		"lost merge": {map[string]string{"tokenizer.json": change(
+			func(_, m map[string]any) { m["merges"] = []any{[]any{"z", "z"}} })}, "merge 0"},
+		"another class": {map[string]string{"vocab.json": `{"a":0}`, "merges.txt": "",
+			"tokenizer_config.json": `{"tokenizer_class":"CLIPTokenizer"}`}, "CLIPTokenizer"},
 		"two prefixes": {map[string]string{"tokenizer.json": string(raw),
-			"tokenizer_config.json": `{"tokenizer_class":"PreTrainedTokenizerFast","add_prefix_space":true}`}, "add_prefix_space"},
+			"tokenizer_config.json": `{"tokenizer_class":"PreTrainedTokenizerFast","add_prefix_space":true}`},
+			"add_prefix_space"},
 		"two ids": {map[string]string{"tokenizer.json": string(raw),
 			"tokenizer_config.json": `{"added_tokens_decoder":{"7":{"content":"<|endoftext|>"}}}`}, "<|endoftext|>"},
 	} {
@@ -241,7 +259,8 @@ func TestOtherTokenizersAreRefused(t *testing.T) {
 			t.Errorf("%s: %v, want a tokenizer of ids", name, err)
 			continue
 		}
-		if err := TextError(tok); err == nil || !strings.Contains(err.Error(), c.why) || !strings.Contains(err.Error(), "hint:") || strings.Contains(err.Error(), "\n") {
+		if err := TextError(tok); err == nil || !strings.Contains(err.Error(), c.why) || !strings.Contains(err.Error(),
+			"hint:") || strings.Contains(err.Error(), "\n") {
 			t.Errorf("%s: %v, want a line that names %s", name, err, c.why)
 		}
 		if _, err := encodeText(tok, "text"); err == nil {
@@ -257,13 +276,15 @@ func TestOtherTokenizersAreRefused(t *testing.T) {
 		if err := WriteTokenizerFiles(out, tok, 8); err != nil {
 			t.Errorf("%s: %v", name, err)
 		}
-		if files, err := readTokenizerFiles(out); err != nil || !slices.Equal(slices.Sorted(maps.Keys(files)), slices.Sorted(maps.Keys(c.files))) {
+		if files, err := readTokenizerFiles(out); err != nil || !slices.Equal(slices.Sorted(maps.Keys(files)),
+			slices.Sorted(maps.Keys(c.files))) {
 			t.Errorf("%s: %d files are copied of %d, %v", name, len(files), len(c.files), err)
 		}
 	}
 	lfs := t.TempDir()
 	os.WriteFile(filepath.Join(lfs, "vocab.json"), []byte("version https://git-lfs.github.com/spec/v1\n"), 0o644)
-	for _, spec := range []string{"gpt3", "", "no/such/dir", t.TempDir(), lfs, filepath.Join("testdata", "tokenizers", "make.py")} {
+	for _, spec := range []string{"gpt3", "", "no/such/dir", t.TempDir(), lfs, filepath.Join("testdata", "tokenizers",
+		"make.py")} {
 		if tok, err := NewTokenizer(spec); err == nil || !strings.Contains(err.Error(), "hint:") {
 			t.Errorf("%q: %v, %v, want an error with a hint", spec, tok, err)
 		}
@@ -303,7 +324,8 @@ func TestModelTokenizer(t *testing.T) {
 		{"words", "", empty, 256, `--tokenizer "words": no such tokenizer`},
 	} {
 		tok, err := ModelTokenizer(x.flag, x.stated, x.path, x.vocab)
-		if err != nil && (!strings.Contains(err.Error(), x.want) || !strings.Contains(err.Error(), "hint:")) || err == nil && tok.Name() != x.want {
+		if err != nil && (!strings.Contains(err.Error(), x.want) || !strings.Contains(err.Error(), "hint:")) ||
+			err == nil && tok.Name() != x.want {
 			t.Errorf("%+v: %v, %v", x, tok, err)
 		}
 	}
@@ -319,9 +341,11 @@ func TestEmptyTemplate(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	template := map[string]any{"type": "TemplateProcessing", "single": []any{sequenceA}, "special_tokens": map[string]any{}}
+	template := map[string]any{"type": "TemplateProcessing", "single": []any{sequenceA},
+		"special_tokens": map[string]any{}}
 	for name, processor := range map[string]any{
-		"template": template, "in a sequence": map[string]any{"type": "Sequence", "processors": []any{map[string]any{"type": "ByteLevel"}, template}},
+		"template": template, "in a sequence": map[string]any{"type": "Sequence",
+			"processors": []any{map[string]any{"type": "ByteLevel"}, template}},
 	} {
 		var top map[string]any
 		if err := json.Unmarshal(raw, &top); err != nil {

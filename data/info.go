@@ -12,16 +12,19 @@ import (
 
 // ShardInfo is what one file of data holds: tokens, or text that is not tokenized yet.
 type ShardInfo struct {
-	Path      string `json:"path"`
-	Format    string `json:"format"` // "npy" (NumPy uint16), "llm.c" (token shard), "llm.c eval" (HellaSwag); "text", "jsonl", "parquet"
-	Bytes     int64  `json:"bytes"`
-	Tokens    int64  `json:"tokens"`
-	Documents int64  `json:"documents"` // how often the tokenizer's end of a document occurs; of an eval file: its examples; of texts: lines or rows
-	MinID     int    `json:"min_id"`
-	MaxID     int    `json:"max_id"`
-	Tokenizer string `json:"tokenizer"` // what Text was decoded with: as the manifest says, else a guess, "bytes" if every id is below 256
-	First     []int  `json:"first"`     // the first ids, at most 64
-	Text      string `json:"text"`      // and what they say
+	Path string `json:"path"`
+	// "npy" (NumPy uint16), "llm.c" (token shard), "llm.c eval" (HellaSwag); "text", "jsonl", "parquet"
+	Format string `json:"format"`
+	Bytes  int64  `json:"bytes"`
+	Tokens int64  `json:"tokens"`
+	// how often the tokenizer's end of a document occurs; of an eval file: its examples; of texts: lines or rows
+	Documents int64 `json:"documents"`
+	MinID     int   `json:"min_id"`
+	MaxID     int   `json:"max_id"`
+	// what Text was decoded with: as the manifest says, else a guess, "bytes" if every id is below 256
+	Tokenizer string `json:"tokenizer"`
+	First     []int  `json:"first"` // the first ids, at most 64
+	Text      string `json:"text"`  // and what they say
 }
 
 // InfoFiles returns paths with the files of every directory in place of it. Files that the program keeps beside shards
@@ -77,7 +80,8 @@ func Info(path string) (ShardInfo, error) {
 		return evalInfo(path)
 	}
 	if !isShard(filepath.Base(path)) {
-		return ShardInfo{}, fmt.Errorf("%s: extension %q, want .npy or .bin, or a text's; hint: give it a shard of tokens", path, extension(path))
+		return ShardInfo{}, fmt.Errorf("%s: extension %q, want .npy or .bin, or a text's; hint: give it a shard of "+
+			"tokens", path, extension(path))
 	}
 	s, err := openShard(path)
 	if err != nil {

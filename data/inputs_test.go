@@ -71,8 +71,10 @@ var splitCases = []struct {
 	{"train.txt valid.txt test.txt", "train.txt", "valid.txt", "test.txt"},
 	{"train.txt test.txt", "train.txt", "test.txt", ""},
 	{"train.md validation.md", "train.md", "validation.md", ""},
-	{"train-00000-of-00002.txt train-00001-of-00002.txt validation-00000-of-00001.txt", "train-00000-of-00002.txt train-00001-of-00002.txt", "validation-00000-of-00001.txt", ""},
-	{"train/0.txt train/sub/1.txt validation/0.txt test/0.txt", "train/0.txt train/sub/1.txt", "validation/0.txt", "test/0.txt"},
+	{"train-00000-of-00002.txt train-00001-of-00002.txt validation-00000-of-00001.txt", "train-00000-of-00002.txt " +
+		"train-00001-of-00002.txt", "validation-00000-of-00001.txt", ""},
+	{"train/0.txt train/sub/1.txt validation/0.txt test/0.txt", "train/0.txt train/sub/1.txt", "validation/0.txt",
+		"test/0.txt"},
 	{"data/train/0.txt data/test/0.txt", "data/train/0.txt", "data/test/0.txt", ""},
 	{"Train.txt VAL.txt", "Train.txt", "VAL.txt", ""},
 	{"TinyStories-train.txt TinyStories-valid.txt", "TinyStories-train.txt", "TinyStories-valid.txt", ""},
@@ -84,7 +86,8 @@ var splitCases = []struct {
 	{"training.txt dev.txt", "training.txt", "dev.txt", ""},
 	{"medieval.txt modern.txt", "medieval.txt modern.txt", "", ""},
 	{"training.md dev-notes.md evaluation.md intro.md", "dev-notes.md evaluation.md intro.md training.md", "", ""},
-	{"constrain.txt evaluate.txt trainer.txt validate.txt contest.txt", "constrain.txt contest.txt evaluate.txt trainer.txt validate.txt", "", ""},
+	{"constrain.txt evaluate.txt trainer.txt validate.txt contest.txt", "constrain.txt contest.txt evaluate.txt " +
+		"trainer.txt validate.txt", "", ""},
 	{"a.txt b.md", "a.txt b.md", "", ""},
 	{"README.md book.txt", "README.md book.txt", "", ""},
 }
@@ -149,7 +152,8 @@ func TestSplitFilesTokenize(t *testing.T) {
 		for _, c := range cases {
 			if ext != "" {
 				change := strings.NewReplacer(".txt", ext, ".md", ext)
-				c.files, c.train, c.val, c.left = change.Replace(c.files), change.Replace(c.train), change.Replace(c.val), change.Replace(c.left)
+				c.files, c.train, c.val, c.left = change.Replace(c.files), change.Replace(c.train),
+					change.Replace(c.val), change.Replace(c.left)
 			}
 			dir := tree(t, strings.Fields(c.files)...)
 			var each []string
@@ -162,7 +166,8 @@ func TestSplitFilesTokenize(t *testing.T) {
 				}
 				out := t.TempDir()
 				var log bytes.Buffer
-				r, err := Tokenize(context.Background(), in, TokenizeOptions{Out: out, Name: "x", Tokenizer: tok, Log: slog.New(slog.NewTextHandler(&log, nil))})
+				r, err := Tokenize(context.Background(), in, TokenizeOptions{Out: out, Name: "x", Tokenizer: tok,
+					Log: slog.New(slog.NewTextHandler(&log, nil))})
 				if err != nil {
 					t.Errorf("%s: %v", c.files, err)
 					continue
@@ -177,11 +182,13 @@ func TestSplitFilesTokenize(t *testing.T) {
 				if got := markedIn(t, val); got != asMarks(c.val) {
 					t.Errorf("%s: validates on %s, want %s", c.files, got, c.val)
 				}
-				if c.val != "" && r.ValTokens != int64(len(val)) || r.Tokens != int64(len(tokensOf(t, out))+len(tokensOf(t, out, WithSplit(Val)))) {
+				if c.val != "" && r.ValTokens != int64(len(val)) || r.Tokens != int64(len(tokensOf(t, out))+
+					len(tokensOf(t, out, WithSplit(Val)))) {
 					t.Errorf("%s: %+v", c.files, r)
 				}
 				for _, l := range strings.Fields(c.left) {
-					if !strings.Contains(log.String(), "left out: ") || !strings.Contains(log.String(), filepath.Base(l)) {
+					if !strings.Contains(log.String(), "left out: ") || !strings.Contains(log.String(),
+						filepath.Base(l)) {
 						t.Errorf("%s: %s is left out silently: %s", c.files, l, &log)
 					}
 				}
@@ -232,7 +239,8 @@ func TestOnlyTest(t *testing.T) {
 		_, err := Open(dir, mustTokenizer(t, "bytes"), 256, nil)
 		_, err2 := Tokenize(context.Background(), []string{dir}, TokenizeOptions{Out: t.TempDir()})
 		for _, err := range []error{err, err2} {
-			if err == nil || !strings.Contains(err.Error(), "by their names") || !strings.Contains(err.Error(), "hint: ") {
+			if err == nil || !strings.Contains(err.Error(), "by their names") || !strings.Contains(err.Error(),
+				"hint: ") {
 				t.Errorf("%s: %v", files, err)
 			}
 		}

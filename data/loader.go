@@ -54,10 +54,12 @@ type State struct {
 func NewLoader(c *Corpus, B, T, rank, ranks int) (*Loader, error) {
 	const most = 1<<31 - 1 // elements of a batch
 	if B < 1 || T < 1 || B > most/T {
-		return nil, fmt.Errorf("loader: B=%d T=%d, want both at least 1 and their product below 2^31; hint: --batch-size and --seq-len", B, T)
+		return nil, fmt.Errorf("loader: B=%d T=%d, want both at least 1 and their product below 2^31; hint: "+
+			"--batch-size and --seq-len", B, T)
 	}
 	if ranks < 1 || ranks > 1<<20 || rank < 0 || rank >= ranks {
-		return nil, fmt.Errorf("loader: rank %d of %d, want 0 <= rank < ranks; hint: check how the processes were started", rank, ranks)
+		return nil, fmt.Errorf("loader: rank %d of %d, want 0 <= rank < ranks; hint: check how the processes were "+
+			"started", rank, ranks)
 	}
 	l := &Loader{c: c, B: B, T: T, rank: rank, window: int64(B) * int64(T) * int64(ranks), first: -1}
 	for _, s := range c.shards {
@@ -84,11 +86,13 @@ func NewLoader(c *Corpus, B, T, rank, ranks int) (*Loader, error) {
 		if len(c.shards) > 1 && !l.byRows {
 			what = fmt.Sprintf("%d tokens in its longest shard", longest)
 		}
-		return nil, fmt.Errorf("%s: %s, want at least %d (B=%d times T=%d times %d ranks, and one more as the last target); hint: smaller --batch-size or --seq-len, or a longer text",
+		return nil, fmt.Errorf("%s: %s, want at least %d (B=%d times T=%d times %d ranks, and one more as the last "+
+			"target); hint: smaller --batch-size or --seq-len, or a longer text",
 			c.name, what, l.window+1, B, T, ranks)
 	}
 	if short > 0 && !l.byRows {
-		c.log.Warn("some shards are shorter than one batch and are passed over", "shards", short, "of", len(c.shards), "tokens_wanted", l.window+1)
+		c.log.Warn("some shards are shorter than one batch and are passed over", "shards", short, "of", len(c.shards),
+			"tokens_wanted", l.window+1)
 	}
 	l.Reset()
 	return l, nil
@@ -104,7 +108,8 @@ func (l *Loader) fits(shard int, offset int64) bool {
 func (l *Loader) Next(x, y []uint32) error {
 	n := l.B * l.T
 	if len(x) != n || len(y) != n {
-		return fmt.Errorf("loader: x has %d elements and y %d, want B*T = %d; hint: this is a bug in the caller", len(x), len(y), n)
+		return fmt.Errorf("loader: x has %d elements and y %d, want B*T = %d; hint: this is a bug in the caller",
+			len(x), len(y), n)
 	}
 	if l.ahead != nil {
 		b := <-l.ahead
@@ -217,17 +222,21 @@ func (l *Loader) Seek(s State) error {
 	}
 	const hint = "hint: resume with the same --data as before"
 	if s.Tokens != 0 && s.Tokens != l.c.total {
-		return fmt.Errorf("%s: has %d tokens, but the saved position is from a corpus of %d; %s", l.c.name, l.c.total, s.Tokens, hint)
+		return fmt.Errorf("%s: has %d tokens, but the saved position is from a corpus of %d; %s", l.c.name, l.c.total,
+			s.Tokens, hint)
 	}
 	if l.byRows != (s.SeqLen != 0) {
-		return fmt.Errorf("%s: the saved position is of batches made of rows: %v, this loader's: %v; hint: resume with the same --val-fraction",
+		return fmt.Errorf("%s: the saved position is of batches made of rows: %v, this loader's: %v; hint: resume "+
+			"with the same --val-fraction",
 			l.c.name, s.SeqLen != 0, l.byRows)
 	}
 	if s.Epoch < 0 || s.Shard < 0 || s.Shard >= len(l.c.shards) {
-		return fmt.Errorf("%s: saved position epoch %d, shard %d, want shards 0 to %d; %s", l.c.name, s.Epoch, s.Shard, len(l.c.shards)-1, hint)
+		return fmt.Errorf("%s: saved position epoch %d, shard %d, want shards 0 to %d; %s", l.c.name, s.Epoch, s.Shard,
+			len(l.c.shards)-1, hint)
 	}
 	if n := l.c.shards[s.Shard].len(); s.Offset < 0 || s.Offset > n {
-		return fmt.Errorf("%s: saved position is token %d of shard %d, which has %d; %s", l.c.name, s.Offset, s.Shard, n, hint)
+		return fmt.Errorf("%s: saved position is token %d of shard %d, which has %d; %s", l.c.name, s.Offset, s.Shard,
+			n, hint)
 	}
 	if l.byRows && s.SeqLen != l.T && s.SeqLen > 0 && s.Rows >= 0 {
 		s.Rows, s.SeqLen = l.rowAt(s.Rows, s.SeqLen), l.T

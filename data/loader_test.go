@@ -70,7 +70,8 @@ func TestLoaderOrder(t *testing.T) {
 					t.Fatalf("shards %v, BxT %v, step %d: %v %v, want %v %v", lens, d, step, x, y, wx, wy)
 				}
 				if s := l.State(); s.Shard != want.shard || s.Offset != int64(want.position) {
-					t.Fatalf("shards %v, BxT %v, step %d: state %+v, want shard %d, offset %d", lens, d, step, s, want.shard, want.position)
+					t.Fatalf("shards %v, BxT %v, step %d: state %+v, want shard %d, offset %d", lens, d, step, s,
+						want.shard, want.position)
 				}
 			}
 		}

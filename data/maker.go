@@ -69,7 +69,8 @@ func (m *maker) check(path string, tok Tokenizer, settled bool) error {
 	if !settled {
 		hint = fmt.Sprintf("--tokenizer %s, or %s", m.spec, hint)
 	}
-	return fmt.Errorf("%s: made with the tokenizer %s, as %s says, not with %s; hint: %s", path, m.spec, m.source, tok.Name(), hint)
+	return fmt.Errorf("%s: made with the tokenizer %s, as %s says, not with %s; hint: %s", path, m.spec, m.source,
+		tok.Name(), hint)
 }
 
 // remakeHint says how shards of tok's ids are made.
@@ -105,7 +106,8 @@ func TokenizerOf(spec string) (string, error) {
 		case said == "":
 			said, by = m.spec, path
 		case said != m.spec && !sameSpec(said, m.spec):
-			return "", fmt.Errorf("--data %s: %s was made with the tokenizer %s, and %s with %s; hint: name shards of one tokenizer", spec, by, said, path, m.spec)
+			return "", fmt.Errorf("--data %s: %s was made with the tokenizer %s, and %s with %s; hint: name shards "+
+				"of one tokenizer", spec, by, said, path, m.spec)
 		}
 	}
 	if said != "" || len(p.Train) == 0 {
@@ -160,7 +162,8 @@ func (c *Corpus) checkMaker(paths []string, tok Tokenizer, settled bool) error {
 		}
 		switch {
 		case wide < 0 && tok.Name() == "gpt2" && n > 256:
-			c.log.Warn("every id is below 256, as the tokenizer bytes makes them; hint: --tokenizer bytes, if they are bytes", "file", s.name, "tokenizer", "gpt2")
+			c.log.Warn("every id is below 256, as the tokenizer bytes makes them; hint: --tokenizer bytes, if they "+
+				"are bytes", "file", s.name, "tokenizer", "gpt2")
 			return nil
 		case wide >= 0 && tok.Name() == "bytes":
 			hint := "--tokenizer gpt2, if GPT-2's tokenizer made it, else --tokenizer DIR with the tokenizer's files"
@@ -169,7 +172,8 @@ func (c *Corpus) checkMaker(paths []string, tok Tokenizer, settled bool) error {
 			} else if int(s.token(wide)) >= gpt2Vocab {
 				hint = "--tokenizer DIR with the tokenizer's files, or --tokenizer ids and --vocab-size"
 			}
-			return fmt.Errorf("%s: token %d has id %d, and the tokenizer bytes has ids below 256; hint: %s", s.name, wide, s.token(wide), hint)
+			return fmt.Errorf("%s: token %d has id %d, and the tokenizer bytes has ids below 256; hint: %s", s.name,
+				wide, s.token(wide), hint)
 		}
 	}
 	return nil

@@ -25,9 +25,10 @@ type manifest struct {
 
 // settings are the options that the shards' bytes depend on.
 type settings struct {
-	Name        string `json:"name"`
-	Format      string `json:"format"`
-	Tokenizer   string `json:"tokenizer"`                       // gpt2, bytes, or the folder with its files, beside the manifest
+	Name   string `json:"name"`
+	Format string `json:"format"`
+	// gpt2, bytes, or the folder with its files, beside the manifest
+	Tokenizer   string `json:"tokenizer"`
 	Fingerprint string `json:"tokenizer_fingerprint,omitempty"` // of one with files
 	ShardTokens int64  `json:"shard_tokens"`
 	ValTokens   int64  `json:"val_tokens"`
@@ -61,8 +62,9 @@ func (t *tokenizing) splitSuffix() string {
 func (t *tokenizing) resume() error {
 	o := t.o
 	want := manifest{Version: 1, Settings: settings{
-		Name: o.Name, Format: o.Format, Tokenizer: o.Tokenizer.Name(), ShardTokens: o.ShardTokens, ValTokens: o.ValTokens,
-		Split: o.Split, Separator: o.Separator}}
+		Name: o.Name, Format: o.Format, Tokenizer: o.Tokenizer.Name(), ShardTokens: o.ShardTokens,
+		ValTokens: o.ValTokens,
+		Split:     o.Split, Separator: o.Separator}}
 	if TokenizerFiles(o.Tokenizer) != nil {
 		want.Settings.Tokenizer, want.Settings.Fingerprint = o.Name+tokenizerFolder, fingerprint(o.Tokenizer)
 	}
@@ -78,7 +80,8 @@ func (t *tokenizing) resume() error {
 			return err
 		}
 		if len(old) > 0 {
-			return fmt.Errorf("%s: is there already, and %s isn't, which would say what it was made from; hint: another --out, or remove the old shards",
+			return fmt.Errorf("%s: is there already, and %s isn't, which would say what it was made from; hint: "+
+				"another --out, or remove the old shards",
 				old[0], filepath.Base(path))
 		}
 		t.m = want
@@ -98,7 +101,8 @@ func (t *tokenizing) resume() error {
 		if t.m.Settings != want.Settings {
 			what = fmt.Sprintf("other options: %+v, now %+v", t.m.Settings, want.Settings)
 		}
-		return fmt.Errorf("%s: the shards in this directory were made from %s; hint: another --out, or remove the old shards and this file", path, what)
+		return fmt.Errorf("%s: the shards in this directory were made from %s; hint: another --out, or remove the "+
+			"old shards and this file", path, what)
 	}
 	for i, s := range t.m.Shards { // go on behind the last that is there
 		size := int64(len(t.header(s.Tokens))) + 2*s.Tokens

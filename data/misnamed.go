@@ -23,13 +23,16 @@ func misnamed(path string, head []byte, want string) error {
 	}
 	switch extension(path) {
 	case ".npy", ".bin", ".parquet", ".jsonl":
-		if text := bytes.TrimLeft(head, " \t\r\n"); len(text) > 1 && text[0] == '<' && (text[1] == '!' || text[1] == 'h' || text[1] == 'H' || text[1] == '?') {
-			return is("a web page", "the download saved a page: use the file's own address (/resolve/main/, not /blob/main/)")
+		if text := bytes.TrimLeft(head, " \t\r\n"); len(text) > 1 && text[0] == '<' &&
+			(text[1] == '!' || text[1] == 'h' || text[1] == 'H' || text[1] == '?') {
+			return is("a web page", "the download saved a page: use the file's own address (/resolve/main/, not "+
+				"/blob/main/)")
 		}
 	}
 	switch {
 	case begins("version https://git-lfs.github.com/spec/"):
-		return is("a Git LFS pointer, a text that stands for the file", "git lfs pull, in the directory that was cloned, brings the file itself")
+		return is("a Git LFS pointer, a text that stands for the file", "git lfs pull, in the directory that was "+
+			"cloned, brings the file itself")
 	case begins("\x1f\x8b"):
 		return unpack("gzip", "gunzip")
 	case begins("\x28\xb5\x2f\xfd"):
@@ -48,12 +51,14 @@ func misnamed(path string, head []byte, want string) error {
 	case begins("PAR1") && extension(path) != ".parquet":
 		return is("a Parquet file", "rename it to .parquet, then gpt2wgpu data tokenize")
 	case begins("ARROW1"):
-		return is("an Arrow file", `write Parquet instead: python3 -c "from datasets import load_from_disk as l; l('DIR').to_parquet('text.parquet')"`)
+		return is("an Arrow file",
+			`write Parquet instead: python3 -c "from datasets import load_from_disk as l; l('DIR').to_parquet('text.parquet')"`)
 	case begins("\x93NUMPY") && extension(path) != ".npy":
 		return is("a NumPy array", "rename it to .npy")
 	case begins("\xff\xfe") || begins("\xfe\xff"):
 		if isText(path) {
-			return is("UTF-16, as Windows' editors write it", fmt.Sprintf("convert it: iconv -f UTF-16 -t UTF-8 %s", path))
+			return is("UTF-16, as Windows' editors write it", fmt.Sprintf("convert it: iconv -f UTF-16 -t UTF-8 %s",
+				path))
 		}
 	}
 	return nil
@@ -111,5 +116,6 @@ func isUTF8Text(head []byte) bool {
 // headerlessHint is the command that makes a .npy shard of such a file.
 func headerlessHint(path string) string {
 	out := path[:len(path)-len(filepath.Ext(path))] + ".npy"
-	return fmt.Sprintf(`write its header: python3 -c "import numpy as np; np.save('%s', np.fromfile('%s', np.uint16))", then remove the .bin`, out, path)
+	return fmt.Sprintf(
+		`write its header: python3 -c "import numpy as np; np.save('%s', np.fromfile('%s', np.uint16))", then remove the .bin`, out, path)
 }

@@ -27,7 +27,8 @@ func ModelTokenizer(flag, stated, path string, vocab int) (Tokenizer, error) {
 	if tok.Name() == "ids" {
 		return tok, nil
 	}
-	return nil, fmt.Errorf("--tokenizer is %s, the weights of %s have another tokenizer: %s; hint: leave --tokenizer out", flag, path, own.Name())
+	return nil, fmt.Errorf("--tokenizer is %s, the weights of %s have another tokenizer: %s; hint: leave "+
+		"--tokenizer out", flag, path, own.Name())
 }
 
 // ownTokenizer is ModelTokenizer without a flag; known says that it is not a guess.
@@ -54,7 +55,8 @@ func ownTokenizer(stated, path string, vocab int) (tok Tokenizer, known bool, er
 	case 256:
 		tok, err = NewTokenizer("bytes")
 	default:
-		tok = &idsOnly{name: "ids", eot: -1, reason: fmt.Sprintf("%s has no tokenizer's files, and a vocabulary of %d ids is neither GPT-2's nor that of bytes", path, vocab)}
+		tok = &idsOnly{name: "ids", eot: -1, reason: fmt.Sprintf("%s has no tokenizer's files, and a vocabulary of "+
+			"%d ids is neither GPT-2's nor that of bytes", path, vocab)}
 	}
 	return tok, false, err
 }

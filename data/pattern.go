@@ -44,7 +44,8 @@ func matches(pattern string) ([]string, error) {
 		paths = slices.DeleteFunc(paths, func(p string) bool { return strings.HasPrefix(filepath.Base(p), ".") })
 	}
 	if len(paths) == 0 {
-		return nil, fmt.Errorf("no file matches %s: %w; hint: check the path, and quote the pattern", pattern, fs.ErrNotExist)
+		return nil, fmt.Errorf("no file matches %s: %w; hint: check the path, and quote the pattern", pattern,
+			fs.ErrNotExist)
 	}
 	slices.Sort(paths)
 	return paths, nil

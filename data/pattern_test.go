@@ -12,14 +12,16 @@ import (
 
 // TestIsPattern: any error of stat leads to the glob, since systems report a name with * in it in ways of their own.
 func TestIsPattern(t *testing.T) {
-	windows := &fs.PathError{Op: "CreateFile", Err: errors.New("The filename, directory name, or volume label syntax is incorrect.")}
+	windows := &fs.PathError{Op: "CreateFile", Err: errors.New("The filename, directory name, or volume label " +
+		"syntax is incorrect.")}
 	for _, c := range []struct {
 		spec string
 		err  error
 		want bool
 	}{
 		{`data\*.bin`, windows, true}, {`C:\data\train_??.npy`, windows, true}, {"data/*.bin", fs.ErrNotExist, true},
-		{"data/[ab].txt", fs.ErrPermission, true}, {"data/[ab].txt", nil, false}, {"data/a.txt", windows, false}, {"", windows, false},
+		{"data/[ab].txt", fs.ErrPermission, true}, {"data/[ab].txt", nil, false}, {"data/a.txt", windows, false},
+		{"", windows, false},
 	} {
 		if got := isPattern(c.spec, c.err); got != c.want {
 			t.Errorf("isPattern(%q, %v) = %v", c.spec, c.err, got)
@@ -53,7 +55,8 @@ func TestExpand(t *testing.T) {
 		}
 	}
 	for pattern, word := range map[string]string{"*.txt": "no file matches", "[": "pattern"} {
-		if _, err := Expand(in(pattern)); err == nil || !strings.Contains(err.Error(), word) || !strings.Contains(err.Error(), "; hint: ") {
+		if _, err := Expand(in(pattern)); err == nil || !strings.Contains(err.Error(), word) ||
+			!strings.Contains(err.Error(), "; hint: ") {
 			t.Errorf("Expand(%q): %v", pattern, err)
 		}
 	}
@@ -75,9 +78,11 @@ func TestExpand(t *testing.T) {
 // TestMissingHint: a spec that is no file gets the hint that suits it.
 func TestMissingHint(t *testing.T) {
 	for spec, want := range map[string]string{
-		"https://example.com/a.txt": "download the file", "shakespere": "names are sample", "corpus.txt": "check the path", `C:\texts\a`: "check the path",
+		"https://example.com/a.txt": "download the file", "shakespere": "names are sample",
+		"corpus.txt": "check the path", `C:\texts\a`: "check the path",
 	} {
-		if _, err := Open(spec, nil, 0, nil); err == nil || !strings.Contains(err.Error(), "hint: "+want) && !strings.Contains(err.Error(), want) {
+		if _, err := Open(spec, nil, 0, nil); err == nil || !strings.Contains(err.Error(), "hint: "+want) &&
+			!strings.Contains(err.Error(), want) {
 			t.Errorf("Open(%q): %v, want the hint %q", spec, err, want)
 		}
 	}

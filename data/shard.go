@@ -37,7 +37,8 @@ func (s *shard) close() error {
 	return s.file.Close()
 }
 
-// firstOutside returns the index of the first of tokens begin to end (end not included) that is not an id of a vocabulary
+// firstOutside returns the index of the first of tokens begin to end (end not included) that is not an id of a
+// vocabulary
 // of that size, or -1.
 func (s *shard) firstOutside(begin, end int64, vocab int) int64 {
 	if vocab > 0xffff {
@@ -66,7 +67,8 @@ func (s *shard) outside(i int64, vocab int, settled bool) error {
 	} else if vocab >= gpt2Vocab || int(s.token(i)) >= gpt2Vocab {
 		hint = "the file was made with another tokenizer or is damaged; make it again with gpt2wgpu data tokenize"
 	}
-	return fmt.Errorf("%s: %s has id %d, want less than the vocabulary's %d; hint: %s", s.name, where, s.token(i), vocab, hint)
+	return fmt.Errorf("%s: %s has id %d, want less than the vocabulary's %d; hint: %s", s.name, where, s.token(i),
+		vocab, hint)
 }
 
 // openShard maps a token file: .npy or .bin by its extension. The header must be right and the size must fit it.
@@ -98,7 +100,8 @@ func mapShard(path string, f *os.File) (*shard, error) {
 		return nil, fmt.Errorf("shard %s: %w; hint: check the disk", path, err)
 	}
 	if len(head) == 0 {
-		return nil, fmt.Errorf("%s: the file is empty, want a shard of tokens; hint: make it again with gpt2wgpu data tokenize", path)
+		return nil, fmt.Errorf("%s: the file is empty, want a shard of tokens; hint: make it again with gpt2wgpu "+
+			"data tokenize", path)
 	}
 	parse := parseBin
 	if extension(path) == ".npy" {
@@ -110,12 +113,14 @@ func mapShard(path string, f *os.File) (*shard, error) {
 		if err := misnamed(path, first, "a shard of tokens"); err != nil {
 			return nil, err
 		}
-		if extension(path) == ".bin" && binary.LittleEndian.Uint32(append(slices.Clone(first), 0, 0, 0, 0)) != binShard && !magicNamed(first) {
+		if extension(path) == ".bin" && binary.LittleEndian.Uint32(append(slices.Clone(first), 0, 0, 0,
+			0)) != binShard && !magicNamed(first) {
 			switch {
 			case isUTF8Text(first):
 				return nil, fmt.Errorf("%s: looks like text, want a shard of tokens; hint: rename it to .txt", path)
 			case headerless(first, info.Size()):
-				return nil, fmt.Errorf("%s: byte 0: no header, want llm.c's %d; it looks like nanoGPT's train.bin: %d tokens without a header; hint: %s",
+				return nil, fmt.Errorf("%s: byte 0: no header, want llm.c's %d; it looks like nanoGPT's train.bin: "+
+					"%d tokens without a header; hint: %s",
 					path, binShard, info.Size()/2, headerlessHint(path))
 			}
 		}
@@ -126,7 +131,8 @@ func mapShard(path string, f *os.File) (*shard, error) {
 		if info.Size() > want {
 			what = "too long"
 		}
-		return nil, fmt.Errorf("%s: %s: %d bytes, want %d (a header of %d and %d tokens of 2); hint: make or download the shard again",
+		return nil, fmt.Errorf("%s: %s: %d bytes, want %d (a header of %d and %d tokens of 2); hint: make or "+
+			"download the shard again",
 			path, what, info.Size(), want, at, n)
 	}
 	if n == 0 {
@@ -134,7 +140,8 @@ func mapShard(path string, f *os.File) (*shard, error) {
 	}
 	file, err := filemap.Open(f)
 	if err != nil {
-		return nil, fmt.Errorf("%s: mapping %d bytes into memory: %w; hint: use smaller or fewer shards", path, info.Size(), err)
+		return nil, fmt.Errorf("%s: mapping %d bytes into memory: %w; hint: use smaller or fewer shards", path,
+			info.Size(), err)
 	}
 	return &shard{name: path, raw: file.Bytes[at : at+2*n : at+2*n], at: at, file: file}, nil
 }
@@ -154,11 +161,14 @@ func parseBin(head []byte) (at, n int64, err error) {
 	if len(head) >= 4 {
 		switch word(0) {
 		case binShardLlama:
-			return 0, 0, fmt.Errorf("byte 0: magic %d is a shard of 4-byte Llama tokens, want %d (2-byte GPT-2 tokens); hint: tokenize the text with gpt2wgpu data tokenize", word(0), binShard)
+			return 0, 0, fmt.Errorf("byte 0: magic %d is a shard of 4-byte Llama tokens, want %d (2-byte GPT-2 "+
+				"tokens); hint: tokenize the text with gpt2wgpu data tokenize", word(0), binShard)
 		case binEval:
-			return 0, 0, fmt.Errorf("byte 0: magic %d is a HellaSwag file, want %d (tokens); hint: give it to --hellaswag", word(0), binShard)
+			return 0, 0, fmt.Errorf("byte 0: magic %d is a HellaSwag file, want %d (tokens); hint: give it to "+
+				"--hellaswag", word(0), binShard)
 		case binModel:
-			return 0, 0, fmt.Errorf("byte 0: magic %d is a model, want %d (tokens); hint: give it to --init or --model", word(0), binShard)
+			return 0, 0, fmt.Errorf("byte 0: magic %d is a model, want %d (tokens); hint: give it to --init or --model",
+				word(0), binShard)
 		}
 	}
 	if len(head) < binHeader || word(0) != binShard {
@@ -166,11 +176,13 @@ func parseBin(head []byte) (at, n int64, err error) {
 		if len(head) >= 4 {
 			got = fmt.Sprintf("magic %d", word(0))
 		}
-		return 0, 0, fmt.Errorf("byte 0: %s, want llm.c's %d; hint: .bin files without a header (nanoGPT's) aren't read; make shards from the text with gpt2wgpu data tokenize",
+		return 0, 0, fmt.Errorf("byte 0: %s, want llm.c's %d; hint: .bin files without a header (nanoGPT's) aren't "+
+			"read; make shards from the text with gpt2wgpu data tokenize",
 			got, binShard)
 	}
 	if word(1) != 1 {
-		return 0, 0, fmt.Errorf("byte 4: version %d, want 1; hint: make the shard again with gpt2wgpu data tokenize", word(1))
+		return 0, 0, fmt.Errorf("byte 4: version %d, want 1; hint: make the shard again with gpt2wgpu data tokenize",
+			word(1))
 	}
 	if word(2) < 0 {
 		return 0, 0, fmt.Errorf("byte 8: %d tokens, want 0 or more; hint: make or download the shard again", word(2))
@@ -199,7 +211,8 @@ var (
 func parseNPY(head []byte) (at, n int64, err error) {
 	const again = "make the shard again with gpt2wgpu data tokenize, or with np.save of a 1-D np.uint16 array"
 	if len(head) < 12 || !bytes.HasPrefix(head, npyMagic) {
-		return 0, 0, fmt.Errorf("byte 0: not a NumPy file: starts with %q, want %q; hint: %s", head[:min(len(head), 6)], npyMagic, again)
+		return 0, 0, fmt.Errorf("byte 0: not a NumPy file: starts with %q, want %q; hint: %s", head[:min(len(head), 6)],
+			npyMagic, again)
 	}
 	size := int64(binary.LittleEndian.Uint16(head[8:]))
 	at = 10
@@ -211,7 +224,8 @@ func parseNPY(head []byte) (at, n int64, err error) {
 		return 0, 0, fmt.Errorf("byte 6: NumPy format version %d, want 1 to 3; hint: %s", head[6], again)
 	}
 	if at+size > int64(len(head)) {
-		return 0, 0, fmt.Errorf("byte 8: the header takes %d bytes, but %d are there; hint: the file is truncated or damaged: %s", size, int64(len(head))-at, again)
+		return 0, 0, fmt.Errorf("byte 8: the header takes %d bytes, but %d are there; hint: the file is truncated "+
+			"or damaged: %s", size, int64(len(head))-at, again)
 	}
 	dict := head[at : at+size]
 	descr, fortran, shape := npyDescr.FindSubmatch(dict), npyFortran.FindSubmatch(dict), npyShape.FindSubmatch(dict)

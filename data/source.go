@@ -48,7 +48,8 @@ func findInputs(paths []string) (Parts, error) {
 		}
 		if !info.IsDir() {
 			if !isText(p) {
-				return Parts{}, fmt.Errorf("%s: extension %q, want %s; hint: %s", p, extension(p), wantInputs, inputHint(p))
+				return Parts{}, fmt.Errorf("%s: extension %q, want %s; hint: %s", p, extension(p), wantInputs,
+					inputHint(p))
 			}
 			files = append(files, p)
 			continue
@@ -107,7 +108,8 @@ func withoutCards(files []string) (rest, cards []string) {
 func inputHint(path string) string {
 	switch extension(path) {
 	case ".json":
-		return "rename it to .jsonl if it has a JSON object per line; a JSON list becomes that by jq -c '.[]' FILE > NEW.jsonl"
+		return "rename it to .jsonl if it has a JSON object per line; a JSON list becomes that by jq -c '.[]' FILE " +
+			"> NEW.jsonl"
 	case ".gz":
 		return "unpack it: gunzip " + path
 	case ".zst":
@@ -377,7 +379,8 @@ func (s *jsonlSource) next() (chunk, error) {
 			part, err = s.r.ReadSlice('\n')
 			line = append(line, part...)
 			if more = errors.Is(err, bufio.ErrBufferFull); more && len(line) > longestLine {
-				return c, fmt.Errorf("%s: byte %d: a line of more than %d bytes; hint: .jsonl is one JSON object a line", s.in.path, s.pos.At, longestLine)
+				return c, fmt.Errorf("%s: byte %d: a line of more than %d bytes; hint: .jsonl is one JSON object a "+
+					"line", s.in.path, s.pos.At, longestLine)
 			}
 		}
 		if err != nil && !errors.Is(err, io.EOF) {
@@ -435,7 +438,8 @@ func jsonText(line []byte) (text string, invalid int, null bool, err error) {
 	return text, invalid, false, nil
 }
 
-var surrogate = regexp.MustCompile(`\\(?:\\|u[dD]([89abAB])[0-9a-fA-F]{2}(\\u[dD][c-fC-F][0-9a-fA-F]{2})?|u[dD][c-fC-F][0-9a-fA-F]{2})`)
+var surrogate = regexp.MustCompile(
+	`\\(?:\\|u[dD]([89abAB])[0-9a-fA-F]{2}(\\u[dD][c-fC-F][0-9a-fA-F]{2})?|u[dD][c-fC-F][0-9a-fA-F]{2})`)
 
 // loneSurrogates counts escapes like \ud83d in a JSON string that are half of a character.
 func loneSurrogates(raw []byte) (n int) {
@@ -473,10 +477,12 @@ func openParquet(in input, from position) (s *parquetSource, err error) {
 		}
 		if err != nil {
 			f.Close()
-			err = fmt.Errorf("%s: %w; hint: the file must be Parquet with a column \"text\" of strings; download it again if it is", in.path, err)
+			err = fmt.Errorf("%s: %w; hint: the file must be Parquet with a column \"text\" of strings; download it "+
+				"again if it is", in.path, err)
 		}
 	}()
-	file, err := parquet.OpenFile(f, in.ID.Bytes, parquet.SkipPageIndex(true), parquet.SkipBloomFilters(true), parquet.ReadBufferSize(1<<20))
+	file, err := parquet.OpenFile(f, in.ID.Bytes, parquet.SkipPageIndex(true), parquet.SkipBloomFilters(true),
+		parquet.ReadBufferSize(1<<20))
 	if err != nil {
 		return nil, err
 	}
@@ -496,7 +502,8 @@ func openParquet(in input, from position) (s *parquetSource, err error) {
 	case k != parquet.ByteArray:
 		return nil, fmt.Errorf("column \"text\" is of type %v, want one string a row", k)
 	}
-	s = &parquetSource{in: in, f: f, file: file, column: leaf.ColumnIndex, groups: file.RowGroups(), pos: from, skip: from.At}
+	s = &parquetSource{in: in, f: f, file: file, column: leaf.ColumnIndex, groups: file.RowGroups(), pos: from,
+		skip: from.At}
 	for len(s.groups) > 0 && s.skip >= s.groups[0].NumRows() {
 		s.skip -= s.groups[0].NumRows()
 		s.groups = s.groups[1:]

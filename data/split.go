@@ -27,7 +27,10 @@ var weakWords = map[string]Split{"training": Train, "dev": Val, "testing": test,
 // stands between characters that are no letters: medieval.txt and constrained_0.npy say nothing.
 func splitOf(name string) (s Split, weak bool) {
 	folders := strings.Split(filepath.ToSlash(name), "/")
-	words := strings.FieldsFunc(strings.ToLower(folders[len(folders)-1]), func(r rune) bool { return r < 'a' || r > 'z' })
+	words := strings.FieldsFunc(strings.ToLower(folders[len(folders)-1]), func(r rune) bool {
+		return r < 'a' ||
+			r > 'z'
+	})
 	for i, f := range folders[:len(folders)-1] {
 		folders[i] = strings.ToLower(f)
 	}
@@ -108,7 +111,9 @@ func (p Parts) of(split Split, spec string) ([]string, error) {
 			return p.Val, nil
 		}
 		if p.dir && SplitOf(filepath.Base(p.Train[0])) == Train {
-			return nil, fmt.Errorf(`%s: none of its files is named for validation ("val" or "test"), %s is for training; hint: name the file or a quoted glob`, spec, filepath.Base(p.Train[0]))
+			return nil,
+				fmt.Errorf(
+					`%s: none of its files is named for validation ("val" or "test"), %s is for training; hint: name the file or a quoted glob`, spec, filepath.Base(p.Train[0]))
 		}
 		return p.Train, nil
 	}
@@ -130,8 +135,10 @@ func (p Parts) Validation() []string {
 }
 
 func (p Parts) noTraining(spec string) error {
-	return fmt.Errorf(`%s: all of its files are %s data by their names (%s), want some to train on ("train", or no such word); hint: name them by a quoted glob, '%s', to train on them anyway`,
-		spec, map[Split]string{Val: "validation", test: "test"}[p.only], someNames(p.Val), filepath.Join(filepath.Dir(p.Val[0]), "*"))
+	return fmt.Errorf(
+		`%s: all of its files are %s data by their names (%s), want some to train on ("train", or no such word); hint: name them by a quoted glob, '%s', to train on them anyway`,
+		spec, map[Split]string{Val: "validation", test: "test"}[p.only], someNames(p.Val),
+		filepath.Join(filepath.Dir(p.Val[0]), "*"))
 }
 
 // use says in a line what the files do where paths are opened; empty: nothing that isn't said elsewhere.

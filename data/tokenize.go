@@ -26,7 +26,8 @@ type TokenizeOptions struct {
 	Tokenizer   Tokenizer // default gpt2
 	ShardTokens int64     // tokens a shard; default 100,000,000
 
-	// ValTokens is how many tokens at the start become the validation shard. 0: a whole shard, as the field has it; if the
+	// ValTokens is how many tokens at the start become the validation shard. 0: a whole shard, as the field has it;
+	// if the
 	// input ends inside that shard, a tenth of it. Negative: none.
 	ValTokens int64
 
@@ -99,7 +100,8 @@ func tokenize(ctx context.Context, paths []string, o TokenizeOptions) (TokenizeR
 		p = Parts{Train: slices.Concat(p.Train, p.Val, p.Left)}
 	}
 	if p.Val != nil && o.ValTokens > 0 {
-		return TokenizeResult{}, fmt.Errorf("%d validation tokens, but there are files for validation: %s; hint: leave --val-tokens out, or --val-tokens -1 for no validation shards",
+		return TokenizeResult{}, fmt.Errorf("%d validation tokens, but there are files for validation: %s; hint: "+
+			"leave --val-tokens out, or --val-tokens -1 for no validation shards",
 			o.ValTokens, someNames(p.Val))
 	}
 	if p.Val != nil && o.ValTokens < 0 {
@@ -118,7 +120,8 @@ func tokenize(ctx context.Context, paths []string, o TokenizeOptions) (TokenizeR
 	var by *lock.HeldError
 	switch {
 	case errors.As(err, &by):
-		return TokenizeResult{}, fmt.Errorf("%s: %v is tokenizing into this directory; hint: wait until it is done, or another --out", o.Out, by.Owner)
+		return TokenizeResult{}, fmt.Errorf("%s: %v is tokenizing into this directory; hint: wait until it is done, "+
+			"or another --out", o.Out, by.Owner)
 	case errors.Is(err, lock.ErrUnsupported):
 		o.Log.Warn("no other process may tokenize into this directory meanwhile", "dir", o.Out, "error", err)
 	case err != nil:
@@ -176,7 +179,8 @@ func (r *TokenizeResult) add(o TokenizeResult) {
 
 // tokenizeFiles tokenizes files into one split, or into a validation shard and training shards. whole, if not nil,
 // makes of the progress of these files that of all.
-func tokenizeFiles(ctx context.Context, files []string, o TokenizeOptions, whole func(TokenizeProgress) TokenizeProgress) (TokenizeResult, error) {
+func tokenizeFiles(ctx context.Context, files []string, o TokenizeOptions,
+	whole func(TokenizeProgress) TokenizeProgress) (TokenizeResult, error) {
 	inputs, err := identifyAll(files)
 	if err != nil {
 		return TokenizeResult{}, err
@@ -191,7 +195,8 @@ func tokenizeFiles(ctx context.Context, files []string, o TokenizeOptions, whole
 	if !t.m.Done {
 		if err := t.run(ctx); err != nil {
 			if ctx.Err() != nil {
-				err = fmt.Errorf("stopped after %d complete shards: %w; hint: run the same command again to go on", len(t.m.Shards), ctx.Err())
+				err = fmt.Errorf("stopped after %d complete shards: %w; hint: run the same command again to go on",
+					len(t.m.Shards), ctx.Err())
 			}
 			return t.result(), err
 		}
@@ -214,8 +219,10 @@ func (o *TokenizeOptions) setDefaults(paths []string) error {
 	if o.ShardTokens == 0 {
 		o.ShardTokens = 100_000_000
 	}
-	if most := int64(1<<31 - 1); o.ShardTokens < 1 || o.Format == "bin" && o.ShardTokens > most || o.ShardTokens > 1<<40 {
-		return fmt.Errorf("%d tokens a shard, want 1 to %d (the header counts in 4 bytes); hint: --shard-tokens 100000000", o.ShardTokens, most)
+	if most := int64(1<<31 - 1); o.ShardTokens < 1 || o.Format == "bin" && o.ShardTokens > most ||
+		o.ShardTokens > 1<<40 {
+		return fmt.Errorf("%d tokens a shard, want 1 to %d (the header counts in 4 bytes); hint: --shard-tokens "+
+			"100000000", o.ShardTokens, most)
 	}
 	if o.ValTokens > 1<<31-1 {
 		return fmt.Errorf("%d validation tokens, want at most %d; hint: --val-tokens 10485760", o.ValTokens, 1<<31-1)
@@ -287,13 +294,15 @@ func (t *tokenizing) warn() {
 		t.o.Log.Warn("null texts are passed over", "nulls", t.nulls)
 	}
 	if t.endings > 0 {
-		t.o.Log.Warn(fmt.Sprintf("texts hold %s, which is read as %d characters and not as the token; hint: --separator '%s' parts the documents of a .txt or .md file there",
+		t.o.Log.Warn(fmt.Sprintf("texts hold %s, which is read as %d characters and not as the token; hint: "+
+			"--separator '%s' parts the documents of a .txt or .md file there",
 			endOfText, len(endOfText), endOfText), "times", t.endings, "first_in", t.endingsIn)
 	}
 }
 
 func (t *tokenizing) result() TokenizeResult {
-	r := TokenizeResult{Tokens: t.tokens, Documents: t.documents, Resumed: t.resumed, InvalidUTF8: t.invalid, Nulls: t.nulls}
+	r := TokenizeResult{Tokens: t.tokens, Documents: t.documents, Resumed: t.resumed, InvalidUTF8: t.invalid,
+		Nulls: t.nulls}
 	for _, s := range t.m.Shards {
 		r.Shards = append(r.Shards, filepath.Join(t.o.Out, s.File))
 		if strings.HasPrefix(s.File, t.o.Name+"_"+string(Val)+"_") {
@@ -308,7 +317,8 @@ func (t *tokenizing) progress(last bool) {
 		return
 	}
 	t.lastReport = time.Now()
-	p := TokenizeProgress{Bytes: t.bytes, TotalBytes: t.totalBytes(), Tokens: t.tokens, Documents: t.documents, Shards: len(t.m.Shards)}
+	p := TokenizeProgress{Bytes: t.bytes, TotalBytes: t.totalBytes(), Tokens: t.tokens, Documents: t.documents,
+		Shards: len(t.m.Shards)}
 	if s := time.Since(t.began).Seconds(); s > 0 {
 		p.TokensPerSecond = float64(t.tokens-t.startTokens) / s
 		if done := t.bytes - t.startBytes; done > 0 {
@@ -417,7 +427,8 @@ func (t *tokenizing) run(parent context.Context) error {
 				if extension(j.path) == ".parquet" {
 					at = "first_row"
 				}
-				t.o.Log.Warn("text isn't valid UTF-8: each invalid byte or half of a character is read as U+FFFD", "file", j.path, at, j.bad)
+				t.o.Log.Warn("text isn't valid UTF-8: each invalid byte or half of a character is read as U+FFFD",
+					"file", j.path, at, j.bad)
 			}
 			t.invalid += j.invalid
 		}
@@ -483,7 +494,8 @@ func (j *job) encode(tok Tokenizer) {
 			if invalid = n; isPlain(j.path) {
 				at += int64(first)
 				if i := strings.IndexByte(text, 0); i >= 0 {
-					j.err = fmt.Errorf("%s: byte %d is zero, so this isn't UTF-8 text; hint: convert UTF-16 to UTF-8 first", j.path, d.at+int64(i))
+					j.err = fmt.Errorf("%s: byte %d is zero, so this isn't UTF-8 text; hint: convert UTF-16 to "+
+						"UTF-8 first", j.path, d.at+int64(i))
 					return
 				}
 			}
@@ -534,7 +546,8 @@ func (t *tokenizing) shardName(i int, split Split) string {
 // write appends the tokens of a job, less the first skip, to the shards.
 func (t *tokenizing) write(j *job, skip int64) error {
 	if skip > int64(len(j.ids)) {
-		return fmt.Errorf("%s: has changed since the run that is being continued; hint: remove the old shards and start anew", j.path)
+		return fmt.Errorf("%s: has changed since the run that is being continued; hint: remove the old shards and "+
+			"start anew", j.path)
 	}
 	done := skip
 	for ids := j.ids[skip:]; len(ids) > 0; {
@@ -566,7 +579,8 @@ func (t *tokenizing) complete(next position, skip int64) error {
 		return err
 	}
 	t.shard = nil
-	t.m.Shards = append(t.m.Shards, doneShard{File: filepath.Base(s.path), Tokens: s.n, Next: next, Skip: skip, Documents: t.documents, InvalidUTF8: t.invalid, Nulls: t.nulls})
+	t.m.Shards = append(t.m.Shards, doneShard{File: filepath.Base(s.path), Tokens: s.n, Next: next, Skip: skip,
+		Documents: t.documents, InvalidUTF8: t.invalid, Nulls: t.nulls})
 	return t.save()
 }
 
@@ -575,13 +589,15 @@ func (t *tokenizing) finish() error {
 	end := position{File: len(t.inputs)}
 	if t.tokens == 0 {
 		if t.nulls > 0 {
-			return fmt.Errorf("%s: no text in any input, but %d null texts; hint: does another field or column hold the text? it must be named text", t.inputs[0].path, t.nulls)
+			return fmt.Errorf("%s: no text in any input, but %d null texts; hint: does another field or column hold "+
+				"the text? it must be named text", t.inputs[0].path, t.nulls)
 		}
 		return fmt.Errorf("%s: no text in any input; hint: check the paths", t.inputs[0].path)
 	}
 	if split, size := t.target(len(t.m.Shards)); t.shard != nil && split == Val && t.o.Split == "" {
 		if t.o.ValTokens > 0 {
-			return fmt.Errorf("the inputs have %d tokens, and --val-tokens wants %d in the validation shard; hint: --val-tokens %d", t.tokens, size, max(1, t.tokens/10))
+			return fmt.Errorf("the inputs have %d tokens, and --val-tokens wants %d in the validation shard; hint: "+
+				"--val-tokens %d", t.tokens, size, max(1, t.tokens/10))
 		}
 		if err := t.splitSmall(); err != nil {
 			return err
@@ -593,7 +609,8 @@ func (t *tokenizing) finish() error {
 		}
 	}
 	if n := len(t.m.Shards); t.o.Split == "" && t.o.ValTokens >= 0 && n == 1 {
-		return fmt.Errorf("the inputs have %d tokens, all of them in the validation shard; hint: --val-tokens %d", t.tokens, max(1, t.tokens/10))
+		return fmt.Errorf("the inputs have %d tokens, all of them in the validation shard; hint: --val-tokens %d",
+			t.tokens, max(1, t.tokens/10))
 	}
 	t.m.Done = true
 	return t.save()
@@ -605,7 +622,8 @@ func (t *tokenizing) splitSmall() error {
 	whole := t.shard
 	n := whole.n / 10
 	if n == 0 {
-		return fmt.Errorf("the inputs have %d tokens, too few for a validation and a training shard; hint: a longer text, or --val-tokens -1 for no validation shards", whole.n)
+		return fmt.Errorf("the inputs have %d tokens, too few for a validation and a training shard; hint: a longer "+
+			"text, or --val-tokens -1 for no validation shards", whole.n)
 	}
 	rest, err := t.newShard(t.shardName(1, Train))
 	if err != nil {

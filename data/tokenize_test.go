@@ -158,12 +158,14 @@ func TestTokenize(t *testing.T) {
 	for _, format := range []string{"npy", "bin"} {
 		out := t.TempDir()
 		var last TokenizeProgress
-		r := mustTokenize(t, []string{in}, TokenizeOptions{Out: out, Format: format, Name: "mix", ShardTokens: size, ValTokens: val,
-			Progress: func(p TokenizeProgress) { last = p }})
+		r := mustTokenize(t, []string{in}, TokenizeOptions{Out: out, Format: format, Name: "mix", ShardTokens: size,
+			ValTokens: val,
+			Progress:  func(p TokenizeProgress) { last = p }})
 		if r.Tokens != int64(len(want)) || r.Documents != int64(len(docs)) || r.ValTokens != val || r.Resumed != 0 {
 			t.Errorf("%+v, want %d tokens, %d documents", r, len(want), len(docs))
 		}
-		if last.Tokens != r.Tokens || last.Bytes != last.TotalBytes || last.Shards != len(r.Shards) || last.TokensPerSecond <= 0 {
+		if last.Tokens != r.Tokens || last.Bytes != last.TotalBytes || last.Shards != len(r.Shards) ||
+			last.TokensPerSecond <= 0 {
 			t.Errorf("last progress: %+v", last)
 		}
 		v := mustOpen(t, out, nil, 50257, WithSplit(Val))
@@ -179,7 +181,8 @@ func TestTokenize(t *testing.T) {
 		if got := append(all(v), all(c)...); !slices.Equal(got, want) {
 			t.Errorf("%s: the shards hold other tokens than the documents", format)
 		}
-		if names := []string{filepath.Base(r.Shards[0]), filepath.Base(r.Shards[1])}; names[0] != "mix_val_000000."+format || names[1] != "mix_train_000001."+format {
+		if names := []string{filepath.Base(r.Shards[0]), filepath.Base(r.Shards[1])}; names[0] != "mix_val_000000."+
+			format || names[1] != "mix_train_000001."+format {
 			t.Errorf("names %v", names)
 		}
 		if files := dirFiles(t, out); len(files) != len(r.Shards)+1 {
@@ -334,7 +337,8 @@ func TestTokenizeOneSplit(t *testing.T) {
 	v := mustTokenize(t, []string{a}, o)
 	o.Split = Train
 	r := mustTokenize(t, []string{b}, o)
-	if filepath.Base(v.Shards[0]) != "t_val_000000.bin" || filepath.Base(r.Shards[0]) != "t_train_000001.bin" || v.ValTokens != v.Tokens || r.ValTokens != 0 {
+	if filepath.Base(v.Shards[0]) != "t_val_000000.bin" || filepath.Base(r.Shards[0]) != "t_train_000001.bin" ||
+		v.ValTokens != v.Tokens || r.ValTokens != 0 {
 		t.Errorf("%v %v", v, r)
 	}
 	if got := mustOpen(t, out, nil, 0).Len(); got != r.Tokens {
@@ -419,7 +423,8 @@ func TestTextSource(t *testing.T) {
 				for _, p := range starts {
 					tail, _ := read(p, size)
 					if !slices.Equal(tail, want[len(want)-len(tail):]) {
-						t.Fatalf("%q, separator %q, size %d, from %+v: %v, want the end of %v", text, sep, size, p, tail, want)
+						t.Fatalf("%q, separator %q, size %d, from %+v: %v, want the end of %v", text, sep, size, p,
+							tail, want)
 					}
 				}
 			}

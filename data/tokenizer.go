@@ -46,7 +46,8 @@ func NewTokenizer(spec string) (Tokenizer, error) {
 	}
 	info, err := os.Stat(spec)
 	if errors.Is(err, fs.ErrNotExist) || spec == "" {
-		return nil, fmt.Errorf("tokenizer %q: no such tokenizer; hint: gpt2 or bytes, or a directory with tokenizer.json or vocab.json and merges.txt", spec)
+		return nil, fmt.Errorf("tokenizer %q: no such tokenizer; hint: gpt2 or bytes, or a directory with "+
+			"tokenizer.json or vocab.json and merges.txt", spec)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("tokenizer: %w; hint: check the path", err)
@@ -57,7 +58,8 @@ func NewTokenizer(spec string) (Tokenizer, error) {
 			return nil, fmt.Errorf("tokenizer: %w", err)
 		}
 		if filepath.Ext(spec) != ".json" {
-			return nil, fmt.Errorf("tokenizer %s: a file that is not a tokenizer.json; hint: name the directory that holds it", spec)
+			return nil, fmt.Errorf("tokenizer %s: a file that is not a tokenizer.json; hint: name the directory "+
+				"that holds it", spec)
 		}
 		if filepath.Base(spec) == "tokenizer.json" || filepath.Base(spec) == "vocab.json" {
 			return NewTokenizer(filepath.Dir(spec))
@@ -66,7 +68,8 @@ func NewTokenizer(spec string) (Tokenizer, error) {
 	}
 	tok, err := FindTokenizer(spec)
 	if err == nil && tok == nil {
-		err = fmt.Errorf("tokenizer %s: the directory has neither tokenizer.json nor vocab.json; hint: gpt2, bytes, or another directory", spec)
+		err = fmt.Errorf("tokenizer %s: the directory has neither tokenizer.json nor vocab.json; hint: gpt2, bytes, "+
+			"or another directory", spec)
 	}
 	return tok, err
 }
@@ -97,7 +100,8 @@ func TextError(tok Tokenizer) error {
 		if t.name == "ids" {
 			where, other = "tokenizer", "gpt2, bytes or a directory with a byte-level BPE"
 		}
-		return fmt.Errorf("%s: no text can be encoded: %s; hint: --prompt-ids and token shards work, or --tokenizer with %s", where, t.reason, other)
+		return fmt.Errorf("%s: no text can be encoded: %s; hint: --prompt-ids and token shards work, or --tokenizer "+
+			"with %s", where, t.reason, other)
 	}
 	return nil
 }
@@ -169,7 +173,8 @@ func appendPart(tok Tokenizer, dst []uint16, text string, begins bool) ([]uint16
 	}
 	for _, id := range tok.Encode(text) {
 		if id < 0 || id >= maxVocab {
-			return nil, fmt.Errorf("tokenizer %s: id %d, want 0 to 65535: tokens are stored in two bytes; hint: use gpt2 or bytes",
+			return nil, fmt.Errorf("tokenizer %s: id %d, want 0 to 65535: tokens are stored in two bytes; hint: use "+
+				"gpt2 or bytes",
 				tok.Name(), id)
 		}
 		dst = append(dst, uint16(id))

@@ -33,7 +33,8 @@ func oracle(t testing.TB) *tiktoken.Tiktoken {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return tiktoken.NewTiktoken(core, &tiktoken.Encoding{Name: "gpt2", MergeableRanks: ranks, SpecialTokens: special}, nil)
+	return tiktoken.NewTiktoken(core, &tiktoken.Encoding{Name: "gpt2", MergeableRanks: ranks, SpecialTokens: special},
+		nil)
 }
 
 // shakespeare returns the text that the reference document trains on, or skips: it isn't part of this repository.
@@ -93,7 +94,8 @@ func TestBytes(t *testing.T) {
 }
 
 // alphabet stresses the pattern's seams: blanks of all kinds, contractions, several scripts, marks, invalid bytes.
-var alphabet = strings.Split("a|b|t|s|re|ll|ve|S|'|'|'s|'re|'l| | |  |\n|\t|\r\n|\u00a0|\u3000|\u2028|\u0085|\x1c|\v|1|23|\u00b2|\u0663|\u2167|.|,|-|!!|\u00e9|e\u0301|\u4f60|\u597d|\u0e01|\U0001f600|\u200d|\x00|\xff|\xe4\xbd|the|ing|ation|zq|\u00df|\u01c5|_|<|endof|>", "|")
+var alphabet = strings.Split("a|b|t|s|re|ll|ve|S|'|'|'s|'re|'l| | |  "+
+	"|\n|\t|\r\n|\u00a0|\u3000|\u2028|\u0085|\x1c|\v|1|23|\u00b2|\u0663|\u2167|.|,|-|!!|\u00e9|e\u0301|\u4f60|\u597d|\u0e01|\U0001f600|\u200d|\x00|\xff|\xe4\xbd|the|ing|ation|zq|\u00df|\u01c5|_|<|endof|>", "|")
 
 func randomText(r *rand.Rand, n int) string {
 	var b strings.Builder

@@ -46,51 +46,67 @@ var instead = map[string][2]string{
 	"train/mpi/testdata/sync_every.sh": {"hours", "bash -n train/mpi/testdata/sync_every.sh"},
 	"train/mpi/testdata/limited.sh":    {"needs root and minutes", "bash -n train/mpi/testdata/limited.sh"},
 	"gpu/bench/compare/run":            {"a GPU's work, see the next", "bash -n gpu/bench/compare/run"},
-	"gpu/bench/compare/run 8 1024":     {"a GPU's work", "GPT2WGPU=$SCRATCH/quick PYTHON=$TORCH TORCH_ARGS='--layers 1 --channels 24 --vocab 64 --runs 1' gpu/bench/compare/run 1 16 $SCRATCH/compare"},
+	"gpu/bench/compare/run 8 1024": {"a GPU's work", "GPT2WGPU=$SCRATCH/quick PYTHON=$TORCH " +
+		"TORCH_ARGS='--layers 1 --channels 24 --vocab 64 --runs 1' gpu/bench/compare/run 1 16 $SCRATCH/compare"},
 	"gpu/bench/compare/torch_step.py --batch-size 1 --seq-len 1024": {"minutes, and needs torch",
-		"$TORCH gpu/bench/compare/torch_step.py --batch-size 1 --seq-len 16 --layers 1 --channels 24 --vocab 64 --runs 1"},
+		"$TORCH gpu/bench/compare/torch_step.py --batch-size 1 --seq-len 16 --layers 1 --channels 24 --vocab 64 " +
+			"--runs 1"},
 
 	// Tests and benchmarks: that they are there.
-	"go test ./gpu/op -run XXX -bench Matmul":       {"minutes", "grep -hE 'func Benchmark.*Matmul' gpu/op/*_test.go"},
-	"go test ./model -run XXX -bench Token":         {"minutes", "grep -hE 'func Benchmark.*Token' model/*_test.go"},
-	"go test ./gpu/ref -run LayerNorm":              {".ci/run runs it", "grep -hE 'func Test.*LayerNorm' gpu/ref/*_test.go"},
-	"go test ./gpu/op -run LayerNorm":               {".ci/run runs it", "grep -hE 'func Test.*LayerNorm' gpu/op/*_test.go"},
-	"go test ./gpu/op -run 'LayerNorm|EveryKernel'": {".ci/run runs it", "grep -hE 'func Test.*EveryKernel' gpu/op/*_test.go"},
-	"go test ./model -run TestProgram -update":      {"writes files", "grep -hE '(func TestProgram|flag.Bool.\"update)' model/*_test.go"},
-	"go test ./gpu/op -run TestTargets -update":     {"writes files", "grep -hE '(func TestTargets|flag.Bool.\"update)' gpu/op/*_test.go"},
-	"go test -short":                                {"a name in the text", "grep -rhE 'testing.Short' --include=*_test.go ."},
-	"go build ./cmd/gpt2wgpu":                       {"TestCommands does it", "go list ./cmd/gpt2wgpu"},
-	"go test ./train -run GoesAhead":                {".ci/run runs it", "grep -hE 'func Test.*GoesAhead' train/*_test.go"},
+	"go test ./gpu/op -run XXX -bench Matmul": {"minutes", "grep -hE 'func Benchmark.*Matmul' gpu/op/*_test.go"},
+	"go test ./model -run XXX -bench Token":   {"minutes", "grep -hE 'func Benchmark.*Token' model/*_test.go"},
+	"go test ./gpu/ref -run LayerNorm": {".ci/run runs it", "grep -hE 'func Test.*LayerNorm' " +
+		"gpu/ref/*_test.go"},
+	"go test ./gpu/op -run LayerNorm": {".ci/run runs it", "grep -hE 'func Test.*LayerNorm' " +
+		"gpu/op/*_test.go"},
+	"go test ./gpu/op -run 'LayerNorm|EveryKernel'": {".ci/run runs it", "grep -hE 'func Test.*EveryKernel' " +
+		"gpu/op/*_test.go"},
+	"go test ./model -run TestProgram -update": {"writes files", "grep -hE '(func TestProgram|flag.Bool.\"update)' " +
+		"model/*_test.go"},
+	"go test ./gpu/op -run TestTargets -update": {"writes files", "grep -hE '(func TestTargets|flag.Bool.\"update)' " +
+		"gpu/op/*_test.go"},
+	"go test -short":                 {"a name in the text", "grep -rhE 'testing.Short' --include=*_test.go ."},
+	"go build ./cmd/gpt2wgpu":        {"TestCommands does it", "go list ./cmd/gpt2wgpu"},
+	"go test ./train -run GoesAhead": {".ci/run runs it", "grep -hE 'func Test.*GoesAhead' train/*_test.go"},
 
 	"gpt2wgpu data tokenize": {"a name in the text", "… --help"},
 
 	// A GPU's work.
-	"gpt2wgpu bench":                                                          {"minutes on a CPU", "… --preset tiny --batch-size 1 --seq-len 16 --kernel gelu --step"},
-	"gpt2wgpu bench --passes 4":                                               {"minutes on a CPU", "… --help"},
-	"gpt2wgpu bench --kernel matmul":                                          {"minutes on a CPU", "… --help"},
-	"gpt2wgpu bench --kernel matmul --batch-size 4":                           {"minutes on a CPU", "… --help"},
-	"gpt2wgpu bench --kernels=false --batch-size 1 --seq-len 1024":            {"minutes on a CPU", "… --help"},
-	"gpt2wgpu bench --kernels=false --preset gpt2-124m --batch-size 8 --json": {"minutes on a CPU", "… --preset tiny --batch-size 1 --seq-len 16"},
-	"MESA_SHADER_CACHE_DISABLE=true gpt2wgpu bench --kernels=false":           {"minutes on a CPU", "… --help"},
-	"gpt2wgpu tune":                                                               {"minutes on a CPU", "… --help"},
-	"gpt2wgpu tune --preset gpt2-124m":                                            {"minutes on a CPU", "… --preset tiny --seconds 1"},
-	"gpt2wgpu tune --preset first-steps --seconds 300":                            {"minutes on a CPU", "… --help"},
-	"gpt2wgpu selftest":                                                           {"minutes on a CPU", "… --kernel residual"},
-	"gpt2wgpu selftest --kernel layernorm":                                        {"seconds", "… --json"},
-	"gpt2wgpu selftest --kernel matmul":                                           {"minutes on a CPU", "… --help"},
-	"gpt2wgpu bench --kernel layernorm":                                           {"minutes on a CPU", "… --help"},
-	"gpt2wgpu selftest --kernel attention --json":                                 {"minutes on a CPU", "… --kernel residual"},
-	"gpt2wgpu eval --model runs/first --data sample":                              {"half a minute", "… --val-steps 3"},
-	"gpt2wgpu train --out runs/first":                                             {"a minute", "… --steps 2"},
-	"gpt2wgpu train":                                                              {"a minute", "… --steps 2"},
-	"gpt2wgpu train --out runs/first --steps 2000":                                {"minutes, and there is a run already", "… --help"},
-	"gpt2wgpu train --init gpt2 --data input.txt --out runs/fine":                 {"minutes on a CPU", "… --steps 2 --sample-every 0 --seq-len 16 --batch-size 1"},
-	"gpt2wgpu train --profile --steps 20":                                         {"seconds", "… --steps 2 --out runs/profile"},
+	"gpt2wgpu bench": {"minutes on a CPU",
+		"… --preset tiny --batch-size 1 --seq-len 16 --kernel gelu --step"},
+	"gpt2wgpu bench --passes 4":                                    {"minutes on a CPU", "… --help"},
+	"gpt2wgpu bench --kernel matmul":                               {"minutes on a CPU", "… --help"},
+	"gpt2wgpu bench --kernel matmul --batch-size 4":                {"minutes on a CPU", "… --help"},
+	"gpt2wgpu bench --kernels=false --batch-size 1 --seq-len 1024": {"minutes on a CPU", "… --help"},
+	"gpt2wgpu bench --kernels=false --preset gpt2-124m --batch-size 8 --json": {"minutes on a CPU",
+		"… --preset tiny --batch-size 1 --seq-len 16"},
+	"MESA_SHADER_CACHE_DISABLE=true gpt2wgpu bench --kernels=false": {"minutes on a CPU", "… --help"},
+	"gpt2wgpu tune": {"minutes on a CPU", "… --help"},
+	"gpt2wgpu tune --preset gpt2-124m": {"minutes on a CPU",
+		"… --preset tiny --seconds 1"},
+	"gpt2wgpu tune --preset first-steps --seconds 300": {"minutes on a CPU", "… --help"},
+	"gpt2wgpu selftest": {"minutes on a CPU",
+		"… --kernel residual"},
+	"gpt2wgpu selftest --kernel layernorm": {"seconds", "… --json"},
+	"gpt2wgpu selftest --kernel matmul":    {"minutes on a CPU", "… --help"},
+	"gpt2wgpu bench --kernel layernorm":    {"minutes on a CPU", "… --help"},
+	"gpt2wgpu selftest --kernel attention --json": {"minutes on a CPU",
+		"… --kernel residual"},
+	"gpt2wgpu eval --model runs/first --data sample": {"half a minute", "… --val-steps 3"},
+	"gpt2wgpu train --out runs/first":                {"a minute", "… --steps 2"},
+	"gpt2wgpu train":                                 {"a minute", "… --steps 2"},
+	"gpt2wgpu train --out runs/first --steps 2000": {"minutes, and there is a run " +
+		"already", "… --help"},
+	"gpt2wgpu train --init gpt2 --data input.txt --out runs/fine": {"minutes on a CPU",
+		"… --steps 2 --sample-every 0 --seq-len 16 --batch-size 1"},
+	"gpt2wgpu train --profile --steps 20": {"seconds", "… --steps 2 --out " +
+		"runs/profile"},
 	"gpt2wgpu train --preset tiny --steps 4000 --n-embd 192 --out runs/longer":    {"minutes", "… --help"},
 	"gpt2wgpu train --preset first-steps --data input.txt --out runs/first":       {"minutes on a CPU", "… " + small},
 	"gpt2wgpu train --preset first-steps --data input.txt --out runs/shakespeare": {"minutes on a CPU", "… --dry-run"},
 	"gpt2wgpu train --preset first-steps --data tinyshakespeare/input.txt":        {"minutes on a CPU", "… --dry-run"},
-	"mpirun -np 4 gpt2wgpu train --preset gpt2-124m --out runs/four":              {"days", "… --preset tiny --dry-run"},
+	"mpirun -np 4 gpt2wgpu train --preset gpt2-124m --out runs/four": {"days",
+		"… --preset tiny --dry-run"},
 	"mpirun -np 1 gpt2wgpu train --device 0 : -np 1 gpt2wgpu train --device 1": {"needs two GPUs",
 		"mpirun -np 1 gpt2wgpu train --device 0 --dry-run : -np 1 gpt2wgpu train --device 0 --dry-run"},
 }
@@ -98,7 +114,8 @@ var instead = map[string][2]string{
 const small = "--n-layer 1 --n-head 2 --n-embd 16 --steps 2 --sample-every 0"
 
 // starts is how a command begins that can be run.
-var starts = regexp.MustCompile(`^([A-Z_]+=\S+ )*(\./)?(gpt2wgpu|make|mpirun|go (?:test|build)|gpu/bench/compare/\w|train/\S+\.sh)(\s|$|\S)`)
+var starts = regexp.MustCompile(
+	`^([A-Z_]+=\S+ )*(\./)?(gpt2wgpu|make|mpirun|go (?:test|build)|gpu/bench/compare/\w|train/\S+\.sh)(\s|$|\S)`)
 
 // heavy commands are not run as printed.
 var heavy = regexp.MustCompile(`^([A-Z_]+=\S+ )*(make|mpirun|go|gpu/|train/|gpt2wgpu (train|bench|tune|selftest))\b`)
@@ -134,7 +151,8 @@ func printed(text string, indent int) (commands []string) {
 
 // TestPrinted: what counts as a command.
 func TestPrinted(t *testing.T) {
-	got := printed("    make train\n\nRun `gpt2wgpu\nbench` and `--steps`.\n\n    ./gpt2wgpu devices    # what is here\n    model.safetensors\n      gpt2wgpu deeper\n", 4)
+	got := printed("    make train\n\nRun `gpt2wgpu\nbench` and `--steps`.\n\n    ./gpt2wgpu devices    # what is "+
+		"here\n    model.safetensors\n      gpt2wgpu deeper\n", 4)
 	want := "make train|gpt2wgpu devices|gpt2wgpu bench"
 	if strings.Join(got, "|") != want {
 		t.Errorf("%q, want %s", got, want)
@@ -296,7 +314,8 @@ func scratch(t *testing.T) string {
 	}
 	for name, content := range map[string][]byte{
 		"input.txt": text, "tinyshakespeare/input.txt": text, "corpus/a.txt": text, "corpus/b.txt": text,
-		"quick": []byte("#!/usr/bin/env bash\ncase $1 in\nselftest) set -- \"$@\" --kernel residual ;;\nbench) set -- \"$@\" --preset tiny --passes 1 --kernel matmul_forward/fc --step ;;\nesac\nexec gpt2wgpu \"$@\"\n"),
+		"quick": []byte("#!/usr/bin/env bash\ncase $1 in\nselftest) set -- \"$@\" --kernel residual ;;\nbench) set " +
+			"-- \"$@\" --preset tiny --passes 1 --kernel matmul_forward/fc --step ;;\nesac\nexec gpt2wgpu \"$@\"\n"),
 		// shakespeare's text is pinned by its hash and HellaSwag by its number of questions: data/fetch_test.go fetches
 		// such files.
 		"cache/gpt2wgpu/shakespeare/input.txt":         text,
@@ -319,14 +338,16 @@ func scratch(t *testing.T) string {
 func hub(t *testing.T) string {
 	t.Helper()
 	dir := t.TempDir()
-	if err := gpt2.WriteDir(dir, gpt2.Init(gpt2.Config{NLayer: 1, NHead: 2, NEmbd: 16, BlockSize: 1024, VocabSize: 50257}, 1), nil); err != nil {
+	if err := gpt2.WriteDir(dir, gpt2.Init(gpt2.Config{NLayer: 1, NHead: 2, NEmbd: 16, BlockSize: 1024,
+		VocabSize: 50257}, 1), nil); err != nil {
 		t.Fatal(err)
 	}
 	const commit = "0123456789012345678901234567890123456789"
 	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch name := filepath.Base(r.URL.Path); r.URL.Path {
 		case "/api/models/openai-community/gpt2/revision/main":
-			io.WriteString(w, `{"sha":"`+commit+`","siblings":[{"rfilename":"config.json"},{"rfilename":"model.safetensors"}]}`)
+			io.WriteString(w, `{"sha":"`+commit+
+				`","siblings":[{"rfilename":"config.json"},{"rfilename":"model.safetensors"}]}`)
 		case "/openai-community/gpt2/resolve/" + commit + "/" + name:
 			http.ServeFile(w, r, filepath.Join(dir, name))
 		default:

@@ -58,8 +58,9 @@ func adapters() ([]AdapterInfo, []wgpu.Adapter, error) {
 	for i, r := range refs {
 		in := r.Info()
 		list[i] = AdapterInfo{
-			Index: i, Name: in.Name, Backend: in.Backend, Type: in.Type, Driver: in.Driver, Limits: in.Limits, Features: in.Features,
-			Vendor: in.Vendor, deviceID: in.Device,
+			Index: i, Name: in.Name, Backend: in.Backend, Type: in.Type, Driver: in.Driver, Limits: in.Limits,
+			Features: in.Features,
+			Vendor:   in.Vendor, deviceID: in.Device,
 		}
 	}
 	return list, refs, nil
@@ -73,7 +74,8 @@ func driverHint(goos string) string {
 	case "darwin":
 		return "Metal is part of macOS; a virtual machine needs a virtual GPU, and an old Mac macOS 10.15 or later"
 	case "linux":
-		return "install a Vulkan driver, or software Vulkan: on Debian and Ubuntu `apt-get install libvulkan1 mesa-vulkan-drivers`"
+		return "install a Vulkan driver, or software Vulkan: on Debian and Ubuntu `apt-get install libvulkan1 " +
+			"mesa-vulkan-drivers`"
 	}
 	return "install a Vulkan driver"
 }
@@ -114,7 +116,8 @@ func Choose(list []AdapterInfo, device string) (AdapterInfo, error) {
 		for _, a := range list {
 			names = append(names, fmt.Sprintf("%d: %v", a.Index, a))
 		}
-		return AdapterInfo{}, fmt.Errorf("--device %s: no such GPU here; hint: this machine offers %s", device, strings.Join(names, "; "))
+		return AdapterInfo{}, fmt.Errorf("--device %s: no such GPU here; hint: this machine offers %s", device,
+			strings.Join(names, "; "))
 	}
 	if i := onVulkan(list, list[best]); i >= 0 && !exact {
 		best = i

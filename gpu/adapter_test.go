@@ -24,11 +24,15 @@ func TestChoose(t *testing.T) {
 		device string
 		want   int // index, or -1: refused
 	}{
-		{laptop, "", 3}, {laptop, "auto", 3}, {laptop, " AUTO ", 3}, {laptop, "vulkan", 3}, {laptop, "dx12", 2}, {laptop, "metal", -1},
-		{laptop, "cuda", 3}, {laptop, "mps", -1}, {laptop, "cpu", 0}, {laptop, "0", 0}, {laptop, "1", 1}, {laptop, "4", 4}, {laptop, "5", -1},
-		{laptop, "-1", -1}, {laptop, "intel", 1}, {laptop, "RTX 4060", 3}, {laptop, "llvmpipe", 0}, {laptop, "virtual", 4}, {laptop, "radeon", -1},
+		{laptop, "", 3}, {laptop, "auto", 3}, {laptop, " AUTO ", 3}, {laptop, "vulkan", 3}, {laptop, "dx12", 2},
+		{laptop, "metal", -1},
+		{laptop, "cuda", 3}, {laptop, "mps", -1}, {laptop, "cpu", 0}, {laptop, "0", 0}, {laptop, "1", 1},
+		{laptop, "4", 4}, {laptop, "5", -1},
+		{laptop, "-1", -1}, {laptop, "intel", 1}, {laptop, "RTX 4060", 3}, {laptop, "llvmpipe", 0},
+		{laptop, "virtual", 4}, {laptop, "radeon", -1},
 		{laptop[:2], "auto", 1}, {[]gpu.AdapterInfo{laptop[0], laptop[4]}, "auto", 4},
-		{mac, "auto", 0}, {mac, "mps", 0}, {mac, "metal", 0}, {mac, "vulkan", -1}, {mac, "cuda", -1}, {mac, "cpu", -1}, {mac, "m2", 0},
+		{mac, "auto", 0}, {mac, "mps", 0}, {mac, "metal", 0}, {mac, "vulkan", -1}, {mac, "cuda", -1}, {mac, "cpu", -1},
+		{mac, "m2", 0},
 		{software, "auto", 0}, {software, "cpu", 0}, {software, "cuda", -1},
 	} {
 		got, err := gpu.Choose(c.list, c.device)
@@ -36,7 +40,8 @@ func TestChoose(t *testing.T) {
 		case c.want < 0 && err == nil:
 			t.Errorf("--device %q of %v: got %v, want an error", c.device, c.list, got)
 		case c.want < 0:
-			if !strings.Contains(err.Error(), "--device "+c.device+": no such GPU here") || !strings.Contains(err.Error(), c.list[0].Name) {
+			if !strings.Contains(err.Error(), "--device "+c.device+": no such GPU here") ||
+				!strings.Contains(err.Error(), c.list[0].Name) {
 				t.Errorf("--device %q: the error must name the flag and offer what there is: %v", c.device, err)
 			}
 		case err != nil:
@@ -60,7 +65,8 @@ func TestChooseLocal(t *testing.T) {
 		device string
 		want   []int // by local rank
 	}{
-		{node, "auto", []int{2, 3, 1, 2}}, {node, "", []int{2, 3}}, {node, "cpu", []int{0, 0}}, {node, "3", []int{3, 3}},
+		{node, "auto", []int{2, 3, 1, 2}}, {node, "", []int{2, 3}}, {node, "cpu", []int{0, 0}},
+		{node, "3", []int{3, 3}},
 		{software, "auto", []int{0, 1, 0}}, {node[:1], "auto", []int{0, 0}},
 	} {
 		for local, want := range c.want {
@@ -87,7 +93,8 @@ func TestVulkanBeforeDX12(t *testing.T) {
 		adapter(5, "Microsoft Basic Render Driver", "dx12", "cpu", false).WithIDs(0x1414, 0x8c),
 	}
 	for device, want := range map[string]int{
-		"auto": 1, "radeon": 1, "radeon(tm)": 1, "uhd": 4, "nvidia": 2, "cuda": 2, "dx12": 0, "vulkan": 4, "0": 0, "3": 3, "cpu": 5,
+		"auto": 1, "radeon": 1, "radeon(tm)": 1, "uhd": 4, "nvidia": 2, "cuda": 2, "dx12": 0, "vulkan": 4, "0": 0,
+		"3": 3, "cpu": 5,
 	} {
 		if got, err := gpu.Choose(list, device); err != nil || got.Index != want {
 			t.Errorf("--device %s: got %v, %v, want index %d", device, got, err, want)
@@ -102,7 +109,8 @@ func TestVulkanBeforeDX12(t *testing.T) {
 
 // TestHintsByOS: a hint names what the system at hand has.
 func TestHintsByOS(t *testing.T) {
-	for goos, want := range map[string]string{"linux": "apt-get install", "windows": "maker", "darwin": "Metal", "freebsd": "Vulkan driver"} {
+	for goos, want := range map[string]string{"linux": "apt-get install", "windows": "maker", "darwin": "Metal",
+		"freebsd": "Vulkan driver"} {
 		hint := gpu.DriverHint(goos)
 		if !strings.Contains(hint, want) || goos != "linux" && strings.Contains(hint, "apt") {
 			t.Errorf("%s: %q, want %q in it", goos, hint, want)
@@ -137,7 +145,8 @@ func TestAdaptersAreDescribed(t *testing.T) {
 		if a.Index != i || a.Name == "" || a.Backend == "" || a.Type == "" {
 			t.Errorf("adapter %d: %+v", i, a)
 		}
-		if l := a.Limits; l.MaxBufferSize < least.MaxBufferSize || l.MaxBindingSize < least.MaxBindingSize || l.MaxInvocations < least.MaxInvocations {
+		if l := a.Limits; l.MaxBufferSize < least.MaxBufferSize || l.MaxBindingSize < least.MaxBindingSize ||
+			l.MaxInvocations < least.MaxInvocations {
 			t.Errorf("%v: limits %+v below WebGPU's promise", a, l)
 		}
 	}

@@ -67,7 +67,8 @@ func OpenLocal(device string, local int) (*Device, error) {
 	d := Plan(info)
 	if d.dev, err = refs[info.Index].Open(info.Backend, info.Limits); err != nil {
 		refs[info.Index].Release()
-		return nil, fmt.Errorf("%v: cannot open the device: %w; hint: another --device, see `gpt2wgpu devices`", info, err)
+		return nil, fmt.Errorf("%v: cannot open the device: %w; hint: another --device, see `gpt2wgpu devices`", info,
+			err)
 	}
 	d.timestamps = d.dev.Timestamps
 	return d, nil
@@ -75,7 +76,8 @@ func OpenLocal(device string, local int) (*Device, error) {
 
 // Plan returns a device that accounts and checks within limits but allocates and runs nothing.
 func Plan(info AdapterInfo) *Device {
-	return &Device{Info: info, Limits: info.Limits, kernels: map[string]*kernel{}, buffers: map[*buffer]bool{}, bytes: map[Role]uint64{}}
+	return &Device{Info: info, Limits: info.Limits, kernels: map[string]*kernel{}, buffers: map[*buffer]bool{},
+		bytes: map[Role]uint64{}}
 }
 
 // Planned says whether the device is a plan.

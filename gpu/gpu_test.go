@@ -138,18 +138,30 @@ func TestRefusals(t *testing.T) {
 			d    gpu.Dispatch
 			want string
 		}{
-			{"no tensor", gpu.Dispatch{Source: scale, Bind: map[string]gpu.Tensor{"out": y}, Params: ok, Groups: one}, "scale: no tensor for x"},
-			{"the zero tensor", gpu.Dispatch{Source: scale, Bind: bind(y, nothing), Params: ok, Groups: one}, "scale: no tensor for x"},
-			{"an unknown name", gpu.Dispatch{Source: scale, Bind: map[string]gpu.Tensor{"out": y, "x": x, "w": x}, Params: ok, Groups: one}, "scale: the kernel has no binding w"},
-			{"u32 for f32", gpu.Dispatch{Source: scale, Bind: bind(y, u), Params: ok, Groups: one}, "scale: x is u (256) u32, the kernel wants f32"},
-			{"bf16 for f32", gpu.Dispatch{Source: scale, Bind: bind(h, x), Params: ok, Groups: one}, "scale: out is h (256) bf16, the kernel wants f32"},
-			{"read and written", gpu.Dispatch{Source: scale, Bind: bind(x.Rows(0, 64), x.Rows(64, 128)), Params: ok, Groups: one}, "scale: out (read_write) and x (read) lie in one buffer"},
-			{"a misaligned window", gpu.Dispatch{Source: scale, Bind: bind(y, x.Rows(1, 65)), Params: ok, Groups: one}, "at byte 4, want a multiple of 256"},
-			{"past the end", gpu.Dispatch{Source: scale, Bind: bind(y, x.Reinterpret("x", gpu.F32, 257)), Params: ok, Groups: one}, "past the end of its buffer"},
-			{"an empty window", gpu.Dispatch{Source: scale, Bind: bind(y, x.Rows(64, 64)), Params: ok, Groups: one}, "impossible shape [0]"},
-			{"a wrong view", gpu.Dispatch{Source: scale, Bind: bind(y, x.View(16, 17)), Params: ok, Groups: one}, "impossible shape"},
-			{"no Params", gpu.Dispatch{Source: scale, Bind: bind(y, x), Groups: one}, "scale: no Params, want [COUNT: u32 FACTOR: f32]"},
-			{"few Params", gpu.Dispatch{Source: scale, Bind: bind(y, x), Params: struct{ COUNT uint32 }{1}, Groups: one}, "Params has 1 fields"},
+			{"no tensor", gpu.Dispatch{Source: scale, Bind: map[string]gpu.Tensor{"out": y}, Params: ok, Groups: one},
+				"scale: no tensor for x"},
+			{"the zero tensor", gpu.Dispatch{Source: scale, Bind: bind(y, nothing), Params: ok, Groups: one},
+				"scale: no tensor for x"},
+			{"an unknown name", gpu.Dispatch{Source: scale, Bind: map[string]gpu.Tensor{"out": y, "x": x, "w": x},
+				Params: ok, Groups: one}, "scale: the kernel has no binding w"},
+			{"u32 for f32", gpu.Dispatch{Source: scale, Bind: bind(y, u), Params: ok, Groups: one},
+				"scale: x is u (256) u32, the kernel wants f32"},
+			{"bf16 for f32", gpu.Dispatch{Source: scale, Bind: bind(h, x), Params: ok, Groups: one},
+				"scale: out is h (256) bf16, the kernel wants f32"},
+			{"read and written", gpu.Dispatch{Source: scale, Bind: bind(x.Rows(0, 64), x.Rows(64, 128)), Params: ok,
+				Groups: one}, "scale: out (read_write) and x (read) lie in one buffer"},
+			{"a misaligned window", gpu.Dispatch{Source: scale, Bind: bind(y, x.Rows(1, 65)), Params: ok, Groups: one},
+				"at byte 4, want a multiple of 256"},
+			{"past the end", gpu.Dispatch{Source: scale, Bind: bind(y, x.Reinterpret("x", gpu.F32, 257)), Params: ok,
+				Groups: one}, "past the end of its buffer"},
+			{"an empty window", gpu.Dispatch{Source: scale, Bind: bind(y, x.Rows(64, 64)), Params: ok, Groups: one},
+				"impossible shape [0]"},
+			{"a wrong view", gpu.Dispatch{Source: scale, Bind: bind(y, x.View(16, 17)), Params: ok, Groups: one},
+				"impossible shape"},
+			{"no Params", gpu.Dispatch{Source: scale, Bind: bind(y, x), Groups: one}, "scale: no Params, want " +
+				"[COUNT: u32 FACTOR: f32]"},
+			{"few Params", gpu.Dispatch{Source: scale, Bind: bind(y, x), Params: struct{ COUNT uint32 }{1},
+				Groups: one}, "Params has 1 fields"},
 			{"swapped Params", gpu.Dispatch{Source: scale, Bind: bind(y, x), Params: struct {
 				FACTOR float32
 				COUNT  uint32
@@ -158,9 +170,14 @@ func TestRefusals(t *testing.T) {
 				COUNT  int
 				FACTOR float32
 			}{1, 1}, Groups: one}, "Params field 0 is COUNT: int, want COUNT: u32"},
-			{"no groups", gpu.Dispatch{Source: scale, Bind: bind(y, x), Params: ok, Groups: [3]uint32{4, 0, 1}}, "scale: 0 workgroups in dimension 1"},
-			{"too many groups", gpu.Dispatch{Source: scale, Bind: bind(y, x), Params: ok, Groups: [3]uint32{1 << 20, 1, 1}}, "scale: 1048576 workgroups in dimension 0"},
-			{"a float in Params for a count", gpu.Dispatch{Source: scale, Bind: bind(y, x), Params: struct{ COUNT, FACTOR float32 }{1, 1}, Groups: one}, "Params field 0 is COUNT: f32, want COUNT: u32"},
+			{"no groups", gpu.Dispatch{Source: scale, Bind: bind(y, x), Params: ok, Groups: [3]uint32{4, 0, 1}},
+				"scale: 0 workgroups in dimension 1"},
+			{"too many groups", gpu.Dispatch{Source: scale, Bind: bind(y, x), Params: ok, Groups: [3]uint32{1 << 20, 1,
+				1}}, "scale: 1048576 workgroups in dimension 0"},
+			{"a float in Params for a count", gpu.Dispatch{Source: scale, Bind: bind(y, x), Params: struct {
+				COUNT,
+				FACTOR float32
+			}{1, 1}, Groups: one}, "Params field 0 is COUNT: f32, want COUNT: u32"},
 		}
 		for _, c := range cases {
 			t.Run(fmt.Sprintf("planned=%v/%s", d.Planned(), c.why), func(t *testing.T) {
@@ -191,10 +208,12 @@ func TestRefusesTooLargeBinding(t *testing.T) {
 		t.Fatal(p.Err())
 	}
 	scaled(p, y, x, 1)
-	if err := p.Build(); err == nil || !strings.Contains(err.Error(), "out is y (4097,64) f32, 1.0 MiB, and a binding of this device holds 1.0 MiB; hint: a smaller --batch-size, or --dtype bf16") {
+	if err := p.Build(); err == nil || !strings.Contains(err.Error(), "out is y (4097,64) f32, 1.0 MiB, and a "+
+		"binding of this device holds 1.0 MiB; hint: a smaller --batch-size, or --dtype bf16") {
 		t.Errorf("got %v", err)
 	}
-	if _, err := d.NewTensor(gpu.Scratch, "huge", gpu.F32, int(info.Limits.MaxBufferSize/4)+1); err == nil || !strings.Contains(err.Error(), "huge: ") {
+	if _, err := d.NewTensor(gpu.Scratch, "huge", gpu.F32, int(info.Limits.MaxBufferSize/4)+1); err == nil ||
+		!strings.Contains(err.Error(), "huge: ") {
 		t.Errorf("a tensor beyond the largest buffer: got %v", err)
 	}
 	if _, err := d.NewTensor(gpu.Scratch, "empty", gpu.F32, 4, 0); err == nil {
@@ -221,7 +240,8 @@ func TestRefusesTooManyThreads(t *testing.T) {
 	d := gpu.Plan(info)
 	p := d.NewProgram("step")
 	scaled(p, tensor(t, d, "y", gpu.F32, 64), tensor(t, d, "x", gpu.F32, 64), 1)
-	if err := p.Build(); err == nil || !strings.Contains(err.Error(), "scale: 64 threads per workgroup, the device allows 32") {
+	if err := p.Build(); err == nil || !strings.Contains(err.Error(), "scale: 64 threads per workgroup, the device "+
+		"allows 32") {
 		t.Errorf("got %v", err)
 	}
 }
@@ -248,10 +268,12 @@ func TestBadShader(t *testing.T) {
 	src := kernel("broken", strings.Replace(scale.WGSL, "x[i] *", "x[i] * nowhere *", 1))
 	p := d.NewProgram("step")
 	p.Add(gpu.Dispatch{
-		Source: src, Bind: map[string]gpu.Tensor{"out": tensor(t, d, "y", gpu.F32, 64), "x": tensor(t, d, "x", gpu.F32, 64)},
+		Source: src, Bind: map[string]gpu.Tensor{"out": tensor(t, d, "y", gpu.F32, 64), "x": tensor(t, d, "x", gpu.F32,
+			64)},
 		Params: scaleParams{64, 1}, Groups: [3]uint32{1, 1, 1},
 	})
-	if err := p.Build(); err == nil || !strings.Contains(err.Error(), "step: broken: the shader does not compile") || !strings.Contains(err.Error(), "nowhere") {
+	if err := p.Build(); err == nil || !strings.Contains(err.Error(), "step: broken: the shader does not compile") ||
+		!strings.Contains(err.Error(), "nowhere") {
 		t.Errorf("got %v", err)
 	}
 }
@@ -340,7 +362,8 @@ func TestPlanAccountsAsDevice(t *testing.T) {
 		want uint64
 	}{
 		// 1030*63*4 = 259560, in whole 128 values 259584; 33*63*4 = 8316, 8704; 35 bf16 in 72 bytes, 256
-		{gpu.Parameters, 259584 + 8704 + 256}, {gpu.Inputs, 512}, {gpu.Scratch, 4096}, {gpu.Activations, 0}, {gpu.Moments, 0},
+		{gpu.Parameters, 259584 + 8704 + 256}, {gpu.Inputs, 512}, {gpu.Scratch, 4096}, {gpu.Activations, 0},
+		{gpu.Moments, 0},
 	} {
 		if got := plan.Bytes(c.role); got != c.want || own.Bytes(c.role) != c.want {
 			t.Errorf("%s: plan %d bytes, device %d, want %d", c.role, got, own.Bytes(c.role), c.want)
@@ -674,7 +697,8 @@ func TestFirstUses(t *testing.T) {
 	defer p.Release()
 	var got, again []gpu.Timing
 	p.RecordFirstUses(&got)
-	if err := p.Run(); err != nil || len(got) != 1 || got[0].Label != "doubled" || got[0].Duration <= 0 || got[0].Duration > time.Minute {
+	if err := p.Run(); err != nil || len(got) != 1 || got[0].Label != "doubled" || got[0].Duration <= 0 ||
+		got[0].Duration > time.Minute {
 		t.Errorf("first uses: %+v, %v", got, err)
 	}
 	p.RecordFirstUses(&again)
@@ -695,7 +719,8 @@ func BenchmarkEncode(b *testing.B) {
 	other := kernel("other", scale.WGSL+"// another pipeline\n")
 	for range 253 {
 		scaled(p, y, x, 1)
-		p.Add(gpu.Dispatch{Source: other, Bind: map[string]gpu.Tensor{"out": x, "x": y}, Params: scaleParams{64, 1}, Groups: [3]uint32{1, 1, 1}})
+		p.Add(gpu.Dispatch{Source: other, Bind: map[string]gpu.Tensor{"out": x, "x": y}, Params: scaleParams{64, 1},
+			Groups: [3]uint32{1, 1, 1}})
 	}
 	if err := p.Build(); err != nil {
 		b.Fatal(err)

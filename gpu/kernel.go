@@ -75,10 +75,12 @@ func (d *Device) kernel(src Source) (*kernel, error) {
 		}
 	}
 	if storage > int(d.Limits.MaxStorageBuffers) {
-		return nil, fmt.Errorf("%s: %d storage buffers, the device allows %d", src.Label, storage, d.Limits.MaxStorageBuffers)
+		return nil, fmt.Errorf("%s: %d storage buffers, the device allows %d", src.Label, storage,
+			d.Limits.MaxStorageBuffers)
 	}
 	if src.Threads > int(d.Limits.MaxInvocations) {
-		return nil, fmt.Errorf("%s: %d threads per workgroup, the device allows %d", src.Label, src.Threads, d.Limits.MaxInvocations)
+		return nil, fmt.Errorf("%s: %d threads per workgroup, the device allows %d", src.Label, src.Threads,
+			d.Limits.MaxInvocations)
 	}
 	k := &kernel{src: src}
 	d.kernels[src.WGSL] = k

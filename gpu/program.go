@@ -142,11 +142,14 @@ func (p *Program) bindAll(s *entry) {
 		case t.storage.String() != b.Storage:
 			p.Fail("%s: %s is %v, the kernel wants %s", s.label, b.Name, t, b.Storage)
 		case b.Access == "uniform" && (!t.buf.uniform || size > maxUniform):
-			p.Fail("%s: %s is %v, want at most %s of a tensor of NewUniform", s.label, b.Name, t, HumanBytes(maxUniform))
+			p.Fail("%s: %s is %v, want at most %s of a tensor of NewUniform", s.label, b.Name, t,
+				HumanBytes(maxUniform))
 		case size > p.dev.Limits.MaxBindingSize:
-			p.Fail("%s: %s is %v, %s, and a binding of this device holds %s; hint: a smaller --batch-size, or --dtype bf16", s.label, b.Name, t, HumanBytes(size), HumanBytes(p.dev.Limits.MaxBindingSize))
+			p.Fail("%s: %s is %v, %s, and a binding of this device holds %s; hint: a smaller --batch-size, or "+
+				"--dtype bf16", s.label, b.Name, t, HumanBytes(size), HumanBytes(p.dev.Limits.MaxBindingSize))
 		case t.offset%p.dev.Limits.OffsetAlignment != 0:
-			p.Fail("%s: %s is %v at byte %d, want a multiple of %d", s.label, b.Name, t, t.offset, p.dev.Limits.OffsetAlignment)
+			p.Fail("%s: %s is %v at byte %d, want a multiple of %d", s.label, b.Name, t, t.offset,
+				p.dev.Limits.OffsetAlignment)
 		case t.offset+size > t.buf.size:
 			p.Fail("%s: %s is %v, past the end of its buffer", s.label, b.Name, t)
 		}

@@ -51,7 +51,8 @@ const maxUniform = 64 << 10
 func (d *Device) newBuffer(role Role, name string, size uint64, uniform bool) (*buffer, error) {
 	size = (size + 255) &^ 255
 	if size > d.Limits.MaxBufferSize {
-		return nil, fmt.Errorf("%s: %s in one buffer, the device allows %s; hint: a smaller --batch-size or --seq-len, or --dtype bf16", name, HumanBytes(size), HumanBytes(d.Limits.MaxBufferSize))
+		return nil, fmt.Errorf("%s: %s in one buffer, the device allows %s; hint: a smaller --batch-size or "+
+			"--seq-len, or --dtype bf16", name, HumanBytes(size), HumanBytes(d.Limits.MaxBufferSize))
 	}
 	b := &buffer{role: role, size: size, uniform: uniform}
 	if !d.Planned() {
@@ -61,7 +62,9 @@ func (d *Device) newBuffer(role Role, name string, size uint64, uniform bool) (*
 		}
 		raw, err := d.dev.NewBuffer(name, size, usage)
 		if err != nil {
-			return nil, fmt.Errorf("%s: no memory for %s after %s; hint: a smaller --batch-size, --dtype bf16 or --recompute block; --dry-run shows the plan: %w", name, HumanBytes(size), HumanBytes(d.TotalBytes()), err)
+			return nil, fmt.Errorf("%s: no memory for %s after %s; hint: a smaller --batch-size, --dtype bf16 or "+
+				"--recompute block; --dry-run shows the plan: %w", name, HumanBytes(size), HumanBytes(d.TotalBytes()),
+				err)
 		}
 		b.raw = raw
 	}

@@ -136,7 +136,8 @@ type Pending struct {
 // Each Pending holds a staging buffer until its Take.
 func (d *Device) StartRead(t Tensor) (*Pending, error) {
 	if t.storage != F32 || t.Bytes() > transferChunk || d.Planned() {
-		return nil, fmt.Errorf("read %v: want float32, at most %s, on a real device, not a plan", t, HumanBytes(transferChunk))
+		return nil, fmt.Errorf("read %v: want float32, at most %s, on a real device, not a plan", t,
+			HumanBytes(transferChunk))
 	}
 	size := t.Bytes()
 	p := &Pending{dev: d, t: t}

@@ -151,7 +151,8 @@ func (m *Model) addForward(p *op.Builder, a *activations) {
 		op.MatmulForward{Out: k.out, X: k.act, W: w.fcprojw, Bias: w.fcprojb, Residual: k.mid}.AddTo(p)
 	}
 	last := a.stream(m.Config.NLayer)
-	op.LayerNormForward{Out: a.lnf, Mean: a.mean, Rstd: a.rstd, X: last, W: m.named(m.params, "lnfw"), B: m.named(m.params, "lnfb")}.AddTo(p)
+	op.LayerNormForward{Out: a.lnf, Mean: a.mean, Rstd: a.rstd, X: last, W: m.named(m.params, "lnfw"),
+		B: m.named(m.params, "lnfb")}.AddTo(p)
 }
 
 // addBlock appends block l's forward up to act, all that its backward needs.

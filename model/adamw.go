@@ -20,7 +20,8 @@ func (AdamW) Name() string { return "adamw" }
 // State implements OptimizerSettings.
 func (AdamW) State(c gpt2.Config) (list []StateTensor) {
 	for _, p := range gpt2.Table(c) {
-		list = append(list, StateTensor{Name: "m." + p.Name, Shape: p.Shape}, StateTensor{Name: "v." + p.Name, Shape: p.Shape, Squares: true})
+		list = append(list, StateTensor{Name: "m." + p.Name, Shape: p.Shape}, StateTensor{Name: "v." + p.Name,
+			Shape: p.Shape, Squares: true})
 	}
 	return list
 }

@@ -21,7 +21,8 @@ func (m *Model) newCache(b int, storage gpu.Storage) (*cache, error) {
 	for l := 0; l < c.NLayer; l++ {
 		k.kv = append(k.kv, mk.tensor(gpu.Activations, fmt.Sprintf("cache %d", l), storage, b, c.BlockSize, 2*c.NEmbd))
 		if size, most := k.kv[l].Bytes(), m.Device.Limits.MaxBindingSize; mk.err == nil && size > most {
-			return nil, fmt.Errorf("the cache of %d sequences of %d tokens takes %s a block, and a binding holds %s; hint: fewer sequences at once (--n)",
+			return nil, fmt.Errorf("the cache of %d sequences of %d tokens takes %s a block, and a binding holds "+
+				"%s; hint: fewer sequences at once (--n)",
 				b, c.BlockSize, gpu.HumanBytes(size), gpu.HumanBytes(most))
 		}
 	}
@@ -37,7 +38,8 @@ func (m *Model) addEmbedding(p *op.Builder, a *activations) {
 		return
 	}
 	op.GatherRows{Out: a.places, X: wpe, Rows: a.cache.first}.AddTo(p)
-	op.EmbeddingForward{Out: a.embedded, WTE: wte, WPE: a.places, Tokens: a.tokens, T: a.B}.AddTo(p) // row n at "position" n
+	// row n at "position" n
+	op.EmbeddingForward{Out: a.embedded, WTE: wte, WPE: a.places, Tokens: a.tokens, T: a.B}.AddTo(p)
 }
 
 // addAttention appends block l's attention: over the rows of the forward or, in a step, over the cache.
@@ -50,5 +52,6 @@ func (m *Model) addAttention(p *op.Builder, a *activations, l int) {
 		op.AttentionForward{Out: k.att, LSE: k.lse, QKV: k.qkv, NH: m.Config.NHead}.AddTo(p)
 		return
 	}
-	op.AttentionDecode{Out: k.att, QKV: k.qkv, Cache: a.cache.kv[l], Positions: a.cache.first, NH: m.Config.NHead}.AddTo(p)
+	op.AttentionDecode{Out: k.att, QKV: k.qkv, Cache: a.cache.kv[l], Positions: a.cache.first,
+		NH: m.Config.NHead}.AddTo(p)
 }

@@ -67,13 +67,16 @@ func (e *Evaluator) evaluation(b, t int) (*evaluation, error) {
 	m := e.m
 	switch {
 	case b < 1 || t < 1 || b > e.Tokens()/t:
-		return nil, fmt.Errorf("evaluation of %d sequences of %d tokens, want at most %d tokens; hint: a smaller --batch-size", b, t, e.Tokens())
+		return nil, fmt.Errorf("evaluation of %d sequences of %d tokens, want at most %d tokens; hint: a smaller "+
+			"--batch-size", b, t, e.Tokens())
 	case t > m.Config.BlockSize:
-		return nil, fmt.Errorf("evaluation of sequences of %d tokens, the context has %d; hint: --seq-len %d", t, m.Config.BlockSize, m.Config.BlockSize)
+		return nil, fmt.Errorf("evaluation of sequences of %d tokens, the context has %d; hint: --seq-len %d", t,
+			m.Config.BlockSize, m.Config.BlockSize)
 	}
 	a, p := e.acts.shaped(b, t), m.setup.NewProgram(fmt.Sprintf("eval B=%d T=%d", b, t))
 	m.addForward(p, a)
-	op.Classifier{Losses: a.losses, X: a.lnf, WTE: m.named(m.operands(a.storage), "wte"), Targets: a.targets, Logits: a.logits}.AddTo(p)
+	op.Classifier{Losses: a.losses, X: a.lnf, WTE: m.named(m.operands(a.storage), "wte"), Targets: a.targets,
+		Logits: a.logits}.AddTo(p)
 	if err := p.Build(); err != nil {
 		return nil, err
 	}
@@ -102,7 +105,8 @@ func (e *Evaluator) Losses(b, t int, x, y []uint32, out []float32) error {
 // batch.
 func CheckLosses(losses []float32, first int) error {
 	if at := gpt2.NotFinite(losses); at >= 0 {
-		return &NotFiniteError{fmt.Sprintf("the loss of target %d is %s, want finite numbers (the weights are finite: an activation overflows float32)", first+at+1, gpt2.NameOf(losses[at]))}
+		return &NotFiniteError{fmt.Sprintf("the loss of target %d is %s, want finite numbers (the weights are "+
+			"finite: an activation overflows float32)", first+at+1, gpt2.NameOf(losses[at]))}
 	}
 	return nil
 }
@@ -136,7 +140,8 @@ func (m *Model) setTokens(a *activations, x, y []uint32) error {
 	for _, ids := range [][]uint32{x, y} {
 		for i, id := range ids {
 			if int(id) >= m.Config.VocabSize {
-				return fmt.Errorf("token %d at place %d of the batch is outside the vocabulary of %d; hint: is --tokenizer the one that made the data?", id, i, m.Config.VocabSize)
+				return fmt.Errorf("token %d at place %d of the batch is outside the vocabulary of %d; hint: is "+
+					"--tokenizer the one that made the data?", id, i, m.Config.VocabSize)
 			}
 		}
 	}

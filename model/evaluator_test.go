@@ -63,7 +63,8 @@ func TestEvaluator(t *testing.T) {
 	}
 	near("in a training's memory", got, want)
 	for _, n := range []int{1, 7, 24} { // the first tokens of both sequences
-		x2, y2 := append(append([]uint32(nil), x[:n]...), x[24:24+n]...), append(append([]uint32(nil), y[:n]...), y[24:24+n]...)
+		x2, y2 := append(append([]uint32(nil), x[:n]...), x[24:24+n]...), append(append([]uint32(nil), y[:n]...),
+			y[24:24+n]...)
 		got := make([]float32, 2*n)
 		if err := e.Losses(2, n, x2, y2, got); err != nil {
 			t.Fatal(err)

@@ -63,7 +63,8 @@ func (tr *Training) openBlocks() int {
 	for i, p := range tr.Model.table {
 		for _, bucket := range tr.buckets {
 			for _, w := range bucket {
-				if g := tr.grads.byParam[i]; p.Layer >= 0 && g.SameBuffer(w) && g.Offset() >= w.Offset() && g.Offset() < w.Offset()+w.Bytes() {
+				if g := tr.grads.byParam[i]; p.Layer >= 0 && g.SameBuffer(w) && g.Offset() >= w.Offset() &&
+					g.Offset() < w.Offset()+w.Bytes() {
 					open = min(open, p.Layer)
 				}
 			}

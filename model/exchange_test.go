@@ -28,13 +28,15 @@ func TestBuckets(t *testing.T) {
 	}
 	var whole [][]float32
 	block := 4 * 12 * 16 * 16 // bytes of a block's matrices
-	for _, test := range []struct{ bytes, segments int }{{0, 1}, {1, 4}, {block, 4}, {block + 1, 2}, {3 * block, 2}, {3*block + 1, 1}} {
+	for _, test := range []struct{ bytes, segments int }{{0, 1}, {1, 4}, {block, 4}, {block + 1, 2}, {3 * block, 2},
+		{3*block + 1, 1}} {
 		tr, err := NewTraining(m, 2, 8, 1, Buckets(test.bytes))
 		if err != nil {
 			t.Fatal(err)
 		}
 		if len(tr.backward) != test.segments || len(tr.GradientBuckets()) != test.segments {
-			t.Fatalf("%d bytes: %d segments and %d buckets, want %d", test.bytes, len(tr.backward), len(tr.GradientBuckets()), test.segments)
+			t.Fatalf("%d bytes: %d segments and %d buckets, want %d", test.bytes, len(tr.backward),
+				len(tr.GradientBuckets()), test.segments)
 		}
 		if err := tr.Begin(); err != nil {
 			t.Fatal(err)
@@ -81,7 +83,8 @@ func TestBuckets(t *testing.T) {
 				}
 			}
 			for w, window := range windows {
-				if at := int64(g.Offset()) - int64(window.Offset()); window.SameBuffer(g) && at >= 0 && at < int64(window.Bytes()) {
+				if at := int64(g.Offset()) - int64(window.Offset()); window.SameBuffer(g) && at >= 0 &&
+					at < int64(window.Bytes()) {
 					found++
 					if !slices.Equal(taken[w][at/4:int(at/4)+g.Len()], got[i]) {
 						t.Errorf("%d bytes: %s left before it was complete", test.bytes, p.Name)

@@ -134,7 +134,8 @@ func (s *Sampler) widths() (list []int) {
 // Generate continues the prompt n times and returns the new tokens of each sequence. emit, if not nil, sees each token
 // as it is made. The parameters are those of the call; they must not change during it. A cancelled ctx returns what
 // there is with its error.
-func (s *Sampler) Generate(ctx context.Context, prompt []int, o SampleOptions, emit func(seq, id int)) ([][]int, error) {
+func (s *Sampler) Generate(ctx context.Context, prompt []int, o SampleOptions, emit func(seq, id int)) ([][]int,
+	error) {
 	if err := o.Validate(); err != nil {
 		return nil, err
 	}
@@ -143,7 +144,8 @@ func (s *Sampler) Generate(ctx context.Context, prompt []int, o SampleOptions, e
 	}
 	for i, id := range prompt {
 		if id < 0 || id >= s.m.Config.VocabSize {
-			return nil, fmt.Errorf("prompt id %d at place %d is outside the vocabulary of %d", id, i, s.m.Config.VocabSize)
+			return nil, fmt.Errorf("prompt id %d at place %d is outside the vocabulary of %d", id, i,
+				s.m.Config.VocabSize)
 		}
 	}
 	seqs := make([][]int, s.n)
@@ -205,7 +207,8 @@ func checkLogits(logits [][]float32, made int, done []bool) error {
 			continue
 		}
 		if at := gpt2.NotFinite(row); at >= 0 {
-			return &NotFiniteError{fmt.Sprintf("text %d, new token %d: the logit of token %d is %s, want finite numbers (the weights are finite: an activation overflows float32)",
+			return &NotFiniteError{fmt.Sprintf("text %d, new token %d: the logit of token %d is %s, want finite "+
+				"numbers (the weights are finite: an activation overflows float32)",
 				i+1, made+1, at, gpt2.NameOf(row[at]))}
 		}
 	}

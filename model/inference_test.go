@@ -46,7 +46,8 @@ func TestGreedyAgainstTorch(t *testing.T) {
 			}
 			for i, ids := range got {
 				if !slices.Equal(ids, torch.Greedy[prompt:]) {
-					t.Errorf("n=%d, uncached %t, sequence %d: %v, PyTorch %v", n, uncached, i, ids, torch.Greedy[prompt:])
+					t.Errorf("n=%d, uncached %t, sequence %d: %v, PyTorch %v", n, uncached, i, ids,
+						torch.Greedy[prompt:])
 				}
 			}
 		}
@@ -158,7 +159,8 @@ func BenchmarkChoose(b *testing.B) {
 		logits[i] = float32(2 * r.NormFloat64())
 	}
 	for name, o := range map[string]SampleOptions{
-		"top-k": {Temperature: 1, TopK: 50, TopP: 1}, "top-p": {Temperature: 1, TopP: 0.9}, "all": {Temperature: 1, TopP: 1},
+		"top-k": {Temperature: 1, TopK: 50, TopP: 1}, "top-p": {Temperature: 1, TopP: 0.9}, "all": {Temperature: 1,
+			TopP: 1},
 	} {
 		b.Run(name, func(b *testing.B) {
 			for b.Loop() {

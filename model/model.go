@@ -95,8 +95,10 @@ func (m *Model) named(ts tensors, short string) gpu.Tensor {
 // layer returns block l's tensors.
 func (m *Model) layer(ts tensors, l int) (out layer) {
 	slots := map[string]*gpu.Tensor{
-		"ln1w": &out.ln1w, "ln1b": &out.ln1b, "qkvw": &out.qkvw, "qkvb": &out.qkvb, "attprojw": &out.attprojw, "attprojb": &out.attprojb,
-		"ln2w": &out.ln2w, "ln2b": &out.ln2b, "fcw": &out.fcw, "fcb": &out.fcb, "fcprojw": &out.fcprojw, "fcprojb": &out.fcprojb,
+		"ln1w": &out.ln1w, "ln1b": &out.ln1b, "qkvw": &out.qkvw, "qkvb": &out.qkvb, "attprojw": &out.attprojw,
+		"attprojb": &out.attprojb,
+		"ln2w":     &out.ln2w, "ln2b": &out.ln2b, "fcw": &out.fcw, "fcb": &out.fcb, "fcprojw": &out.fcprojw,
+		"fcprojb": &out.fcprojb,
 	}
 	for i, p := range m.table {
 		if p.Layer == l {

@@ -19,7 +19,8 @@ func (matricesOnly) Name() string { return "matrices-only" }
 func (matricesOnly) State(c gpt2.Config) (list []StateTensor) {
 	for _, p := range gpt2.Table(c) {
 		if p.Matrix() {
-			list = append(list, StateTensor{Name: "mean." + p.Name, Shape: p.Shape}, StateTensor{Name: "square." + p.Name, Shape: p.Shape, Squares: true})
+			list = append(list, StateTensor{Name: "mean." + p.Name, Shape: p.Shape},
+				StateTensor{Name: "square." + p.Name, Shape: p.Shape, Squares: true})
 		}
 	}
 	return list
@@ -56,7 +57,8 @@ func (matricesOnly) New(tr *Training) (Optimizer, error) {
 	o.update = update.Program
 	matrices, _ := tr.groups()
 	for i, p := range matrices.params {
-		op.AdamW{P: p, G: matrices.grads[i], M: mean.matrices[i], V: square.matrices[i], Scalars: o.scalars, Norm: tr.norm}.AddTo(update)
+		op.AdamW{P: p, G: matrices.grads[i], M: mean.matrices[i], V: square.matrices[i], Scalars: o.scalars,
+			Norm: tr.norm}.AddTo(update)
 	}
 	return o, o.update.Build()
 }

@@ -118,7 +118,8 @@ func TestPackedMemory(t *testing.T) {
 	plain, _, _ := planTraining(t, "cpu", c, B, T)
 	half, tr, _ := planTraining(t, "cpu", c, B, T, Storing(gpu.BF16))
 	const nc = B * T * C
-	if got, want := plain.Bytes(gpu.Activations)-half.Bytes(gpu.Activations), uint64(L*14*nc*2+nc*2); got != want { // and lnf
+	// and lnf
+	if got, want := plain.Bytes(gpu.Activations)-half.Bytes(gpu.Activations), uint64(L*14*nc*2+nc*2); got != want {
 		t.Errorf("bf16 saves %d bytes of activations, want %d", got, want)
 	}
 	var matrices uint64

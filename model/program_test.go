@@ -30,14 +30,16 @@ func plan(kind string) *gpu.Device {
 	return gpu.Plan(gpu.AdapterInfo{Name: "plan", Type: kind, Limits: gpu.DefaultLimits()})
 }
 
-func planTraining(t *testing.T, kind string, c gpt2.Config, b, length int, opts ...TrainingOption) (*gpu.Device, *Training, Optimizer) {
+func planTraining(t *testing.T, kind string, c gpt2.Config, b, length int, opts ...TrainingOption) (*gpu.Device,
+	*Training, Optimizer) {
 	t.Helper()
 	d := plan(kind)
 	tr, o := trainingOn(t, d, c, b, length, opts...)
 	return d, tr, o
 }
 
-func trainingOn(t *testing.T, d *gpu.Device, c gpt2.Config, b, length int, opts ...TrainingOption) (*Training, Optimizer) {
+func trainingOn(t *testing.T, d *gpu.Device, c gpt2.Config, b, length int, opts ...TrainingOption) (*Training,
+	Optimizer) {
 	t.Helper()
 	m, err := New(d, c)
 	if err != nil {
@@ -89,7 +91,8 @@ func golden(t *testing.T, name, text string) {
 // as it is, one that changes something shows what. `go test ./model -run TestProgram -update` writes it. Lavapipe's
 // kernels for long sequences need 128 tokens.
 func TestProgram(t *testing.T) {
-	short, long := gpt2.Config{NLayer: 2, NHead: 2, NEmbd: 32, BlockSize: 24, VocabSize: 257}, gpt2.Config{NLayer: 1, NHead: 2, NEmbd: 128, BlockSize: 150, VocabSize: 257}
+	short, long := gpt2.Config{NLayer: 2, NHead: 2, NEmbd: 32, BlockSize: 24, VocabSize: 257}, gpt2.Config{NLayer: 1,
+		NHead: 2, NEmbd: 128, BlockSize: 150, VocabSize: 257}
 	for _, d := range []struct {
 		name   string
 		target gpu.AdapterInfo
@@ -111,7 +114,8 @@ func TestProgramDigests(t *testing.T) {
 	c, _ := gpt2.Named("gpt2")
 	var b strings.Builder
 	line := func(target, what, text string) {
-		fmt.Fprintf(&b, "%s, %s: %d lines, SHA-256 %x\n", target, what, strings.Count(text, "\n"), sha256.Sum256([]byte(text)))
+		fmt.Fprintf(&b, "%s, %s: %d lines, SHA-256 %x\n", target, what, strings.Count(text, "\n"),
+			sha256.Sum256([]byte(text)))
 	}
 	for _, target := range targets {
 		for _, s := range []gpu.Storage{gpu.F32, gpu.BF16} {

@@ -24,7 +24,8 @@ func (o SampleOptions) Validate() error {
 	case o.MaxTokens < 0:
 		return fmt.Errorf("--max-tokens %d: want 0 or more", o.MaxTokens)
 	case !o.Greedy && !(o.Temperature > 0) || math.IsInf(o.Temperature, 0):
-		return fmt.Errorf("--temperature %v: want a positive number; hint: --greedy takes the likeliest token", o.Temperature)
+		return fmt.Errorf("--temperature %v: want a positive number; hint: --greedy takes the likeliest token",
+			o.Temperature)
 	case o.TopK < 0:
 		return fmt.Errorf("--top-k %d: want 0 (all) or more", o.TopK)
 	case !(o.TopP > 0 && o.TopP <= 1):

@@ -125,7 +125,8 @@ func TestCacheText(t *testing.T) {
 				o.MaxTokens = 12
 				ids := testPrompt(prompt, samplerShape.VocabSize)
 				streamed := make([][]int, n)
-				got, err := s.Generate(context.Background(), ids, o, func(seq, id int) { streamed[seq] = append(streamed[seq], id) })
+				got, err := s.Generate(context.Background(), ids, o,
+					func(seq, id int) { streamed[seq] = append(streamed[seq], id) })
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -139,9 +140,11 @@ func TestCacheText(t *testing.T) {
 				before = d.TotalBytes() // whole was not prepared
 				for i := range want {
 					if !slices.Equal(got[i], want[i]) || !slices.Equal(got[i], streamed[i]) {
-						t.Errorf("n=%d, prompt of %d, %+v: sequence %d\n got    %v\nstreams %v\nwant    %v", n, prompt, o, i, got[i], streamed[i], want[i])
+						t.Errorf("n=%d, prompt of %d, %+v: sequence %d\n got    %v\nstreams %v\nwant    %v", n, prompt,
+							o, i, got[i], streamed[i], want[i])
 					}
-					if slices.ContainsFunc(got[i], func(id int) bool { return slices.Contains(o.Stop, id) }) || o.Stop == nil && len(got[i]) != o.MaxTokens {
+					if slices.ContainsFunc(got[i], func(id int) bool { return slices.Contains(o.Stop, id) }) ||
+						o.Stop == nil && len(got[i]) != o.MaxTokens {
 						t.Errorf("n=%d, prompt of %d, stop %v: %v", n, prompt, o.Stop, got[i])
 					}
 				}
@@ -199,10 +202,12 @@ func TestSamplerMemory(t *testing.T) {
 	one, two := bytes(1), bytes(2)
 	cache := uint64(c.NLayer * c.BlockSize * 2 * c.NEmbd * 4)
 	if row := uint64(4 * (20*c.NEmbd + c.VocabSize + 200)); two-one < cache || two-one > cache+row {
-		t.Errorf("a sequence more takes %d bytes, want the %d of its cache and at most %d for its row", two-one, cache, row)
+		t.Errorf("a sequence more takes %d bytes, want the %d of its cache and at most %d for its row", two-one, cache,
+			row)
 	}
 	if window := uint64(4 * c.BlockSize * 20 * c.NEmbd); one > cache+window {
-		t.Errorf("one sequence takes %d bytes, want the cache's %d and less than %d for the widest window", one, cache, window)
+		t.Errorf("one sequence takes %d bytes, want the cache's %d and less than %d for the widest window", one, cache,
+			window)
 	}
 	d := plan("cpu")
 	m, err := New(d, c)
@@ -213,7 +218,8 @@ func TestSamplerMemory(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := s.Prepare(); err == nil || !strings.Contains(err.Error(), "180.0 MiB a block, and a binding holds 128.0 MiB; hint: fewer sequences") {
+	if err := s.Prepare(); err == nil || !strings.Contains(err.Error(), "180.0 MiB a block, and a binding holds "+
+		"128.0 MiB; hint: fewer sequences") {
 		t.Errorf("30 sequences: %v", err)
 	}
 }
@@ -272,7 +278,8 @@ func BenchmarkToken(b *testing.B) {
 func TestVocab(t *testing.T) {
 	logits := []float32{0, 1, 2, 9, 9}
 	r := rand.New(rand.NewPCG(1, 2))
-	for _, o := range []SampleOptions{{Greedy: true, Vocab: 3}, {Temperature: 1, TopP: 1, Vocab: 3}, {Temperature: 1, TopK: 4, TopP: 0.9, Vocab: 3}} {
+	for _, o := range []SampleOptions{{Greedy: true, Vocab: 3}, {Temperature: 1, TopP: 1, Vocab: 3},
+		{Temperature: 1, TopK: 4, TopP: 0.9, Vocab: 3}} {
 		for range 100 {
 			if id := o.choose(logits, r); id >= 3 || o.Greedy && id != 2 {
 				t.Fatalf("%+v draws %d", o, id)

@@ -45,10 +45,12 @@ func TestTorchReadsUs(t *testing.T) {
 			if err := os.WriteFile(filepath.Join(dir, "text"), text, 0o666); err != nil {
 				t.Fatal(err)
 			}
-			cmd := exec.Command("/usr/bin/python3", script, "--load-hf", filepath.Join(dir, "hf"), "--text", filepath.Join(dir, "text"),
+			cmd := exec.Command("/usr/bin/python3", script, "--load-hf", filepath.Join(dir, "hf"), "--text",
+				filepath.Join(dir, "text"),
 				"--n-layer", fmt.Sprint(c.NLayer), "--n-head", fmt.Sprint(c.NHead), "--n-embd", fmt.Sprint(c.NEmbd),
 				"--block-size", fmt.Sprint(c.BlockSize), "--vocab-size", fmt.Sprint(c.VocabSize), "--steps", "0",
-				"--batch-size", fmt.Sprint(b), "--seq-len", fmt.Sprint(length), "--logits", filepath.Join(dir, "logits"),
+				"--batch-size", fmt.Sprint(b), "--seq-len", fmt.Sprint(length), "--logits",
+				filepath.Join(dir, "logits"),
 				"--greedy", fmt.Sprint(more), "--prompt-len", fmt.Sprint(prompt))
 			cmd.Stderr = os.Stderr
 			out, err := cmd.Output()
@@ -83,7 +85,8 @@ func TestTorchReadsUs(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			got, err := s.Generate(context.Background(), greedy.Greedy[:prompt], SampleOptions{MaxTokens: more, Greedy: true, TopP: 1}, nil)
+			got, err := s.Generate(context.Background(), greedy.Greedy[:prompt], SampleOptions{MaxTokens: more,
+				Greedy: true, TopP: 1}, nil)
 			if err != nil || !slices.Equal(got[0], greedy.Greedy[prompt:]) {
 				t.Errorf("%v, %v, PyTorch %v", got, err, greedy.Greedy[prompt:])
 			}
@@ -168,7 +171,8 @@ func TestClientLogits(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			args := append(python[1:len(python):len(python)], "../data/clients/logits.py", filepath.Join(dir, "hf"), filepath.Join(dir, "ids"), filepath.Join(dir, "logits"))
+			args := append(python[1:len(python):len(python)], "../data/clients/logits.py", filepath.Join(dir, "hf"),
+				filepath.Join(dir, "ids"), filepath.Join(dir, "logits"))
 			out, err := exec.Command(python[0], args...).CombinedOutput()
 			if err != nil {
 				t.Fatalf("%v\n%s", err, out)

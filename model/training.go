@@ -67,7 +67,8 @@ func NewTraining(m *Model, b, t, accum int, opts ...TrainingOption) (*Training, 
 	if t > m.Config.BlockSize {
 		return nil, fmt.Errorf("--seq-len %d exceeds --block-size %d", t, m.Config.BlockSize)
 	}
-	tr := &Training{Model: m, B: b, T: t, keeping: keeping{backward: true}, orderHost: make([]uint32, b*t), startsHost: make([]uint32, b*t+1)}
+	tr := &Training{Model: m, B: b, T: t, keeping: keeping{backward: true}, orderHost: make([]uint32, b*t),
+		startsHost: make([]uint32, b*t+1)}
 	for _, f := range opts {
 		f(tr)
 	}
@@ -150,7 +151,8 @@ func (tr *Training) addMicro(w backward, accum int) {
 	p.Clear(w.dres)
 	op.LayerNormBackward{
 		DX: w.dres, DW: m.named(tr.grads, "lnfw"), DB: m.named(tr.grads, "lnfb"),
-		DOut: w.dlnf, X: a.stream(m.Config.NLayer), W: m.named(m.params, "lnfw"), Mean: a.mean, Rstd: a.rstd, Partial: w.partial,
+		DOut: w.dlnf, X: a.stream(m.Config.NLayer), W: m.named(m.params, "lnfw"), Mean: a.mean, Rstd: a.rstd,
+		Partial: w.partial,
 	}.AddTo(p)
 	for l := m.Config.NLayer - 1; l >= 0; l-- {
 		tr.addAgain(p, l)
@@ -198,18 +200,21 @@ func (tr *Training) addBlockBackward(p *op.Builder, w backward, l int) {
 	op.MatmulBackwardDW{DW: g.fcw, DOut: w.dpre, X: k.ln2}.AddTo(p)
 	op.BiasBackward{DB: g.fcb, DOut: w.dpre, Partial: w.partial}.AddTo(p)
 	op.MatmulBackwardDX{DX: w.dln, DOut: w.dpre, W: v.fcw}.AddTo(p)
-	op.LayerNormBackward{DX: w.dres, DW: g.ln2w, DB: g.ln2b, DOut: w.dln, X: k.mid, W: v.ln2w, Mean: k.mean2, Rstd: k.rstd2, Partial: w.partial}.AddTo(p)
+	op.LayerNormBackward{DX: w.dres, DW: g.ln2w, DB: g.ln2b, DOut: w.dln, X: k.mid, W: v.ln2w, Mean: k.mean2,
+		Rstd: k.rstd2, Partial: w.partial}.AddTo(p)
 
 	w.packStream(p)
 	// mid = in + att @ attprojw^T + attprojb, att = attention(qkv), qkv = ln1 @ qkvw^T + qkvb
 	op.MatmulBackwardDW{DW: g.attprojw, DOut: w.dout, X: k.att}.AddTo(p)
 	op.BiasBackward{DB: g.attprojb, DOut: w.dout, Partial: w.partial}.AddTo(p)
 	op.MatmulBackwardDX{DX: w.datt, DOut: w.dout, W: v.attprojw}.AddTo(p)
-	op.AttentionBackward{DQKV: w.dqkv, DOut: w.datt, QKV: k.qkv, Out: k.att, LSE: k.lse, D: w.d, NH: m.Config.NHead}.AddTo(p)
+	op.AttentionBackward{DQKV: w.dqkv, DOut: w.datt, QKV: k.qkv, Out: k.att, LSE: k.lse, D: w.d,
+		NH: m.Config.NHead}.AddTo(p)
 	op.MatmulBackwardDW{DW: g.qkvw, DOut: w.dqkv, X: k.ln1}.AddTo(p)
 	op.BiasBackward{DB: g.qkvb, DOut: w.dqkv, Partial: w.partial}.AddTo(p)
 	op.MatmulBackwardDX{DX: w.dln, DOut: w.dqkv, W: v.qkvw}.AddTo(p)
-	op.LayerNormBackward{DX: w.dres, DW: g.ln1w, DB: g.ln1b, DOut: w.dln, X: a.stream(l), W: v.ln1w, Mean: k.mean1, Rstd: k.rstd1, Partial: w.partial}.AddTo(p)
+	op.LayerNormBackward{DX: w.dres, DW: g.ln1w, DB: g.ln1b, DOut: w.dln, X: a.stream(l), W: v.ln1w, Mean: k.mean1,
+		Rstd: k.rstd1, Partial: w.partial}.AddTo(p)
 }
 
 // Begin starts a step: gradients and loss are zeroed.

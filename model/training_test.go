@@ -73,7 +73,8 @@ func forwardLeavesTheStep(t *testing.T, s gpu.Storage) {
 	want, got := steps(false), steps(true)
 	for i := range want {
 		if want[i].stats.Loss == 0 || !reflect.DeepEqual(got[i], want[i]) {
-			t.Errorf("step %d left %+v, with a forward behind it %+v; or gradients or weights differ", i, want[i].stats, got[i].stats)
+			t.Errorf("step %d left %+v, with a forward behind it %+v; or gradients or weights differ", i, want[i].stats,
+				got[i].stats)
 		}
 	}
 }

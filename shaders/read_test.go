@@ -28,13 +28,15 @@ func TestRead(t *testing.T) {
 	want := Text{
 		Label: "copied", WGSL: copied, Threads: 32, Params: []Param{{"COUNT", "u32"}, {"FACTOR", "f32"}},
 		Bindings: []Binding{
-			{0, "p", "uniform", "Params"}, {1, "out", "read_write", "f32"}, {2, "x", "read", "f16"}, {3, "w", "read", "f16"}, {4, "table", "uniform", "u32"},
+			{0, "p", "uniform", "Params"}, {1, "out", "read_write", "f32"}, {2, "x", "read", "f16"},
+			{3, "w", "read", "f16"}, {4, "table", "uniform", "u32"},
 		},
 	}
 	if err != nil || !reflect.DeepEqual(got, want) {
 		t.Errorf("got %+v, %v\nwant %+v", got, err, want)
 	}
-	text, err := Source("matmul_direct", Choice{"store": "store_bf16", "a": "a_rows", "b": "b_rows", "epilogue": "epilogue_bias_gelu"}, Spec{"WX": 8, "WY": 4})
+	text, err := Source("matmul_direct", Choice{"store": "store_bf16", "a": "a_rows", "b": "b_rows",
+		"epilogue": "epilogue_bias_gelu"}, Spec{"WX": 8, "WY": 4})
 	if err != nil || text.Threads != 32 {
 		t.Errorf("a workgroup of the constants WX and WY: %d threads, %v, want 32", text.Threads, err)
 	}
@@ -44,9 +46,11 @@ func TestReadRefuses(t *testing.T) {
 	for _, c := range []struct{ why, from, to, want string }{
 		{"two bindings of one number", "@binding(3)", "@binding(2)", "copied: x and w are both @binding(2)"},
 		{"a storage that nothing names", " // storage: f16", "", "copied: x: the type array<Quad> says no storage"},
-		{"a workgroup of no constant", "@workgroup_size(WG, 2)", "@workgroup_size(WX)", "copied: @workgroup_size(WX): unknown constant WX"},
+		{"a workgroup of no constant", "@workgroup_size(WG, 2)", "@workgroup_size(WX)",
+			"copied: @workgroup_size(WX): unknown constant WX"},
 	} {
-		if _, err := Read("copied", strings.Replace(copied, c.from, c.to, 1)); err == nil || !strings.HasPrefix(err.Error(), c.want) {
+		if _, err := Read("copied", strings.Replace(copied, c.from, c.to, 1)); err == nil ||
+			!strings.HasPrefix(err.Error(), c.want) {
 			t.Errorf("%s: got %v, want %q", c.why, err, c.want)
 		}
 	}

@@ -146,7 +146,8 @@ func gather(name, body string, choice Choice) (parts, chosen []string, err error
 			have[frag] = true
 			text, err := files.ReadFile("lib/" + frag + ".wgsl")
 			if err != nil {
-				return nil, nil, fmt.Errorf("shaders: %s: no fragment %q (lib/%s.wgsl), and no choice for it", name, word, frag)
+				return nil, nil, fmt.Errorf("shaders: %s: no fragment %q (lib/%s.wgsl), and no choice for it", name,
+					word, frag)
 			}
 			parts = append(parts, string(text))
 		}
@@ -251,7 +252,8 @@ func unrollLines(lines []string, first int, values map[string]constant.Value) ([
 		m := unrollLine.FindStringSubmatch(lines[i])
 		if m == nil {
 			if strings.Contains(lines[i], "// unroll") {
-				return nil, fmt.Errorf("line %d: an unroll mark on something else than `for (var i = 0u; i < N; i++) {`", first+i)
+				return nil, fmt.Errorf("line %d: an unroll mark on something else than `for (var i = 0u; i < N; "+
+					"i++) {`", first+i)
 			}
 			out = append(out, lines[i])
 			continue

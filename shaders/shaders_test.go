@@ -80,7 +80,8 @@ func TestLineNumbersKept(t *testing.T) {
 		}
 		got, kept := strings.Split(text.WGSL, "\n"), 0
 		for i, line := range strings.Split(raw, "\n") {
-			fixed := strings.HasPrefix(line, "//") || strings.HasPrefix(line, "@") || strings.HasPrefix(line, "const") ||
+			fixed := strings.HasPrefix(line, "//") || strings.HasPrefix(line, "@") || strings.HasPrefix(line,
+				"const") ||
 				strings.HasPrefix(line, "fn ") || strings.HasPrefix(line, "struct")
 			if !fixed {
 				continue // in an unrolled loop, perhaps
@@ -137,13 +138,16 @@ func TestSourceRefuses(t *testing.T) {
 		{"unknown kernel", "matmul", full, nil, `no kernel "matmul"`},
 		{"no choice", "peak_copy", nil, nil, `no fragment "store"`},
 		{"unknown fragment", "peak_copy", Choice{"store": "store_f8"}, nil, `no fragment "store" (lib/store_f8.wgsl)`},
-		{"unused choice", "peak_copy", Choice{"store": "store_f32", "epilogue": "epilogue_store"}, nil, `peak_copy does not use "epilogue"`},
+		{"unused choice", "peak_copy", Choice{"store": "store_f32", "epilogue": "epilogue_store"}, nil,
+			`peak_copy does not use "epilogue"`},
 		{"unknown constant", "peak_copy", Choice{"store": "store_f32"}, Spec{"TM": 8}, "no `const TM"},
 		{"derived constant", "matmul_direct", full, Spec{"SUMS": 8}, "no `const SUMS"},
-		{"a float for u32", "matmul_direct", full, Spec{"TM": 2.5}, "const TM: value 2.5 (float64) does not fit type u32"},
+		{"a float for u32", "matmul_direct", full, Spec{"TM": 2.5}, "const TM: value 2.5 (float64) does not fit " +
+			"type u32"},
 		{"negative", "matmul_direct", full, Spec{"TM": -1}, "const TM: value -1 (int) does not fit type u32"},
 		{"a bool for u32", "matmul_direct", full, Spec{"TM": true}, "does not fit type u32"},
-		{"an int for bool", "cross_entropy", Choice{"store": "store_f32"}, Spec{"BACKWARD": 1}, "does not fit type bool"},
+		{"an int for bool", "cross_entropy", Choice{"store": "store_f32"}, Spec{"BACKWARD": 1}, "does not fit type " +
+			"bool"},
 		{"a string", "peak_copy", Choice{"store": "store_f32"}, Spec{"WG": "64"}, "does not fit type u32"},
 	} {
 		_, err := Source(c.kernel, c.choice, c.spec)
@@ -159,7 +163,8 @@ func TestLiteral(t *testing.T) {
 		value any
 		want  string
 	}{
-		{"u32", 0, "0u"}, {"u32", uint32(4294967295), "4294967295u"}, {"f32", 1.0, "1.0"}, {"f32", 1e-5, "1e-05"}, {"f32", -0.25, "-0.25"},
+		{"u32", 0, "0u"}, {"u32", uint32(4294967295), "4294967295u"}, {"f32", 1.0, "1.0"}, {"f32", 1e-5, "1e-05"},
+		{"f32", -0.25, "-0.25"},
 		{"bool", false, "false"},
 	} {
 		if got, err := literal(c.kind, c.value); err != nil || got != c.want {
@@ -193,9 +198,12 @@ func TestUnroll(t *testing.T) {
 		{"plain", "a\nfor (var i = 0u; i < TWO; i++) { // unroll\n  x[i] = i; // note\n}\nb",
 			"a\n{ x[0u] = 0u; } { x[1u] = 1u; }\n\n\nb"},
 		{"only whole words", "for (var i = 0u; i < ONE; i++) { // unroll\n  hi = i;\n}", "{ hi = 0u; }\n\n"},
-		{"nested", "for (var i = 0u; i < TWO; i++) { // unroll\nfor (var j = 0u; j < TWO; j++) { // unroll\ns += a[i * 2u + j];\n}\nt[i] = s;\n}\nend",
-			"{ { s += a[0u * 2u + 0u]; } { s += a[0u * 2u + 1u]; } t[0u] = s; } { { s += a[1u * 2u + 0u]; } { s += a[1u * 2u + 1u]; } t[1u] = s; }\n\n\n\n\n\nend"},
-		{"a block inside", "for (var i = 0u; i < ONE; i++) { // unroll\nif x {\ny = i; // }\n}\n}", "{ if x { y = 0u; } }\n\n\n\n"},
+		{"nested", "for (var i = 0u; i < TWO; i++) { // unroll\nfor (var j = 0u; j < TWO; j++) { // unroll\ns += " +
+			"a[i * 2u + j];\n}\nt[i] = s;\n}\nend",
+			"{ { s += a[0u * 2u + 0u]; } { s += a[0u * 2u + 1u]; } t[0u] = s; } { { s += a[1u * 2u + 0u]; } { s += " +
+				"a[1u * 2u + 1u]; } t[1u] = s; }\n\n\n\n\n\nend"},
+		{"a block inside", "for (var i = 0u; i < ONE; i++) { // unroll\nif x {\ny = i; // }\n}\n}",
+			"{ if x { y = 0u; } }\n\n\n\n"},
 		{"unmarked loops stay", "for (var i = 0u; i < TWO; i++) {\n}", "for (var i = 0u; i < TWO; i++) {\n}"},
 	} {
 		got, err := unroll(c.in, values)
@@ -211,7 +219,8 @@ func TestUnroll(t *testing.T) {
 		{"unknown constant", "for (var i = 0u; i < TK; i++) { // unroll\n}", "line 1: unknown constant TK"},
 		{"no end", "for (var i = 0u; i < TWO; i++) { // unroll\nx = i;", "line 1: no closing brace"},
 		{"end on a line with more", "for (var i = 0u; i < TWO; i++) { // unroll\nx = i; }", "line 1: no closing brace"},
-		{"nested", "a\nfor (var i = 0u; i < TWO; i++) { // unroll\nb\nfor (var j = 0u; j < TK; j++) { // unroll\n}\n}", "line 4: unknown constant TK"},
+		{"nested", "a\nfor (var i = 0u; i < TWO; i++) { // unroll\nb\nfor (var j = 0u; j < TK; j++) { // unroll\n}\n}",
+			"line 4: unknown constant TK"},
 	} {
 		if got, err := unroll(c.in, values); err == nil || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%s: got %q, %v, want error %q", c.why, got, err, c.want)
@@ -243,14 +252,16 @@ func TestHouseRules(t *testing.T) {
 				continue
 			}
 			code := note.ReplaceAllString(text.WGSL, "")
-			buffers := slices.DeleteFunc(slices.Clone(text.Bindings), func(b Binding) bool { return b.Access == "uniform" })
+			buffers := slices.DeleteFunc(slices.Clone(text.Bindings),
+				func(b Binding) bool { return b.Access == "uniform" })
 			if n := len(buffers); n > 7 {
 				t.Errorf("%s: %d storage buffers, want at most 7", text.Label, n)
 			}
 			if n := len(regexp.MustCompile(`@binding\(`).FindAllString(code, -1)); n != len(text.Bindings) {
 				t.Errorf("%s: %d bindings stand there, %d were read", text.Label, n, len(text.Bindings))
 			}
-			numbers := slices.DeleteFunc(slices.Clone(text.Bindings), func(b Binding) bool { return b.Storage != "Params" })
+			numbers := slices.DeleteFunc(slices.Clone(text.Bindings),
+				func(b Binding) bool { return b.Storage != "Params" })
 			if !slices.Equal(numbers, []Binding{{0, "p", "uniform", "Params"}}) || len(text.Params) == 0 {
 				t.Errorf("%s: want one uniform, `@group(0) @binding(0) var<uniform> p: Params`", text.Label)
 			}
@@ -278,7 +289,8 @@ func TestHouseRules(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if name := strings.TrimSuffix(strings.TrimPrefix(f, "lib/"), ".wgsl"); !strings.HasPrefix(string(raw), "// "+name+": ") {
+		if name := strings.TrimSuffix(strings.TrimPrefix(f, "lib/"), ".wgsl"); !strings.HasPrefix(string(raw),
+			"// "+name+": ") {
 			t.Errorf("%s: the first line must be `// %s: what it is`", f, name)
 		}
 	}

@@ -44,7 +44,8 @@ func TestGoesAhead(t *testing.T) {
 		{"checkpoints", func(c *Job) { c.SaveEvery = 3 }, []int{0, 1, 3, 4, 6, 7}},
 		{"validation", func(c *Job) { c.ValEvery = 4 }, []int{0, 1, 2, 4, 5, 6}},
 		{"samples", func(c *Job) { c.SampleEvery = 4 }, []int{0, 1, 2, 4, 5, 6}},
-		{"HellaSwag", func(c *Job) { c.Hellaswag, c.HellaswagEvery = hellaswagQuestions, 5 }, []int{0, 1, 2, 3, 5, 6, 7}},
+		{"HellaSwag", func(c *Job) { c.Hellaswag, c.HellaswagEvery = hellaswagQuestions, 5 }, []int{0, 1, 2, 3, 5, 6,
+			7}},
 		{"a profile", func(c *Job) { c.Profile = func(Profile) error { return nil } }, []int{0, 1, 4, 5, 6, 7}},
 	} {
 		t.Run(x.what, func(t *testing.T) {

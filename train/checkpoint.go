@@ -58,7 +58,8 @@ type checkpointer struct {
 // Old directories that cannot be removed are only warned about.
 //
 // model writes the model's own files. The tensors of optimizer and, if there are any, outer are asked for one by one.
-func (c checkpointer) save(s State, model func(dir string) error, optimizer, outer []gpt2.LazyTensor) (dir string, err error) {
+func (c checkpointer) save(s State, model func(dir string) error, optimizer, outer []gpt2.LazyTensor) (dir string,
+	err error) {
 	root := filepath.Join(c.out, gpt2.CheckpointsDir)
 	name := fmt.Sprintf("step-%06d", s.Step)
 	dir, tmp := filepath.Join(root, name), filepath.Join(root, writingPrefix+name)
@@ -178,13 +179,16 @@ func readTensors(path string, list []model.StateTensor) (values [][]float32, err
 	for _, t := range list {
 		x, ok := byName[t.Name]
 		if !ok || len(x) != t.Size() {
-			return nil, fmt.Errorf("%s: %s: %d values, want %d; hint: the checkpoint belongs to another model", path, t.Name, len(x), t.Size())
+			return nil, fmt.Errorf("%s: %s: %d values, want %d; hint: the checkpoint belongs to another model", path,
+				t.Name, len(x), t.Size())
 		}
 		if at := gpt2.NotFinite(x); at >= 0 {
-			return nil, fmt.Errorf("%s: %s: value %d is %s, want finite numbers; %s", path, t.Name, at, gpt2.NameOf(x[at]), damagedHint)
+			return nil, fmt.Errorf("%s: %s: value %d is %s, want finite numbers; %s", path, t.Name, at,
+				gpt2.NameOf(x[at]), damagedHint)
 		}
 		if at := slices.IndexFunc(x, func(v float32) bool { return v < 0 }); t.Squares && at >= 0 {
-			return nil, fmt.Errorf("%s: %s: value %d is %v, want 0 or more (a mean of squares); %s", path, t.Name, at, x[at], damagedHint)
+			return nil, fmt.Errorf("%s: %s: value %d is %v, want 0 or more (a mean of squares); %s", path, t.Name, at,
+				x[at], damagedHint)
 		}
 		values = append(values, x)
 	}
@@ -202,7 +206,10 @@ func outerState(c gpt2.Config) (list []model.StateTensor) {
 // lazily returns the tensors of list to be written, with the values that the function returns for each.
 func lazily(list []model.StateTensor, values func(i int) ([]float32, error)) (out []gpt2.LazyTensor) {
 	for i, t := range list {
-		out = append(out, gpt2.LazyTensor{Name: t.Name, Shape: t.Shape, Values: func() ([]float32, error) { return values(i) }})
+		out = append(out, gpt2.LazyTensor{Name: t.Name, Shape: t.Shape, Values: func() ([]float32,
+			error) {
+			return values(i)
+		}})
 	}
 	return out
 }

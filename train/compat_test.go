@@ -43,7 +43,8 @@ func TestOldRun(t *testing.T) {
 	gputest.Available(t)
 	c := oldRun(t)
 	if c.SaveMinutes != 0 || c.ValFraction != 0 {
-		t.Errorf("an old run saves every %v minutes and validates on %v of its text, want neither", c.SaveMinutes, c.ValFraction)
+		t.Errorf("an old run saves every %v minutes and validates on %v of its text, want neither", c.SaveMinutes,
+			c.ValFraction)
 	}
 	if err := Run(context.Background(), c, quiet()); err != nil {
 		t.Fatal(err)
@@ -72,7 +73,8 @@ func TestOldRun(t *testing.T) {
 	}
 	for i, g := range got {
 		w := want[i]
-		if g.Kind != w.Kind || g.Step != w.Step || g.Tokens != w.Tokens || math.Abs(float64(g.Loss-w.Loss)) > limit || math.Abs(float64(g.LR-w.LR)) > 1e-15 {
+		if g.Kind != w.Kind || g.Step != w.Step || g.Tokens != w.Tokens || math.Abs(float64(g.Loss-w.Loss)) > limit ||
+			math.Abs(float64(g.LR-w.LR)) > 1e-15 {
 			t.Fatalf("line %d: %s at step %d: loss %.9f, lr %v, %d tokens; want %s at step %d: %.9f, %v, %d",
 				i+1, g.Kind, g.Step, g.Loss, g.LR, g.Tokens, w.Kind, w.Step, w.Loss, w.LR, w.Tokens)
 		}

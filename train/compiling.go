@@ -64,7 +64,8 @@ func (c *compiling) tick() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	now := c.now()
-	if c.at.Kernel == "" || c.spent+now.Sub(c.since) < time.Second || c.at == c.told && now.Sub(c.when) < 5*time.Second {
+	if c.at.Kernel == "" || c.spent+now.Sub(c.since) < time.Second || c.at == c.told &&
+		now.Sub(c.when) < 5*time.Second {
 		return
 	}
 	c.told, c.when = c.at, now

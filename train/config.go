@@ -27,7 +27,8 @@ type Config struct {
 	// ValFraction is the part of Data that validates, in blocks spread over it, and doesn't train; 0 is none. It is
 	// settled in config.json.
 	ValFraction float64 `json:"val_fraction"`
-	Tokenizer   string  `json:"tokenizer"` // gpt2 | bytes | ids | a directory with its files; empty with Init weights: theirs
+	// gpt2 | bytes | ids | a directory with its files; empty with Init weights: theirs
+	Tokenizer string `json:"tokenizer"`
 
 	// Batch.
 	BatchSize      int `json:"batch_size"`       // B: sequences of a micro-step
@@ -66,10 +67,12 @@ type Config struct {
 	NoAutotune     bool    `json:"no_autotune"` // the fixed tiles, not those that measuring chooses
 
 	// Data parallel: only for more than one rank.
-	CheckEvery    int     `json:"check_every"` // steps between comparisons of the ranks' parameters; 0: only at the start
-	GradDType     string  `json:"grad_dtype"`  // f32 | bf16: how gradients travel
-	SyncEvery     int     `json:"sync_every"`  // 1: gradients are summed every step; H: each rank steps by itself, and all meet every H steps
-	OuterLR       float64 `json:"outer_lr"`    // with SyncEvery > 1
+	// steps between comparisons of the ranks' parameters; 0: only at the start
+	CheckEvery int    `json:"check_every"`
+	GradDType  string `json:"grad_dtype"` // f32 | bf16: how gradients travel
+	// 1: gradients are summed every step; H: each rank steps by itself, and all meet every H steps
+	SyncEvery     int     `json:"sync_every"`
+	OuterLR       float64 `json:"outer_lr"` // with SyncEvery > 1
 	OuterMomentum float64 `json:"outer_momentum"`
 }
 

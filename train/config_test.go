@@ -45,7 +45,8 @@ func TestRecipe(t *testing.T) {
 		t.Errorf("min_lr %v, want 6e-5", c.MinLR)
 	}
 	p, _ = FindPreset("first-steps")
-	if c := (Job{Config: p.Config}); c.TokensPerStep() != 128 || c.AccumSteps() != 1 || LearningRate(c.Config, 49) != 3e-4 {
+	if c := (Job{Config: p.Config}); c.TokensPerStep() != 128 || c.AccumSteps() != 1 || LearningRate(c.Config,
+		49) != 3e-4 {
 		t.Errorf("first-steps: %d tokens a step in %d micro-steps", c.TokensPerStep(), c.AccumSteps())
 	}
 }
@@ -92,7 +93,8 @@ func TestValidate(t *testing.T) {
 		{func(c *Job) { c.BatchSize = 1 << 29 }, []string{"--batch-size", "tokens"}},
 		{func(c *Job) { c.SeqLen = 129 }, []string{"--seq-len is 129", "--block-size 128"}},
 		{func(c *Job) { c.SeqLen = -1 }, []string{"--seq-len is -1"}},
-		{func(c *Job) { c.TotalBatchSize = 1500 }, []string{"--total-batch-size is 1500", "1024", "hint: --total-batch-size 1024"}},
+		{func(c *Job) { c.TotalBatchSize = 1500 }, []string{"--total-batch-size is 1500", "1024", "hint: " +
+			"--total-batch-size 1024"}},
 		{func(c *Job) { c.TotalBatchSize = 2049; c.Ranks = 2 }, []string{"2048", "2 ranks"}},
 		{func(c *Job) { c.TotalBatchSize = -1024 }, []string{"--total-batch-size is -1024"}},
 		{func(c *Job) { c.Steps = 0 }, []string{"--steps is 0"}},
@@ -140,9 +142,11 @@ func TestValidate(t *testing.T) {
 
 // TestValidateAll checks that every mistake is told at once, a line each.
 func TestValidateAll(t *testing.T) {
-	err := Job{Config: Config{Init: "scratch", BatchSize: -1, Schedule: "x", LR: math.NaN()}, Invocation: Invocation{Ranks: -1}}.Validate()
+	err := Job{Config: Config{Init: "scratch", BatchSize: -1, Schedule: "x", LR: math.NaN()},
+		Invocation: Invocation{Ranks: -1}}.Validate()
 	lines := strings.Split(err.Error(), "\n")
-	for _, flag := range []string{"--data", "--tokenizer", "--batch-size", "--steps", "ranks", "--schedule", "--decay", "--dtype", "--recompute", "--lr", "--eps"} {
+	for _, flag := range []string{"--data", "--tokenizer", "--batch-size", "--steps", "ranks", "--schedule", "--decay",
+		"--dtype", "--recompute", "--lr", "--eps"} {
 		n := 0
 		for _, l := range lines {
 			if strings.HasPrefix(l, flag+" ") {
@@ -167,7 +171,8 @@ func TestValidateHarmless(t *testing.T) {
 		t.Error(err)
 	}
 	c = Job{Config: DefaultConfig()}
-	c.Init, c.NLayer, c.NHead, c.NEmbd, c.BlockSize, c.VocabSize, c.Tokenizer = "gpt2", 0, 0, 0, 0, 0, "" // the weights'
+	// the weights'
+	c.Init, c.NLayer, c.NHead, c.NEmbd, c.BlockSize, c.VocabSize, c.Tokenizer = "gpt2", 0, 0, 0, 0, 0, ""
 	if err := c.Validate(); err != nil {
 		t.Error(err)
 	}
@@ -214,15 +219,19 @@ func TestSettingsAreConfig(t *testing.T) {
 // TestFilesKeys holds the keys of config.json and state.json: programs of other versions, and people's scripts, read
 // them.
 func TestFilesKeys(t *testing.T) {
-	config := "n_layer n_head n_embd block_size vocab_size init data val_data val_fraction tokenizer batch_size seq_len total_batch_size " +
-		"steps lr min_lr warmup_steps schedule weight_decay decay beta1 beta2 eps grad_clip dtype seed recompute out save_every save_minutes " +
-		"keep val_every val_steps hellaswag_every hellaswag sample_every device no_autotune check_every grad_dtype sync_every outer_lr outer_momentum"
+	config := "n_layer n_head n_embd block_size vocab_size init data val_data val_fraction tokenizer batch_size " +
+		"seq_len total_batch_size " +
+		"steps lr min_lr warmup_steps schedule weight_decay decay beta1 beta2 eps grad_clip dtype seed recompute " +
+		"out save_every save_minutes " +
+		"keep val_every val_steps hellaswag_every hellaswag sample_every device no_autotune check_every grad_dtype " +
+		"sync_every outer_lr outer_momentum"
 	for _, x := range []struct {
 		value any
 		keys  string
 	}{
 		{Record{}, config + " version device_name"},
-		{State{SHA256: "0"}, "step tokens skipped_in_a_row data data_files tokenizer config program_version tiles optimizer sha256"},
+		{State{SHA256: "0"}, "step tokens skipped_in_a_row data data_files tokenizer config program_version tiles " +
+			"optimizer sha256"},
 		{State{}.Config, config},
 	} {
 		raw, err := json.Marshal(x.value)

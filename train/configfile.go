@@ -23,7 +23,8 @@ func ReadConfig(path string, c *Config) (names []string, err error) {
 	}
 	fields, err := exactjson.Object(bytes.TrimPrefix(text, []byte("\ufeff")))
 	if err != nil {
-		return nil, fmt.Errorf("%s: %w: want one JSON object of settings; hint: %s", path, err, exactjson.Hint(err, "compare it with a run's config.json"))
+		return nil, fmt.Errorf("%s: %w: want one JSON object of settings; hint: %s", path, err,
+			exactjson.Hint(err, "compare it with a run's config.json"))
 	}
 	known := append(settingNames(), "version", "device_name")
 	for name := range fields {
@@ -32,7 +33,8 @@ func ReadConfig(path string, c *Config) (names []string, err error) {
 	slices.Sort(names)
 	for _, name := range names {
 		if !slices.Contains(known, name) {
-			return nil, fmt.Errorf("%s: unknown setting %q; hint: settings are the flags of train with _ for -, such as n_layer", path, name)
+			return nil, fmt.Errorf("%s: unknown setting %q; hint: settings are the flags of train with _ for -, "+
+				"such as n_layer", path, name)
 		}
 	}
 	record := Record{Config: *c}
@@ -40,14 +42,17 @@ func ReadConfig(path string, c *Config) (names []string, err error) {
 		var wrong *json.UnmarshalTypeError
 		if errors.As(err, &wrong) {
 			name := wrong.Field[strings.LastIndexByte(wrong.Field, '.')+1:]
-			return nil, fmt.Errorf("%s: %s: got %s, want %s; hint: compare it with a run's config.json", path, name, wrong.Value, kindOf(wrong.Type))
+			return nil, fmt.Errorf("%s: %s: got %s, want %s; hint: compare it with a run's config.json", path, name,
+				wrong.Value, kindOf(wrong.Type))
 		}
 		return nil, fmt.Errorf("%s: %w; hint: compare it with a run's config.json", path, err)
 	}
 	if _, written := fields["version"]; written { // by the program, not by hand
 		record.Config.asBefore(fields)
-	} else if raw := string(fields["val_fraction"]); raw != "" && raw != "null" && record.ValFraction < 0 { // AutoFraction is not for files
-		return nil, fmt.Errorf("%s: val_fraction: got %s, want 0 or more and below 1; hint: leave it out, or 0 for no validation on a part of the data", path, raw)
+		// AutoFraction is not for files
+	} else if raw := string(fields["val_fraction"]); raw != "" && raw != "null" && record.ValFraction < 0 {
+		return nil, fmt.Errorf("%s: val_fraction: got %s, want 0 or more and below 1; hint: leave it out, or 0 for "+
+			"no validation on a part of the data", path, raw)
 	}
 	*c = record.Config
 	return names, nil

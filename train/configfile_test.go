@@ -27,7 +27,8 @@ func TestReadConfig(t *testing.T) {
 
 	write(`{"steps": 9, "beta2": 1e-1}`)
 	want.Steps, want.Beta2 = 9, 0.1
-	if names, err := ReadConfig(path, &got); err != nil || got != want.Config || !slices.Equal(names, []string{"beta2", "steps"}) {
+	if names, err := ReadConfig(path, &got); err != nil || got != want.Config ||
+		!slices.Equal(names, []string{"beta2", "steps"}) {
 		t.Errorf("a part of one gives %+v, %v, %v", got, names, err)
 	}
 
@@ -49,7 +50,8 @@ func TestReadConfig(t *testing.T) {
 	} {
 		write(text)
 		_, err := ReadConfig(path, &got)
-		if err == nil || !strings.Contains(err.Error(), says) || !strings.Contains(err.Error(), "hint: ") || !strings.HasPrefix(err.Error(), path) {
+		if err == nil || !strings.Contains(err.Error(), says) || !strings.Contains(err.Error(), "hint: ") ||
+			!strings.HasPrefix(err.Error(), path) {
 			t.Errorf("%q: %v, want it to say %q", text, err, says)
 		}
 		if got != want.Config {

@@ -269,7 +269,8 @@ func TestFullDiskForAWhile(t *testing.T) {
 	if err := Run(context.Background(), c, env); err != nil {
 		t.Fatal(err)
 	}
-	if len(warnings) != 2 || !strings.Contains(warnings[0], metrics) || !strings.Contains(warnings[1], "the next save tries again") {
+	if len(warnings) != 2 || !strings.Contains(warnings[0], metrics) || !strings.Contains(warnings[1],
+		"the next save tries again") {
 		t.Errorf("warnings: %q", warnings)
 	}
 	same(t, "on a disk that was full", metricsOf(t, c.Out), metricsOf(t, whole.Out))

@@ -65,10 +65,12 @@ func TestResumeNotFinite(t *testing.T) {
 		t.Fatal(err)
 	}
 	state, err := readState(dir)
-	must(t, err, os.Remove(filepath.Join(dir, gpt2.StateFile)), writeState(dir, state)) // with the checksums of what is there now
+	// with the checksums of what is there now
+	must(t, err, os.Remove(filepath.Join(dir, gpt2.StateFile)), writeState(dir, state))
 	r := newRun(c, quiet())
 	r.cfg.Resume = true
-	if _, err := r.readStart(); err == nil || !strings.Contains(err.Error(), "wpe.weight") || !strings.Contains(err.Error(), "NaN") {
+	if _, err := r.readStart(); err == nil || !strings.Contains(err.Error(), "wpe.weight") ||
+		!strings.Contains(err.Error(), "NaN") {
 		t.Errorf("--resume: %v", err)
 	}
 }

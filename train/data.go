@@ -60,7 +60,8 @@ func (r *run) refuseUnused(parts data.Parts) error {
 	case r.cfg.ValData != "":
 		return usagef("--val-fraction %v and --val-data %s contradict each other; hint: use one", f, r.cfg.ValData)
 	case parts.Validation() != nil:
-		return usagef("--val-fraction %v: --data %s has files for validation (%v); hint: leave --val-fraction out", f, r.cfg.Data, parts)
+		return usagef("--val-fraction %v: --data %s has files for validation (%v); hint: leave --val-fraction out", f,
+			r.cfg.Data, parts)
 	}
 	return nil
 }
@@ -69,7 +70,8 @@ func (r *run) refuseUnused(parts data.Parts) error {
 func (r *run) openTraining(parts data.Parts, tokens int64) error {
 	f := r.cfg.ValFraction
 	auto := f == AutoFraction
-	if f > 0 && !r.cfg.Resume && !r.cfg.given("val-fraction") && (r.cfg.given("val-data") || parts.Validation() != nil) {
+	if f > 0 && !r.cfg.Resume && !r.cfg.given("val-fraction") && (r.cfg.given("val-data") ||
+		parts.Validation() != nil) {
 		f = 0 // of a --config for other data
 	}
 	var only []data.Option
@@ -99,19 +101,23 @@ func (r *run) openTraining(parts data.Parts, tokens int64) error {
 			if r.cfg.ValData != "" || r.cfg.ValEvery == 0 { // a resumed run trains on what it did before
 				what = "neither trained nor validated on"
 			}
-			r.env.Log.Info(fmt.Sprintf("%s: %d of %d tokens, in %s spread over the text (--val-fraction %v); %d tokens beside them are unused",
+			r.env.Log.Info(fmt.Sprintf("%s: %d of %d tokens, in %s spread over the text (--val-fraction %v); %d "+
+				"tokens beside them are unused",
 				what, val.Len(), c.Len(), blocks(val.Blocks()), f, unused))
 			return err
 		}
 		if !auto {
-			return usagef("--val-fraction %w; hint: a %s fraction, a smaller --batch-size or --seq-len, or --val-fraction 0", short.error, short.try)
+			return usagef("--val-fraction %w; hint: a %s fraction, a smaller --batch-size or --seq-len, or "+
+				"--val-fraction 0", short.error, short.try)
 		}
 		for _, flag := range []string{"val-every", "val-steps"} {
 			if r.cfg.given(flag) {
-				return usagef("--%s: no validation: %w; hint: a longer text, a smaller --batch-size, --val-data SPEC, or leave --%s out", flag, short.error, flag)
+				return usagef("--%s: no validation: %w; hint: a longer text, a smaller --batch-size, --val-data "+
+					"SPEC, or leave --%s out", flag, short.error, flag)
 			}
 		}
-		r.env.Log.Info(fmt.Sprintf("no validation: %v; hint: a longer text, a smaller --batch-size, or --val-data", short.error))
+		r.env.Log.Info(fmt.Sprintf("no validation: %v; hint: a longer text, a smaller --batch-size, or --val-data",
+			short.error))
 		r.corpora = r.corpora[:len(r.corpora)-1]
 		if err := c.Close(); err != nil {
 			return err
@@ -146,7 +152,8 @@ func (r *run) tooShort(f float64, train, val *data.Corpus) *shortPart {
 		what, try string
 	}{{val, "to validate on", "larger"}, {train, "left to train on", "smaller"}} {
 		if rows, _ := p.of.Rows(T); rows < int64(B*ranks) {
-			return &shortPart{fmt.Errorf("%v of %s is %d tokens, %d rows of %d with their targets %s, fewer than one batch of %d rows (B=%d on %d ranks)",
+			return &shortPart{fmt.Errorf("%v of %s is %d tokens, %d rows of %d with their targets %s, fewer than "+
+				"one batch of %d rows (B=%d on %d ranks)",
 				f, r.cfg.Data, val.Len(), rows, T, p.what, B*ranks, B, ranks), p.try}
 		}
 	}
@@ -158,7 +165,8 @@ func (r *run) tooShort(f float64, train, val *data.Corpus) *shortPart {
 func (r *run) noValidation(parts data.Parts) error {
 	for _, flag := range []string{"val-every", "val-steps"} {
 		if r.cfg.given(flag) {
-			return usagef("--%s: --data %s has no validation part; hint: --val-data SPEC, --val-fraction 0.1, or leave --%s out", flag, r.cfg.Data, flag)
+			return usagef("--%s: --data %s has no validation part; hint: --val-data SPEC, --val-fraction 0.1, or "+
+				"leave --%s out", flag, r.cfg.Data, flag)
 		}
 	}
 	if r.cfg.ValFraction == 0 && !parts.Texts && parts.Train != nil && !parts.Named {

@@ -43,7 +43,8 @@ func (r *run) checkData(from origin) error {
 		now, opened := r.files[part]
 		was, known := from.state.DataFiles[part]
 		if len(was) > 0 && !opened && r.val == nil && r.cfg.ValEvery > 0 {
-			return fmt.Errorf("--data %s: the file that the run validates on is not there, before at %s; hint: --val-data PATH names it where it lies now, --val-every 0 goes on without",
+			return fmt.Errorf("--data %s: the file that the run validates on is not there, before at %s; hint: "+
+				"--val-data PATH names it where it lies now, --val-every 0 goes on without",
 				r.cfg.Data, was[0].Path)
 		}
 		if !opened || from.state.DataFiles != nil && !known {
@@ -56,13 +57,16 @@ func (r *run) checkData(from origin) error {
 				before = from.state.Config.ValData
 			}
 		}
-		const hint = "hint: %s PATH names the run's data where it lies now; other data need a new run, with another --out and --init %s"
+		const hint = "hint: %s PATH names the run's data where it lies now; other data need a new run, with another " +
+			"--out and --init %s"
 		if !known { // by a program that kept no digests
 			if tokens := from.state.Data.Tokens; part == "train" && tokens != 0 && tokens != r.corpora[0].Len() {
-				return fmt.Errorf("--data %s: %d tokens, want the run's %d (%s); "+hint, spec, r.corpora[0].Len(), tokens, before, flag, r.cfg.Out)
+				return fmt.Errorf("--data %s: %d tokens, want the run's %d (%s); "+hint, spec, r.corpora[0].Len(),
+					tokens, before, flag, r.cfg.Out)
 			}
 			if len(now) > 0 && r.group.Rank() == 0 {
-				r.env.Log.Warn("the checkpoint has no digest of its data: only the number of tokens was compared", "data", spec)
+				r.env.Log.Warn("the checkpoint has no digest of its data: only the number of tokens was compared",
+					"data", spec)
 			}
 			continue
 		}
@@ -71,12 +75,14 @@ func (r *run) checkData(from origin) error {
 			if len(now) > len(was) {
 				what = fmt.Sprintf("new is %s", newFile(now, was))
 			}
-			return fmt.Errorf("%s %s: %d files, want the run's %d (%s): %s; "+hint, flag, spec, len(now), len(was), before, what, flag, r.cfg.Out)
+			return fmt.Errorf("%s %s: %d files, want the run's %d (%s): %s; "+hint, flag, spec, len(now), len(was),
+				before, what, flag, r.cfg.Out)
 		}
 		moved, at := spec != before, -1 // as the user sees it, be the path in full the same
 		for i, id := range now {
 			if !id.Same(was[i]) {
-				return fmt.Errorf("%s %s: %s is not the file that the run was trained on, %s: got %d bytes with digest %.12s, want %d with %.12s; "+hint,
+				return fmt.Errorf("%s %s: %s is not the file that the run was trained on, %s: got %d bytes with "+
+					"digest %.12s, want %d with %.12s; "+hint,
 					flag, spec, id.Path, was[i].Path, id.Bytes, id.Digest, was[i].Bytes, was[i].Digest, flag, r.cfg.Out)
 			}
 			if at < 0 && id.Path != was[i].Path {
@@ -84,10 +90,12 @@ func (r *run) checkData(from origin) error {
 			}
 		}
 		if len(now) == 0 && spec != before {
-			return fmt.Errorf("%s is %s, the run has %s; hint: leave the flag out, or start a new run with another --out", flag, spec, before)
+			return fmt.Errorf("%s is %s, the run has %s; hint: leave the flag out, or start a new run with another "+
+				"--out", flag, spec, before)
 		}
 		if moved && len(now) > 0 && r.group.Rank() == 0 {
-			r.env.Log.Warn(fmt.Sprintf("the data lie elsewhere than before, with the same content: %s (%s), before %s (%s)", spec, now[max(at, 0)].Path, before, was[max(at, 0)].Path))
+			r.env.Log.Warn(fmt.Sprintf("the data lie elsewhere than before, with the same content: %s (%s), before "+
+				"%s (%s)", spec, now[max(at, 0)].Path, before, was[max(at, 0)].Path))
 		}
 	}
 	return nil
@@ -127,12 +135,14 @@ func (r *run) dataError(spec string, split data.Split, err error) error {
 		if len(was) > 0 {
 			lay = ", before at " + was[0].Path
 		}
-		return fmt.Errorf("%s %s: the run's data are not there%s (%w); hint: %s PATH names them where they lie now", flag, spec, lay, fs.ErrNotExist, flag)
+		return fmt.Errorf("%s %s: the run's data are not there%s (%w); hint: %s PATH names them where they lie now",
+			flag, spec, lay, fs.ErrNotExist, flag)
 	}
 	for _, f := range was {
 		if now, failed := data.Identify(f.Path); failed == nil && !now.Same(f) {
 			text, _, _ := strings.Cut(err.Error(), "; hint: ")
-			return fmt.Errorf("%s %s: %s has changed since the run was trained on it (%s); hint: restore that file, or start a new run with another --out and --init %s",
+			return fmt.Errorf("%s %s: %s has changed since the run was trained on it (%s); hint: restore that file, "+
+				"or start a new run with another --out and --init %s",
 				flag, spec, f.Path, text, r.cfg.Out)
 		}
 	}

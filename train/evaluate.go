@@ -78,7 +78,8 @@ func (r *run) scoreHellaSwag(ctx context.Context) error {
 		return err
 	}
 	n := float64(score.N)
-	all, err := ranks.GatherFloats(r.group, stopped, n, n*float64(score.Acc), n*float64(score.AccNorm), n*float64(score.AccNormChars), failed)
+	all, err := ranks.GatherFloats(r.group, stopped, n, n*float64(score.Acc), n*float64(score.AccNorm),
+		n*float64(score.AccNormChars), failed)
 	if err != nil {
 		return err
 	}
@@ -95,10 +96,12 @@ func (r *run) scoreHellaSwag(ctx context.Context) error {
 		return nil
 	}
 	share := func(right float64) metrics.Float { return metrics.Float(math.Round(right) / sum[1]) }
-	total := metrics.Hellaswag{Step: r.step, Score: metrics.Score{N: int(sum[1]), Acc: share(sum[2]), AccNorm: share(sum[3]), AccNormChars: share(sum[4])}}
+	total := metrics.Hellaswag{Step: r.step, Score: metrics.Score{N: int(sum[1]), Acc: share(sum[2]),
+		AccNorm: share(sum[3]), AccNormChars: share(sum[4])}}
 	r.env.Log.Info(fmt.Sprintf("step %d: HellaSwag: %d questions, acc %.4f, acc_norm %.4f, acc_norm_chars %.4f",
 		r.step, total.N, float64(total.Acc), float64(total.AccNorm), float64(total.AccNormChars)),
-		NewEvent("hellaswag", "step", r.step, "n", total.N, "acc", total.Acc, "acc_norm", total.AccNorm, "acc_norm_chars", total.AccNormChars))
+		NewEvent("hellaswag", "step", r.step, "n", total.N, "acc", total.Acc, "acc_norm", total.AccNorm,
+			"acc_norm_chars", total.AccNormChars))
 	return r.metrics.Hellaswag(total)
 }
 
@@ -125,7 +128,8 @@ func (r *run) sample() error {
 		return err
 	}
 	text := r.tok.Decode(out[0])
-	r.env.Log.Info(fmt.Sprintf("step %d: a sample", r.step), NewEvent("sample", "step", r.step, "text", strings.ToValidUTF8(text, "\uFFFD")))
+	r.env.Log.Info(fmt.Sprintf("step %d: a sample", r.step), NewEvent("sample", "step", r.step, "text",
+		strings.ToValidUTF8(text, "\uFFFD")))
 	fmt.Fprintln(r.env.Stdout, text)
 	return r.metrics.Sample(metrics.Sample{Step: r.step, Text: text})
 }

@@ -10,7 +10,8 @@ import (
 // tokenizer's files. special are the ids that the weights came with; where they name none, the tokenizer's end of a
 // document is it.
 // values returns those of a parameter, see [gpt2.WriteDirLazily].
-func WriteModel(dir string, c gpt2.Config, values func(i int) ([]float32, error), tok data.Tokenizer, special gpt2.Special) error {
+func WriteModel(dir string, c gpt2.Config, values func(i int) ([]float32, error), tok data.Tokenizer,
+	special gpt2.Special) error {
 	special = special.Complete(endOf(tok, c.VocabSize))
 	if err := gpt2.WriteDirLazily(dir, c, values, special.Fields); err != nil {
 		return err

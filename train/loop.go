@@ -143,10 +143,12 @@ func (r *run) trainStep(ctx context.Context, progress *progress) error {
 	took := time.Since(start) + early - r.prefetched.time()
 	tokens := r.cfg.TokensPerStep()
 	r.tokens += int64(tokens)
-	rec := metrics.Step{Step: r.step, Loss: metrics.Float(s.Loss), LR: metrics.Float(lr), GradNorm: metrics.Float(s.GradNorm), Tokens: r.tokens,
+	rec := metrics.Step{Step: r.step, Loss: metrics.Float(s.Loss), LR: metrics.Float(lr),
+		GradNorm: metrics.Float(s.GradNorm), Tokens: r.tokens,
 		MS: metrics.Float(took.Seconds() * 1e3), TokensPerS: metrics.Float(float64(tokens) / took.Seconds())}
 	if r.group.Size() > 1 {
-		rec.Ranks = ranksMetric(took, r.exchange.Copied-copied, r.exchange.Exposed-exposed, r.group.Traffic().Minus(traffic))
+		rec.Ranks = ranksMetric(took, r.exchange.Copied-copied, r.exchange.Exposed-exposed,
+			r.group.Traffic().Minus(traffic))
 		r.spent.Add(*rec.Ranks)
 	}
 	if err := r.metrics.Train(rec); err != nil {
@@ -252,15 +254,18 @@ func (r *run) syncRanks(ctx context.Context, s *model.Stats) error {
 
 func ranksMetric(took, copied, exposed time.Duration, t ranks.Traffic) *metrics.Ranks {
 	ms := func(d time.Duration) metrics.Float { return metrics.Float(d.Seconds() * 1e3) }
-	return &metrics.Ranks{ComputeMS: ms(took - copied - exposed), CopyMS: ms(copied), CommMS: ms(t.Comm), WaitMS: ms(t.Wait), ExposedMS: ms(exposed)}
+	return &metrics.Ranks{ComputeMS: ms(took - copied - exposed), CopyMS: ms(copied), CommMS: ms(t.Comm),
+		WaitMS: ms(t.Wait), ExposedMS: ms(exposed)}
 }
 
 // logTimes logs where the time of this invocation's steps went.
 func (r *run) logTimes() {
 	if steps := metrics.Float(r.step - r.first); r.group.Size() > 1 && steps > 0 {
 		s := r.spent
-		r.env.Log.Info(fmt.Sprintf("average step on %d ranks: %.1f ms computing, %.1f ms copying, %.1f ms waiting for sums; the sums took %.1f ms, and %.1f ms more until the last rank came; sent %s per rank",
-			r.group.Size(), s.ComputeMS/steps, s.CopyMS/steps, s.ExposedMS/steps, s.CommMS/steps, s.WaitMS/steps, gpu.HumanBytes(uint64(r.group.Traffic().Bytes)/uint64(steps))))
+		r.env.Log.Info(fmt.Sprintf("average step on %d ranks: %.1f ms computing, %.1f ms copying, %.1f ms waiting "+
+			"for sums; the sums took %.1f ms, and %.1f ms more until the last rank came; sent %s per rank",
+			r.group.Size(), s.ComputeMS/steps, s.CopyMS/steps, s.ExposedMS/steps, s.CommMS/steps, s.WaitMS/steps,
+			gpu.HumanBytes(uint64(r.group.Traffic().Bytes)/uint64(steps))))
 	}
 }
 
@@ -276,9 +281,11 @@ func (r *run) checkFinite(s model.Stats) error {
 	if err != nil {
 		return err
 	}
-	r.env.Log.Warn("step skipped: a number is not finite", "step", r.step-1, "loss", s.Loss, "grad_norm", s.GradNorm, "tensor", culprit)
+	r.env.Log.Warn("step skipped: a number is not finite", "step", r.step-1, "loss", s.Loss, "grad_norm", s.GradNorm,
+		"tensor", culprit)
 	if r.skipped >= maxSkipped {
-		return ranks.Agree(fmt.Errorf("step %d: %d steps in a row were not finite (%s); hint: resume from the last checkpoint with a lower --lr, or with --grad-clip 1", r.step-1, r.skipped, culprit))
+		return ranks.Agree(fmt.Errorf("step %d: %d steps in a row were not finite (%s); hint: resume from the last "+
+			"checkpoint with a lower --lr, or with --grad-clip 1", r.step-1, r.skipped, culprit))
 	}
 	return nil
 }

@@ -20,7 +20,8 @@ func (c Config) options() []model.TrainingOption {
 
 // The words of --dtype and of --recompute.
 var stored = map[string]gpu.Storage{"f32": gpu.F32, "bf16": gpu.BF16}
-var recomputed = map[string]model.Recompute{"none": model.RecomputeNone, "gelu": model.RecomputeGELU, "block": model.RecomputeBlock}
+var recomputed = map[string]model.Recompute{"none": model.RecomputeNone, "gelu": model.RecomputeGELU,
+	"block": model.RecomputeBlock}
 
 // sameModel refuses to resume a run whose model or numerics were others, naming the difference. Batch shape, schedule
 // and the number of steps may change; checkData compares the data.
@@ -30,7 +31,8 @@ func (c Config) sameModel(was Config) error {
 	}
 	for _, s := range Settings {
 		if now, was := s.value(Job{Config: c}), s.value(Job{Config: was}); s.Fixed && now != was {
-			return fmt.Errorf("--%s is %v, the run has %v; hint: leave the flag out, or start a new run with another --out", s.Flag(), now, was)
+			return fmt.Errorf("--%s is %v, the run has %v; hint: leave the flag out, or start a new run with "+
+				"another --out", s.Flag(), now, was)
 		}
 	}
 	return nil

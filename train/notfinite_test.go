@@ -37,6 +37,7 @@ func TestNotFinite(t *testing.T) {
 	}
 	steps := trainMetrics(t, c.Out)
 	if s.Step != len(steps)-3 || s.Skipped != 0 {
-		t.Errorf("newest checkpoint after %d steps with %d skipped; %d steps were made, the last 3 skipped", s.Step, s.Skipped, len(steps))
+		t.Errorf("newest checkpoint after %d steps with %d skipped; %d steps were made, the last 3 skipped", s.Step,
+			s.Skipped, len(steps))
 	}
 }

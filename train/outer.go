@@ -16,7 +16,8 @@ func (r *run) startOuter(b [][]float32) error {
 	if !r.cfg.local() {
 		return nil
 	}
-	r.outer, r.synced = &ranks.Outer{LR: r.cfg.OuterLR, Momentum: r.cfg.OuterMomentum, Wire: ranks.Wire(r.cfg.GradDType), Momenta: b}, r.step
+	r.outer, r.synced = &ranks.Outer{LR: r.cfg.OuterLR, Momentum: r.cfg.OuterMomentum,
+		Wire: ranks.Wire(r.cfg.GradDType), Momenta: b}, r.step
 	return r.outer.Start(r.Model)
 }
 
@@ -30,7 +31,8 @@ func (r *run) syncOuter() error {
 		return err
 	}
 	t := r.group.Traffic().Minus(traffic)
-	r.spent.Add(*ranksMetric(time.Since(start), time.Since(start)-t.Comm-t.Wait, t.Comm+t.Wait, t)) // no step's, but the run's
+	// no step's, but the run's
+	r.spent.Add(*ranksMetric(time.Since(start), time.Since(start)-t.Comm-t.Wait, t.Comm+t.Wait, t))
 	before := r.synced
 	r.synced = r.step
 	if c := r.cfg.CheckEvery; c > 0 && r.step/c != before/c {

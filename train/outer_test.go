@@ -53,7 +53,8 @@ func TestOuter(t *testing.T) {
 		t.Error(err)
 	}
 	c.SaveEvery = 4
-	if err := c.Validate(); err == nil || !strings.Contains(err.Error(), "--save-every is 4, want a multiple of --sync-every 3") {
+	if err := c.Validate(); err == nil || !strings.Contains(err.Error(), "--save-every is 4, want a multiple of "+
+		"--sync-every 3") {
 		t.Error(err)
 	}
 }

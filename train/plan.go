@@ -32,7 +32,8 @@ func DryRun(j Job, env Env) error {
 	} else if _, err := j.begin(env.Log); err != nil {
 		return err
 	}
-	info := gpu.AdapterInfo{Name: "no GPU here: planned for WebGPU's default limits", Backend: "none", Type: "other", Limits: gpu.DefaultLimits()}
+	info := gpu.AdapterInfo{Name: "no GPU here: planned for WebGPU's default limits", Backend: "none", Type: "other",
+		Limits: gpu.DefaultLimits()}
 	if list, err := gpu.Adapters(); err == nil {
 		if info, err = gpu.Choose(list, j.Device); err != nil {
 			return err
@@ -67,19 +68,25 @@ func printPlan(out io.Writer, c Job, step *Step) {
 	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
 	line := func(name, format string, args ...any) { fmt.Fprintf(w, "%s\t%s\n", name, fmt.Sprintf(format, args...)) }
 	line("device", "%v", dev.Info)
-	line("model", "%d layers, %d heads of %d, %d channels, context %d, vocabulary %d", c.NLayer, c.NHead, shape.HeadSize(), c.NEmbd, c.BlockSize, c.VocabSize)
+	line("model", "%d layers, %d heads of %d, %d channels, context %d, vocabulary %d", c.NLayer, c.NHead,
+		shape.HeadSize(), c.NEmbd, c.BlockSize, c.VocabSize)
 	line("parameters", "%d: %d in %d matrices, %d in %d vectors", decayed+plain, decayed, matrices, plain, vectors)
-	line("weight decay", "%v on %s", c.WeightDecay, map[string]string{"all": "all parameters", "matrices": "the matrices"}[c.Decay])
-	line("step", "%d tokens: %d micro-steps of %d sequences of %d", c.TokensPerStep(), c.AccumSteps(), c.BatchSize, c.SeqLen)
-	line("run", "%d steps, %d tokens, %.4g FLOPs a token", c.Steps, int64(c.Steps)*int64(c.TokensPerStep()), shape.FLOPsPerToken(c.SeqLen))
-	line("learning rate", "%s, %.3g to %.3g after %d warm-up steps", c.Schedule, c.LR, LearningRate(c.Config, c.Steps-1), c.WarmupSteps)
+	line("weight decay", "%v on %s", c.WeightDecay, map[string]string{"all": "all parameters",
+		"matrices": "the matrices"}[c.Decay])
+	line("step", "%d tokens: %d micro-steps of %d sequences of %d", c.TokensPerStep(), c.AccumSteps(), c.BatchSize,
+		c.SeqLen)
+	line("run", "%d steps, %d tokens, %.4g FLOPs a token", c.Steps, int64(c.Steps)*int64(c.TokensPerStep()),
+		shape.FLOPsPerToken(c.SeqLen))
+	line("learning rate", "%s, %.3g to %.3g after %d warm-up steps", c.Schedule, c.LR, LearningRate(c.Config,
+		c.Steps-1), c.WarmupSteps)
 	dispatches := 0
 	for _, p := range step.Training.Programs() {
 		dispatches += p.Dispatches()
 	}
 	line("dispatches", "%d a micro-step, %d an update", dispatches, step.Optimizer.Program().Dispatches())
 	line("device memory", "%s", gpu.HumanBytes(dev.TotalBytes()))
-	for _, role := range []gpu.Role{gpu.Parameters, gpu.Gradients, gpu.Moments, gpu.Activations, gpu.Scratch, gpu.Inputs} {
+	for _, role := range []gpu.Role{gpu.Parameters, gpu.Gradients, gpu.Moments, gpu.Activations, gpu.Scratch,
+		gpu.Inputs} {
 		line("  "+string(role), "%s (%d bytes)", gpu.HumanBytes(dev.Bytes(role)), dev.Bytes(role))
 	}
 	if c.Out != "" {
@@ -88,9 +95,11 @@ func printPlan(out io.Writer, c Job, step *Step) {
 		if n, known := freeSpace(c.Out); known {
 			free = fmt.Sprintf("; %s free in %s", gpu.HumanBytes(n), c.Out)
 		}
-		line("checkpoint", "%s (about %d bytes), at most %d at a time%s", gpu.HumanBytes(bytes), bytes, c.mostCheckpoints(), free)
+		line("checkpoint", "%s (about %d bytes), at most %d at a time%s", gpu.HumanBytes(bytes), bytes,
+			c.mostCheckpoints(), free)
 	} else {
-		line("checkpoint", "%s (about %d bytes); with --out '' none is written", gpu.HumanBytes(c.checkpointBytes()), c.checkpointBytes())
+		line("checkpoint", "%s (about %d bytes); with --out '' none is written", gpu.HumanBytes(c.checkpointBytes()),
+			c.checkpointBytes())
 	}
 	w.Flush()
 }

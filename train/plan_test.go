@@ -24,10 +24,12 @@ func TestPlanIsTrue(t *testing.T) {
 		func(c *Job) { c.NLayer, c.Recompute = 3, "gelu" },
 		func(c *Job) { c.NLayer, c.Recompute, c.DType = 3, "block", "bf16" },
 	} {
-		c := torchConfig(t, "--n-layer 2 --n-head 2 --n-embd 32 --block-size 40 --vocab-size 257 --batch-size 2 --seq-len 40 --steps 2")
+		c := torchConfig(t, "--n-layer 2 --n-head 2 --n-embd 32 --block-size 40 --vocab-size 257 --batch-size 2 "+
+			"--seq-len 40 --steps 2")
 		c.Device = os.Getenv("GPT2WGPU_DEVICE")
 		change(&c)
-		name := fmt.Sprintf("L=%d,B=%d,T=%d,C=%d,sample=%d,%s,recompute=%s", c.NLayer, c.BatchSize, c.SeqLen, c.NEmbd, c.SampleEvery, c.DType, c.Recompute)
+		name := fmt.Sprintf("L=%d,B=%d,T=%d,C=%d,sample=%d,%s,recompute=%s", c.NLayer, c.BatchSize, c.SeqLen, c.NEmbd,
+			c.SampleEvery, c.DType, c.Recompute)
 		t.Run(name, func(t *testing.T) {
 			var plan bytes.Buffer
 			env := quiet()
@@ -43,13 +45,16 @@ func TestPlanIsTrue(t *testing.T) {
 			if err := r.loop(context.Background()); err != nil {
 				t.Fatal(err)
 			}
-			for _, role := range []gpu.Role{gpu.Parameters, gpu.Gradients, gpu.Moments, gpu.Activations, gpu.Scratch, gpu.Inputs} {
+			for _, role := range []gpu.Role{gpu.Parameters, gpu.Gradients, gpu.Moments, gpu.Activations, gpu.Scratch,
+				gpu.Inputs} {
 				want := fmt.Sprintf("(%d bytes)", r.dev.Bytes(role))
-				if line := planLine(plan.String(), "  "+string(role)); r.dev.Bytes(role) == 0 || !strings.HasSuffix(line, want) {
+				if line := planLine(plan.String(), "  "+string(role)); r.dev.Bytes(role) == 0 ||
+					!strings.HasSuffix(line, want) {
 					t.Errorf("%s: the run has %s, the plan says %q", role, want, line)
 				}
 			}
-			if line := planLine(plan.String(), "device memory"); !strings.HasSuffix(line, gpu.HumanBytes(r.dev.TotalBytes())) {
+			if line := planLine(plan.String(), "device memory"); !strings.HasSuffix(line,
+				gpu.HumanBytes(r.dev.TotalBytes())) {
 				t.Errorf("the run has %s, the plan says %q", r.dev.MemoryReport(), line)
 			}
 		})

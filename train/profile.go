@@ -45,5 +45,6 @@ func (r *run) handProfile() error {
 		r.env.Log.Warn("nothing was profiled: the run ended before the step to look at")
 		return nil
 	}
-	return r.cfg.Profile(Profile{r.dev, fmt.Sprintf("%d micro-steps of B=%d T=%d", r.cfg.AccumSteps(), r.cfg.BatchSize, r.cfg.SeqLen), r.timings})
+	return r.cfg.Profile(Profile{r.dev, fmt.Sprintf("%d micro-steps of B=%d T=%d", r.cfg.AccumSteps(), r.cfg.BatchSize,
+		r.cfg.SeqLen), r.timings})
 }

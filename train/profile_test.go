@@ -13,7 +13,8 @@ import (
 
 // TestProfile: the profile tells of one step and changes none.
 func TestProfile(t *testing.T) {
-	c := torchConfig(t, "--n-layer 1 --n-head 2 --n-embd 32 --block-size 16 --vocab-size 257 --batch-size 2 --seq-len 16 --steps 6")
+	c := torchConfig(t, "--n-layer 1 --n-head 2 --n-embd 32 --block-size 16 --vocab-size 257 --batch-size 2 "+
+		"--seq-len 16 --steps 6")
 	plain := train(t, c)
 	for _, x := range []struct {
 		stopAfter, steps int

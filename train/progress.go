@@ -14,7 +14,8 @@ type progress struct {
 	steps   int
 	first   int
 	printed time.Time
-	began   time.Time // the end of the first step: compiling kernels is part of that one, and says nothing about the others
+	// the end of the first step: compiling kernels is part of that one, and says nothing about the others
+	began time.Time
 }
 
 func newProgress(log *slog.Logger, steps, first int) *progress {
@@ -35,11 +36,14 @@ func (p *progress) step(r metrics.Step, now time.Time) {
 		fields, left = append(fields, "eta_s", eta.Seconds()), fmt.Sprintf(" | %v left", eta)
 	}
 	at := fmt.Sprintf("step %*d/%d | loss %.6f", len(fmt.Sprint(p.steps)), r.Step, p.steps, r.Loss)
-	p.log.Info(fmt.Sprintf("%s | lr %.2e | norm %.4f | %.0f ms | %.0f tok/s%s", at, r.LR, r.GradNorm, r.MS, r.TokensPerS, left),
-		slog.Any("event", Event{Name: "step", Short: []string{fmt.Sprintf("%s | %.0f tok/s%s", at, r.TokensPerS, left), at + left}, Attrs: append(stepAttrs(r), attrs(fields...)...)}))
+	p.log.Info(fmt.Sprintf("%s | lr %.2e | norm %.4f | %.0f ms | %.0f tok/s%s", at, r.LR, r.GradNorm, r.MS,
+		r.TokensPerS, left),
+		slog.Any("event", Event{Name: "step", Short: []string{fmt.Sprintf("%s | %.0f tok/s%s", at, r.TokensPerS, left),
+			at + left}, Attrs: append(stepAttrs(r), attrs(fields...)...)}))
 }
 
 // stepAttrs are the fields of metrics.jsonl.
 func stepAttrs(r metrics.Step) []slog.Attr {
-	return attrs("step", r.Step, "loss", r.Loss, "lr", r.LR, "grad_norm", r.GradNorm, "ms", r.MS, "tokens_per_s", r.TokensPerS, "tokens", r.Tokens)
+	return attrs("step", r.Step, "loss", r.Loss, "lr", r.LR, "grad_norm", r.GradNorm, "ms", r.MS, "tokens_per_s",
+		r.TokensPerS, "tokens", r.Tokens)
 }

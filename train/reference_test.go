@@ -54,11 +54,14 @@ func torchConfig(t *testing.T, args string) Job {
 	c.Tokenizer, c.Data, c.ValSteps = "bytes", "sample", 0
 	accum := 1
 	ints := map[string]*int{
-		"n-layer": &c.NLayer, "n-head": &c.NHead, "n-embd": &c.NEmbd, "block-size": &c.BlockSize, "vocab-size": &c.VocabSize,
-		"batch-size": &c.BatchSize, "seq-len": &c.SeqLen, "steps": &c.Steps, "warmup-steps": &c.WarmupSteps, "grad-accum": &accum,
+		"n-layer": &c.NLayer, "n-head": &c.NHead, "n-embd": &c.NEmbd, "block-size": &c.BlockSize,
+		"vocab-size": &c.VocabSize,
+		"batch-size": &c.BatchSize, "seq-len": &c.SeqLen, "steps": &c.Steps, "warmup-steps": &c.WarmupSteps,
+		"grad-accum": &accum,
 	}
 	floats := map[string]*float64{
-		"lr": &c.LR, "min-lr": &c.MinLR, "weight-decay": &c.WeightDecay, "beta1": &c.Beta1, "beta2": &c.Beta2, "eps": &c.Eps, "grad-clip": &c.GradClip,
+		"lr": &c.LR, "min-lr": &c.MinLR, "weight-decay": &c.WeightDecay, "beta1": &c.Beta1, "beta2": &c.Beta2,
+		"eps": &c.Eps, "grad-clip": &c.GradClip,
 	}
 	words := map[string]*string{"schedule": &c.Schedule, "decay": &c.Decay}
 	f := strings.Fields(args)
@@ -113,7 +116,8 @@ func trainMetrics(t *testing.T, out string) (steps []metrics.Step) {
 	}
 	for _, m := range all {
 		if m.Kind == metrics.KindTrain {
-			steps = append(steps, metrics.Step{Step: m.Step, Loss: m.Loss, LR: m.LR, GradNorm: m.GradNorm, Tokens: m.Tokens})
+			steps = append(steps, metrics.Step{Step: m.Step, Loss: m.Loss, LR: m.LR, GradNorm: m.GradNorm,
+				Tokens: m.Tokens})
 		}
 	}
 	return steps
@@ -130,7 +134,8 @@ func compare(t *testing.T, got []metrics.Step, want []torchStep, loss func(step 
 		g := got[i]
 		dl, dn := math.Abs(float64(g.Loss)-w.Loss), math.Abs(float64(g.GradNorm)-w.GradNorm)/w.GradNorm
 		worstLoss, worstNorm = max(worstLoss, dl), max(worstNorm, dn)
-		t.Logf("step %2d  loss %.6f  PyTorch %.6f  difference %8.1e   norm %.5f  PyTorch %.5f", i, g.Loss, w.Loss, float64(g.Loss)-w.Loss, g.GradNorm, w.GradNorm)
+		t.Logf("step %2d  loss %.6f  PyTorch %.6f  difference %8.1e   norm %.5f  PyTorch %.5f", i, g.Loss, w.Loss,
+			float64(g.Loss)-w.Loss, g.GradNorm, w.GradNorm)
 		if g.Step != w.Step || !(dl <= loss(i)) || !(dn <= norm) || math.Abs(float64(g.LR)-w.LR) > 1e-12 {
 			t.Errorf("step %d: loss %v lr %v norm %v, PyTorch %+v", g.Step, g.Loss, g.LR, g.GradNorm, w)
 		}
@@ -260,8 +265,10 @@ func shakespeare(t *testing.T) string {
 
 func recipeSmall(t *testing.T) Job {
 	t.Helper()
-	c := torchConfig(t, "--n-layer 4 --n-head 4 --n-embd 128 --block-size 128 --vocab-size 256 --batch-size 4 --seq-len 128 --grad-accum 2 --steps 60 "+
-		"--lr 1e-3 --min-lr 1e-4 --schedule cosine --warmup-steps 10 --weight-decay 0.1 --decay matrices --beta1 0.9 --beta2 0.95 --grad-clip 1.0")
+	c := torchConfig(t, "--n-layer 4 --n-head 4 --n-embd 128 --block-size 128 --vocab-size 256 --batch-size 4 "+
+		"--seq-len 128 --grad-accum 2 --steps 60 "+
+		"--lr 1e-3 --min-lr 1e-4 --schedule cosine --warmup-steps 10 --weight-decay 0.1 --decay matrices --beta1 "+
+		"0.9 --beta2 0.95 --grad-clip 1.0")
 	c.Data = shakespeare(t)
 	return c
 }

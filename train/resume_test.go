@@ -122,14 +122,16 @@ func TestResumeBF16(t *testing.T) {
 	}
 	for _, stop := range []int{3, 2, 0} {
 		parts.StopAfter = stop
-		if err := Run(context.Background(), parts, quiet()); stop > 0 && !errors.Is(err, ErrInterrupted) || stop == 0 && err != nil {
+		if err := Run(context.Background(), parts, quiet()); stop > 0 && !errors.Is(err, ErrInterrupted) || stop == 0 &&
+			err != nil {
 			t.Fatalf("--stop-after %d: %v", stop, err)
 		}
 		parts.Resume = true
 	}
 	same(t, "interrupted after 3 and 5 steps", metricsOf(t, parts.Out), metricsOf(t, whole.Out))
 	parts.DType = "f32"
-	if err := Run(context.Background(), parts, quiet()); err == nil || !strings.Contains(err.Error(), "--dtype is f32, the run has bf16") {
+	if err := Run(context.Background(), parts, quiet()); err == nil || !strings.Contains(err.Error(),
+		"--dtype is f32, the run has bf16") {
 		t.Errorf("another storage: %v", err)
 	}
 }
@@ -255,5 +257,6 @@ func TestAnotherOptimizer(t *testing.T) {
 	state.Optimizer = "muon"
 	must(t, os.Remove(filepath.Join(dir, gpt2.StateFile)), writeState(dir, state))
 	c.Resume = true
-	wantError(t, Run(context.Background(), c, quiet()), "the optimizer is adamw, the run has muon", "hint: ", "--init "+c.Out)
+	wantError(t, Run(context.Background(), c, quiet()), "the optimizer is adamw, the run has muon", "hint: ",
+		"--init "+c.Out)
 }

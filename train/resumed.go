@@ -52,15 +52,18 @@ func shown(v any) string {
 // changed setting that cannot count any more.
 func (r *run) resumed(s State) error {
 	if s.Step == r.cfg.Steps && !r.unscored {
-		r.env.Log.Info(fmt.Sprintf("finished: %d of %d steps; --steps N continues", s.Step, r.cfg.Steps), NewEvent("finished", "step", s.Step, "steps", r.cfg.Steps))
+		r.env.Log.Info(fmt.Sprintf("finished: %d of %d steps; --steps N continues", s.Step, r.cfg.Steps),
+			NewEvent("finished", "step", s.Step, "steps", r.cfg.Steps))
 		return errFinished
 	}
 	if s.Step > r.cfg.Steps {
-		return usagef("--steps is %d, but the run has done %d; hint: --steps %d or more continues", r.cfg.Steps, s.Step, s.Step+1)
+		return usagef("--steps is %d, but the run has done %d; hint: --steps %d or more continues", r.cfg.Steps, s.Step,
+			s.Step+1)
 	}
 	for _, c := range r.cfg.changedSince(s.Config) {
 		if c.Name == "init" {
-			return usagef("--init %s has no effect with --resume, since the run goes on from its checkpoint; hint: leave --init out, or start a new run with another --out", shown(c.is))
+			return usagef("--init %s has no effect with --resume, since the run goes on from its checkpoint; hint: "+
+				"leave --init out, or start a new run with another --out", shown(c.is))
 		}
 	}
 	r.sayChanges(s.Config, s.Step)

@@ -37,11 +37,16 @@ func TestResumed(t *testing.T) {
 		{"nothing", 100, func(c *Job) {}, nil, ""},
 		{"the directory", 100, func(c *Job) { c.Out = "elsewhere" }, nil, ""},
 		{"finished", 250, func(c *Job) {}, []string{"finished: 250 of 250 steps; --steps N continues"}, "finished"},
-		{"more steps", 250, func(c *Job) { c.Steps = 500 }, []string{"settings changed: --steps 250 -> 500; learning rate at step 250: 2.00e-04 -> 1.2"}, ""},
-		{"fewer steps", 250, func(c *Job) { c.Steps = 200 }, nil, "--steps is 200, but the run has done 250; hint: --steps 251"},
-		{"another peak", 100, func(c *Job) { c.LR, c.ValSteps = 1e-3, 5 }, []string{"--lr 0.002 -> 0.001, --val-steps 20 -> 5; learning rate at step 100: "}, ""},
-		{"not the rate", 100, func(c *Job) { c.SaveEvery, c.ValData = 7, "x.txt" }, []string{"settings changed: --val-data '' -> x.txt, --save-every 0 -> 7\""}, ""},
-		{"the rate later", 0, func(c *Job) { c.MinLR = 1e-5 }, []string{"--min-lr 0.0002 -> 1e-05; learning rate at step 0: 5.00e-05 as before"}, ""},
+		{"more steps", 250, func(c *Job) { c.Steps = 500 }, []string{"settings changed: --steps 250 -> 500; " +
+			"learning rate at step 250: 2.00e-04 -> 1.2"}, ""},
+		{"fewer steps", 250, func(c *Job) { c.Steps = 200 }, nil, "--steps is 200, but the run has done 250; hint: " +
+			"--steps 251"},
+		{"another peak", 100, func(c *Job) { c.LR, c.ValSteps = 1e-3, 5 }, []string{"--lr 0.002 -> 0.001, " +
+			"--val-steps 20 -> 5; learning rate at step 100: "}, ""},
+		{"not the rate", 100, func(c *Job) { c.SaveEvery, c.ValData = 7, "x.txt" }, []string{"settings changed: " +
+			"--val-data '' -> x.txt, --save-every 0 -> 7\""}, ""},
+		{"the rate later", 0, func(c *Job) { c.MinLR = 1e-5 }, []string{"--min-lr 0.0002 -> 1e-05; learning rate at " +
+			"step 0: 5.00e-05 as before"}, ""},
 		{"weights", 100, func(c *Job) { c.Init = "gpt2" }, nil, "--init gpt2 has no effect with --resume"},
 	} {
 		c := was
@@ -79,13 +84,15 @@ func TestFinished(t *testing.T) {
 	var log bytes.Buffer
 	none := c
 	none.Device = "no such device"
-	if err := Run(context.Background(), none, logged(&log)); err != nil || !strings.Contains(log.String(), "finished: 2 of 2 steps; --steps N continues") {
+	if err := Run(context.Background(), none, logged(&log)); err != nil || !strings.Contains(log.String(),
+		"finished: 2 of 2 steps; --steps N continues") {
 		t.Errorf("%v: %s", err, &log)
 	}
 	same(t, "finished", metricsOf(t, c.Out), before)
 	log.Reset()
 	c.Steps = 3
-	if err := Run(context.Background(), c, logged(&log)); err != nil || !strings.Contains(log.String(), "settings changed: --steps 2 -> 3; learning rate at step 2: ") {
+	if err := Run(context.Background(), c, logged(&log)); err != nil || !strings.Contains(log.String(),
+		"settings changed: --steps 2 -> 3; learning rate at step 2: ") {
 		t.Errorf("%v: %s", err, &log)
 	}
 	if dir, err := gpt2.LatestCheckpoint(c.Out); err != nil || !strings.HasSuffix(dir, "step-000003") {

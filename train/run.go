@@ -197,7 +197,8 @@ func (r *run) openHellaSwag() error {
 		return fmt.Errorf("--hellaswag: %w", err)
 	}
 	if len(all) < r.group.Size() {
-		return fmt.Errorf("--hellaswag: %d questions for %d ranks; hint: fewer ranks, or no --hellaswag", len(all), r.group.Size())
+		return fmt.Errorf("--hellaswag: %d questions for %d ranks; hint: fewer ranks, or no --hellaswag", len(all),
+			r.group.Size())
 	}
 	var questions []data.Example
 	for q := r.group.Rank(); q < len(all); q += r.group.Size() {
@@ -207,7 +208,8 @@ func (r *run) openHellaSwag() error {
 		return err
 	}
 	if r.hella.Cut > 0 {
-		r.env.Log.Warn("HellaSwag: rows longer than the context lose their oldest tokens", "rows", r.hella.Cut, "context", r.cfg.BlockSize)
+		r.env.Log.Warn("HellaSwag: rows longer than the context lose their oldest tokens", "rows", r.hella.Cut,
+			"context", r.cfg.BlockSize)
 	}
 	return nil
 }

@@ -66,9 +66,11 @@ func (r *run) claimOut(ctx context.Context) error {
 	var held *lock.HeldError
 	switch {
 	case errors.As(err, &held):
-		return fmt.Errorf("--out %s: in use by %v; hint: wait for it to end or stop it, or take another --out", out, held.Owner)
+		return fmt.Errorf("--out %s: in use by %v; hint: wait for it to end or stop it, or take another --out", out,
+			held.Owner)
 	case errors.Is(err, lock.ErrUnsupported):
-		r.env.Log.Warn("the run's directory is on a file system without locks: nothing keeps a second process out of it", "out", out)
+		r.env.Log.Warn("the run's directory is on a file system without locks: nothing keeps a second process out "+
+			"of it", "out", out)
 	case ctx.Err() != nil:
 		return fmt.Errorf("%w before the run began", ErrInterrupted)
 	case err != nil:
@@ -78,7 +80,8 @@ func (r *run) claimOut(ctx context.Context) error {
 }
 
 func unwritable(out string, err error) error {
-	return fmt.Errorf("--out %s: cannot be written: %w; hint: check its permissions and the disk's free space, or take another --out", out, atomicfile.Reason(err))
+	return fmt.Errorf("--out %s: cannot be written: %w; hint: check its permissions and the disk's free space, or "+
+		"take another --out", out, atomicfile.Reason(err))
 }
 
 // CheckOut refuses a --out that cannot be a run's directory, without making it: --dry-run does no more.
@@ -91,7 +94,8 @@ func CheckOut(c Job) error {
 	case err == nil && !info.IsDir():
 		return fmt.Errorf("--out %s: a file, want a directory; hint: take another --out", c.Out)
 	case errors.Is(err, fs.ErrNotExist) && c.Resume:
-		return fmt.Errorf("--out %s: no complete checkpoint to resume from, since there is no such directory; hint: check the path; without --resume a new run starts there", c.Out)
+		return fmt.Errorf("--out %s: no complete checkpoint to resume from, since there is no such directory; hint: "+
+			"check the path; without --resume a new run starts there", c.Out)
 	case err == nil:
 		err = writable(c.Out)
 	case errors.Is(err, fs.ErrNotExist):
@@ -120,7 +124,8 @@ func (r *run) leaveOut() {
 		os.Remove(filepath.Join(r.cfg.Out, configFile))
 	}
 	if r.madeOut && !r.begun {
-		os.Remove(filepath.Join(r.cfg.Out, lockFile)) // while it is held: who waits for it fails in the missing directory
+		// while it is held: who waits for it fails in the missing directory
+		os.Remove(filepath.Join(r.cfg.Out, lockFile))
 	}
 	r.lock.Release()
 	if r.madeOut && !r.begun {
@@ -139,13 +144,16 @@ func (r *run) refuseUsedOut() error {
 	}
 	switch {
 	case len(gpt2.Checkpoints(r.cfg.Out)) > 0:
-		return fmt.Errorf("--out %s: holds a run already (%s); hint: --resume continues it, another --out starts a new one", r.cfg.Out, gpt2.CheckpointsDir)
+		return fmt.Errorf("--out %s: holds a run already (%s); hint: --resume continues it, another --out starts a "+
+			"new one", r.cfg.Out, gpt2.CheckpointsDir)
 	case hasSettings(r.cfg.Out):
-		return fmt.Errorf("--out %s: holds a run already, without a checkpoint; hint: --resume starts it at step 0 with its own settings, another --out starts a new one", r.cfg.Out)
+		return fmt.Errorf("--out %s: holds a run already, without a checkpoint; hint: --resume starts it at step 0 "+
+			"with its own settings, another --out starts a new one", r.cfg.Out)
 	case has(configFile):
 		return fmt.Errorf("--out %s: holds a %s that is not a run's; hint: another --out", r.cfg.Out, configFile)
 	case has(metricsFile):
-		return fmt.Errorf("--out %s: holds a %s, but neither settings nor a checkpoint to resume; hint: another --out, or remove that file", r.cfg.Out, metricsFile)
+		return fmt.Errorf("--out %s: holds a %s, but neither settings nor a checkpoint to resume; hint: another "+
+			"--out, or remove that file", r.cfg.Out, metricsFile)
 	}
 	return nil
 }
@@ -160,7 +168,8 @@ func RunConfig(dir string, c *Config) (names []string, err error) {
 	if !missing && !gpt2.IsRun(dir) && isModel(path) {
 		hint := fmt.Sprintf("--init %s starts a new run from its weights", dir)
 		if parent := filepath.Dir(filepath.Clean(dir)); filepath.Base(parent) == gpt2.CheckpointsDir {
-			hint = fmt.Sprintf("--out %s, and the name of this checkpoint in %s", filepath.Dir(parent), filepath.Join(parent, gpt2.LatestFile))
+			hint = fmt.Sprintf("--out %s, and the name of this checkpoint in %s", filepath.Dir(parent),
+				filepath.Join(parent, gpt2.LatestFile))
 		}
 		return nil, fmt.Errorf("--out %s: holds a model, not a run; hint: %s", dir, hint)
 	}

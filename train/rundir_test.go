@@ -83,7 +83,10 @@ func TestNoCheckpointYet(t *testing.T) {
 		lose func() error
 	}{
 		{"no checkpoints", func() error { return os.RemoveAll(filepath.Join(c.Out, gpt2.CheckpointsDir)) }},
-		{"an empty directory of checkpoints", func() error { return os.MkdirAll(filepath.Join(c.Out, gpt2.CheckpointsDir), 0o755) }},
+		{"an empty directory of checkpoints", func() error {
+			return os.MkdirAll(filepath.Join(c.Out,
+				gpt2.CheckpointsDir), 0o755)
+		}},
 		{"a half-written checkpoint", func() error {
 			return os.MkdirAll(filepath.Join(c.Out, gpt2.CheckpointsDir, ".writing-step-000002"), 0o755)
 		}},
@@ -164,10 +167,12 @@ func TestOutHolds(t *testing.T) {
 		new, resumed []string // words of the error; nil: none is looked for
 	}{
 		{"metrics only", map[string]string{"metrics.jsonl": "{\"kind\":\"train\",\"step\":0}\n"},
-			[]string{"metrics.jsonl", "neither settings nor a checkpoint", "another --out"}, []string{"no complete checkpoint and no config.json"}},
+			[]string{"metrics.jsonl", "neither settings nor a checkpoint", "another --out"},
+			[]string{"no complete checkpoint and no config.json"}},
 		{"a model", map[string]string{"config.json": `{"model_type":"gpt2"}`, "model.safetensors": "x"},
 			[]string{"config.json that is not a run's", "another --out"}, []string{"no complete checkpoint"}},
-		{"nothing", map[string]string{"notes.txt": "mine"}, nil, []string{"no complete checkpoint and no config.json", "without --resume"}},
+		{"nothing", map[string]string{"notes.txt": "mine"}, nil, []string{"no complete checkpoint and no config.json",
+			"without --resume"}},
 	} {
 		c := stepsOnly(t)
 		for name, text := range x.files {
@@ -208,7 +213,10 @@ func TestOutHolds(t *testing.T) {
 func TestLostSettings(t *testing.T) {
 	whole := stepsOnly(t)
 	mustRun(t, whole)
-	for _, lose := range []func(string) error{os.Remove, func(path string) error { return os.WriteFile(path, []byte(`{"n_la`), 0o644) }} {
+	for _, lose := range []func(string) error{os.Remove, func(path string) error {
+		return os.WriteFile(path,
+			[]byte(`{"n_la`), 0o644)
+	}} {
 		c := stepsOnly(t)
 		c.StopAfter = 3
 		mustRun(t, c)
@@ -257,7 +265,10 @@ func TestDamagedCheckpoint(t *testing.T) {
 		"weights are cut": func(out string) error {
 			return os.Truncate(filepath.Join(out, newest, "model.safetensors"), 1000)
 		},
-		"moments are gone": func(out string) error { return os.Remove(filepath.Join(out, newest, "optimizer.safetensors")) },
+		"moments are gone": func(out string) error {
+			return os.Remove(filepath.Join(out, newest,
+				"optimizer.safetensors"))
+		},
 		"the directory is gone": func(out string) error {
 			return os.RemoveAll(filepath.Join(out, newest))
 		},
@@ -342,7 +353,8 @@ func TestMovedData(t *testing.T) {
 	c.Data, c.ValData, c.ValEvery, c.ValSteps, c.StopAfter = was, val, 3, 2, 3
 	mustRun(t, c)
 	state := newestState(t, c.Out)
-	if len(state.DataFiles["train"]) != 1 || len(state.DataFiles["val"]) != 1 || state.DataFiles["train"][0].Bytes != int64(len(text)) {
+	if len(state.DataFiles["train"]) != 1 || len(state.DataFiles["val"]) != 1 ||
+		state.DataFiles["train"][0].Bytes != int64(len(text)) {
 		t.Fatalf("state.json has %+v", state.DataFiles)
 	}
 	moved := filepath.Join(dir, "b")
@@ -369,10 +381,12 @@ func TestMovedData(t *testing.T) {
 	})
 	t.Run("moved", func(t *testing.T) {
 		log, err := run(filepath.Join(moved, "t.txt"), filepath.Join(moved, "v.txt"))
-		if !errors.Is(err, ErrInterrupted) || strings.Count(log, "lie elsewhere") != 2 || !strings.Contains(log, moved) {
+		if !errors.Is(err, ErrInterrupted) || strings.Count(log, "lie elsewhere") != 2 || !strings.Contains(log,
+			moved) {
 			t.Errorf("%v: %s", err, log)
 		}
-		log, err = run(filepath.Join(moved, "t.txt"), filepath.Join(moved, "v.txt")) // from now on that is where they are
+		// from now on that is where they are
+		log, err = run(filepath.Join(moved, "t.txt"), filepath.Join(moved, "v.txt"))
 		if !errors.Is(err, ErrInterrupted) || log != "" {
 			t.Errorf("%v: %s", err, log)
 		}
@@ -398,15 +412,19 @@ func TestChangedShards(t *testing.T) {
 		undo   func()
 		words  []string
 	}{
-		{"changed", func() { write(t, at("b.txt"), "other") }, func() { write(t, at("b.txt"), strings.Repeat("text 1 to train on. ", 200)) },
+		{"changed", func() { write(t, at("b.txt"), "other") },
+			func() { write(t, at("b.txt"), strings.Repeat("text 1 to train on. ", 200)) },
 			[]string{at("b.txt") + " is not the file"}},
 		{"new", func() { write(t, at("d.txt"), "more") }, func() { must(t, os.Remove(at("d.txt"))) },
 			[]string{"4 files, want the run's 3", "new is " + at("d.txt")}},
-		{"missing", func() { must(t, os.Rename(at("b.txt"), at("b.off"))) }, func() { must(t, os.Rename(at("b.off"), at("b.txt"))) },
+		{"missing", func() { must(t, os.Rename(at("b.txt"), at("b.off"))) },
+			func() { must(t, os.Rename(at("b.off"), at("b.txt"))) },
 			[]string{"2 files, want the run's 3", "now without " + at("b.txt")}},
-		{"no validation", func() { must(t, os.Rename(at("val.txt"), at("val.off"))) }, func() { must(t, os.Rename(at("val.off"), at("val.txt"))) },
+		{"no validation", func() { must(t, os.Rename(at("val.txt"), at("val.off"))) },
+			func() { must(t, os.Rename(at("val.off"), at("val.txt"))) },
 			[]string{"the file that the run validates on is not there", at("val.txt"), "--val-every 0"}},
-		{"unreadable", func() { write(t, at("c.txt"), "") }, func() { write(t, at("c.txt"), strings.Repeat("text 2 to train on. ", 200)) },
+		{"unreadable", func() { write(t, at("c.txt"), "") },
+			func() { write(t, at("c.txt"), strings.Repeat("text 2 to train on. ", 200)) },
 			[]string{at("c.txt")}},
 	} {
 		t.Run(x.what, func(t *testing.T) {
@@ -418,7 +436,8 @@ func TestChangedShards(t *testing.T) {
 	}
 	must(t, os.Rename(at("b.txt"), at("bb.txt")))
 	env, log := telling()
-	if err := Run(context.Background(), c, env); !errors.Is(err, ErrInterrupted) || !strings.Contains(log.String(), at("bb.txt")) {
+	if err := Run(context.Background(), c, env); !errors.Is(err, ErrInterrupted) || !strings.Contains(log.String(),
+		at("bb.txt")) {
 		t.Errorf("renamed: %v: %s", err, log)
 	}
 }
@@ -433,7 +452,8 @@ func TestMovedOldData(t *testing.T) {
 	wantError(t, Run(context.Background(), c, quiet()), "moved.txt", "4001 tokens", "4000", "--data PATH")
 	write(t, c.Data, text)
 	env, log := telling()
-	if err := Run(context.Background(), c, env); !errors.Is(err, ErrInterrupted) || !strings.Contains(log.String(), "number of tokens") {
+	if err := Run(context.Background(), c, env); !errors.Is(err, ErrInterrupted) || !strings.Contains(log.String(),
+		"number of tokens") {
 		t.Errorf("%v: %s", err, log)
 	}
 }
@@ -473,7 +493,8 @@ func TestNoLocks(t *testing.T) {
 	c := stepsOnly(t)
 	c.StopAfter = 1
 	env, log := telling()
-	if err := Run(context.Background(), c, env); !errors.Is(err, ErrInterrupted) || !strings.Contains(log.String(), "without locks") {
+	if err := Run(context.Background(), c, env); !errors.Is(err, ErrInterrupted) || !strings.Contains(log.String(),
+		"without locks") {
 		t.Errorf("%v: %s", err, log)
 	}
 }
@@ -523,7 +544,8 @@ func TestSpace(t *testing.T) {
 			line = l
 		}
 	}
-	if !strings.Contains(line, fmt.Sprintf("about %d bytes", c.checkpointBytes())) || !strings.Contains(line, "at most 3 at a time") {
+	if !strings.Contains(line, fmt.Sprintf("about %d bytes", c.checkpointBytes())) || !strings.Contains(line,
+		"at most 3 at a time") {
 		t.Errorf("the plan says %q", line)
 	}
 

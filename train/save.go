@@ -17,7 +17,8 @@ func (r *run) sameOnAllRanks() bool { return r.outer == nil || r.synced == r.ste
 func (r *run) save() error {
 	failed, err := r.trySave()
 	if failed != nil {
-		r.env.Log.Warn(fmt.Sprintf("%v: training goes on, and the next save tries again; hint: free space on the disk", failed))
+		r.env.Log.Warn(fmt.Sprintf("%v: training goes on, and the next save tries again; hint: free space on the disk",
+			failed))
 	}
 	return err
 }
@@ -36,7 +37,8 @@ func (r *run) saveLast() error {
 		if r.saved < 0 {
 			from = "starts again at step 0, since there is no checkpoint"
 		}
-		failed = fmt.Errorf("%w; hint: free space on the disk, then --out %s --resume %s", failed, shellWord(r.cfg.Out), from)
+		failed = fmt.Errorf("%w; hint: free space on the disk, then --out %s --resume %s", failed, shellWord(r.cfg.Out),
+			from)
 	}
 	return ranks.Together(r.group, failed)
 }
@@ -46,7 +48,8 @@ func (r *run) trySave() (failed, err error) {
 	if r.cfg.Out == "" || r.saved == r.step {
 		return nil, nil
 	}
-	defer func() { r.savedAt, r.overdue = r.now(), false }() // also of one that failed: the next is due as long after it
+	// also of one that failed: the next is due as long after it
+	defer func() { r.savedAt, r.overdue = r.now(), false }()
 	if failed, err = r.writeCheckpoint(); err != nil {
 		return nil, err
 	}
@@ -87,16 +90,21 @@ func (r *run) writeCheckpoint() (failed, err error) {
 	if r.group.Rank() == 0 {
 		var outer []gpt2.LazyTensor
 		if r.outer != nil {
-			outer = lazily(outerState(r.Model.Config), func(i int) ([]float32, error) { return r.outer.Momenta[i], nil })
+			outer = lazily(outerState(r.Model.Config), func(i int) ([]float32, error) {
+				return r.outer.Momenta[i],
+					nil
+			})
 		}
 		params, settings := r.Model.Parameters(), r.cfg.optimizer()
 		c := checkpointer{out: r.cfg.Out, keep: r.cfg.Keep, log: r.env.Log, before: r.metrics.Flush, warned: r.warned}
 		var dir string
 		dir, failed = c.save(State{
 			Step: r.step, Tokens: r.tokens, Skipped: r.skipped, Data: r.position(), DataFiles: r.files,
-			Tokenizer: r.cfg.Tokenizer, Config: r.cfg.Config, Version: r.env.Version, Tiles: r.tiles, Optimizer: settings.Name(),
+			Tokenizer: r.cfg.Tokenizer, Config: r.cfg.Config, Version: r.env.Version, Tiles: r.tiles,
+			Optimizer: settings.Name(),
 		}, func(dir string) error {
-			return WriteModel(dir, r.Model.Config, func(i int) ([]float32, error) { return read(params[i]) }, r.tok, r.special)
+			return WriteModel(dir, r.Model.Config, func(i int) ([]float32, error) { return read(params[i]) }, r.tok,
+				r.special)
 		}, lazily(settings.State(r.Model.Config), values), outer)
 		if failed == nil {
 			r.ends.checkpoint = dir
@@ -120,7 +128,9 @@ func (r *run) interrupt() error {
 		return ranks.Agree(fmt.Errorf("%w (%w)", ErrInterrupted, ranks.ErrElsewhere))
 	}
 	if r.cfg.Out == "" {
-		return ranks.Agree(fmt.Errorf("%w after %d of %d steps; nothing was saved, since there is no --out", ErrInterrupted, r.step, r.cfg.Steps))
+		return ranks.Agree(fmt.Errorf("%w after %d of %d steps; nothing was saved, since there is no --out",
+			ErrInterrupted, r.step, r.cfg.Steps))
 	}
-	return ranks.Agree(fmt.Errorf("%w after %d of %d steps; continue with --out %s --resume", ErrInterrupted, r.step, r.cfg.Steps, shellWord(r.cfg.Out)))
+	return ranks.Agree(fmt.Errorf("%w after %d of %d steps; continue with --out %s --resume", ErrInterrupted, r.step,
+		r.cfg.Steps, shellWord(r.cfg.Out)))
 }

@@ -38,8 +38,10 @@ func TestSaveMinutes(t *testing.T) {
 	}{
 		{"every 4 minutes", func(c *Job) { c.SaveMinutes = 4 }, []string{"step-000004", "step-000008", "step-000009"}},
 		{"never", func(c *Job) {}, []string{"step-000009"}},
-		{"after saves by steps", func(c *Job) { c.SaveEvery, c.SaveMinutes = 3, 2 }, []string{"step-000002", "step-000003", "step-000005", "step-000006", "step-000008", "step-000009"}},
-		{"in outer steps only", func(c *Job) { c.SyncEvery, c.SaveMinutes = 4, 3 }, []string{"step-000004", "step-000008", "step-000009"}},
+		{"after saves by steps", func(c *Job) { c.SaveEvery, c.SaveMinutes = 3, 2 }, []string{"step-000002",
+			"step-000003", "step-000005", "step-000006", "step-000008", "step-000009"}},
+		{"in outer steps only", func(c *Job) { c.SyncEvery, c.SaveMinutes = 4, 3 }, []string{"step-000004",
+			"step-000008", "step-000009"}},
 		{"in no directory", func(c *Job) { c.Out, c.SaveMinutes = "", 1 }, nil},
 	} {
 		t.Run(x.what, func(t *testing.T) {

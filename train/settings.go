@@ -37,20 +37,27 @@ var Settings = []Setting{
 	{Name: "n_embd", Section: "Model", In: func(j *Job) any { return &j.NEmbd }, Fixed: true,
 		Usage: "`channels`, a multiple of the heads"},
 	{Name: "block_size", Section: "Model", In: func(j *Job) any { return &j.BlockSize }, Fixed: true,
-		Usage: "longest context, in `tokens`; with --init it may be shorter than the weights', whose last positions are then dropped"},
+		Usage: "longest context, in `tokens`; with --init it may be shorter than the weights', whose last positions " +
+			"are then dropped"},
 	{Name: "vocab_size", Section: "Model", In: func(j *Job) any { return &j.VocabSize }, Fixed: true,
 		Usage: "`tokens` of the vocabulary, padding included"},
 	{Name: "init", Section: "Model", In: func(j *Job) any { return &j.Init },
-		Usage: "`weights` to start from: scratch, gpt2, gpt2-medium, gpt2-large, gpt2-xl, a Hugging Face directory, a checkpoint, or an llm.c .bin; their shape and tokenizer take the place of the preset's"},
+		Usage: "`weights` to start from: scratch, gpt2, gpt2-medium, gpt2-large, gpt2-xl, a Hugging Face directory, " +
+			"a checkpoint, or an llm.c .bin; their shape and tokenizer take the place of the preset's"},
 	{Name: "data", Section: "Data", In: func(j *Job) any { return &j.Data },
-		Usage: "`spec` of the text: sample, shakespeare, tinystories, fineweb-edu, a .txt or .md file, a .npy or .bin token shard, a directory or a quoted glob of these"},
+		Usage: "`spec` of the text: sample, shakespeare, tinystories, fineweb-edu, a .txt or .md file, a .npy or " +
+			".bin token shard, a directory or a quoted glob of these"},
 	{Name: "val_data", Section: "Data", In: func(j *Job) any { return &j.ValData },
-		Usage: "`spec` of the validation text (default: the files of --data that are named val, valid, validation or test)"},
+		Usage: "`spec` of the validation text (default: the files of --data that are named val, valid, validation " +
+			"or test)"},
 	{Name: "val_fraction", Section: "Data", In: func(j *Job) any { return &j.ValFraction }, Fixed: true, Auto: true,
-		check: number(func(v float64) bool { return v == AutoFraction || v >= 0 && v < 1 }, "0 or more and below 1", "0.1, or 0 for no validation on a part of --data"),
-		Usage: "`part` of --data that validates and doesn't train, in blocks spread over it (default: 0.1 of your own .txt and .md where nothing else validates, else 0)"},
+		check: number(func(v float64) bool { return v == AutoFraction || v >= 0 && v < 1 }, "0 or more and below 1",
+			"0.1, or 0 for no validation on a part of --data"),
+		Usage: "`part` of --data that validates and doesn't train, in blocks spread over it (default: 0.1 of your " +
+			"own .txt and .md where nothing else validates, else 0)"},
 	{Name: "tokenizer", Section: "Data", In: func(j *Job) any { return &j.Tokenizer }, Fixed: true,
-		Usage: "`tokenizer`: gpt2, bytes, or a directory with Hugging Face's files (default: that of the shards or of the --init weights, else the preset's)"},
+		Usage: "`tokenizer`: gpt2, bytes, or a directory with Hugging Face's files (default: that of the shards or " +
+			"of the --init weights, else the preset's)"},
 	{Name: "batch_size", Section: "Batch", In: func(j *Job) any { return &j.BatchSize },
 		check: count(1, "sequences of a micro-step"),
 		Usage: "`sequences` of a micro-step (B), what device memory must hold"},
@@ -73,7 +80,8 @@ var Settings = []Setting{
 		Usage: "`steps` of linear rise to --lr (with --init: a tenth of the preset's)"},
 	{Name: "schedule", Section: "Optimizer", In: func(j *Job) any { return &j.Schedule }, rate: true,
 		check: oneOf("constant", "cosine", "linear", "wsd"),
-		Usage: "`shape` of the learning rate after the warmup: constant, cosine, linear, or wsd, constant with a linear fall over the last 20% of the steps"},
+		Usage: "`shape` of the learning rate after the warmup: constant, cosine, linear, or wsd, constant with a " +
+			"linear fall over the last 20% of the steps"},
 	{Name: "weight_decay", Section: "Optimizer", In: func(j *Job) any { return &j.WeightDecay },
 		check: number(func(v float64) bool { return v >= 0 }, "0 or more", "0.1, or 0 for none"),
 		Usage: "AdamW's decoupled decay, as a `factor` of the learning rate"},
@@ -102,21 +110,24 @@ var Settings = []Setting{
 		check: oneOf("none", "gelu", "block"),
 		Usage: "`activations` that the backward pass computes again instead of keeping: none, gelu, block"},
 	{Name: "out", Section: "Run", In: func(j *Job) any { return &j.Out },
-		Usage: "`directory` of the run: config.json, metrics.jsonl, checkpoints (default: a new one, " + RunsDir + "/PRESET-N, printed at the start); '' saves nothing"},
+		Usage: "`directory` of the run: config.json, metrics.jsonl, checkpoints (default: a new one, " + RunsDir +
+			"/PRESET-N, printed at the start); '' saves nothing"},
 	{Name: "resume", Section: "Run", In: func(j *Job) any { return &j.Resume }, Invocation: true,
 		Usage: "go on with the run in --out, from its newest checkpoint"},
 	{Name: "save_every", Section: "Run", In: func(j *Job) any { return &j.SaveEvery },
 		check: count(0, "0 saves only at the end"),
 		Usage: "`steps` between checkpoints; the end and an interrupt save in any case"},
 	{Name: "save_minutes", Section: "Run", In: func(j *Job) any { return &j.SaveMinutes },
-		check: number(func(v float64) bool { return v >= 0 && v <= maxMinutes }, "0 to a million", "10, or 0 to save by steps only"),
+		check: number(func(v float64) bool { return v >= 0 && v <= maxMinutes }, "0 to a million",
+			"10, or 0 to save by steps only"),
 		Usage: "`minutes` between checkpoints, those of --save-every included, 0 is never by time"},
 	{Name: "keep", Section: "Run", In: func(j *Job) any { return &j.Keep },
 		check: count(0, "0 keeps every checkpoint"),
 		Usage: "`checkpoints` that stay, the newest ones; 0 is all"},
 	{Name: "stop_after", Section: "Run", In: func(j *Job) any { return &j.StopAfter }, Invocation: true,
 		check: count(0, "0 goes on to --steps"),
-		Usage: "end this invocation after this many `steps`, as an interrupt would; the schedule still runs to --steps"},
+		Usage: "end this invocation after this many `steps`, as an interrupt would; the schedule still runs to " +
+			"--steps"},
 	{Name: "val_every", Section: "Run", In: func(j *Job) any { return &j.ValEvery },
 		check: count(0, "0 is never"),
 		Usage: "`steps` between validations, 0 is never"},
@@ -143,7 +154,8 @@ var Settings = []Setting{
 		Usage: "`type` that gradients travel in: f32, bf16"},
 	{Name: "sync_every", Section: "Data parallel", In: func(j *Job) any { return &j.SyncEvery },
 		check: count(1, "1 sums gradients every step"),
-		Usage: "`steps` that a rank takes by itself before all meet in an outer step (DiLoCo), for slow networks; 1 sums gradients every step"},
+		Usage: "`steps` that a rank takes by itself before all meet in an outer step (DiLoCo), for slow networks; 1 " +
+			"sums gradients every step"},
 	{Name: "outer_lr", Section: "Data parallel", In: func(j *Job) any { return &j.OuterLR },
 		check: number(func(v float64) bool { return v > 0 }, "above 0", "0.7, or 1 to take the ranks' mean"),
 		Usage: "`rate` of the outer step"},
@@ -157,7 +169,8 @@ func ModelSettings() []Setting { return Settings[:5] }
 
 // The help of flags that other commands have too.
 const (
-	DeviceUsage     = "`GPU` to use: auto, an index or a part of a name (see gpt2wgpu devices), vulkan, metal, dx12, cpu, cuda (NVIDIA), mps (Metal)"
+	DeviceUsage = "`GPU` to use: auto, an index or a part of a name (see gpt2wgpu devices), vulkan, metal, " +
+		"dx12, cpu, cuda (NVIDIA), mps (Metal)"
 	NoAutotuneUsage = "the fixed tiles, not those that measuring chooses (see gpt2wgpu help tune)"
 )
 

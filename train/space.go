@@ -45,13 +45,16 @@ func (r *run) checkSpace() error {
 	}
 	one := r.cfg.checkpointBytes()
 	if free < one {
-		return fmt.Errorf("--out %s: %s free, a checkpoint takes %s; hint: free space on this disk, or take an --out on another",
+		return fmt.Errorf("--out %s: %s free, a checkpoint takes %s; hint: free space on this disk, or take an "+
+			"--out on another",
 			r.cfg.Out, gpu.HumanBytes(free), gpu.HumanBytes(one))
 	}
-	r.env.Log.Info(fmt.Sprintf("a checkpoint takes %s; %s free in %s", gpu.HumanBytes(one), gpu.HumanBytes(free), r.cfg.Out))
+	r.env.Log.Info(fmt.Sprintf("a checkpoint takes %s; %s free in %s", gpu.HumanBytes(one), gpu.HumanBytes(free),
+		r.cfg.Out))
 	most := r.cfg.mostCheckpoints() - len(gpt2.Checkpoints(r.cfg.Out))
 	if most > 1 && free < one*uint64(most) {
-		r.env.Log.Warn(fmt.Sprintf("the disk may be full before the run ends: %s free, %d more checkpoints of %s may be kept (--keep %d, and the one being written); hint: free space, or a smaller --keep",
+		r.env.Log.Warn(fmt.Sprintf("the disk may be full before the run ends: %s free, %d more checkpoints of %s "+
+			"may be kept (--keep %d, and the one being written); hint: free space, or a smaller --keep",
 			gpu.HumanBytes(free), most, gpu.HumanBytes(one), r.cfg.Keep))
 	}
 	return nil

@@ -63,7 +63,8 @@ func (r *run) openRun() (origin, error) {
 		HasMomenta bool
 		Unscored   bool
 		Tokenizer  map[string][]byte // its files, if it is one that only rank 0 may have
-	}{Config: r.cfg.Config, Checkpoint: s.checkpoint, State: s.state, Resume: r.cfg.Resume, StopAfter: r.cfg.StopAfter, HasMomenta: s.hasMomenta, Unscored: r.unscored}
+	}{Config: r.cfg.Config, Checkpoint: s.checkpoint, State: s.state, Resume: r.cfg.Resume, StopAfter: r.cfg.StopAfter,
+		HasMomenta: s.hasMomenta, Unscored: r.unscored}
 	if r.tok != nil {
 		t.Tokenizer = data.TokenizerFiles(r.tok)
 	}
@@ -74,7 +75,8 @@ func (r *run) openRun() (origin, error) {
 		r.tok = data.TokenizerOfFiles(t.Config.Tokenizer, t.Tokenizer)
 	}
 	device, ranks, hellaswag := r.cfg.Device, r.cfg.Ranks, r.cfg.Hellaswag
-	r.cfg.Config, s.checkpoint, s.state, s.hasMomenta, r.unscored = t.Config, t.Checkpoint, t.State, t.HasMomenta, t.Unscored
+	r.cfg.Config, s.checkpoint, s.state, s.hasMomenta, r.unscored = t.Config, t.Checkpoint, t.State, t.HasMomenta,
+		t.Unscored
 	if hellaswag != "" && r.cfg.Hellaswag != "" {
 		r.cfg.Hellaswag = hellaswag // a path of this machine's cache
 	}
@@ -88,7 +90,8 @@ func (r *run) lacksScore(s origin) bool {
 		return false
 	}
 	lines, err := metrics.Read(filepath.Join(r.cfg.Out, "metrics.jsonl"))
-	return err == nil && !slices.ContainsFunc(lines, func(m metrics.Line) bool { return m.Kind == metrics.KindHellaswag && m.Step == r.cfg.Steps })
+	return err == nil && !slices.ContainsFunc(lines,
+		func(m metrics.Line) bool { return m.Kind == metrics.KindHellaswag && m.Step == r.cfg.Steps })
 }
 
 // readStart reads the checkpoint of --resume. A damaged one is passed over for the one before; a run that has none yet
@@ -119,9 +122,11 @@ func (r *run) readStart() (s origin, err error) {
 		r.sayChanges(was, 0)
 		return s, nil
 	case len(dirs) == 0:
-		return s, fmt.Errorf("--resume: %s: no complete checkpoint and no %s, so no run to go on with; hint: check --out; without --resume a new run starts in an empty directory", out, configFile)
+		return s, fmt.Errorf("--resume: %s: no complete checkpoint and no %s, so no run to go on with; hint: check "+
+			"--out; without --resume a new run starts in an empty directory", out, configFile)
 	case !settings:
-		r.env.Log.Warn("the run's settings are those of its checkpoint, since its config.json is missing or damaged", "out", out)
+		r.env.Log.Warn("the run's settings are those of its checkpoint, since its config.json is missing or damaged",
+			"out", out)
 	}
 	if raw, err := os.ReadFile(latest); err != nil || strings.TrimSpace(string(raw)) != filepath.Base(dirs[0]) {
 		r.env.Log.Warn(fmt.Sprintf("%s names no checkpoint: the run goes on from the newest", latest))
@@ -134,14 +139,16 @@ func (r *run) readStart() (s origin, err error) {
 		}
 		if damage == nil {
 			for _, d := range damaged {
-				r.env.Log.Warn(fmt.Sprintf("a checkpoint cannot be used (%v): the run goes on from %s, the one before; hint: %s names the checkpoint to resume from", d, filepath.Base(dir), latest))
+				r.env.Log.Warn(fmt.Sprintf("a checkpoint cannot be used (%v): the run goes on from %s, the one "+
+					"before; hint: %s names the checkpoint to resume from", d, filepath.Base(dir), latest))
 			}
 			return s, nil
 		}
 		text, _, _ := strings.Cut(damage.Error(), "; hint: ")
 		damaged = append(damaged, fmt.Errorf("%s: %s", filepath.Base(dir), text))
 	}
-	return s, fmt.Errorf("--resume: no checkpoint in %s can be used: %w; hint: restore one from a copy and name it in %s, or start a new run with another --out",
+	return s, fmt.Errorf("--resume: no checkpoint in %s can be used: %w; hint: restore one from a copy and name it "+
+		"in %s, or start a new run with another --out",
 		filepath.Dir(latest), damaged[0], latest)
 }
 
@@ -157,7 +164,9 @@ func (r *run) readCheckpoint(dir string) (s origin, damage, err error) {
 			return err
 		}
 		if now, was := r.cfg.optimizer().Name(), s.state.Optimizer; now != was {
-			refused = fmt.Errorf("--resume: %s: the optimizer is %s, the run has %s, whose state cannot be taken over; hint: resume with the program that wrote it, %s, or start a new run from its weights: --init %s and another --out",
+			refused = fmt.Errorf("--resume: %s: the optimizer is %s, the run has %s, whose state cannot be taken "+
+				"over; hint: resume with the program that wrote it, %s, or start a new run from its weights: --init "+
+				"%s and another --out",
 				dir, now, was, s.state.Version, r.cfg.Out)
 			return nil
 		}
@@ -166,7 +175,8 @@ func (r *run) readCheckpoint(dir string) (s origin, damage, err error) {
 			return err
 		}
 		if len(changed) > 0 {
-			r.env.Log.Warn("files of the checkpoint have changed, which a resume does not read", "checkpoint", dir, "files", strings.Join(changed, ", "))
+			r.env.Log.Warn("files of the checkpoint have changed, which a resume does not read", "checkpoint", dir,
+				"files", strings.Join(changed, ", "))
 		}
 		if s.weights, err = gpt2.ReadDir(dir); err != nil {
 			return err

@@ -141,7 +141,8 @@ func (s State) verify(dir string) (changed []string, err error) {
 		case err == nil:
 			err = fmt.Errorf("%s: not as it was written: SHA-256 %s, want %s", path, got.SHA256, want.SHA256)
 		}
-		if foreign := data.IsPath(s.Tokenizer); !foreign && name != "config.json" && !strings.HasSuffix(name, ".safetensors") {
+		if foreign := data.IsPath(s.Tokenizer); !foreign && name != "config.json" && !strings.HasSuffix(name,
+			".safetensors") {
 			changed = append(changed, name)
 			continue
 		}

@@ -58,7 +58,8 @@ func (r *run) logSummary() {
 	}
 	s, done := r.ends, r.step == r.cfg.Steps
 	took := r.now().Sub(s.begun)
-	fields := []any{"step", r.step, "steps", r.cfg.Steps, "seconds", took.Seconds(), "first_loss", s.first, "loss", s.last}
+	fields := []any{"step", r.step, "steps", r.cfg.Steps, "seconds", took.Seconds(), "first_loss", s.first, "loss",
+		s.last}
 	text := map[bool]string{true: "done", false: "stopped"}[done] + fmt.Sprintf(": %d of %d steps", r.step, r.cfg.Steps)
 	if r.first > 0 {
 		text += fmt.Sprintf(", the last %d", r.step-r.first)

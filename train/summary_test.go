@@ -45,7 +45,8 @@ func TestNarrowProgress(t *testing.T) {
 	p.log = slog.New(shortMessages{slog.DiscardHandler, &short})
 	p.step(metrics.Step{Step: 0}, time.Unix(100, 0))
 	p.step(metrics.Step{Step: 1, Loss: 10.123456, TokensPerS: 12345}, time.Unix(101, 0))
-	if len(short) != 2 || len("15:04:05 INFO "+short[1]) > 60 || !strings.HasSuffix(short[1], "left") || len(short[0]) <= len(short[1]) {
+	if len(short) != 2 || len("15:04:05 INFO "+short[1]) > 60 || !strings.HasSuffix(short[1], "left") ||
+		len(short[0]) <= len(short[1]) {
 		t.Errorf("%q", short)
 	}
 }
@@ -78,7 +79,8 @@ func TestSummary(t *testing.T) {
 	if err := Run(context.Background(), part, logged(&log)); !errors.Is(err, ErrInterrupted) {
 		t.Fatal(err)
 	}
-	if text := log.String(); !strings.Contains(text, "stopped: 3 of 6 steps in ") || strings.Contains(text, "to train on") {
+	if text := log.String(); !strings.Contains(text, "stopped: 3 of 6 steps in ") || strings.Contains(text,
+		"to train on") {
 		t.Errorf("interrupted: %s", text)
 	}
 	log.Reset()
@@ -105,7 +107,8 @@ func TestSummary(t *testing.T) {
 	}
 	for _, w := range []string{
 		"done: 6 of 6 steps, the last 3 in ",
-		fmt.Sprintf("| loss %.4f -> %.4f | best validation loss %.4f (step %d) | checkpoint ", first, last, best.Loss, best.Step),
+		fmt.Sprintf("| loss %.4f -> %.4f | best validation loss %.4f (step %d) | checkpoint ", first, last, best.Loss,
+			best.Step),
 		"gpt2wgpu sample --model " + c.Out,
 		"gpt2wgpu train --out " + c.Out + " --resume --steps 12",
 	} {
@@ -113,7 +116,8 @@ func TestSummary(t *testing.T) {
 			t.Errorf("the end doesn't say %q: %s", w, &log)
 		}
 	}
-	for word, want := range map[string]string{"runs/tiny-1": "runs/tiny-1", "my runs/a": "'my runs/a'", "it's": `'it'\''s'`} {
+	for word, want := range map[string]string{"runs/tiny-1": "runs/tiny-1", "my runs/a": "'my runs/a'",
+		"it's": `'it'\''s'`} {
 		if got := shellWord(word); got != want {
 			t.Errorf("%s: %s", word, got)
 		}

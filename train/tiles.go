@@ -82,11 +82,13 @@ func (r *run) agreeOnTiles(ctx context.Context, s origin) (op.Tuning, error) {
 func (r *run) chooseTiles(ctx context.Context, s origin) (op.Tuning, error) {
 	if was := s.state.Tiles; s.checkpoint != "" && (was.Device == "" || was.Device == s.info.String()) {
 		if err := was.Tuning.Validate(op.TargetFor(s.info, s.info.Limits)); err != nil {
-			return nil, fmt.Errorf("--resume: the checkpoint's %w; hint: resume with the program that wrote it, %s", err, s.state.Version)
+			return nil, fmt.Errorf("--resume: the checkpoint's %w; hint: resume with the program that wrote it, %s",
+				err, s.state.Version)
 		}
 		return was.Tuning, nil
 	} else if s.checkpoint != "" {
-		r.env.Log.Warn(fmt.Sprintf("the run's tiles were chosen on %s: on another device its numbers differ in their last digits", was.Device))
+		r.env.Log.Warn(fmt.Sprintf("the run's tiles were chosen on %s: on another device its numbers differ in "+
+			"their last digits", was.Device))
 	}
 	return ChooseTiles(ctx, r.cfg, s.info, r.env.Tuner, r.env.Log)
 }

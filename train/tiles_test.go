@@ -46,7 +46,8 @@ func other(t *testing.T, c Job, n int) op.Tuning {
 			t.Fatal(err)
 		}
 		for _, u := range uses {
-			if tiles := op.Candidates(op.TargetFor(info, info.Limits), u); len(tiles) > 1 && strings.HasPrefix(u.Class, only) {
+			if tiles := op.Candidates(op.TargetFor(info, info.Limits), u); len(tiles) > 1 && strings.HasPrefix(u.Class,
+				only) {
 				if _, ok := tuning[u.Class]; !ok {
 					tuning[u.Class] = tiles[min(n, len(tiles)-1)]
 				}
@@ -79,7 +80,8 @@ func TestTilesStay(t *testing.T) {
 		t.Helper()
 		env := quiet()
 		env.Tuner = chosen{tuning}
-		if err := Run(context.Background(), c, env); err != nil && !(c.StopAfter > 0 && errors.Is(err, ErrInterrupted)) {
+		if err := Run(context.Background(), c, env); err != nil &&
+			!(c.StopAfter > 0 && errors.Is(err, ErrInterrupted)) {
 			t.Fatal(err)
 		}
 		return c
@@ -102,7 +104,8 @@ func TestTilesStay(t *testing.T) {
 		was, now op.Tuning
 		like     Job
 	}{
-		"tuned, then others": {first, second, whole}, "tuned, then none": {first, nil, whole}, "fixed, then tuned": {nil, first, fixed},
+		"tuned, then others": {first, second, whole}, "tuned, then none": {first, nil, whole},
+		"fixed, then tuned": {nil, first, fixed},
 	} {
 		t.Run(name, func(t *testing.T) {
 			parts := short()

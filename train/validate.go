@@ -31,11 +31,13 @@ func (c Job) Validate() error {
 	}
 	if c.Tokenizer == "" && !c.FromWeights() || data.IsPath(c.Tokenizer) && !c.Resume {
 		if _, err := os.Stat(c.Tokenizer); err != nil {
-			bad("--tokenizer is %q, no such tokenizer; hint: gpt2, bytes, or a directory with tokenizer.json or vocab.json and merges.txt", c.Tokenizer)
+			bad("--tokenizer is %q, no such tokenizer; hint: gpt2, bytes, or a directory with tokenizer.json or "+
+				"vocab.json and merges.txt", c.Tokenizer)
 		}
 	}
 	if need := vocabularies[c.Tokenizer]; c.VocabSize > 0 && c.VocabSize < need && !c.Resume {
-		bad("--vocab-size is %d, --tokenizer %s has %d ids; hint: --vocab-size %d", c.VocabSize, c.Tokenizer, need, need)
+		bad("--vocab-size is %d, --tokenizer %s has %d ids; hint: --vocab-size %d", c.VocabSize, c.Tokenizer, need,
+			need)
 	}
 
 	for _, setting := range Settings {
@@ -49,7 +51,8 @@ func (c Job) Validate() error {
 		bad("--val-every is %d, but --val-steps is 0; hint: --val-steps 20, or --val-every 0", c.ValEvery)
 	}
 	if c.SyncEvery > 1 && c.SaveEvery%c.SyncEvery != 0 {
-		bad("--save-every is %d, want a multiple of --sync-every %d; hint: --save-every %d", c.SaveEvery, c.SyncEvery, (c.SaveEvery/c.SyncEvery+1)*c.SyncEvery)
+		bad("--save-every is %d, want a multiple of --sync-every %d; hint: --save-every %d", c.SaveEvery, c.SyncEvery,
+			(c.SaveEvery/c.SyncEvery+1)*c.SyncEvery)
 	}
 	if c.Resume && c.Out == "" {
 		bad("--resume needs the run's directory; hint: --out DIR --resume")
@@ -67,7 +70,8 @@ func (c Config) Validate() error { return Job{Config: c}.Validate() }
 // batchErrors checks B, T and the total against each other, once each is possible in itself.
 func (c Job) batchErrors(bad func(format string, args ...any)) {
 	if c.BlockSize > 0 && c.SeqLen > c.BlockSize {
-		bad("--seq-len is %d, longer than --block-size %d; hint: --block-size %d, or --seq-len %d", c.SeqLen, c.BlockSize, c.SeqLen, c.BlockSize)
+		bad("--seq-len is %d, longer than --block-size %d; hint: --block-size %d, or --seq-len %d", c.SeqLen,
+			c.BlockSize, c.SeqLen, c.BlockSize)
 		return
 	}
 	r := c.Resolved()
@@ -77,16 +81,19 @@ func (c Job) batchErrors(bad func(format string, args ...any)) {
 		}
 	}
 	if r.BatchSize > maxStepTokens/r.SeqLen/r.ranks() {
-		bad("--batch-size is %d sequences of %d tokens on %d ranks, want at most %d tokens; hint: --batch-size 8", r.BatchSize, r.SeqLen, r.ranks(), maxStepTokens)
+		bad("--batch-size is %d sequences of %d tokens on %d ranks, want at most %d tokens; hint: --batch-size 8",
+			r.BatchSize, r.SeqLen, r.ranks(), maxStepTokens)
 		return
 	}
 	if c.TotalBatchSize < 0 || c.TotalBatchSize > maxStepTokens {
-		bad("--total-batch-size is %d, want 0 to %d; hint: tokens of an optimizer step, 0 is one micro-step", c.TotalBatchSize, maxStepTokens)
+		bad("--total-batch-size is %d, want 0 to %d; hint: tokens of an optimizer step, 0 is one micro-step",
+			c.TotalBatchSize, maxStepTokens)
 		return
 	}
 	if micro := c.MicroTokens(); c.TotalBatchSize%micro != 0 {
 		below := max(c.TotalBatchSize/micro*micro, micro)
-		bad("--total-batch-size is %d, want a multiple of the micro-step, %d (--batch-size %d x --seq-len %d x %d ranks); hint: --total-batch-size %d",
+		bad("--total-batch-size is %d, want a multiple of the micro-step, %d (--batch-size %d x --seq-len %d x %d "+
+			"ranks); hint: --total-batch-size %d",
 			c.TotalBatchSize, micro, r.BatchSize, r.SeqLen, r.ranks(), below)
 	}
 }
@@ -100,7 +107,8 @@ func (c Config) shapeErrors() (errs []error) {
 			complete = false
 		}
 		if got < 0 || got == 0 && !c.FromWeights() {
-			errs = append(errs, fmt.Errorf("--%s is %d, want 1 or more; hint: GPT-2 124M has 12 layers, 12 heads, 768 channels, context 1024, vocabulary 50257", s.Flag(), got))
+			errs = append(errs, fmt.Errorf("--%s is %d, want 1 or more; hint: GPT-2 124M has 12 layers, 12 heads, "+
+				"768 channels, context 1024, vocabulary 50257", s.Flag(), got))
 		}
 	}
 	if complete {

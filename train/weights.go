@@ -34,7 +34,8 @@ func (j *Job) begin(log *slog.Logger) (b beginning, err error) {
 	log.Info(fmt.Sprintf("fine-tuning from %s: %d parameters, context %d, vocabulary %d, tokenizer %s",
 		nameAndPath(j.Init, src.Path), gpt2.ParamCount(w.Config), w.Config.BlockSize, w.Config.VocabSize, j.Tokenizer))
 	if j.FineTuned {
-		log.Info(fmt.Sprintf("fine-tuning rates: --lr %v --min-lr %v --warmup-steps %d (a tenth of the preset's, where no flag gives them)",
+		log.Info(fmt.Sprintf("fine-tuning rates: --lr %v --min-lr %v --warmup-steps %d (a tenth of the preset's, "+
+			"where no flag gives them)",
 			j.LR, j.MinLR, j.WarmupSteps))
 	}
 	if cut := w.Config.BlockSize - j.BlockSize; cut > 0 {
@@ -67,11 +68,13 @@ func (j *Job) takeShape(has gpt2.Config, path, tokenizer string) (data.Tokenizer
 			*set = has
 		}
 		if *set != has && s.Name != "vocab_size" && !(s.Name == "block_size" && *set < has) {
-			return nil, fmt.Errorf("--%s is %d, the weights of %s have %d; hint: leave --%s out", s.Flag(), *set, path, has, s.Flag())
+			return nil, fmt.Errorf("--%s is %d, the weights of %s have %d; hint: leave --%s out", s.Flag(), *set, path,
+				has, s.Flag())
 		}
 	}
 	if j.SeqLen > j.BlockSize {
-		return nil, fmt.Errorf("--seq-len is %d, longer than the context of the weights of %s, %d; hint: leave --seq-len out, or --seq-len %d",
+		return nil, fmt.Errorf("--seq-len is %d, longer than the context of the weights of %s, %d; hint: leave "+
+			"--seq-len out, or --seq-len %d",
 			j.SeqLen, path, j.BlockSize, j.BlockSize)
 	}
 	tok, err := data.ModelTokenizer(j.Tokenizer, tokenizer, path, has.VocabSize)

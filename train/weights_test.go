@@ -21,7 +21,8 @@ func fineTune(t *testing.T) Job {
 	t.Helper()
 	gputest.Available(t)
 	c := Job{Config: tiny()}
-	c.Init, c.NLayer, c.NHead, c.NEmbd, c.BlockSize, c.VocabSize, c.Tokenizer = "../model/testdata/greedy", 0, 0, 0, 0, 0, ""
+	c.Init, c.NLayer, c.NHead, c.NEmbd, c.BlockSize, c.VocabSize, c.Tokenizer = "../model/testdata/greedy", 0, 0, 0, 0,
+		0, ""
 	c.BatchSize, c.SeqLen, c.Steps, c.SampleEvery = 2, 24, 1, 0
 	c.LR, c.MinLR, c.WarmupSteps, c.Schedule = 0, 0, 0, "constant"
 	c.Device = os.Getenv("GPT2WGPU_DEVICE")
@@ -121,7 +122,8 @@ func TestFormats(t *testing.T) {
 			t.Fatal(err)
 		}
 		for i := range shards {
-			writeShard(t, filepath.Join(specs[format], fmt.Sprintf("part_train_%06d.%s", i, format)), text[i*window:(i+1)*window+1])
+			writeShard(t, filepath.Join(specs[format], fmt.Sprintf("part_train_%06d.%s", i, format)),
+				text[i*window:(i+1)*window+1])
 		}
 	}
 	runs := map[string][]string{}

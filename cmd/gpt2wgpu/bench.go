@@ -35,13 +35,17 @@ shortens it; MESA_SHADER_CACHE_DISABLE=true switches Mesa's off.
 	setup: func(fs *flagSet) runFunc {
 		b := &benchFlags{fs: fs}
 		f := fs.section("What")
-		f.StringVar(&b.preset, "preset", "gpt2-124m", "measure this preset's model: `name` of "+strings.Join(presetNames(), ", "))
+		f.StringVar(&b.preset, "preset", "gpt2-124m", "measure this preset's model: `name` of "+
+			strings.Join(presetNames(), ", "))
 		f.IntVar(&b.batch, "batch-size", 0, "`sequences` of a micro-step (default: as many as make 1024 tokens)")
-		f.IntVar(&b.seqLen, "seq-len", 0, "`tokens` of a sequence (default: the model's context, at most 1024; for the step of a large model on a software device, 64)")
+		f.IntVar(&b.seqLen, "seq-len", 0, "`tokens` of a sequence (default: the model's context, at most 1024; for "+
+			"the step of a large model on a software device, 64)")
 		f.StringVar(&b.dtype, "dtype", "f32", "storage `type` of activations and matrices: f32, bf16")
-		f.IntVar(&b.passes, "passes", 1, "measure rates and kernels this many `times` and keep the best, for machines that do other work too")
+		f.IntVar(&b.passes, "passes", 1, "measure rates and kernels this many `times` and keep the best, for "+
+			"machines that do other work too")
 		f.BoolVar(&b.kernels, "kernels", true, "measure kernels")
-		f.StringVar(&b.kernel, "kernel", "", "measure only kernels with this `text` in their names, and no step unless --step asks for it")
+		f.StringVar(&b.kernel, "kernel", "", "measure only kernels with this `text` in their names, and no step "+
+			"unless --step asks for it")
 		f.BoolVar(&b.step, "step", true, "measure the training step")
 		f = fs.section("Device")
 		f.StringVar(&b.device, "device", "auto", train.DeviceUsage)
@@ -123,7 +127,8 @@ func (b *benchFlags) settle() (bench.Shape, train.Job, error) {
 	}
 	i := &idle{fs: b.fs}
 	i.refuse(!b.kernels, "kernel passes", "with --kernels=false, which measures no kernel", "leave one of them out")
-	i.refuse(!b.kernels && !b.step, "batch-size seq-len dtype preset no-autotune", "with --kernels=false --step=false, which measure the device only", "leave it out")
+	i.refuse(!b.kernels && !b.step, "batch-size seq-len dtype preset no-autotune", "with --kernels=false "+
+		"--step=false, which measure the device only", "leave it out")
 	if err := i.err(); err != nil {
 		return bench.Shape{}, train.Job{}, err
 	}
@@ -139,14 +144,16 @@ func (b *benchFlags) settle() (bench.Shape, train.Job, error) {
 	if c.BatchSize == 0 {
 		c.BatchSize = max(1, benchTokens/max(1, c.SeqLen))
 	}
-	s := bench.Shape{B: c.BatchSize, T: c.SeqLen, C: c.NEmbd, NH: c.NHead, V: c.VocabSize, Params: gpt2.ParamCount(c.Model())}
+	s := bench.Shape{B: c.BatchSize, T: c.SeqLen, C: c.NEmbd, NH: c.NHead, V: c.VocabSize,
+		Params: gpt2.ParamCount(c.Model())}
 	if b.dtype == "bf16" {
 		s.Data = gpu.BF16
 	}
 	return s, c, c.Validate()
 }
 
-func (b *benchFlags) measure(ctx context.Context, d *gpu.Device, tiles op.Tuning, log *slog.Logger, shape bench.Shape, step train.Job) (r bench.Report, err error) {
+func (b *benchFlags) measure(ctx context.Context, d *gpu.Device, tiles op.Tuning, log *slog.Logger, shape bench.Shape,
+	step train.Job) (r bench.Report, err error) {
 	r = bench.Report{Device: d.Info.String(), Kernels: []bench.Row{}}
 	var peak bench.Peak
 	measurePeak := func() error { // several times: other work may slow any of them
@@ -187,7 +194,8 @@ func (b *benchFlags) measure(ctx context.Context, d *gpu.Device, tiles op.Tuning
 	}
 	if b.step {
 		why := ""
-		if software && b.seqLen == 0 && b.batch == 0 && float64(step.MicroTokens())*step.Model().FLOPsPerToken(step.SeqLen) > softwareFLOPs {
+		if software && b.seqLen == 0 && b.batch == 0 && float64(step.MicroTokens())*step.Model().FLOPsPerToken(
+			step.SeqLen) > softwareFLOPs {
 			why = fmt.Sprintf(" (a software device; --seq-len %d measures the whole context)", step.SeqLen)
 			step.SeqLen, step.BatchSize = softwareTokens, 1
 		}
@@ -203,9 +211,11 @@ func (b *benchFlags) measure(ctx context.Context, d *gpu.Device, tiles op.Tuning
 		}
 		seconds := m.Time.Seconds()
 		r.Step = &bench.Step{
-			Preset: b.preset, MS: seconds * 1e3, TokensPerS: float64(step.TokensPerStep()) / seconds, FLOPsPerToken: step.Model().FLOPsPerToken(step.SeqLen),
-			Breakdown: bench.Breakdown(m.Timings), FirstUses: m.First,
-			Describe: fmt.Sprintf("B=%d T=%d%s, one micro-step and the update, %s", step.BatchSize, step.SeqLen, why, step.DType),
+			Preset: b.preset, MS: seconds * 1e3, TokensPerS: float64(step.TokensPerStep()) / seconds,
+			FLOPsPerToken: step.Model().FLOPsPerToken(step.SeqLen),
+			Breakdown:     bench.Breakdown(m.Timings), FirstUses: m.First,
+			Describe: fmt.Sprintf("B=%d T=%d%s, one micro-step and the update, %s", step.BatchSize, step.SeqLen, why,
+				step.DType),
 		}
 	}
 	err = measurePeak()

@@ -14,7 +14,8 @@ func TestBenchFlags(t *testing.T) {
 	wantFlags(t, "bench", "preset batch-size seq-len dtype passes kernels kernel step device no-autotune json")
 	wantFailure(t, exitUsage, []string{"bench", "--preset", "huge"}, "--preset", `"huge"`, "tiny, first-steps")
 	wantFailure(t, exitUsage, []string{"bench", "--passes", "0"}, "--passes is 0")
-	wantFailure(t, exitUsage, []string{"bench", "--preset", "tiny", "--seq-len", "256"}, "--seq-len is 256", fmt.Sprintf("--block-size %d", train.DefaultConfig().BlockSize))
+	wantFailure(t, exitUsage, []string{"bench", "--preset", "tiny", "--seq-len", "256"}, "--seq-len is 256",
+		fmt.Sprintf("--block-size %d", train.DefaultConfig().BlockSize))
 }
 
 // TestBench holds the JSON of the documented interface.

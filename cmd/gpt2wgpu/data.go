@@ -77,9 +77,11 @@ func newDataFlags(fs *flagSet) *dataFlags {
 	f.StringVar(&o.Out, "out", "", "`directory` of the shards")
 	f.StringVar(&o.Format, "format", "npy", "`format` of the shards: npy (NumPy, as build-nanogpt's), bin (llm.c's)")
 	f.Int64Var(&o.ShardTokens, "shard-tokens", 100_000_000, "`tokens` of a shard")
-	f.Int64Var(&o.ValTokens, "val-tokens", 0, "`tokens` of the validation shard, where no file is named for validation: 0 is one whole shard, or a tenth of a text that is shorter, -1 is none")
+	f.Int64Var(&o.ValTokens, "val-tokens", 0, "`tokens` of the validation shard, where no file is named for "+
+		"validation: 0 is one whole shard, or a tenth of a text that is shorter, -1 is none")
 	f.StringVar(&d.tok, "tokenizer", "gpt2", "`tokenizer`: gpt2, bytes, or a directory with Hugging Face's files")
-	f.StringVar(&o.Separator, "separator", "", "`text` that separates the documents inside a .txt or .md file, such as '<|endoftext|>' (default: the file is one document)")
+	f.StringVar(&o.Separator, "separator", "", "`text` that separates the documents inside a .txt or .md file, such "+
+		"as '<|endoftext|>' (default: the file is one document)")
 
 	f = verb("info", "Info")
 	f.BoolVar(&d.asJSON, "json", false, "print a JSON object per file")
@@ -175,7 +177,8 @@ func (d *dataFlags) makeShards(ctx context.Context, e *env, args []string) error
 		return err
 	}
 	if d.fs.Changed("separator") && !anyText(args) {
-		return usagef("--separator has no effect without a .txt or .md file: in .jsonl and .parquet every line or row is a document; hint: leave it out")
+		return usagef("--separator has no effect without a .txt or .md file: in .jsonl and .parquet every line or " +
+			"row is a document; hint: leave it out")
 	}
 	m := newMeter(e.log)
 	o.Tokenizer, o.Log, o.Progress = tok, e.log, m.tokenizing
@@ -184,7 +187,8 @@ func (d *dataFlags) makeShards(ctx context.Context, e *env, args []string) error
 		return err
 	}
 	s := time.Since(m.began).Seconds()
-	e.log.Info(fmt.Sprintf("%d tokens, %d of them for validation, of %d documents in %d shards, %d of which were there; %.1f s", r.Tokens, r.ValTokens, r.Documents, len(r.Shards), r.Resumed, s))
+	e.log.Info(fmt.Sprintf("%d tokens, %d of them for validation, of %d documents in %d shards, %d of which were "+
+		"there; %.1f s", r.Tokens, r.ValTokens, r.Documents, len(r.Shards), r.Resumed, s))
 	for _, path := range r.Shards {
 		if _, err := fmt.Fprintln(e.stdout, path); err != nil {
 			return err
@@ -252,13 +256,16 @@ func printShard(w io.Writer, s data.ShardInfo) error {
 		} else if s.Format == "parquet" {
 			documents = "rows"
 		}
-		fmt.Fprintf(tab, "file\t%s\nformat\t%s, %s, not tokenized\n%s\t%d\nbegins\t%q\n", s.Path, s.Format, bytesWord(s.Bytes), documents, s.Documents, s.Text)
+		fmt.Fprintf(tab, "file\t%s\nformat\t%s, %s, not tokenized\n%s\t%d\nbegins\t%q\n", s.Path, s.Format,
+			bytesWord(s.Bytes), documents, s.Documents, s.Text)
 		return tab.Flush()
 	}
 	if s.Format == "llm.c eval" {
 		documents = "examples"
 	}
-	fmt.Fprintf(tab, "file\t%s\nformat\t%s, %s\ntokens\t%d, ids %d to %d\n%s\t%d\nfirst ids\t%s\ntext (%s)\t%q\n", s.Path, s.Format, bytesWord(s.Bytes),
-		s.Tokens, s.MinID, s.MaxID, documents, s.Documents, strings.Trim(fmt.Sprint(s.First), "[]"), s.Tokenizer, s.Text)
+	fmt.Fprintf(tab, "file\t%s\nformat\t%s, %s\ntokens\t%d, ids %d to %d\n%s\t%d\nfirst ids\t%s\ntext (%s)\t%q\n",
+		s.Path, s.Format, bytesWord(s.Bytes),
+		s.Tokens, s.MinID, s.MaxID, documents, s.Documents, strings.Trim(fmt.Sprint(s.First), "[]"), s.Tokenizer,
+		s.Text)
 	return tab.Flush()
 }

@@ -20,7 +20,8 @@ func TestDataUsage(t *testing.T) {
 		{[]string{"data", "fetch"}, []string{"one name", "shakespeare"}},
 		{[]string{"data", "fetch", "imagenet"}, []string{`"imagenet"`, "shakespeare"}},
 		{[]string{"data", "fetch", "shakespeare", "--shards", "3"}, []string{"--shards", "fineweb-edu"}},
-		{[]string{"data", "fetch", "shakespeare", "--out", "x"}, []string{"--out is not a flag of data fetch", "data tokenize"}},
+		{[]string{"data", "fetch", "shakespeare", "--out", "x"}, []string{"--out is not a flag of data fetch",
+			"data tokenize"}},
 		{[]string{"data", "tokenize", "x.txt"}, []string{"--out is missing"}},
 		{[]string{"data", "tokenize", "--out", "x"}, []string{"got none"}},
 		{[]string{"data", "tokenize", "x.txt", "--out", "x", "--format", "csv"}, []string{"--format", "npy, bin"}},
@@ -37,15 +38,19 @@ func TestDataUsage(t *testing.T) {
 // TestDataSession makes shards in both formats and looks at them.
 func TestDataSession(t *testing.T) {
 	dir := t.TempDir()
-	in := writeFile(t, filepath.Join(dir, "two.jsonl"), `{"text": "Hello, I'm a language model,"}`+"\n"+`{"text": "and so am I."}`+"\n")
+	in := writeFile(t, filepath.Join(dir, "two.jsonl"), `{"text": "Hello, I'm a language model,"}`+"\n"+
+		`{"text": "and so am I."}`+"\n")
 	for format, kind := range map[string]string{"npy": "npy", "bin": "llm.c"} {
 		out := filepath.Join(dir, format)
-		code, stdout, stderr := cli(t, "data", "tokenize", in, "--out", out, "--format", format, "--shard-tokens", "9", "--val-tokens", "4")
+		code, stdout, stderr := cli(t, "data", "tokenize", in, "--out", out, "--format", format, "--shard-tokens", "9",
+			"--val-tokens", "4")
 		shards := strings.Fields(stdout)
-		if code != 0 || len(shards) != 3 || !strings.Contains(stderr, "15 tokens, 4 of them for validation, of 2 documents in 3 shards") {
+		if code != 0 || len(shards) != 3 || !strings.Contains(stderr, "15 tokens, 4 of them for validation, of 2 "+
+			"documents in 3 shards") {
 			t.Fatalf("code %d, %q, %s", code, stdout, stderr)
 		}
-		if _, again, stderr := cli(t, "data", "tokenize", in, "--out", out, "--format", format, "--shard-tokens", "9", "--val-tokens", "4"); again != stdout || !strings.Contains(stderr, "3 of which were there") {
+		if _, again, stderr := cli(t, "data", "tokenize", in, "--out", out, "--format", format, "--shard-tokens", "9",
+			"--val-tokens", "4"); again != stdout || !strings.Contains(stderr, "3 of which were there") {
 			t.Errorf("the same again: %q, %s", again, stderr)
 		}
 		code, stdout, stderr = cli(t, append([]string{"data", "info", "--json"}, shards...)...)
@@ -54,10 +59,12 @@ func TestDataSession(t *testing.T) {
 			t.Fatalf("code %d, %q, %s", code, stdout, stderr)
 		}
 		var first data.ShardInfo
-		if err := json.Unmarshal([]byte(lines[0]), &first); err != nil || first.Format != kind || first.Tokens != 4 || first.Text != "<|endoftext|>Hello, I" {
+		if err := json.Unmarshal([]byte(lines[0]), &first); err != nil || first.Format != kind || first.Tokens != 4 ||
+			first.Text != "<|endoftext|>Hello, I" {
 			t.Errorf("%+v, %v", first, err)
 		}
-		if _, stdout, _ = cli(t, "data", "info", shards[0], shards[1]); !strings.Contains(stdout, `"<|endoftext|>Hello, I"`) || !strings.Contains(stdout, "50256 15496 11 314\n") {
+		if _, stdout, _ = cli(t, "data", "info", shards[0], shards[1]); !strings.Contains(stdout,
+			`"<|endoftext|>Hello, I"`) || !strings.Contains(stdout, "50256 15496 11 314\n") {
 			t.Errorf("%s", stdout)
 		}
 	}

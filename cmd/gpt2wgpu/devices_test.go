@@ -13,7 +13,8 @@ import (
 func TestPrintDevices(t *testing.T) {
 	var b strings.Builder
 	err := printDevices(&b, []gpu.AdapterInfo{
-		{Index: 0, Name: "llvmpipe (LLVM 15)", Backend: "vulkan", Type: "cpu", Driver: "Mesa", Limits: gpu.DefaultLimits()},
+		{Index: 0, Name: "llvmpipe (LLVM 15)", Backend: "vulkan", Type: "cpu", Driver: "Mesa",
+			Limits: gpu.DefaultLimits()},
 		{Index: 1, Name: "Some GPU", Backend: "vulkan", Type: "discrete", Driver: "535", Limits: gpu.DefaultLimits()},
 	}, 1)
 	want := `  #  NAME                BACKEND  TYPE      LARGEST BUFFER  LARGEST BINDING  WORKGROUP              DRIVER
@@ -49,7 +50,8 @@ func TestDevices(t *testing.T) {
 		t.Fatalf("code %d, %v, %q, %q", code, err, stdout, stderr)
 	}
 	for i, d := range list {
-		if d.Index == nil || *d.Index != i || d.Name == "" || d.Backend == "" || d.Type == "" || d.Driver == nil || len(d.Limits) == 0 || d.Features == nil {
+		if d.Index == nil || *d.Index != i || d.Name == "" || d.Backend == "" || d.Type == "" || d.Driver == nil ||
+			len(d.Limits) == 0 || d.Features == nil {
 			t.Errorf("device %d: %+v", i, d)
 		}
 	}

@@ -38,15 +38,23 @@ func (i *idle) err() error { return errors.Join(i.errs...) }
 func (t *trainFlags) idleFlags(c train.Job) error {
 	i := &idle{fs: t.fs}
 	leave := "leave it out"
-	i.refuse(c.Schedule == "constant", "min-lr", "with --schedule constant, which stays at --lr", "--schedule cosine, or "+leave)
+	i.refuse(c.Schedule == "constant", "min-lr", "with --schedule constant, which stays at --lr",
+		"--schedule cosine, or "+leave)
 	i.refuse(c.WeightDecay == 0, "decay", "with --weight-decay 0", "--weight-decay 0.1, or "+leave)
-	i.refuse(t.outGiven && c.Out == "", "save-every save-minutes keep", "with --out '', which saves nothing", "--out DIR, or "+leave)
-	i.refuse(c.ValEvery == 0, "val-data val-fraction val-steps", "with --val-every 0, which never validates", "--val-every 50, or "+leave)
+	i.refuse(t.outGiven && c.Out == "", "save-every save-minutes keep", "with --out '', which saves nothing",
+		"--out DIR, or "+leave)
+	i.refuse(c.ValEvery == 0, "val-data val-fraction val-steps", "with --val-every 0, which never validates",
+		"--val-every 50, or "+leave)
 	i.refuse(c.Hellaswag == "", "hellaswag-every", "without --hellaswag", "--hellaswag FILE, or --hellaswag fetch")
-	i.refuse(c.HellaswagEvery == 0, "hellaswag", "with --hellaswag-every 0, which never measures", "--hellaswag-every 250, or "+leave)
-	i.refuse(c.SyncEvery == 1, "outer-lr outer-momentum", "with --sync-every 1, which has no outer step", "--sync-every 20, or "+leave)
-	i.refuse(c.SyncEvery > 1 && c.Ranks > 1, "check-every", "with --sync-every above 1, which lets the ranks differ", "--sync-every 1, or "+leave)
-	i.refuse(c.SampleEvery == 0 && c.FromWeights() && !c.Resume, "seed", "with --init and --sample-every 0, where nothing is drawn", leave)
-	i.refuse(c.Ranks <= 1, "check-every grad-dtype", "with one rank: there are no others to compare and exchange with", "mpirun -np 2 gpt2wgpu train …, or "+leave)
+	i.refuse(c.HellaswagEvery == 0, "hellaswag", "with --hellaswag-every 0, which never measures",
+		"--hellaswag-every 250, or "+leave)
+	i.refuse(c.SyncEvery == 1, "outer-lr outer-momentum", "with --sync-every 1, which has no outer step",
+		"--sync-every 20, or "+leave)
+	i.refuse(c.SyncEvery > 1 && c.Ranks > 1, "check-every", "with --sync-every above 1, which lets the ranks differ",
+		"--sync-every 1, or "+leave)
+	i.refuse(c.SampleEvery == 0 && c.FromWeights() && !c.Resume, "seed", "with --init and --sample-every 0, where "+
+		"nothing is drawn", leave)
+	i.refuse(c.Ranks <= 1, "check-every grad-dtype", "with one rank: there are no others to compare and exchange with",
+		"mpirun -np 2 gpt2wgpu train …, or "+leave)
 	return i.err()
 }

@@ -44,10 +44,12 @@ func TestIdleFlags(t *testing.T) {
 	}
 	lines := writeFile(t, "rows/a.jsonl", `{"text": "a"}`)
 	for _, in := range []string{lines, "rows"} {
-		wantFailure(t, exitUsage, []string{"data", "tokenize", in, "--out", "shards", "--separator", "x"}, "--separator has no effect")
+		wantFailure(t, exitUsage, []string{"data", "tokenize", in, "--out", "shards", "--separator", "x"},
+			"--separator has no effect")
 	}
 	writeFile(t, "rows/b.txt", strings.Repeat("a text x another ", 50))
-	if code, _, stderr := cli(t, "data", "tokenize", "rows", "--out", "shards", "--separator", "x", "--tokenizer", "bytes"); code != 0 {
+	if code, _, stderr := cli(t, "data", "tokenize", "rows", "--out", "shards", "--separator", "x", "--tokenizer",
+		"bytes"); code != 0 {
 		t.Errorf("--separator with a text: code %d: %s", code, stderr)
 	}
 	// What switches off what is off, what files and presets say, and what depends on another flag.

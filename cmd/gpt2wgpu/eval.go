@@ -50,25 +50,32 @@ func newEvalFlags(fs *flagSet) *evalFlags {
 	f.StringVar(&v.tokenizer, "tokenizer", "", tokenizerUsage)
 
 	f = fs.section("Loss")
-	f.StringVar(&v.data, "data", "", "`spec` of the text: sample, shakespeare, tinystories, fineweb-edu, a .txt or .md file, a .npy or .bin token shard, a directory or a quoted glob of these")
-	f.IntVar(&v.seq, "seq-len", 0, "`tokens` of a sequence (T), at most the model's context (default: those that the run trained with; of other weights, the context)")
-	f.IntVar(&v.steps, "val-steps", 0, "`batches` of B*T tokens from the start, as train takes them; 0 is all of the text once: every token but a shard's first is predicted")
+	f.StringVar(&v.data, "data", "", "`spec` of the text: sample, shakespeare, tinystories, fineweb-edu, a .txt or "+
+		".md file, a .npy or .bin token shard, a directory or a quoted glob of these")
+	f.IntVar(&v.seq, "seq-len", 0, "`tokens` of a sequence (T), at most the model's context (default: those that "+
+		"the run trained with; of other weights, the context)")
+	f.IntVar(&v.steps, "val-steps", 0, "`batches` of B*T tokens from the start, as train takes them; 0 is all of "+
+		"the text once: every token but a shard's first is predicted")
 
 	f = fs.section("HellaSwag")
-	f.StringVar(&v.hellaswag, "hellaswag", "", "`file` of questions, the dataset's .jsonl or llm.c's .bin; fetch: the validation set, downloaded once")
+	f.StringVar(&v.hellaswag, "hellaswag", "", "`file` of questions, the dataset's .jsonl or llm.c's .bin; fetch: "+
+		"the validation set, downloaded once")
 
 	f = fs.section("Device")
-	f.IntVar(&v.batch, "batch-size", 4, "`sequences` at once (B), what device memory must hold; more by default without --val-steps, where they are shorter than the context")
+	f.IntVar(&v.batch, "batch-size", 4, "`sequences` at once (B), what device memory must hold; more by default "+
+		"without --val-steps, where they are shorter than the context")
 	f.StringVar(&v.device, "device", "auto", train.DeviceUsage)
 
 	f = fs.section("Output")
-	f.BoolVar(&v.asJSON, "json", false, `print a JSON object: {"loss":..,"perplexity":..,"tokens":..} or {"n":..,"acc":..,"acc_norm":..,"acc_norm_chars":..}`)
+	f.BoolVar(&v.asJSON, "json", false,
+		`print a JSON object: {"loss":..,"perplexity":..,"tokens":..} or {"n":..,"acc":..,"acc_norm":..,"acc_norm_chars":..}`)
 	fs.logFlags(f)
 	return v
 }
 
 // modelUsage is what --model takes everywhere.
-const modelUsage = "`weights`: a run's directory, a checkpoint, a Hugging Face directory, gpt2, gpt2-medium, gpt2-large, gpt2-xl, or an llm.c .bin"
+const modelUsage = "`weights`: a run's directory, a checkpoint, a Hugging Face directory, gpt2, gpt2-medium, " +
+	"gpt2-large, gpt2-xl, or an llm.c .bin"
 
 // maxBatchTokens bounds B*T: beyond it even the tokens overflow a device's buffers.
 const maxBatchTokens = 1 << 28
@@ -100,7 +107,8 @@ func (v *evalFlags) validate() error {
 		}
 	}
 	i := &idle{fs: v.fs}
-	i.refuse(v.data == "" && v.hellaswag != "", "seq-len val-steps", "with --hellaswag, whose questions are all measured whole", "leave it out, or --data SPEC")
+	i.refuse(v.data == "" && v.hellaswag != "", "seq-len val-steps", "with --hellaswag, whose questions are all "+
+		"measured whole", "leave it out, or --data SPEC")
 	errs = append(errs, i.err())
 	return errors.Join(errs...)
 }
@@ -124,18 +132,21 @@ func (v *evalFlags) run(ctx context.Context, e *env, _ []string) error {
 		v.seq = w.Config.BlockSize
 	}
 	if v.seq > w.Config.BlockSize {
-		return usagef("--seq-len is %d, the model's context has %d; hint: --seq-len %d", v.seq, w.Config.BlockSize, w.Config.BlockSize)
+		return usagef("--seq-len is %d, the model's context has %d; hint: --seq-len %d", v.seq, w.Config.BlockSize,
+			w.Config.BlockSize)
 	}
 	if v.data != "" && v.steps == 0 && !v.fs.Changed("batch-size") {
 		v.batch *= w.Config.BlockSize / v.seq // as many tokens at once as in the default number of whole contexts
 	}
 	if v.batch > maxBatchTokens/v.seq {
-		return usagef("--batch-size is %d sequences of %d tokens, want at most %d tokens; hint: --batch-size 4", v.batch, v.seq, maxBatchTokens)
+		return usagef("--batch-size is %d sequences of %d tokens, want at most %d tokens; hint: --batch-size 4",
+			v.batch, v.seq, maxBatchTokens)
 	}
 	// Whatever can be wrong with the text shows before the device is opened.
 	if v.data != "" {
 		if source.ValFraction > 0 && filepath.Clean(source.Data) == filepath.Clean(v.data) {
-			e.log.Info(fmt.Sprintf("all of %s is evaluated, the %.3g%% that the run trained on too (--val-fraction %v); the loss on the rest is in its metrics.jsonl",
+			e.log.Info(fmt.Sprintf("all of %s is evaluated, the %.3g%% that the run trained on too (--val-fraction "+
+				"%v); the loss on the rest is in its metrics.jsonl",
 				v.data, 100*(1-source.ValFraction), source.ValFraction))
 		}
 		corpus, err := data.Open(v.data, tok, w.Config.VocabSize, e.log, data.WithSplit(data.Val))
@@ -237,7 +248,8 @@ func (v *evalFlags) score(ctx context.Context, e *env, w *gpt2.Weights, question
 		return err
 	}
 	if h.Cut > 0 {
-		e.log.Warn("rows longer than the context lose their oldest tokens", "rows", h.Cut, "context", w.Config.BlockSize)
+		e.log.Warn("rows longer than the context lose their oldest tokens", "rows", h.Cut, "context",
+			w.Config.BlockSize)
 	}
 	m := newMeter(e.log)
 	score, err := h.Score(ctx, func(done, all int) { m.counting("hellaswag", done, all) })
@@ -250,6 +262,7 @@ func (v *evalFlags) score(ctx context.Context, e *env, w *gpt2.Weights, question
 	if v.asJSON {
 		return writeJSON(e.stdout, score)
 	}
-	_, err = fmt.Fprintf(e.stdout, "acc %.4f, acc_norm %.4f, acc_norm_chars %.4f, on %d questions\n", float64(score.Acc), float64(score.AccNorm), float64(score.AccNormChars), score.N)
+	_, err = fmt.Fprintf(e.stdout, "acc %.4f, acc_norm %.4f, acc_norm_chars %.4f, on %d questions\n",
+		float64(score.Acc), float64(score.AccNorm), float64(score.AccNormChars), score.N)
 	return err
 }

@@ -37,19 +37,24 @@ func TestEvalUsage(t *testing.T) {
 		{[]string{"eval", "--model", "x"}, []string{"--data and --hellaswag are both missing"}},
 		{[]string{"eval", "--model", "x", "--data", "sample", "--hellaswag", "y"}, []string{"both given"}},
 		{[]string{"eval", "--model", "x", "--hellaswag", "y", "--seq-len", "8"}, []string{"--seq-len has no effect"}},
-		{[]string{"eval", "--model", "x", "--hellaswag", "y", "--val-steps", "8"}, []string{"--val-steps has no effect"}},
+		{[]string{"eval", "--model", "x", "--hellaswag", "y", "--val-steps", "8"}, []string{"--val-steps has no " +
+			"effect"}},
 		{[]string{"eval", "--model", "x", "--data", "sample", "--batch-size", "0"}, []string{"--batch-size is 0"}},
 		{[]string{"eval", "--model", "x", "--data", "sample", "--seq-len", "-1"}, []string{"--seq-len is -1"}},
 		{[]string{"eval", "--model", "x", "--data", "sample", "--val-steps", "-1"}, []string{"--val-steps is -1"}},
 		{[]string{"eval", "--model", "x", "--data", "sample", "--tokenizer", "words"}, []string{"--tokenizer"}},
-		{[]string{"eval", "--model", greedyModel, "--data", "sample", "--seq-len", "25"}, []string{"--seq-len is 25", "--seq-len 24"}},
-		{[]string{"eval", "--model", greedyModel, "--data", "sample", "--batch-size", "100000000"}, []string{"--batch-size is 100000000"}},
+		{[]string{"eval", "--model", greedyModel, "--data", "sample", "--seq-len", "25"}, []string{"--seq-len is 25",
+			"--seq-len 24"}},
+		{[]string{"eval", "--model", greedyModel, "--data", "sample", "--batch-size", "100000000"},
+			[]string{"--batch-size is 100000000"}},
 	} {
 		wantFailure(t, exitUsage, x.args, x.words...)
 	}
 	wantFailure(t, exitFailed, []string{"eval", "--model", "no/such", "--data", "sample"}, "--model no/such")
-	wantFailure(t, exitFailed, []string{"eval", "--model", greedyModel, "--data", "no/such.txt"}, "--data", "no/such.txt")
-	wantFailure(t, exitFailed, []string{"eval", "--model", greedyModel, "--hellaswag", "no/such.jsonl"}, "--hellaswag", "no/such.jsonl")
+	wantFailure(t, exitFailed, []string{"eval", "--model", greedyModel, "--data", "no/such.txt"}, "--data",
+		"no/such.txt")
+	wantFailure(t, exitFailed, []string{"eval", "--model", greedyModel, "--hellaswag", "no/such.jsonl"}, "--hellaswag",
+		"no/such.jsonl")
 }
 
 // device is the tests' device as flags.
@@ -84,8 +89,10 @@ func evalLoss(t *testing.T, args ...string) (r lossResult) {
 func TestEval(t *testing.T) {
 	gputest.Available(t)
 	const torch = 5.681800365447998
-	r := evalLoss(t, "--model", greedyModel, "--data", "sample", "--batch-size", "2", "--seq-len", "24", "--val-steps", "3")
-	if math.Abs(r.Loss-torch) > 1e-5 || r.Tokens != 3*2*24 || math.Abs(r.Perplexity-math.Exp(r.Loss)) > 1e-9*r.Perplexity {
+	r := evalLoss(t, "--model", greedyModel, "--data", "sample", "--batch-size", "2", "--seq-len", "24", "--val-steps",
+		"3")
+	if math.Abs(r.Loss-torch) > 1e-5 || r.Tokens != 3*2*24 ||
+		math.Abs(r.Perplexity-math.Exp(r.Loss)) > 1e-9*r.Perplexity {
 		t.Errorf("%+v, PyTorch's loss %v", r, torch)
 	}
 
@@ -114,13 +121,15 @@ func TestEval(t *testing.T) {
 	if math.Abs(sum/99-whole.Loss) > 1e-5 {
 		t.Errorf("loss %v, row by row %v", whole.Loss, sum/99)
 	}
-	if r := evalLoss(t, "--model", greedyModel, "--data", file, "--seq-len", "7"); r.Tokens != 99 || r.Loss == whole.Loss {
+	if r := evalLoss(t, "--model", greedyModel, "--data", file, "--seq-len", "7"); r.Tokens != 99 ||
+		r.Loss == whole.Loss {
 		t.Errorf("rows of 7: %+v, of 24: %+v", r, whole)
 	}
 	// Of shards, every token but the first of each.
 	shards := t.TempDir()
 	for i, n := range []int{10, 60} {
-		raw := binary.LittleEndian.AppendUint32(binary.LittleEndian.AppendUint32(binary.LittleEndian.AppendUint32(nil, 20240520), 1), uint32(n))
+		raw := binary.LittleEndian.AppendUint32(binary.LittleEndian.AppendUint32(binary.LittleEndian.AppendUint32(nil,
+			20240520), 1), uint32(n))
 		raw = append(raw, make([]byte, 1024-len(raw))...)
 		for _, b := range text[:n] {
 			raw = binary.LittleEndian.AppendUint16(raw, uint16(b))
@@ -131,14 +140,19 @@ func TestEval(t *testing.T) {
 		t.Errorf("shards of 10 and 60 tokens: %+v", r)
 	}
 	one := writeFile(t, filepath.Join(t.TempDir(), "one.txt"), "x")
-	wantFailure(t, exitFailed, append([]string{"eval", "--model", greedyModel, "--data", one, "-q"}, device()...), "1 tokens, want at least 2")
-	wantFailure(t, exitFailed, append([]string{"eval", "--model", greedyModel, "--data", file, "--val-steps", "1", "--batch-size", "5", "-q"}, device()...), "want at least 121", "no --val-steps")
+	wantFailure(t, exitFailed, append([]string{"eval", "--model", greedyModel, "--data", one, "-q"}, device()...),
+		"1 tokens, want at least 2")
+	wantFailure(t, exitFailed, append([]string{"eval", "--model", greedyModel, "--data", file, "--val-steps", "1",
+		"--batch-size", "5", "-q"}, device()...), "want at least 121", "no --val-steps")
 
 	args := append([]string{"eval", "--model", greedyModel, "--hellaswag", questions, "-q"}, device()...)
-	if code, stdout, stderr := cli(t, append(args, "--json")...); code != 0 || stdout != `{"n":9,"acc":0.2222222222222222,"acc_norm":0.3333333333333333,"acc_norm_chars":0.3333333333333333}`+"\n" {
+	if code, stdout, stderr := cli(t, append(args, "--json")...); code != 0 ||
+		stdout != `{"n":9,"acc":0.2222222222222222,"acc_norm":0.3333333333333333,"acc_norm_chars":0.3333333333333333}`+
+			"\n" {
 		t.Errorf("code %d, %q, %s", code, stdout, stderr)
 	}
-	if code, stdout, _ := cli(t, args...); code != 0 || stdout != "acc 0.2222, acc_norm 0.3333, acc_norm_chars 0.3333, on 9 questions\n" {
+	if code, stdout, _ := cli(t, args...); code != 0 || stdout != "acc 0.2222, acc_norm 0.3333, acc_norm_chars "+
+		"0.3333, on 9 questions\n" {
 		t.Errorf("code %d, %q", code, stdout)
 	}
 }
@@ -152,7 +166,8 @@ func hub(t *testing.T) (asked *int) {
 		*asked++
 		switch name := filepath.Base(r.URL.Path); r.URL.Path {
 		case "/api/models/openai-community/gpt2/revision/main":
-			io.WriteString(w, `{"sha":"`+commit+`","siblings":[{"rfilename":"config.json"},{"rfilename":"model.safetensors"},{"rfilename":"README.md"}]}`)
+			io.WriteString(w, `{"sha":"`+commit+
+				`","siblings":[{"rfilename":"config.json"},{"rfilename":"model.safetensors"},{"rfilename":"README.md"}]}`)
 		case "/openai-community/gpt2/resolve/" + commit + "/" + name:
 			http.ServeFile(w, r, filepath.Join(greedyModel, name))
 		default:
@@ -182,14 +197,16 @@ func TestHub(t *testing.T) {
 	if _, _, err := loadModel(t.Context(), e, "gpt2"); err != nil || *asked != 3 {
 		t.Errorf("from the cache: %v after %d requests", err, *asked)
 	}
-	if _, _, err := loadModel(t.Context(), e, "gpt2-xl"); err == nil || !strings.Contains(err.Error(), "HF_HUB_OFFLINE") {
+	if _, _, err := loadModel(t.Context(), e, "gpt2-xl"); err == nil || !strings.Contains(err.Error(),
+		"HF_HUB_OFFLINE") {
 		t.Errorf("offline: %v", err)
 	}
 	t.Setenv("HF_HUB_OFFLINE", "")
 	wantFailure(t, exitFailed, []string{"sample", "--model", "gpt2-large", "-q"}, "--model", "404")
 
 	gputest.Available(t)
-	args := append(strings.Fields("train --init gpt2 --data sample --seq-len 8 --batch-size 1 --steps 1 --sample-every 0 -q"), append(device(), "--out", "")...)
+	args := append(strings.Fields("train --init gpt2 --data sample --seq-len 8 --batch-size 1 --steps 1 "+
+		"--sample-every 0 -q"), append(device(), "--out", "")...)
 	if code, _, stderr := cli(t, args...); code != 0 {
 		t.Errorf("train --init gpt2: code %d: %s", code, stderr)
 	}
@@ -205,13 +222,15 @@ func TestHellaswagFetch(t *testing.T) {
 	}
 	dir := filepath.Join(cache.Dir(), "hellaswag")
 	writeFile(t, filepath.Join(dir, "hellaswag_val.jsonl"), string(text))
-	writeFile(t, filepath.Join(dir, "complete.json"), fmt.Sprintf(`{"files":[{"name":"hellaswag_val.jsonl","bytes":%d}]}`, len(text)))
+	writeFile(t, filepath.Join(dir, "complete.json"),
+		fmt.Sprintf(`{"files":[{"name":"hellaswag_val.jsonl","bytes":%d}]}`, len(text)))
 	args := append([]string{"eval", "--model", greedyModel, "--hellaswag", "fetch", "--json", "-q"}, device()...)
 	if code, stdout, stderr := cli(t, args...); code != 0 || !strings.HasPrefix(stdout, `{"n":9,`) {
 		t.Errorf("eval: code %d, %q, %s", code, stdout, stderr)
 	}
 	out := filepath.Join(t.TempDir(), "run")
-	args = append(strings.Fields("train --init "+greedyModel+" --data sample --seq-len 24 --batch-size 1 --steps 2 --sample-every 0 --hellaswag fetch --hellaswag-every 1 -q --out "+out), device()...)
+	args = append(strings.Fields("train --init "+greedyModel+" --data sample --seq-len 24 --batch-size 1 --steps 2 "+
+		"--sample-every 0 --hellaswag fetch --hellaswag-every 1 -q --out "+out), device()...)
 	if code, _, stderr := cli(t, args...); code != 0 {
 		t.Fatalf("train: code %d: %s", code, stderr)
 	}

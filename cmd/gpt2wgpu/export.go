@@ -60,7 +60,8 @@ func (x *exportFlags) validate() error {
 	case "hf":
 	case "llmc":
 		if x.out != "" && filepath.Ext(x.out) != ".bin" {
-			bad("--out is %q, want a name that ends in .bin for llm.c; hint: --out %s.bin", x.out, filepath.Clean(x.out))
+			bad("--out is %q, want a name that ends in .bin for llm.c; hint: --out %s.bin", x.out,
+				filepath.Clean(x.out))
 		}
 	default:
 		bad("--format is %q, no such format; hint: hf, llmc", x.format)
@@ -99,9 +100,12 @@ func (x *exportFlags) run(ctx context.Context, e *env, _ []string) error {
 		err = gpt2.WriteLLMC(x.out, w)
 	} else {
 		if tok.Name() == "ids" {
-			e.log.Warn("no tokenizer files: the model doesn't say its tokenizer, and no known one has its vocabulary; hint: --tokenizer gpt2, bytes or a directory with its files", "vocabulary", w.Config.VocabSize)
+			e.log.Warn("no tokenizer files: the model doesn't say its tokenizer, and no known one has its "+
+				"vocabulary; hint: --tokenizer gpt2, bytes or a directory with its files", "vocabulary",
+				w.Config.VocabSize)
 		} else if own := tok.VocabSize(); own > w.Config.VocabSize {
-			e.log.Warn("the tokenizer has more ids than the model", "tokenizer", tok.Name(), "ids", own, "vocabulary", w.Config.VocabSize)
+			e.log.Warn("the tokenizer has more ids than the model", "tokenizer", tok.Name(), "ids", own, "vocabulary",
+				w.Config.VocabSize)
 		}
 		err = train.WriteModel(x.out, w.Config, w.Tensor, tok, source.Special)
 	}
@@ -109,7 +113,8 @@ func (x *exportFlags) run(ctx context.Context, e *env, _ []string) error {
 		return err
 	}
 	e.log.Info(fmt.Sprintf("%d parameters: %d layers, %d heads, %d channels, context %d, vocabulary %d",
-		gpt2.ParamCount(w.Config), w.Config.NLayer, w.Config.NHead, w.Config.NEmbd, w.Config.BlockSize, w.Config.VocabSize))
+		gpt2.ParamCount(w.Config), w.Config.NLayer, w.Config.NHead, w.Config.NEmbd, w.Config.BlockSize,
+		w.Config.VocabSize))
 	_, err = fmt.Fprintln(e.stdout, x.out)
 	return err
 }
@@ -127,7 +132,8 @@ func (x *exportFlags) outIsFree() error {
 		return fmt.Errorf("--out: %w; hint: check the path and its permissions", err)
 	}
 	if info.IsDir() != (x.format == "hf") {
-		return fmt.Errorf("--out %s: is there, and isn't a %s; hint: another --out", x.out, map[bool]string{true: "directory", false: "file"}[x.format == "hf"])
+		return fmt.Errorf("--out %s: is there, and isn't a %s; hint: another --out", x.out,
+			map[bool]string{true: "directory", false: "file"}[x.format == "hf"])
 	}
 	used := info.Size() > 0
 	if info.IsDir() {

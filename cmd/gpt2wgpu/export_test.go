@@ -82,7 +82,8 @@ func TestExport(t *testing.T) {
 	if err != nil || !cmp.Equal(got, want) {
 		t.Errorf("the weights differ after the round trip: %v", err)
 	}
-	if all := names(t, hf); !slices.Equal(all, []string{"config.json", "generation_config.json", "merges.txt", "model.safetensors", "tokenizer_config.json", "vocab.json"}) {
+	if all := names(t, hf); !slices.Equal(all, []string{"config.json", "generation_config.json", "merges.txt",
+		"model.safetensors", "tokenizer_config.json", "vocab.json"}) {
 		t.Errorf("files %v", all)
 	}
 }
@@ -102,7 +103,8 @@ func TestExportVocabulary(t *testing.T) {
 		}
 		stderr := export(t, "--model", in, "--out", out)
 		got, err := gpt2.ReadDir(out)
-		if err != nil || got.Config.VocabSize != x.want || !cmp.Equal(got.Tensors[0], w.Tensors[0][:x.want*4]) || !cmp.Equal(got.Tensors[1:], w.Tensors[1:]) {
+		if err != nil || got.Config.VocabSize != x.want || !cmp.Equal(got.Tensors[0], w.Tensors[0][:x.want*4]) ||
+			!cmp.Equal(got.Tensors[1:], w.Tensors[1:]) {
 			t.Errorf("%d rows: %+v, %v", x.rows, got.Config, err)
 		}
 		_, err = os.Stat(filepath.Join(out, "vocab.json"))
@@ -117,7 +119,8 @@ func TestExportVocabulary(t *testing.T) {
 			VocabSize int  `json:"vocab_size"`
 			EOS       *int `json:"eos_token_id"`
 		}
-		if err := json.Unmarshal(raw, &config); err != nil || config.VocabSize != x.want || (config.EOS != nil) != (x.want == 50257) {
+		if err := json.Unmarshal(raw, &config); err != nil || config.VocabSize != x.want ||
+			(config.EOS != nil) != (x.want == 50257) {
 			t.Errorf("%d rows: config.json %+v, %v", x.rows, config, err)
 		}
 	}

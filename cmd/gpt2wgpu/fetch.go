@@ -36,7 +36,8 @@ func fetchOptions(e *env) fetch.Options {
 				if p.Files > 1 {
 					file = fmt.Sprintf("%s (%d of %d)", file, p.Index, p.Files)
 				}
-				return fmt.Sprintf("fetching %s: %s | %s/s%s", file, share(p.Bytes, p.Total, bytesWord), bytesWord(int64(p.BytesPerSecond)), left(p.ETA))
+				return fmt.Sprintf("fetching %s: %s | %s/s%s", file, share(p.Bytes, p.Total, bytesWord),
+					bytesWord(int64(p.BytesPerSecond)), left(p.ETA))
 			})
 		},
 	}
@@ -105,7 +106,8 @@ func (m *meter) tell(last bool, line func() string) {
 
 func (m *meter) tokenizing(p data.TokenizeProgress) {
 	m.tell(p.Bytes == p.TotalBytes, func() string {
-		return fmt.Sprintf("tokenizing: %s | %d tokens in %d shards | %.3g tokens/s%s", share(p.Bytes, p.TotalBytes, bytesWord), p.Tokens, p.Shards, p.TokensPerSecond, left(p.ETA))
+		return fmt.Sprintf("tokenizing: %s | %d tokens in %d shards | %.3g tokens/s%s", share(p.Bytes, p.TotalBytes,
+			bytesWord), p.Tokens, p.Shards, p.TokensPerSecond, left(p.ETA))
 	})
 }
 
@@ -113,7 +115,8 @@ func (m *meter) tokenizing(p data.TokenizeProgress) {
 func (m *meter) counting(what string, done, all int) {
 	m.tell(done == all, func() string {
 		spent := time.Since(m.began)
-		return fmt.Sprintf("%s: %s%s", what, share(int64(done), int64(all), func(n int64) string { return fmt.Sprint(n) }),
+		return fmt.Sprintf("%s: %s%s", what, share(int64(done), int64(all),
+			func(n int64) string { return fmt.Sprint(n) }),
 			left(time.Duration(float64(spent)/float64(done)*float64(all-done))))
 	})
 }

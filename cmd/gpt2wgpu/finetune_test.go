@@ -18,7 +18,8 @@ func TestFineTuneSettings(t *testing.T) {
 	if c.SeqLen != 24 || c.LR != 2e-4 || c.MinLR != 2e-5 || c.WarmupSteps != 4 || c.Validate() != nil {
 		t.Errorf("T %d, lr %v to %v after %d, %v", c.SeqLen, c.LR, c.MinLR, c.WarmupSteps, c.Validate())
 	}
-	if c = settle(t, "--init", greedyModel, "--seq-len", "8", "--lr", "5e-5"); c.SeqLen != 8 || c.LR != 5e-5 || c.MinLR != 5e-6 || c.WarmupSteps != 4 {
+	if c = settle(t, "--init", greedyModel, "--seq-len", "8", "--lr", "5e-5"); c.SeqLen != 8 || c.LR != 5e-5 ||
+		c.MinLR != 5e-6 || c.WarmupSteps != 4 {
 		t.Errorf("T %d, lr %v to %v after %d", c.SeqLen, c.LR, c.MinLR, c.WarmupSteps)
 	}
 	if c = settle(t, "--init", greedyModel, "--min-lr", "1e-6", "--warmup-steps", "7", "--seq-len", "64"); c.SeqLen != 64 || c.LR != 2e-4 || c.MinLR != 1e-6 || c.WarmupSteps != 7 {

@@ -37,7 +37,8 @@ func init() {
 func printRoot(out io.Writer) (err error) {
 	w := &strings.Builder{}
 	defer func() { _, err = io.WriteString(out, wrap(w.String(), columns(out), 2)) }()
-	fmt.Fprint(w, `gpt2wgpu trains GPT-2 on any GPU, through Vulkan, Metal or DX12, and on the CPU through software Vulkan.
+	fmt.Fprint(w,
+		`gpt2wgpu trains GPT-2 on any GPU, through Vulkan, Metal or DX12, and on the CPU through software Vulkan.
 
 Usage:
   gpt2wgpu <command> [flags]

@@ -91,21 +91,22 @@ func (h events) WithGroup(name string) slog.Handler {
 
 // jsonHandler writes a JSON object a line.
 func jsonHandler(w io.Writer, level slog.Level) slog.Handler {
-	return events{fields: true, Handler: slog.NewJSONHandler(w, &slog.HandlerOptions{Level: level, ReplaceAttr: func(groups []string, a slog.Attr) slog.Attr {
-		if len(groups) > 0 {
+	return events{fields: true, Handler: slog.NewJSONHandler(w, &slog.HandlerOptions{Level: level,
+		ReplaceAttr: func(groups []string, a slog.Attr) slog.Attr {
+			if len(groups) > 0 {
+				return a
+			}
+			switch v := a.Value.Any().(type) {
+			case slog.Level:
+				a.Value = slog.StringValue(strings.ToLower(v.String()))
+			case error:
+				a.Value = slog.StringValue(v.Error())
+			}
+			if a.Key == slog.TimeKey {
+				a.Value = slog.StringValue(a.Value.Time().Format("2006-01-02T15:04:05.000Z07:00"))
+			}
 			return a
-		}
-		switch v := a.Value.Any().(type) {
-		case slog.Level:
-			a.Value = slog.StringValue(strings.ToLower(v.String()))
-		case error:
-			a.Value = slog.StringValue(v.Error())
-		}
-		if a.Key == slog.TimeKey {
-			a.Value = slog.StringValue(a.Value.Time().Format("2006-01-02T15:04:05.000Z07:00"))
-		}
-		return a
-	}})}
+		}})}
 }
 
 // logIndent is what stands before a message of the text log: "15:04:05 INFO ".
@@ -114,7 +115,8 @@ const logIndent = 14
 // textHandler writes lines for people. The library asks a terminal that it is given for its background, and waits for
 // an answer that some never give: so it gets a writer that is none, and the colours that the environment names.
 func textHandler(w io.Writer, level slog.Level) slog.Handler {
-	logger := log.NewWithOptions(&wrapped{w: w, indent: logIndent}, log.Options{ReportTimestamp: true, TimeFormat: "15:04:05", Level: log.Level(level)})
+	logger := log.NewWithOptions(&wrapped{w: w, indent: logIndent}, log.Options{ReportTimestamp: true,
+		TimeFormat: "15:04:05", Level: log.Level(level)})
 	if f, ok := terminal(w); ok {
 		logger.SetColorProfile(termenv.NewOutput(f).EnvColorProfile())
 	}
@@ -192,7 +194,8 @@ func wrap(text string, width, indent int) string {
 		var broken []string
 		now := ""
 		for at, word := range strings.SplitAfter(line, " ") {
-			if column := ansi.StringWidth(now); at > 0 && column > indent && column+ansi.StringWidth(strings.TrimSuffix(word, " ")) > width {
+			if column := ansi.StringWidth(now); at > 0 && column > indent &&
+				column+ansi.StringWidth(strings.TrimSuffix(word, " ")) > width {
 				broken, now = append(broken, strings.TrimRight(now, " ")), strings.Repeat(" ", indent)
 			}
 			now += word

@@ -35,7 +35,8 @@ func TestWrap(t *testing.T) {
 func TestLogFields(t *testing.T) {
 	gputest.Available(t)
 	text := writeFile(t, t.TempDir()+"/text.txt", strings.Repeat("a text that is long enough to be divided. ", 100))
-	code, _, stderr := cli(t, smallRun("--data", text, "--steps", "4", "--val-every", "2", "--val-steps", "1", "--sample-every", "2",
+	code, _, stderr := cli(t, smallRun("--data", text, "--steps", "4", "--val-every", "2", "--val-steps", "1",
+		"--sample-every", "2",
 		"--out", t.TempDir()+"/r", "--log-format", "json")...)
 	if code != 0 {
 		t.Fatalf("code %d: %s", code, stderr)
@@ -87,10 +88,12 @@ func TestVisible(t *testing.T) {
 
 // TestLogMistake: a mistake among the flags is in the format that they ask for.
 func TestLogMistake(t *testing.T) {
-	for _, args := range [][]string{{"train", "--steps", "x", "--log-format", "json"}, {"train", "--log-format=json", "--nope"}} {
+	for _, args := range [][]string{{"train", "--steps", "x", "--log-format", "json"}, {"train", "--log-format=json",
+		"--nope"}} {
 		code, _, stderr := cli(t, args...)
 		var line struct{ Level, Msg, Command string }
-		if err := json.Unmarshal([]byte(stderr), &line); code != exitUsage || err != nil || line.Level != "error" || !strings.Contains(line.Msg, "hint: ") {
+		if err := json.Unmarshal([]byte(stderr), &line); code != exitUsage || err != nil || line.Level != "error" ||
+			!strings.Contains(line.Msg, "hint: ") {
 			t.Errorf("%q: code %d, %v: %s", args, code, err, stderr)
 		}
 	}

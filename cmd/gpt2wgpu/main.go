@@ -63,7 +63,8 @@ type command struct {
 type runFunc func(ctx context.Context, e *env, args []string) error
 
 // commands are all there are, in the order of help.
-var commands = []*command{trainCommand, sampleCommand, evalCommand, dataCommand, exportCommand, devicesCommand, benchCommand, tuneCommand, selftestCommand, versionCommand, helpCommand}
+var commands = []*command{trainCommand, sampleCommand, evalCommand, dataCommand, exportCommand, devicesCommand,
+	benchCommand, tuneCommand, selftestCommand, versionCommand, helpCommand}
 
 // env is what a command may touch of the outside.
 type env struct {
@@ -152,7 +153,8 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 		}
 	}
 	if c.args == "" && fs.NArg() > 0 {
-		return report(e, name, opts, usagef("%q follows no flag, and %s takes nothing else; hint: %s --help", fs.Arg(0), c.name, name))
+		return report(e, name, opts, usagef("%q follows no flag, and %s takes nothing else; hint: %s --help", fs.Arg(0),
+			c.name, name))
 	}
 	err = action(ctx, e, fs.Args())
 	code = report(e, name, opts, err)
@@ -220,7 +222,8 @@ func errorLines(err error) []string {
 		}
 		return lines
 	}
-	return []string{strings.Join(strings.FieldsFunc(err.Error(), func(r rune) bool { return r == '\n' || r == '\r' }), " ")}
+	return []string{strings.Join(strings.FieldsFunc(err.Error(), func(r rune) bool { return r == '\n' || r == '\r' }),
+		" ")}
 }
 
 // usageError is a mistake in the command line.

@@ -28,7 +28,8 @@ func wantFailure(t *testing.T, code int, args []string, words ...string) {
 	t.Helper()
 	got, stdout, stderr := cli(t, args...)
 	if got != code || stdout != "" || strings.Count(stderr, "\n") != 1 {
-		t.Errorf("%q: code %d, stdout %q, stderr %q; want code %d, nothing, and one line", args, got, stdout, stderr, code)
+		t.Errorf("%q: code %d, stdout %q, stderr %q; want code %d, nothing, and one line", args, got, stdout, stderr,
+			code)
 	}
 	for _, w := range append(words, "gpt2wgpu", "hint: ") {
 		if !strings.Contains(stderr, w) {
@@ -140,7 +141,8 @@ func TestVersion(t *testing.T) {
 	version = "v1.2.3"
 	for _, args := range [][]string{{"version"}, {"--version"}} {
 		code, stdout, stderr := cli(t, args...)
-		if code != 0 || !strings.HasPrefix(stdout, "gpt2wgpu v1.2.3 (go") || strings.Count(stdout, "\n") != 1 || stderr != "" {
+		if code != 0 || !strings.HasPrefix(stdout, "gpt2wgpu v1.2.3 (go") || strings.Count(stdout, "\n") != 1 ||
+			stderr != "" {
 			t.Errorf("%q: code %d, %q, %q", args, code, stdout, stderr)
 		}
 	}
@@ -164,11 +166,14 @@ func TestExitCodes(t *testing.T) {
 	}{
 		{func() error { return nil }, 0, ""},
 		{func() error { return errors.New("broken\nin two") }, 1, "gpt2wgpu probe: broken in two\n"},
-		{func() error { return errors.Join(errors.New("a"), errors.New("b")) }, 1, "gpt2wgpu probe: a\ngpt2wgpu probe: b\n"},
+		{func() error { return errors.Join(errors.New("a"), errors.New("b")) }, 1, "gpt2wgpu probe: a\ngpt2wgpu " +
+			"probe: b\n"},
 		{func() error { return usagef("wrong") }, 2, "gpt2wgpu probe: wrong\n"},
-		{func() error { return fmt.Errorf("%w after 3 steps", train.ErrInterrupted) }, 130, "gpt2wgpu probe: interrupted after 3 steps\n"},
+		{func() error { return fmt.Errorf("%w after 3 steps", train.ErrInterrupted) }, 130,
+			"gpt2wgpu probe: interrupted after 3 steps\n"},
 		{func() error { return context.Canceled }, 130, "gpt2wgpu probe: interrupted\n"},
-		{func() error { panic("impossible\nstate") }, 1, "gpt2wgpu probe: internal error: impossible state; hint: please report this with the output of -v\n"},
+		{func() error { panic("impossible\nstate") }, 1, "gpt2wgpu probe: internal error: impossible state; hint: " +
+			"please report this with the output of -v\n"},
 	} {
 		action = func(context.Context, *env, []string) error { return x.action() }
 		if code, stdout, stderr := cli(t, "probe"); code != x.code || stdout != "" || stderr != x.says {
@@ -224,7 +229,8 @@ func TestLog(t *testing.T) {
 }
 
 func TestNearest(t *testing.T) {
-	for _, x := range [][2]string{{"stpes", "steps"}, {"batchsize", "batch-size"}, {"LR", "lr"}, {"x", ""}, {"completely-else", ""}} {
+	for _, x := range [][2]string{{"stpes", "steps"}, {"batchsize", "batch-size"}, {"LR", "lr"}, {"x", ""},
+		{"completely-else", ""}} {
 		if got := nearest(x[0], []string{"steps", "batch-size", "lr", "schedule"}); got != x[1] {
 			t.Errorf("%s: %q, want %q", x[0], got, x[1])
 		}

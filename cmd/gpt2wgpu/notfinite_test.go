@@ -75,15 +75,19 @@ func TestOverflow(t *testing.T) {
 	} {
 		wantFailure(t, exitFailed, append(append(args, "-q"), device()...), "want finite numbers", "selftest", dir)
 	}
-	code, stdout, stderr := cli(t, append([]string{"eval", "--hellaswag", questions, "--json", "--model", dir, "-q"}, device()...)...)
-	if code != exitFailed || stdout != "" || !strings.Contains(stderr, "question 0, ending") || !strings.Contains(stderr, "want finite numbers") {
+	code, stdout, stderr := cli(t, append([]string{"eval", "--hellaswag", questions, "--json", "--model", dir, "-q"},
+		device()...)...)
+	if code != exitFailed || stdout != "" || !strings.Contains(stderr, "question 0, ending") ||
+		!strings.Contains(stderr, "want finite numbers") {
 		t.Errorf("HellaSwag: code %d, %q, %s", code, stdout, stderr)
 	}
 	// A training goes on, and says which measurement failed.
 	out := filepath.Join(t.TempDir(), "run")
-	code, stdout, stderr = cli(t, append(strings.Fields("train --data sample --seq-len 8 --batch-size 1 --steps 1 --sample-every 1 --hellaswag-every 1 --hellaswag "+
+	code, stdout, stderr = cli(t, append(strings.Fields("train --data sample --seq-len 8 --batch-size 1 --steps 1 "+
+		"--sample-every 1 --hellaswag-every 1 --hellaswag "+
 		questions+" --out "+out+" --init "+dir), device()...)...)
-	if code != exitDone || !strings.Contains(stderr, "not measured: ") || !strings.Contains(stderr, "no sample: ") || !strings.Contains(stderr, "step skipped") {
+	if code != exitDone || !strings.Contains(stderr, "not measured: ") || !strings.Contains(stderr, "no sample: ") ||
+		!strings.Contains(stderr, "step skipped") {
 		t.Errorf("train: code %d, %q, %s", code, stdout, stderr)
 	}
 

@@ -54,11 +54,13 @@ func TestOutDefault(t *testing.T) {
 		}
 	}
 	wantFailure(t, exitUsage, []string{"train", "--resume"}, "--out "+filepath.Join("runs", "tiny-2")+" --resume")
-	code, _, stderr := cli(t, smallRun("--steps", "4", "--stop-after", "1", "--preset", "first-steps", "--tokenizer", "bytes", "--vocab-size", "256")...)
+	code, _, stderr := cli(t, smallRun("--steps", "4", "--stop-after", "1", "--preset", "first-steps", "--tokenizer",
+		"bytes", "--vocab-size", "256")...)
 	if code != exitInterrupted || !strings.Contains(stderr, filepath.Join("runs", "first-steps-1")+" --resume") {
 		t.Errorf("code %d: %s", code, stderr)
 	}
-	if code, _, stderr := cli(t, smallRun("--steps", "1", "--out", "")...); code != 0 || !strings.Contains(stderr, "nothing will be saved") {
+	if code, _, stderr := cli(t, smallRun("--steps", "1", "--out", "")...); code != 0 || !strings.Contains(stderr,
+		"nothing will be saved") {
 		t.Errorf("--out '': code %d: %s", code, stderr)
 	}
 	if got := entries(t, "runs"); strings.Join(got, " ") != "first-steps-1 tiny-1 tiny-2" {

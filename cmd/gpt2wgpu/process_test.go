@@ -39,7 +39,8 @@ func program(t *testing.T, args ...string) (cmd *exec.Cmd, stdout, stderr *bytes
 
 // smallRun are the arguments of a training whose steps take milliseconds.
 func smallRun(more ...string) []string {
-	args := strings.Fields("train --n-layer 1 --n-head 2 --n-embd 16 --block-size 16 --batch-size 2 --data sample --sample-every 0")
+	args := strings.Fields("train --n-layer 1 --n-head 2 --n-embd 16 --block-size 16 --batch-size 2 --data sample " +
+		"--sample-every 0")
 	if device := os.Getenv("GPT2WGPU_DEVICE"); device != "" {
 		args = append(args, "--device", device)
 	}

@@ -18,7 +18,8 @@ import (
 func TestDeadRun(t *testing.T) {
 	gputest.Available(t)
 	t.Chdir(t.TempDir())
-	first, _, stderr := program(t, smallRun("--steps", "1000000", "--save-minutes", "0", "--seed", "5", "--out", "r")...)
+	first, _, stderr := program(t, smallRun("--steps", "1000000", "--save-minutes", "0", "--seed", "5", "--out",
+		"r")...)
 	first.Dir = "."
 	if err := first.Start(); err != nil {
 		t.Fatal(err)
@@ -38,7 +39,8 @@ func TestDeadRun(t *testing.T) {
 		}
 	}
 	code, _, said := cli(t, "train", "--resume", "--out", "r", "-q")
-	if code != exitFailed || !strings.Contains(said, fmt.Sprintf("in use by process %d on ", first.Process.Pid)) || !strings.Contains(said, "hint: ") {
+	if code != exitFailed || !strings.Contains(said, fmt.Sprintf("in use by process %d on ", first.Process.Pid)) ||
+		!strings.Contains(said, "hint: ") {
 		t.Errorf("a second process: code %d: %s", code, said)
 	}
 	first.Process.Kill()
@@ -48,15 +50,19 @@ func TestDeadRun(t *testing.T) {
 		{"sample", "--model", "r", "--prompt", "x"}, {"eval", "--model", "r", "--data", "sample"},
 		{"export", "--model", "r", "--out", "hf"}, smallRun("--init", "r", "--out", "other", "-q"),
 	} {
-		wantFailure(t, exitFailed, args, "no complete checkpoint yet", "at its beginning", "gpt2wgpu train --resume --out r")
+		wantFailure(t, exitFailed, args, "no complete checkpoint yet", "at its beginning", "gpt2wgpu train --resume "+
+			"--out r")
 	}
-	wantFailure(t, exitFailed, smallRun("--out", "r", "-q"), "--out r", "without a checkpoint", "--resume starts it at step 0")
-	if code, _, stderr := cli(t, "train", "--resume", "--out", "r", "--steps", "3"); code != 0 || !strings.Contains(stderr, "starts at step 0") {
+	wantFailure(t, exitFailed, smallRun("--out", "r", "-q"), "--out r", "without a checkpoint", "--resume starts it "+
+		"at step 0")
+	if code, _, stderr := cli(t, "train", "--resume", "--out", "r", "--steps", "3"); code != 0 ||
+		!strings.Contains(stderr, "starts at step 0") {
 		t.Fatalf("--resume: code %d: %s", code, stderr)
 	}
 	lines, err := metrics.Read(path)
 	var c train.Config
-	if _, failed := train.ReadConfig(filepath.Join("r", "config.json"), &c); failed != nil || c.Seed != 5 || c.NEmbd != 16 {
+	if _, failed := train.ReadConfig(filepath.Join("r", "config.json"), &c); failed != nil || c.Seed != 5 ||
+		c.NEmbd != 16 {
 		t.Errorf("settings %+v, %v", c, failed)
 	}
 	if err != nil || len(lines) != 3 || lines[0].Step != 0 {
@@ -69,7 +75,8 @@ func TestMovedRun(t *testing.T) {
 	gputest.Available(t)
 	t.Chdir(t.TempDir())
 	writeFile(t, "a/t.txt", strings.Repeat("text to train on\n", 1000))
-	if code, _, stderr := cli(t, smallRun("--data", "a/t.txt", "--val-every", "0", "--steps", "6", "--stop-after", "2", "--out", "r")...); code != exitInterrupted {
+	if code, _, stderr := cli(t, smallRun("--data", "a/t.txt", "--val-every", "0", "--steps", "6", "--stop-after", "2",
+		"--out", "r")...); code != exitInterrupted {
 		t.Fatalf("code %d: %s", code, stderr)
 	}
 	if err := os.Rename("a", "b"); err != nil {
@@ -77,13 +84,16 @@ func TestMovedRun(t *testing.T) {
 	}
 	wantFailure(t, exitFailed, []string{"train", "--resume", "--out", "r", "-q"}, "a/t.txt", "--data PATH")
 	writeFile(t, "b/u.txt", strings.Repeat("text to train ON\n", 1000))
-	wantFailure(t, exitFailed, []string{"train", "--resume", "--out", "r", "--data", "b/u.txt", "-q"}, "u.txt is not the file that the run was trained on", "--data PATH")
+	wantFailure(t, exitFailed, []string{"train", "--resume", "--out", "r", "--data", "b/u.txt", "-q"},
+		"u.txt is not the file that the run was trained on", "--data PATH")
 	code, _, stderr := cli(t, "train", "--resume", "--out", "r", "--data", "b/t.txt", "--steps", "4", "-q")
 	if code != 0 || strings.Count(stderr, "\n") != 1 || !strings.Contains(stderr, "lie elsewhere") {
 		t.Errorf("code %d: %s", code, stderr)
 	}
-	wantFailure(t, exitUsage, []string{"train", "--resume", "--out", "r", "--steps", "9", "--init", "gpt2"}, "--init has no effect with --resume")
-	wantFailure(t, exitUsage, []string{"train", "--resume", "--out", "r", "--steps", "9", "--preset", "gpt2-124m"}, "--preset gpt2-124m has no effect with --resume")
+	wantFailure(t, exitUsage, []string{"train", "--resume", "--out", "r", "--steps", "9", "--init", "gpt2"},
+		"--init has no effect with --resume")
+	wantFailure(t, exitUsage, []string{"train", "--resume", "--out", "r", "--steps", "9", "--preset", "gpt2-124m"},
+		"--preset gpt2-124m has no effect with --resume")
 	if code, _, stderr := cli(t, "train", "--resume", "--out", "r", "--steps", "6", "-q"); code != 0 || stderr != "" {
 		t.Errorf("the next time: code %d: %s", code, stderr)
 	}

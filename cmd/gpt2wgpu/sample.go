@@ -61,7 +61,8 @@ func newSampleFlags(fs *flagSet) *sampleFlags {
 	f.IntVar(&o.MaxTokens, "max-tokens", 30, "longest text, in new `tokens`")
 	f.Float64Var(&o.Temperature, "temperature", 1, "`divisor` of the logits: below 1 is safer, above 1 is wilder")
 	f.IntVar(&o.TopK, "top-k", 50, "draw among the `k` likeliest tokens, 0 is all")
-	f.Float64Var(&o.TopP, "top-p", 1, "draw among the likeliest tokens that together reach this `probability`, 1 is all")
+	f.Float64Var(&o.TopP, "top-p", 1, "draw among the likeliest tokens that together reach this `probability`, 1 is "+
+		"all")
 	f.BoolVar(&o.Greedy, "greedy", false, "take the likeliest token always")
 	f.Uint64Var(&o.Seed, "seed", 42, "`seed` of the draws; the same gives the same texts")
 
@@ -69,7 +70,8 @@ func newSampleFlags(fs *flagSet) *sampleFlags {
 	f.StringVar(&s.device, "device", "auto", train.DeviceUsage)
 
 	f = fs.section("Output")
-	f.BoolVar(&s.asJSON, "json", false, `print a JSON object per text: {"prompt_ids":[...],"ids":[...],"text":"..."}, ids and text being the new part`)
+	f.BoolVar(&s.asJSON, "json", false,
+		`print a JSON object per text: {"prompt_ids":[...],"ids":[...],"text":"..."}, ids and text being the new part`)
 	fs.logFlags(f)
 	return s
 }
@@ -99,7 +101,8 @@ func (s *sampleFlags) validate() error {
 	errs = append(errs, s.options.Validate())
 	i := &idle{fs: s.fs}
 	i.refuse(s.options.Greedy, "temperature top-k seed", "with --greedy, which draws nothing", "leave one of them out")
-	i.refuse(s.options.Greedy && s.options.TopP != 1, "top-p", "with --greedy, which draws nothing", "leave one of them out")
+	i.refuse(s.options.Greedy && s.options.TopP != 1, "top-p", "with --greedy, which draws nothing",
+		"leave one of them out")
 	errs = append(errs, i.err())
 	return errors.Join(errs...)
 }
@@ -180,9 +183,11 @@ func (s *sampleFlags) promptText(ctx context.Context, e *env) (string, error) {
 	for {
 		select {
 		case <-notice.C:
-			e.log.Warn("reading the prompt from standard input until its end (Ctrl-D); hint: --prompt TEXT, or </dev/null for none")
+			e.log.Warn("reading the prompt from standard input until its end (Ctrl-D); hint: --prompt TEXT, or " +
+				"</dev/null for none")
 		case <-ctx.Done():
-			return "", fmt.Errorf("%w while reading the prompt on standard input; hint: --prompt TEXT", train.ErrInterrupted)
+			return "", fmt.Errorf("%w while reading the prompt on standard input; hint: --prompt TEXT",
+				train.ErrInterrupted)
 		case <-read:
 			if err != nil {
 				return "", fmt.Errorf("reading the prompt on standard input: %w; hint: --prompt TEXT", err)
@@ -209,13 +214,15 @@ func (s *sampleFlags) promptTokens(text string, tok data.Tokenizer, start, vocab
 			if data.TextError(tok) != nil {
 				hint = "--prompt-ids"
 			}
-			return nil, fmt.Errorf("no prompt, and neither the model nor its tokenizer %s says what a document begins with; hint: %s", tok.Name(), hint)
+			return nil, fmt.Errorf("no prompt, and neither the model nor its tokenizer %s says what a document "+
+				"begins with; hint: %s", tok.Name(), hint)
 		}
 		ids = []int{start}
 	}
 	for i, id := range ids {
 		if id >= vocab {
-			return nil, fmt.Errorf("token %d of the prompt is %d, the model has %d; hint: is --tokenizer %s the one it was trained with?", i, id, vocab, tok.Name())
+			return nil, fmt.Errorf("token %d of the prompt is %d, the model has %d; hint: is --tokenizer %s the one "+
+				"it was trained with?", i, id, vocab, tok.Name())
 		}
 	}
 	return ids, nil
@@ -228,7 +235,8 @@ func parseIDs(list string) (ids []int, err error) {
 	for _, field := range strings.Split(list, ",") {
 		id, err := strconv.Atoi(strings.TrimSpace(field))
 		if err != nil || id < 0 {
-			return nil, fmt.Errorf("--prompt-ids has %q, want whole numbers with commas; hint: --prompt-ids 15496,11,314", field)
+			return nil, fmt.Errorf("--prompt-ids has %q, want whole numbers with commas; hint: --prompt-ids "+
+				"15496,11,314", field)
 		}
 		ids = append(ids, id)
 	}
@@ -242,7 +250,8 @@ type sampleWriter struct {
 	prompt []int
 	shown  string // what stands before the new text
 	asJSON bool
-	// first is the first new token until there is a second: the kernels of both are then compiled, and no message cuts the
+	// first is the first new token until there is a second: the kernels of both are then compiled, and no message
+	// cuts the
 	// text.
 	first   []int
 	started bool

@@ -26,7 +26,8 @@ func sampleFlagsOf(t *testing.T, args ...string) *sampleFlags {
 }
 
 func TestSampleUsage(t *testing.T) {
-	wantFlags(t, "sample", "model prompt prompt-ids n max-tokens temperature top-k top-p greedy seed json device tokenizer")
+	wantFlags(t, "sample", "model prompt prompt-ids n max-tokens temperature top-k top-p greedy seed json device "+
+		"tokenizer")
 	for _, x := range []struct {
 		args  []string
 		words []string
@@ -65,7 +66,8 @@ func TestPrompt(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		text, err := s.promptText(context.Background(), &env{stdin: strings.NewReader(x.stdin), log: slog.New(slog.DiscardHandler)})
+		text, err := s.promptText(context.Background(), &env{stdin: strings.NewReader(x.stdin),
+			log: slog.New(slog.DiscardHandler)})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -76,7 +78,8 @@ func TestPrompt(t *testing.T) {
 	}
 	s := sampleFlagsOf(t, "--prompt-ids", "5,256")
 	tok, _ := data.NewTokenizer("bytes")
-	if _, err := s.promptTokens("", tok, -1, 256); err == nil || !strings.Contains(err.Error(), "token 1 of the prompt is 256") {
+	if _, err := s.promptTokens("", tok, -1, 256); err == nil || !strings.Contains(err.Error(),
+		"token 1 of the prompt is 256") {
 		t.Errorf("an id outside the vocabulary: %v", err)
 	}
 }
@@ -154,7 +157,8 @@ func TestOpenInput(t *testing.T) {
 		return stderr.Write(p)
 	})
 	code := run(ctx, []string{"sample", "--model", "x"}, r, io.Discard, say)
-	if text := stderr.String(); code != exitInterrupted || !strings.Contains(text, "reading the prompt from standard input") || !strings.Contains(text, "gpt2wgpu sample: interrupted while reading the prompt") {
+	if text := stderr.String(); code != exitInterrupted || !strings.Contains(text, "reading the prompt from "+
+		"standard input") || !strings.Contains(text, "gpt2wgpu sample: interrupted while reading the prompt") {
 		t.Errorf("code %d: %s", code, text)
 	}
 }

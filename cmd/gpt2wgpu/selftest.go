@@ -46,7 +46,8 @@ for bit, and results must be within a limit that follows from the arithmetic. Ea
 				}
 			}
 			if len(entries) == 0 {
-				return usagef("--kernel is %q, in no kernel's name; hint: matmul, attention, layernorm, classifier, adamw", *kernel)
+				return usagef("--kernel is %q, in no kernel's name; hint: matmul, attention, layernorm, classifier, "+
+					"adamw", *kernel)
 			}
 			tell := func(r selftest.Row) {
 				for _, f := range r.Failures {
@@ -54,7 +55,8 @@ for bit, and results must be within a limit that follows from the arithmetic. Ea
 				}
 			}
 			if !*asJSON {
-				fmt.Fprintf(e.stdout, "program:  gpt2wgpu %s, %s, %s/%s\n", programVersion(), runtime.Version(), runtime.GOOS, runtime.GOARCH)
+				fmt.Fprintf(e.stdout, "program:  gpt2wgpu %s, %s, %s/%s\n", programVersion(), runtime.Version(),
+					runtime.GOOS, runtime.GOARCH)
 				tell = selftest.NewTable(e.stdout, d.Info, entries).Row
 			}
 			start := time.Now()
@@ -65,10 +67,12 @@ for bit, and results must be within a limit that follows from the arithmetic. Ea
 			if *asJSON {
 				err = writeJSON(e.stdout, r)
 			} else {
-				_, err = fmt.Fprintf(e.stdout, "\n%d passed, %d failed in %v\n", r.Passed, r.Failed, time.Since(start).Round(time.Second))
+				_, err = fmt.Fprintf(e.stdout, "\n%d passed, %d failed in %v\n", r.Passed, r.Failed,
+					time.Since(start).Round(time.Second))
 			}
 			if err == nil && r.Failed > 0 {
-				err = fmt.Errorf("%d of %d cases failed on %v; hint: a driver update may help; if not, please open an issue with this report",
+				err = fmt.Errorf("%d of %d cases failed on %v; hint: a driver update may help; if not, please open "+
+					"an issue with this report",
 					r.Failed, len(entries), d.Info)
 			}
 			return err

@@ -34,7 +34,8 @@ func TestSelftest(t *testing.T) {
 		wantKeys(t, r, "name", "dtype", "shape", "max_error", "limit", "ok")
 	}
 	code, table, stderr := cli(t, "selftest", "--kernel", "gather_rows")
-	if code != 0 || stderr != "" || !strings.HasPrefix(table, "program:  gpt2wgpu ") || strings.Count(table, "\ngather_rows ") != 6 || !strings.Contains(table, "\n6 passed, 0 failed in ") {
+	if code != 0 || stderr != "" || !strings.HasPrefix(table, "program:  gpt2wgpu ") ||
+		strings.Count(table, "\ngather_rows ") != 6 || !strings.Contains(table, "\n6 passed, 0 failed in ") {
 		t.Errorf("code %d, %q\n%s", code, stderr, table)
 	}
 }
@@ -51,11 +52,13 @@ func TestSelftestFails(t *testing.T) {
 		}}}
 	}
 	code, stdout, stderr := cli(t, "selftest")
-	if code != exitFailed || !strings.Contains(stdout, "FAILED\n    out (4) f32: at 2: got 0, want 3") || !strings.Contains(stderr, "1 of 1 cases failed on ") || strings.Count(stderr, "\n") != 1 {
+	if code != exitFailed || !strings.Contains(stdout, "FAILED\n    out (4) f32: at 2: got 0, want 3") ||
+		!strings.Contains(stderr, "1 of 1 cases failed on ") || strings.Count(stderr, "\n") != 1 {
 		t.Errorf("code %d\n%s\n%s", code, stdout, stderr)
 	}
 	code, stdout, stderr = cli(t, "selftest", "--json")
-	if code != exitFailed || !strings.Contains(stdout, `"failed":1`) || !strings.Contains(stderr, "broken f32 n=4: out (4) f32: at 2: got 0, want 3") {
+	if code != exitFailed || !strings.Contains(stdout, `"failed":1`) || !strings.Contains(stderr,
+		"broken f32 n=4: out (4) f32: at 2: got 0, want 3") {
 		t.Errorf("code %d\n%s\n%s", code, stdout, stderr)
 	}
 }

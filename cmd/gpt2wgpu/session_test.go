@@ -21,7 +21,8 @@ func TestDryRun(t *testing.T) {
 	if code != 0 {
 		t.Fatalf("code %d: %s", code, stderr)
 	}
-	for _, w := range []string{"48 layers", "vocabulary 50304", "1557686400", "524288 tokens: 256 micro-steps of 2 sequences of 1024", "19073 steps", "moments"} {
+	for _, w := range []string{"48 layers", "vocabulary 50304", "1557686400", "524288 tokens: 256 micro-steps of 2 " +
+		"sequences of 1024", "19073 steps", "moments"} {
 		if !strings.Contains(stdout, w) {
 			t.Errorf("the plan doesn't say %q:\n%s", w, stdout)
 		}
@@ -35,14 +36,17 @@ func TestDryRun(t *testing.T) {
 func TestSession(t *testing.T) {
 	gputest.Available(t)
 	out := filepath.Join(t.TempDir(), "run")
-	train1 := strings.Fields("train --n-layer 1 --n-head 2 --n-embd 16 --block-size 16 --batch-size 2 --steps 3 --sample-every 0 --log-format json --out " + out)
+	train1 := strings.Fields("train --n-layer 1 --n-head 2 --n-embd 16 --block-size 16 --batch-size 2 --steps 3 " +
+		"--sample-every 0 --log-format json --out " + out)
 	if device := os.Getenv("GPT2WGPU_DEVICE"); device != "" {
 		train1 = append(train1, "--device", device)
 	}
-	if code, _, stderr := cli(t, append(train1, "--stop-after", "2")...); code != exitInterrupted || !strings.Contains(stderr, "--resume") {
+	if code, _, stderr := cli(t, append(train1, "--stop-after", "2")...); code != exitInterrupted ||
+		!strings.Contains(stderr, "--resume") {
 		t.Fatalf("--stop-after: code %d: %s", code, stderr)
 	}
-	if code, _, stderr := cli(t, "train", "--out", out, "--resume"); code != 0 || !strings.Contains(stderr, "using device: ") {
+	if code, _, stderr := cli(t, "train", "--out", out, "--resume"); code != 0 || !strings.Contains(stderr,
+		"using device: ") {
 		t.Fatalf("--resume: code %d: %s", code, stderr)
 	}
 	lines, err := metrics.Read(filepath.Join(out, "metrics.jsonl"))
@@ -50,7 +54,8 @@ func TestSession(t *testing.T) {
 		t.Errorf("metrics: %v, %v", lines, err)
 	}
 	var c train.Config
-	if _, err := train.ReadConfig(filepath.Join(out, "config.json"), &c); err != nil || c.NEmbd != 16 || c.SeqLen != 16 || c.TotalBatchSize != 32 {
+	if _, err := train.ReadConfig(filepath.Join(out, "config.json"), &c); err != nil || c.NEmbd != 16 ||
+		c.SeqLen != 16 || c.TotalBatchSize != 32 {
 		t.Errorf("config.json: %+v, %v", c, err)
 	}
 	// A second run in the same place is refused.
@@ -60,7 +65,8 @@ func TestSession(t *testing.T) {
 	var texts [2]string
 	for i := range texts {
 		var stdout, stderr bytes.Buffer
-		if code := run(context.Background(), sample, strings.NewReader("Ho\n"), &stdout, &stderr); code != 0 || stderr.Len() > 0 {
+		if code := run(context.Background(), sample, strings.NewReader("Ho\n"), &stdout, &stderr); code != 0 ||
+			stderr.Len() > 0 {
 			t.Fatalf("sample: code %d: %s", code, stderr.String())
 		}
 		texts[i] = stdout.String()
@@ -73,12 +79,14 @@ func TestSession(t *testing.T) {
 			PromptIDs []int `json:"prompt_ids"`
 			IDs       []int `json:"ids"`
 		}
-		if err := json.Unmarshal([]byte(line), &text); err != nil || len(text.PromptIDs) != 2 || text.PromptIDs[0] != 'H' || len(text.IDs) != 20 {
+		if err := json.Unmarshal([]byte(line), &text); err != nil || len(text.PromptIDs) != 2 ||
+			text.PromptIDs[0] != 'H' || len(text.IDs) != 20 {
 			t.Errorf("%q: %v", line, err)
 		}
 	}
 	// From the model's weights: the shape is theirs.
-	if code, _, stderr := cli(t, "train", "--init", out, "--seq-len", "8", "--steps", "1", "--sample-every", "0", "-q", "--out", ""); code != 0 {
+	if code, _, stderr := cli(t, "train", "--init", out, "--seq-len", "8", "--steps", "1", "--sample-every", "0", "-q",
+		"--out", ""); code != 0 {
 		t.Errorf("--init: code %d: %s", code, stderr)
 	}
 }

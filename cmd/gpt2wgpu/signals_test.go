@@ -66,7 +66,8 @@ func wantCheckpoint(t *testing.T, cmd *exec.Cmd, code int, err error, out string
 	}
 }
 
-// TestStopSignals: each signal that asks a training to stop lets it save, and one that comes twice at the same moment is
+// TestStopSignals: each signal that asks a training to stop lets it save, and one that comes twice at the same moment
+// is
 // one.
 func TestStopSignals(t *testing.T) {
 	gputest.Available(t)
@@ -121,7 +122,8 @@ func TestStopReading(t *testing.T) {
 func TestNohup(t *testing.T) {
 	gputest.Available(t)
 	run, _, _ := program(t)
-	cmd := exec.Command("sh", append([]string{"-c", `trap "" HUP; exec "$0" "$@"`, os.Args[0]}, smallRun("--steps", "1000000", "--out", "r")...)...)
+	cmd := exec.Command("sh", append([]string{"-c", `trap "" HUP; exec "$0" "$@"`, os.Args[0]},
+		smallRun("--steps", "1000000", "--out", "r")...)...)
 	cmd.Env, cmd.Dir = run.Env, run.Dir
 	stderr := startRun(t, cmd)
 	cmd.Process.Signal(syscall.SIGHUP)
@@ -171,7 +173,8 @@ func TestOutputClosed(t *testing.T) {
 			needs.Paths(t, "/dev/full")
 		}
 		cmd, _, stderr := program(t)
-		args := append([]string{"-c", `"$0" "$@" ` + to, os.Args[0]}, smallRun("--steps", "4", "--sample-every", "1", "--out", "r")...)
+		args := append([]string{"-c", `"$0" "$@" ` + to, os.Args[0]}, smallRun("--steps", "4", "--sample-every", "1",
+			"--out", "r")...)
 		sh := exec.Command("sh", args...)
 		sh.Env, sh.Dir, sh.Stderr = cmd.Env, cmd.Dir, stderr
 		if err := sh.Run(); err != nil {
@@ -180,7 +183,8 @@ func TestOutputClosed(t *testing.T) {
 		if lines, err := metrics.Read(filepath.Join(cmd.Dir, "r", "metrics.jsonl")); err != nil || len(lines) != 8 {
 			t.Errorf("%s: %d lines of metrics, %v, want 8", to, len(lines), err)
 		}
-		if warned := strings.Count(stderr.String(), "standard output cannot be written"); to == ">/dev/full" && warned != 1 {
+		if warned := strings.Count(stderr.String(), "standard output cannot be written"); to == ">/dev/full" &&
+			warned != 1 {
 			t.Errorf("%s: warned %d times: %s", to, warned, stderr)
 		}
 	}

@@ -80,7 +80,8 @@ func (l *lasting) Write(p []byte) (int, error) {
 			if errors.As(err, &path) {
 				err = path.Err
 			}
-			l.log.Warn(fmt.Sprintf("standard output cannot be written (%v); the run goes on, its samples are in metrics.jsonl", err))
+			l.log.Warn(fmt.Sprintf("standard output cannot be written (%v); the run goes on, its samples are in "+
+				"metrics.jsonl", err))
 		})
 	}
 	return len(p), nil

@@ -65,7 +65,8 @@ func TestForeignModel(t *testing.T) {
 	own, files := foreignModel(t)
 	dir := t.TempDir()
 
-	code, stdout, stderr := cli(t, append([]string{"sample", "--model", own, "--prompt", "user <|user|> x<pad>", "-n", "1", "--max-tokens", "2", "--json"}, device()...)...)
+	code, stdout, stderr := cli(t, append([]string{"sample", "--model", own, "--prompt", "user <|user|> x<pad>", "-n",
+		"1", "--max-tokens", "2", "--json"}, device()...)...)
 	if code != 0 || !strings.HasPrefix(stdout, `{"prompt_ids":[502,221,503,221,88,507],`) {
 		t.Errorf("sample: code %d, %s %s", code, stdout, stderr)
 	}
@@ -74,8 +75,10 @@ func TestForeignModel(t *testing.T) {
 	wantForeign(t, out, files)
 
 	run := filepath.Join(dir, "run")
-	args := append([]string{"train", "-q", "--init", own, "--data", "sample", "--batch-size", "1", "--seq-len", "16", "--out", run, "--sample-every", "0", "--save-every", "1"}, device()...)
-	wantFailure(t, exitFailed, append(args, "--steps", "1", "--tokenizer", "gpt2"), "--tokenizer is gpt2", own, "leave --tokenizer out")
+	args := append([]string{"train", "-q", "--init", own, "--data", "sample", "--batch-size", "1", "--seq-len", "16",
+		"--out", run, "--sample-every", "0", "--save-every", "1"}, device()...)
+	wantFailure(t, exitFailed, append(args, "--steps", "1", "--tokenizer", "gpt2"), "--tokenizer is gpt2", own,
+		"leave --tokenizer out")
 	if code, _, stderr := cli(t, append(args, "--steps", "1")...); code != 0 {
 		t.Fatalf("train: code %d: %s", code, stderr)
 	}
@@ -96,8 +99,10 @@ func TestForeignModel(t *testing.T) {
 		if code, _, stderr := cli(t, "data", "tokenize", text, "--tokenizer", tok, "--out", shards); code != 0 {
 			t.Fatalf("data tokenize --tokenizer %s: %s", tok, stderr)
 		}
-		got, _, stderr := cli(t, append([]string{"eval", "--model", run, "--data", shards, "--val-steps", "1", "--batch-size", "1"}, device()...)...)
-		if got != code || code != 0 && !strings.Contains(stderr, "make shards of the text with gpt2wgpu data tokenize --tokenizer "+run) {
+		got, _, stderr := cli(t, append([]string{"eval", "--model", run, "--data", shards, "--val-steps", "1",
+			"--batch-size", "1"}, device()...)...)
+		if got != code || code != 0 && !strings.Contains(stderr, "make shards of the text with gpt2wgpu data "+
+			"tokenize --tokenizer "+run) {
 			t.Errorf("eval on shards of %s: code %d: %s", tok, got, stderr)
 		}
 	}
@@ -108,16 +113,20 @@ func TestModelWithoutTokenizer(t *testing.T) {
 	gputest.Available(t)
 	dir := t.TempDir()
 	bare, out := filepath.Join(dir, "bare"), filepath.Join(dir, "out")
-	if err := gpt2.WriteDir(bare, gpt2.Init(gpt2.Config{NLayer: 1, NHead: 2, NEmbd: 8, BlockSize: 16, VocabSize: 3000}, 3), nil); err != nil {
+	if err := gpt2.WriteDir(bare, gpt2.Init(gpt2.Config{NLayer: 1, NHead: 2, NEmbd: 8, BlockSize: 16, VocabSize: 3000},
+		3), nil); err != nil {
 		t.Fatal(err)
 	}
 	sample := append([]string{"sample", "--model", bare, "-n", "1", "--max-tokens", "2", "--json"}, device()...)
-	wantFailure(t, exitUsage, append(sample, "--prompt", "The king"), "no text can be encoded", "bare", "3000", "--prompt-ids")
-	if code, stdout, stderr := cli(t, append(sample, "--prompt-ids", "5,6")...); code != 0 || !strings.HasPrefix(stdout, `{"prompt_ids":[5,6],`) {
+	wantFailure(t, exitUsage, append(sample, "--prompt", "The king"), "no text can be encoded", "bare", "3000",
+		"--prompt-ids")
+	if code, stdout, stderr := cli(t, append(sample, "--prompt-ids", "5,6")...); code != 0 || !strings.HasPrefix(stdout,
+		`{"prompt_ids":[5,6],`) {
 		t.Errorf("--prompt-ids: code %d: %s %s", code, stdout, stderr)
 	}
 	wantFailure(t, exitFailed, []string{"eval", "--model", bare, "--data", "sample"}, "no text can be encoded")
-	train := append([]string{"train", "-q", "--init", bare, "--steps", "1", "--batch-size", "1", "--seq-len", "16", "--out", filepath.Join(dir, "run"), "--sample-every", "0"}, device()...)
+	train := append([]string{"train", "-q", "--init", bare, "--steps", "1", "--batch-size", "1", "--seq-len", "16",
+		"--out", filepath.Join(dir, "run"), "--sample-every", "0"}, device()...)
 	wantFailure(t, exitFailed, append(train, "--data", "sample"), "no text can be encoded")
 	if stderr := export(t, "--model", bare, "--out", out); !strings.Contains(stderr, "no tokenizer files") {
 		t.Errorf("export says nothing of the tokenizer: %s", stderr)
@@ -141,7 +150,8 @@ func TestTokenizerOfShards(t *testing.T) {
 	text := writeFile(t, filepath.Join(dir, "text.txt"), strings.Repeat("The king is here. ", 400))
 	added := filepath.Join("..", "..", "data", "testdata", "tokenizers", "added")
 	for _, tok := range []string{"gpt2", "bytes", added} {
-		if code, _, stderr := cli(t, "data", "tokenize", text, "--tokenizer", tok, "--out", filepath.Join(dir, filepath.Base(tok))); code != 0 {
+		if code, _, stderr := cli(t, "data", "tokenize", text, "--tokenizer", tok, "--out",
+			filepath.Join(dir, filepath.Base(tok))); code != 0 {
 			t.Fatal(stderr)
 		}
 	}
@@ -167,6 +177,8 @@ func TestTokenizerOfShards(t *testing.T) {
 		}
 	}
 	tiny := []string{"train", "-q", "--steps", "1", "--out", filepath.Join(dir, "run")}
-	wantFailure(t, exitFailed, append(tiny, "--data", of("gpt2"), "--tokenizer", "bytes"), "made with the tokenizer gpt2", "text.tokenize.json", "hint: --tokenizer gpt2")
-	wantFailure(t, exitFailed, append(tiny, "--data", of("bytes"), "--tokenizer", "gpt2"), "made with the tokenizer bytes", "hint: --tokenizer bytes")
+	wantFailure(t, exitFailed, append(tiny, "--data", of("gpt2"), "--tokenizer", "bytes"), "made with the tokenizer "+
+		"gpt2", "text.tokenize.json", "hint: --tokenizer gpt2")
+	wantFailure(t, exitFailed, append(tiny, "--data", of("bytes"), "--tokenizer", "gpt2"), "made with the tokenizer "+
+		"bytes", "hint: --tokenizer bytes")
 }

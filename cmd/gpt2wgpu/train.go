@@ -54,7 +54,8 @@ ends a run after its step with a checkpoint; a second interrupt ends it at once.
 			if err := ranks.Together(group, err); err != nil {
 				return err
 			}
-			en := train.Env{Log: e.log, Stdout: e.stdout, Version: programVersion(), Program: typedName(os.Args[0]), Group: group, Tuner: e.tuner()}
+			en := train.Env{Log: e.log, Stdout: e.stdout, Version: programVersion(), Program: typedName(os.Args[0]),
+				Group: group, Tuner: e.tuner()}
 			if t.dryRun {
 				return train.DryRun(c, en)
 			}
@@ -170,8 +171,10 @@ func newTrainFlags(fs *flagSet) *trainFlags {
 	f = fs.section("Other")
 	f.StringVar(&t.preset, "preset", "", "start from the settings of this `name`: "+strings.Join(presetNames(), ", "))
 	f.StringVar(&t.config, "config", "", "start from the settings in this JSON `file`, such as a run's config.json")
-	f.BoolVar(&t.dryRun, "dry-run", false, "print the plan (shapes, parameters, bytes of device memory by role, steps) and allocate nothing")
-	f.BoolVar(&t.profile, "profile", false, "time every kernel of one step, the fourth, and print the breakdown at the end on standard error")
+	f.BoolVar(&t.dryRun, "dry-run", false, "print the plan (shapes, parameters, bytes of device memory by role, "+
+		"steps) and allocate nothing")
+	f.BoolVar(&t.profile, "profile", false, "time every kernel of one step, the fourth, and print the breakdown at "+
+		"the end on standard error")
 	fs.logFlags(f)
 	return t
 }
@@ -227,8 +230,10 @@ func (t *trainFlags) settle() (train.Job, error) {
 	if err != nil {
 		return train.Job{}, err
 	}
-	if p := preset; t.preset != "" && t.cfg.Resume && inFile != nil && !base.FromWeights() && base.NLayer != p.NLayer && !t.fs.Changed("n-layer") {
-		return train.Job{}, fmt.Errorf("--preset %s has no effect with --resume, which takes the run's own settings (%d layers, the preset has %d); hint: leave --preset out, or start a new run with another --out",
+	if p := preset; t.preset != "" && t.cfg.Resume && inFile != nil && !base.FromWeights() && base.NLayer != p.NLayer &&
+		!t.fs.Changed("n-layer") {
+		return train.Job{}, fmt.Errorf("--preset %s has no effect with --resume, which takes the run's own settings "+
+			"(%d layers, the preset has %d); hint: leave --preset out, or start a new run with another --out",
 			t.preset, base.NLayer, p.NLayer)
 	}
 	t.cfg.Config = base // the flags point into it
@@ -240,7 +245,8 @@ func (t *trainFlags) settle() (train.Job, error) {
 
 	c := t.cfg
 	if c.Resume && t.fs.Changed("init") && c.Init != base.Init && len(gpt2.Checkpoints(c.Out)) > 0 {
-		return c, fmt.Errorf("--init has no effect with --resume, since the run goes on from its checkpoint; hint: leave --init out, or start a new run with another --out")
+		return c, fmt.Errorf("--init has no effect with --resume, since the run goes on from its checkpoint; hint: " +
+			"leave --init out, or start a new run with another --out")
 	}
 	t.outGiven = t.fs.Changed("out") || slices.Contains(inFile, "out")
 	fromFile := inFile != nil && c.Init == base.Init // the file's shape is that of these weights

@@ -40,7 +40,8 @@ func writeFile(t *testing.T, path, text string) string {
 }
 
 func TestTrainFlags(t *testing.T) {
-	wantFlags(t, "train", `n-layer n-head n-embd block-size vocab-size init data val-data val-fraction tokenizer batch-size seq-len
+	wantFlags(t, "train",
+		`n-layer n-head n-embd block-size vocab-size init data val-data val-fraction tokenizer batch-size seq-len
 		total-batch-size steps lr min-lr warmup-steps schedule weight-decay decay beta1 beta2 eps grad-clip dtype seed recompute
 		out resume save-every save-minutes keep stop-after val-every val-steps hellaswag-every hellaswag sample-every device no-autotune check-every grad-dtype sync-every outer-lr outer-momentum
 		preset config dry-run profile`)
@@ -51,7 +52,8 @@ func TestTrainUsage(t *testing.T) {
 		args  []string
 		words []string
 	}{
-		{[]string{"train", "--setps", "5"}, []string{"gpt2wgpu train: ", "unknown flag --setps", "did you mean --steps?"}},
+		{[]string{"train", "--setps", "5"}, []string{"gpt2wgpu train: ", "unknown flag --setps", "did you mean " +
+			"--steps?"}},
 		{[]string{"train", "--n_layer", "5"}, []string{"--n_layer", "did you mean --n-layer?"}},
 		{[]string{"train", "-steps", "5"}, []string{"-steps", "did you mean --steps?"}},
 		{[]string{"train", "--wobble"}, []string{"--wobble", "gpt2wgpu train --help"}},
@@ -66,7 +68,8 @@ func TestTrainUsage(t *testing.T) {
 		{[]string{"train", "--n-embd", "130"}, []string{"--n-embd"}},
 		{[]string{"train", "--dtype", "fp16"}, []string{"--dtype", "f32, bf16"}},
 		{[]string{"train", "--recompute", "all"}, []string{"--recompute", "none, gelu, block"}},
-		{[]string{"train", "--seq-len", "256"}, []string{"--seq-len is 256", fmt.Sprintf("--block-size %d", train.DefaultConfig().BlockSize)}},
+		{[]string{"train", "--seq-len", "256"}, []string{"--seq-len is 256", fmt.Sprintf("--block-size %d",
+			train.DefaultConfig().BlockSize)}},
 		{[]string{"train", "--tokenizer", "gpt2", "--vocab-size", "256"}, []string{"--vocab-size is 256", "50257"}},
 		{[]string{"train", "--total-batch-size", "1000"}, []string{"--total-batch-size is 1000"}},
 		{[]string{"train", "--resume"}, []string{"--out DIR"}},
@@ -105,11 +108,13 @@ func TestPrecedence(t *testing.T) {
 	}
 	// A flag counts because it was given, not because it differs from a default, and wherever it stands.
 	want.LR, want.Steps, want.Seed = 1e-3, 400, 1<<64-1
-	if got := settle(t, "--lr", "1e-3", "--config", file, "--steps=400", "--preset", "first-steps", "--seed", "18446744073709551615"); got.Config != want {
+	if got := settle(t, "--lr", "1e-3", "--config", file, "--steps=400", "--preset", "first-steps", "--seed",
+		"18446744073709551615"); got.Config != want {
 		t.Errorf("flags over --config give %+v", got)
 	}
 	want.LR = 0.30000000000000004 // every bit of a number survives
-	if got := settle(t, "--lr", "0.30000000000000004", "--config", file, "--steps=400", "--preset", "first-steps", "--seed", "18446744073709551615"); got.Config != want {
+	if got := settle(t, "--lr", "0.30000000000000004", "--config", file, "--steps=400", "--preset", "first-steps",
+		"--seed", "18446744073709551615"); got.Config != want {
 		t.Errorf("a flag's number arrives as %v", got.LR)
 	}
 }
@@ -119,7 +124,8 @@ func TestEveryFlag(t *testing.T) {
 	for _, s := range train.Settings {
 		at := func(j *train.Job) reflect.Value { return reflect.ValueOf(s.In(j)).Elem() }
 		got, want := train.Job{}, train.Job{Config: train.DefaultConfig()}
-		value := map[reflect.Kind]string{reflect.Int: "96", reflect.Uint64: "96", reflect.Float64: "0.0625", reflect.String: "word", reflect.Bool: "true"}[at(&got).Kind()]
+		value := map[reflect.Kind]string{reflect.Int: "96", reflect.Uint64: "96", reflect.Float64: "0.0625",
+			reflect.String: "word", reflect.Bool: "true"}[at(&got).Kind()]
 		if got = settle(t, "--"+s.Flag()+"="+value); at(&got).Equal(at(&want)) {
 			t.Errorf("--%s doesn't set %s", s.Flag(), s.Name)
 		}
@@ -136,7 +142,8 @@ func TestEveryFlag(t *testing.T) {
 func TestGiveWay(t *testing.T) {
 	// The weights bring shape and tokenizer, unless flags insist.
 	c := settle(t, "--init", "some/dir")
-	if c.NLayer != 0 || c.NHead != 0 || c.NEmbd != 0 || c.BlockSize != 0 || c.VocabSize != 0 || c.Tokenizer != "" || c.Validate() != nil {
+	if c.NLayer != 0 || c.NHead != 0 || c.NEmbd != 0 || c.BlockSize != 0 || c.VocabSize != 0 || c.Tokenizer != "" ||
+		c.Validate() != nil {
 		t.Errorf("--init leaves %+v, %v", c, c.Validate())
 	}
 	c = settle(t, "--init", "some/dir", "--n-layer", "4", "--vocab-size", "50304", "--tokenizer", "gpt2")
@@ -196,7 +203,8 @@ func TestResume(t *testing.T) {
 		t.Errorf("got %+v, want %+v", got, want)
 	}
 	want.Steps = 80
-	if got := settle(t, "--out", out, "--resume", "--steps", "80", "--stop-after", "5"); got.Config != want || got.StopAfter != 5 {
+	if got := settle(t, "--out", out, "--resume", "--steps", "80", "--stop-after", "5"); got.Config != want ||
+		got.StopAfter != 5 {
 		t.Errorf("got %+v, want %+v", got, want)
 	}
 	if got := settle(t, "--out", out); got.NLayer != 4 {
@@ -229,7 +237,8 @@ func TestHome(t *testing.T) {
 func TestTypedName(t *testing.T) {
 	sep := string(filepath.Separator)
 	for arg0, want := range map[string]string{
-		"gpt2wgpu": "gpt2wgpu", "." + sep + "gpt2wgpu": "." + sep + "gpt2wgpu", ".." + sep + "gpt2wgpu": ".." + sep + "gpt2wgpu",
+		"gpt2wgpu": "gpt2wgpu", "." + sep + "gpt2wgpu": "." + sep + "gpt2wgpu", ".." + sep + "gpt2wgpu": ".." + sep +
+			"gpt2wgpu",
 		filepath.Join(t.TempDir(), "gpt2wgpu"): "gpt2wgpu", "": "gpt2wgpu",
 	} {
 		if got := typedName(arg0); got != want {

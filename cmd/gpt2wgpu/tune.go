@@ -36,11 +36,14 @@ earlier choice and measures nothing. A run keeps the tiles that it began with: t
 	setup: func(fs *flagSet) runFunc {
 		t := &tuneFlags{fs: fs}
 		f := fs.section("What")
-		f.StringVar(&t.preset, "preset", "gpt2-124m", "the training step of this preset: `name` of "+strings.Join(presetNames(), ", "))
-		f.StringVar(&t.config, "config", "", "the training step of the settings in this JSON `file`, such as a run's config.json")
+		f.StringVar(&t.preset, "preset", "gpt2-124m", "the training step of this preset: `name` of "+
+			strings.Join(presetNames(), ", "))
+		f.StringVar(&t.config, "config", "", "the training step of the settings in this JSON `file`, such as a "+
+			"run's config.json")
 		f.IntVar(&t.batch, "batch-size", 0, "`sequences` of a micro-step (default: the preset's)")
 		f.IntVar(&t.seqLen, "seq-len", 0, "`tokens` of a sequence (default: the preset's)")
-		f.StringVar(&t.dtype, "dtype", "", "storage `type` of activations and matrices: f32, bf16 (default: the preset's)")
+		f.StringVar(&t.dtype, "dtype", "", "storage `type` of activations and matrices: f32, bf16 (default: the "+
+			"preset's)")
 		f.IntVar(&t.seconds, "seconds", 0, "longest time in `seconds` (default: 20, on software devices 60)")
 		f.BoolVar(&t.again, "again", false, "measure what was chosen before too")
 		f = fs.section("Device")

@@ -23,7 +23,8 @@ func words(n int) string {
 
 // quickRun are the arguments of a run that takes a moment.
 func quickRun(args ...string) []string {
-	all := strings.Fields("train --n-layer 1 --n-head 2 --n-embd 16 --block-size 16 --seq-len 16 --batch-size 2 --total-batch-size 32 --steps 2 --warmup-steps 1 --sample-every 0")
+	all := strings.Fields("train --n-layer 1 --n-head 2 --n-embd 16 --block-size 16 --seq-len 16 --batch-size 2 " +
+		"--total-batch-size 32 --steps 2 --warmup-steps 1 --sample-every 0")
 	if device := os.Getenv("GPT2WGPU_DEVICE"); device != "" {
 		all = append(all, "--device", device)
 	}
@@ -52,12 +53,14 @@ func TestValidation(t *testing.T) {
 	equal := sub("equal", "train.txt", "test.txt")
 	raw := sub("raw", "a.txt")
 	shards := filepath.Join(dir, "shards") // a validation and a training shard of as many tokens, as fineweb-edu's
-	if code, _, stderr := cli(t, "data", "tokenize", writeFile(t, filepath.Join(raw, "x.txt"), words(8000)), "--tokenizer", "bytes", "--out", shards,
+	if code, _, stderr := cli(t, "data", "tokenize", writeFile(t, filepath.Join(raw, "x.txt"), words(8000)),
+		"--tokenizer", "bytes", "--out", shards,
 		"--val-tokens", "2000", "--shard-tokens", "2000"); code != 0 {
 		t.Fatal(stderr)
 	}
 	trainOnly := filepath.Join(dir, "train-only")
-	if code, _, stderr := cli(t, "data", "tokenize", mine, "--tokenizer", "bytes", "--out", trainOnly, "--val-tokens", "-1"); code != 0 {
+	if code, _, stderr := cli(t, "data", "tokenize", mine, "--tokenizer", "bytes", "--out", trainOnly, "--val-tokens",
+		"-1"); code != 0 {
 		t.Fatal(stderr)
 	}
 	for i, c := range []struct {
@@ -66,7 +69,8 @@ func TestValidation(t *testing.T) {
 		vals     int // lines of validation: before step 0 and at the end, if any
 		says     []string
 	}{
-		{[]string{"--data", mine}, 0.1, 2, []string{"validation: 3001 of 30008 tokens, in 1 block spread", "--val-fraction 0.1"}},
+		{[]string{"--data", mine}, 0.1, 2, []string{"validation: 3001 of 30008 tokens, in 1 block spread",
+			"--val-fraction 0.1"}},
 		{[]string{"--data", md}, 0.1, 2, nil},
 		{[]string{"--data", notes}, 0.1, 2, nil},
 		{[]string{"--data", filepath.Join(notes, "*")}, 0.1, 2, nil},
@@ -74,9 +78,12 @@ func TestValidation(t *testing.T) {
 		{[]string{"--data", mine, "--val-fraction", "0.3"}, 0.3, 2, []string{"in 4 blocks"}},
 		{[]string{"--data", mine, "--val-every", "0"}, 0, 0, nil},
 		{[]string{"--data", mine, "--val-data", md}, 0, 2, nil},
-		{[]string{"--data", splits}, 0, 2, []string{"to train on: train.txt; to validate on: valid.txt; left out: test.txt"}},
-		{[]string{"--data", splits, "--val-data", md}, 0, 2, []string{"to train on: train.txt; left out: valid.txt, test.txt"}},
-		{[]string{"--data", splits, "--config", fifth}, 0, 2, []string{"to validate on: valid.txt"}}, // a run's file for other data
+		{[]string{"--data", splits}, 0, 2, []string{"to train on: train.txt; to validate on: valid.txt; left out: " +
+			"test.txt"}},
+		{[]string{"--data", splits, "--val-data", md}, 0, 2, []string{"to train on: train.txt; left out: valid.txt, " +
+			"test.txt"}},
+		// a run's file for other data
+		{[]string{"--data", splits, "--config", fifth}, 0, 2, []string{"to validate on: valid.txt"}},
 		{[]string{"--data", mine, "--config", fifth, "--val-data", md}, 0, 2, nil},
 		{[]string{"--data", mine, "--config", fifth}, 0.2, 2, nil},
 		{[]string{"--data", equal}, 0, 2, []string{"to validate on: test.txt"}},
@@ -86,7 +93,8 @@ func TestValidation(t *testing.T) {
 		{[]string{"--data", "sample", "--val-fraction", "0.1"}, 0.1, 2, []string{"in 3 blocks"}},
 		{[]string{"--data", trainOnly}, 0, 0, []string{"no validation", "--val-data"}},
 		{[]string{"--data", trainOnly, "--val-fraction", "0.2"}, 0.2, 2, nil},
-		{[]string{"--preset", "first-steps", "--data", mine, "--tokenizer", "bytes", "--vocab-size", "256", "--val-every", "1"}, -1, 0, []string{"--val-every", "no validation part"}},
+		{[]string{"--preset", "first-steps", "--data", mine, "--tokenizer", "bytes", "--vocab-size", "256",
+			"--val-every", "1"}, -1, 0, []string{"--val-every", "no validation part"}},
 	} {
 		out := filepath.Join(dir, fmt.Sprint("run", i))
 		args := quickRun(append(c.args, "--out", out)...)
@@ -107,7 +115,8 @@ func TestValidation(t *testing.T) {
 			continue
 		}
 		var cfg train.Config
-		if _, err := train.ReadConfig(filepath.Join(out, "config.json"), &cfg); err != nil || cfg.ValFraction != c.fraction {
+		if _, err := train.ReadConfig(filepath.Join(out, "config.json"), &cfg); err != nil ||
+			cfg.ValFraction != c.fraction {
 			t.Errorf("%v: val_fraction %v, %v, want %v", c.args, cfg.ValFraction, err, c.fraction)
 		}
 		lines, err := metrics.Read(filepath.Join(out, "metrics.jsonl"))
@@ -129,10 +138,13 @@ func TestValidation(t *testing.T) {
 		{[]string{"--data", "sample", "--val-every", "1"}, []string{"--val-every", "no validation part", "--val-data"}},
 		{[]string{"--data", "sample", "--val-steps", "5"}, []string{"--val-steps", "no validation part"}},
 		{[]string{"--data", trainOnly, "--val-every", "1"}, []string{"no validation part"}},
-		{[]string{"--data", short, "--val-fraction", "0.1"}, []string{"--val-fraction 0.1", "fewer than one batch", "--val-fraction 0"}},
+		{[]string{"--data", short, "--val-fraction", "0.1"}, []string{"--val-fraction 0.1", "fewer than one batch",
+			"--val-fraction 0"}},
 		{[]string{"--data", mine, "--val-fraction", "0.999999"}, []string{"left to train on", "a smaller fraction"}},
-		{[]string{"--data", short, "--val-every", "1"}, []string{"--val-every", "fewer than one batch", "a longer text"}},
-		{[]string{"--data", mine, "--config", writeFile(t, filepath.Join(dir, "minus.json"), `{"val_fraction": -1}`)}, []string{"val_fraction: got -1"}},
+		{[]string{"--data", short, "--val-every", "1"}, []string{"--val-every", "fewer than one batch",
+			"a longer text"}},
+		{[]string{"--data", mine, "--config", writeFile(t, filepath.Join(dir, "minus.json"), `{"val_fraction": -1}`)},
+			[]string{"val_fraction: got -1"}},
 		{[]string{"--data", mine, "--val-fraction", "0.2", "--val-data", md}, []string{"contradict"}},
 		{[]string{"--data", splits, "--val-fraction", "0.2"}, []string{"valid.txt", "leave --val-fraction out"}},
 		{[]string{"--data", mine, "--val-fraction", "0.2", "--val-every", "0"}, []string{"no effect", "--val-every"}},
@@ -142,7 +154,8 @@ func TestValidation(t *testing.T) {
 		wantFailure(t, exitUsage, quickRun(append(c.args, "--out", "", "-q")...), c.says...)
 	}
 	for _, f := range []string{"1", "-0.1", "-1", "NaN", "x", "2"} {
-		wantFailure(t, exitUsage, quickRun("--data", mine, "--val-fraction", f), "--val-fraction", "want a number, 0 or more and below 1", "0.1")
+		wantFailure(t, exitUsage, quickRun("--data", mine, "--val-fraction", f), "--val-fraction",
+			"want a number, 0 or more and below 1", "0.1")
 	}
 }
 
@@ -162,7 +175,8 @@ func TestValidationResumes(t *testing.T) {
 		return vals
 	}
 	whole, parts := filepath.Join(dir, "whole"), filepath.Join(dir, "parts")
-	args := []string{"--data", mine, "--val-every", "2", "--val-steps", "4", "--val-fraction", "0.2", "--steps", "5", "--save-minutes", "0"}
+	args := []string{"--data", mine, "--val-every", "2", "--val-steps", "4", "--val-fraction", "0.2", "--steps", "5",
+		"--save-minutes", "0"}
 	if code, _, stderr := cli(t, quickRun(append(args, "--out", whole)...)...); code != 0 {
 		t.Fatal(stderr)
 	}

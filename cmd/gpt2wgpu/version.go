@@ -16,7 +16,8 @@ var versionCommand = &command{
 	long:  "The version is that of the release, or of the commit that the program was built from.",
 	setup: func(*flagSet) runFunc {
 		return func(_ context.Context, e *env, _ []string) error {
-			_, err := fmt.Fprintf(e.stdout, "gpt2wgpu %s (%s, %s/%s)\n", programVersion(), runtime.Version(), runtime.GOOS, runtime.GOARCH)
+			_, err := fmt.Fprintf(e.stdout, "gpt2wgpu %s (%s, %s/%s)\n", programVersion(), runtime.Version(),
+				runtime.GOOS, runtime.GOARCH)
 			return err
 		}
 	},

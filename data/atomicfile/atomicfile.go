@@ -29,7 +29,8 @@ type File struct {
 // Create returns an empty temporary file beside path. The umask applies; a file that path replaces passes on its mode.
 func Create(path string) (*File, error) {
 	for try := 0; ; try++ {
-		temp := filepath.Join(filepath.Dir(path), fmt.Sprintf(".%s%s%08x", filepath.Base(path), tempMark, rand.Uint32()))
+		temp := filepath.Join(filepath.Dir(path), fmt.Sprintf(".%s%s%08x", filepath.Base(path), tempMark,
+			rand.Uint32()))
 		f, err := os.OpenFile(temp, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o666)
 		if errors.Is(err, fs.ErrExist) && try < 100 {
 			continue

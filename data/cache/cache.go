@@ -46,8 +46,9 @@ var Datasets = map[string]Dataset{
 	"fineweb-edu": {About: "FineWeb-Edu sample-10BT as GPT-2 tokens, 100 shards, 20 GB", Corpus: true, Sharded: true,
 		Kind: "datasets", Repo: "kjj0/finewebedu10B-gpt2",
 		Names: []string{"finewebedu_val_*.bin", "finewebedu_train_*.bin"}},
-	"hellaswag": {About: "HellaSwag validation set, 10,042 questions, 12 MB", File: "hellaswag_val.jsonl", Examples: 10042,
-		Raw: "rowanz/hellaswag/master/data/hellaswag_val.jsonl"},
+	"hellaswag": {About: "HellaSwag validation set, 10,042 questions, 12 MB", File: "hellaswag_val.jsonl",
+		Examples: 10042,
+		Raw:      "rowanz/hellaswag/master/data/hellaswag_val.jsonl"},
 	"gpt2":        gpt2Weights("gpt2", "124M parameters, 0.5 GB"),
 	"gpt2-medium": gpt2Weights("gpt2-medium", "355M parameters, 1.5 GB"),
 	"gpt2-large":  gpt2Weights("gpt2-large", "774M parameters, 3.2 GB"),
@@ -55,7 +56,8 @@ var Datasets = map[string]Dataset{
 }
 
 func gpt2Weights(name, size string) Dataset {
-	return Dataset{About: "OpenAI's weights, " + size, Kind: "models", Repo: "openai-community/" + name, Names: []string{"config.json", "model.safetensors"}}
+	return Dataset{About: "OpenAI's weights, " + size, Kind: "models", Repo: "openai-community/" + name,
+		Names: []string{"config.json", "model.safetensors"}}
 }
 
 // Names returns the names in alphabetical order.

@@ -24,8 +24,10 @@ import (
 
 // texts are awkward for tokenizers.
 var texts = []string{
-	"", " ", "Hello, I'm a language model,", "  two  blanks  ", "don't they'll we've I'd it's 'tis", "\n\n\n x\n", "12345 678 9.10",
-	"naïve café — 你好 😀👩‍👩‍👧 ﷽", "a\tb\r\nc", strings.Repeat("a", 300), "MARROW:\nHere is the soup.\n\nKING:\nMore.", "\u3000\u00a0x",
+	"", " ", "Hello, I'm a language model,", "  two  blanks  ", "don't they'll we've I'd it's 'tis", "\n\n\n x\n",
+	"12345 678 9.10",
+	"naïve café — 你好 😀👩‍👩‍👧 ﷽", "a\tb\r\nc", strings.Repeat("a", 300), "MARROW:\nHere is the soup.\n\nKING:\nMore.",
+	"\u3000\u00a0x",
 	"one<|endoftext|>two <|endoftext|>",
 }
 
@@ -152,7 +154,8 @@ func sameIDs(t *testing.T, theirs view, tok data.Tokenizer, exactDecode bool) {
 	}
 	for _, e := range append(theirs.BOS, theirs.EOS...) {
 		if number, ok := e.(float64); has && (!ok || int(number) != id) || !has && e != nil {
-			t.Errorf("bos and eos of config.json and generation_config.json are %v and %v, want %d", theirs.BOS, theirs.EOS, id)
+			t.Errorf("bos and eos of config.json and generation_config.json are %v and %v, want %d", theirs.BOS,
+				theirs.EOS, id)
 		}
 	}
 }
@@ -196,7 +199,8 @@ func TestClientTokenizers(t *testing.T) {
 			saved := tokenizer(t, dir+".saved")
 			for i, text := range texts {
 				if got, err := data.EncodePrompt(saved, text); err != nil || !slices.Equal(got, theirs[dir].IDs[i]) {
-					t.Errorf("%q: by the tokenizer that they have saved %v, %v; want %v", text, got, err, theirs[dir].IDs[i])
+					t.Errorf("%q: by the tokenizer that they have saved %v, %v; want %v", text, got, err,
+						theirs[dir].IDs[i])
 				}
 			}
 			want, _, err := gpt2.Load(dir)
@@ -238,7 +242,8 @@ func TestClientWeights(t *testing.T) {
 			out := filepath.Join(dir, dtype+parts)
 			var shapes map[string][]int
 			client(t, nil, &shapes, "resave", filepath.Join(dir, "ours"), out, dtype, parts)
-			if got := shapes["transformer.h.1.attn.c_attn.weight"]; !slices.Equal(got, []int{16, 48}) && !slices.Equal(shapes["h.1.attn.c_attn.weight"], []int{16, 48}) {
+			if got := shapes["transformer.h.1.attn.c_attn.weight"]; !slices.Equal(got, []int{16, 48}) &&
+				!slices.Equal(shapes["h.1.attn.c_attn.weight"], []int{16, 48}) {
 				t.Fatalf("the attention's weight is %v in %v, want Conv1D's [16 48]", got, shapes)
 			}
 			got, err := gpt2.ReadDir(out)
@@ -247,12 +252,14 @@ func TestClientWeights(t *testing.T) {
 			}
 			for i, p := range gpt2.Table(c) {
 				for j, w := range want.Tensors[i] {
-					limit := math.Abs(float64(w))*math.Pow(2, -float64(digits)) + 3.1e-8 // and half of float16's smallest step
+					// and half of float16's smallest step
+					limit := math.Abs(float64(w))*math.Pow(2, -float64(digits)) + 3.1e-8
 					if dtype == "F32" {
 						limit = 0
 					}
 					if d := math.Abs(float64(got.Tensors[i][j] - w)); d > limit {
-						t.Fatalf("%s in %s files: tensor %s, element %d: %v, want %v", dtype, parts, p.Name, j, got.Tensors[i][j], w)
+						t.Fatalf("%s in %s files: tensor %s, element %d: %v, want %v", dtype, parts, p.Name, j,
+							got.Tensors[i][j], w)
 					}
 				}
 			}
@@ -282,7 +289,8 @@ func TestClientShards(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, format := range []string{"npy", "bin"} {
-		shards := strings.Fields(program(t, "data", "tokenize", in, "--out", filepath.Join(dir, format), "--format", format, "--val-tokens", "40", "-q"))
+		shards := strings.Fields(program(t, "data", "tokenize", in, "--out", filepath.Join(dir, format), "--format",
+			format, "--val-tokens", "40", "-q"))
 		var got []int
 		for _, s := range shards {
 			again := filepath.Join(dir, "theirs-"+filepath.Base(s))
@@ -294,7 +302,8 @@ func TestClientShards(t *testing.T) {
 				t.Fatal(err)
 			}
 			if int(theirs.Tokens) != len(ids) || !slices.Equal(theirs.First, ids[:len(theirs.First)]) {
-				t.Errorf("%s: we read %d tokens %v of numpy's shard, want %d", again, theirs.Tokens, theirs.First, len(ids))
+				t.Errorf("%s: we read %d tokens %v of numpy's shard, want %d", again, theirs.Tokens, theirs.First,
+					len(ids))
 			}
 		}
 		if len(shards) != 2 || !slices.Equal(got, want) {
@@ -351,8 +360,10 @@ func TestClientParquet(t *testing.T) {
 		t.Fatalf("%v, %v", refused, err)
 	}
 	for _, f := range refused {
-		out, err := exec.Command(build(t), "data", "tokenize", f, "--out", filepath.Join(dir, "none"), "-q").CombinedOutput()
-		if err == nil || strings.Count(string(out), "\n") != 1 || !strings.Contains(string(out), "; hint: ") || strings.Contains(string(out), "[]") {
+		out, err := exec.Command(build(t), "data", "tokenize", f, "--out", filepath.Join(dir, "none"),
+			"-q").CombinedOutput()
+		if err == nil || strings.Count(string(out), "\n") != 1 || !strings.Contains(string(out), "; hint: ") ||
+			strings.Contains(string(out), "[]") {
 			t.Errorf("%s: %v, %q; want one line with a hint", filepath.Base(f), err, out)
 		}
 	}

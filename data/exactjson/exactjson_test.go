@@ -39,14 +39,15 @@ func TestUnmarshal(t *testing.T) {
 	for text, want := range map[string]outer{
 		`{"text":"real","Text":"SHOUTED"}`:               {Text: s("real")},
 		`{"Text":"SHOUTED","text":"real","TEXT":"loud"}`: {Text: s("real")},
-		`{"TEXT":"x"}`:                                           {},
-		`{"text":"first","text":"last"}`:                         {Text: s("last")},
-		`{"text":"first","text":null}`:                           {},
-		`{"te\u0078t":"escaped key"}`:                            {Text: s("escaped key")},
-		`{"list":[{"N":5,"n":1,"name":"no","Name":"yes"},{}]}`:   {List: []inner{{"yes", 1}, {}}},
-		`{"by_key":{"a":{"N":5},"A":{"n":6}}}`:                   {ByKey: map[string]inner{"a": {}, "A": {N: 6}}},
-		`{"in":{"n":3,"N":4},"IN":{"n":9},"base":1.5,"BASE":7}`:  {In: &inner{N: 3}, base: base{1.5}},
-		`{"words":{"Ab":"1","ab":"2"},"raw":{"X":1},"two":2}`:    {Words: map[string]string{"Ab": "1", "ab": "2"}, Raw: json.RawMessage(`{"X":1}`), base2: base2{2}},
+		`{"TEXT":"x"}`:                                          {},
+		`{"text":"first","text":"last"}`:                        {Text: s("last")},
+		`{"text":"first","text":null}`:                          {},
+		`{"te\u0078t":"escaped key"}`:                           {Text: s("escaped key")},
+		`{"list":[{"N":5,"n":1,"name":"no","Name":"yes"},{}]}`:  {List: []inner{{"yes", 1}, {}}},
+		`{"by_key":{"a":{"N":5},"A":{"n":6}}}`:                  {ByKey: map[string]inner{"a": {}, "A": {N: 6}}},
+		`{"in":{"n":3,"N":4},"IN":{"n":9},"base":1.5,"BASE":7}`: {In: &inner{N: 3}, base: base{1.5}},
+		`{"words":{"Ab":"1","ab":"2"},"raw":{"X":1},"two":2}`: {Words: map[string]string{"Ab": "1", "ab": "2"},
+			Raw: json.RawMessage(`{"X":1}`), base2: base2{2}},
 		" {\"text\": \"\\ud83d \xff\", \"-\": 1, \"Skip\": 2}\n": {Text: s("\ufffd \ufffd")},
 	} {
 		var got outer

@@ -62,7 +62,8 @@ func (f *fetcher) retry(ctx context.Context, u string, try func(context.Context)
 			failed = 0
 		}
 		if failed++; failed == attempts || noHost(err) {
-			return fmt.Errorf("%s: %w; hint: check the network (and HTTPS_PROXY, if there is a proxy), then run the same command again: it goes on where it stopped", u, plain(err))
+			return fmt.Errorf("%s: %w; hint: check the network (and HTTPS_PROXY, if there is a proxy), then run the "+
+				"same command again: it goes on where it stopped", u, plain(err))
 		}
 		f.o.Log.Warn("trying again", "url", u, "error", plain(err))
 		var b busy
@@ -141,7 +142,8 @@ func (f *fetcher) download(ctx context.Context, u, dest, want string, hub bool) 
 	if want != "" && got != want {
 		os.Remove(part)
 		os.Remove(tagFile)
-		return "", fmt.Errorf("%s: SHA-256 %s, want %s; hint: the file was removed; try again, and if that doesn't help it has changed at its source: report this as a bug", u, got, want)
+		return "", fmt.Errorf("%s: SHA-256 %s, want %s; hint: the file was removed; try again, and if that doesn't "+
+			"help it has changed at its source: report this as a bug", u, got, want)
 	}
 	p, err := os.OpenFile(part, os.O_RDWR, 0)
 	if err == nil {
@@ -269,7 +271,8 @@ func (f *fetcher) attempt(ctx context.Context, u, part, tagFile string, hub bool
 	return moved, told, nil
 }
 
-// versionOf returns what distinguishes one version of a file from another: of the hub's large files their SHA-256, which the
+// versionOf returns what distinguishes one version of a file from another: of the hub's large files their SHA-256,
+// which the
 // redirect to its storage carries, else the ETag. It is never empty.
 func versionOf(resp *http.Response) string {
 	tag := resp.Header.Get("ETag")

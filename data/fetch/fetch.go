@@ -37,7 +37,8 @@ type Options struct {
 	Client *http.Client // default: one that honours HTTPS_PROXY
 
 	pause func(ctx context.Context, attempt int, atLeast time.Duration) error // between attempts; tests don't wait
-	stall time.Duration                                                       // without a byte, after which an attempt is given up
+	// without a byte, after which an attempt is given up
+	stall time.Duration
 }
 
 // Progress is how far a download has come.
@@ -89,7 +90,8 @@ func fetch(ctx context.Context, name string, o Options) (string, error) {
 		return "", err
 	}
 	if o.Shards < 0 || o.Shards > 0 && !d.Sharded {
-		return "", fmt.Errorf("%d shards: only fineweb-edu comes in shards, want 1 or more; hint: leave it out to have all", o.Shards)
+		return "", fmt.Errorf("%d shards: only fineweb-edu comes in shards, want 1 or more; hint: leave it out to "+
+			"have all", o.Shards)
 	}
 	f := newFetcher(o)
 	dir := filepath.Join(f.o.CacheDir, name)
@@ -111,7 +113,8 @@ func fetch(ctx context.Context, name string, o Options) (string, error) {
 	case errors.Is(err, lock.ErrUnsupported):
 		f.o.Log.Warn("no other process may fetch this meanwhile", "name", name, "error", err)
 	case ctx.Err() != nil:
-		return "", fmt.Errorf("stopped while another process is fetching it: %w; hint: run the same command again", ctx.Err())
+		return "", fmt.Errorf("stopped while another process is fetching it: %w; hint: run the same command again",
+			ctx.Err())
 	case err != nil:
 		return "", fmt.Errorf("%w; hint: check the cache directory's permissions, or set XDG_CACHE_HOME", err)
 	}
@@ -210,7 +213,8 @@ func add(a *cache.Account, dir, name, sum string) error {
 func (f *fetcher) fetchHub(ctx context.Context, d cache.Dataset, dir string, done *cache.Account) error {
 	switch strings.ToUpper(os.Getenv("HF_HUB_OFFLINE")) {
 	case "1", "ON", "YES", "TRUE":
-		return errors.New("HF_HUB_OFFLINE forbids access to the Hugging Face hub; hint: unset it, or copy the files into " + dir)
+		return errors.New("HF_HUB_OFFLINE forbids access to the Hugging Face hub; hint: unset it, or copy the files " +
+			"into " + dir)
 	}
 	commit, all, err := f.list(ctx, d)
 	if err != nil {
@@ -226,7 +230,8 @@ func (f *fetcher) fetchHub(ctx context.Context, d cache.Dataset, dir string, don
 			}
 		}
 		if len(found) == 0 {
-			return fmt.Errorf("%s: no file %s in the repository; hint: it may have moved: report this as a bug", d.Repo, pattern)
+			return fmt.Errorf("%s: no file %s in the repository; hint: it may have moved: report this as a bug", d.Repo,
+				pattern)
 		}
 		slices.Sort(found)
 		if d.Sharded && f.o.Shards > 0 && data.SplitOf(pattern) == data.Train {
@@ -281,11 +286,13 @@ func (f *fetcher) fetchHub(ctx context.Context, d cache.Dataset, dir string, don
 }
 
 // tokenize makes shards in dir of the texts in from, and removes those.
-func (f *fetcher) tokenize(ctx context.Context, d cache.Dataset, from, dir string, names []string, done *cache.Account) error {
+func (f *fetcher) tokenize(ctx context.Context, d cache.Dataset, from, dir string, names []string,
+	done *cache.Account) error {
 	done.Files = nil
 	for _, n := range names {
 		split := data.SplitOf(n)
-		r, err := data.Tokenize(ctx, []string{filepath.Join(from, n)}, data.TokenizeOptions{Out: dir, Name: filepath.Base(dir), Format: "bin",
+		r, err := data.Tokenize(ctx, []string{filepath.Join(from, n)}, data.TokenizeOptions{Out: dir,
+			Name: filepath.Base(dir), Format: "bin",
 			Split: split, Separator: d.Separator, Progress: f.o.Tokenize, Log: f.o.Log})
 		if err != nil {
 			return err

@@ -79,7 +79,8 @@ func (r *remote) ServeHTTP(w http.ResponseWriter, q *http.Request) {
 			http.NotFound(w, q)
 			return
 		}
-		fmt.Fprintf(w, `{"id": %q, "sha": %q, "siblings": [{"rfilename": ".gitattributes"}, {"rfilename": "../evil_val_0.bin"}, %s]}`, repo, commit, strings.Join(names, ", "))
+		fmt.Fprintf(w,
+			`{"id": %q, "sha": %q, "siblings": [{"rfilename": ".gitattributes"}, {"rfilename": "../evil_val_0.bin"}, %s]}`, repo, commit, strings.Join(names, ", "))
 		return
 	}
 	content, ok := r.files[strings.TrimPrefix(path, "/storage")]
@@ -152,7 +153,8 @@ func TestFetchText(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if last.Bytes != last.Total || last.Bytes < 2_000_000 || last.File != "tinyshakespeare.txt" || last.Index != 1 || last.Files != 1 {
+	if last.Bytes != last.Total || last.Bytes < 2_000_000 || last.File != "tinyshakespeare.txt" || last.Index != 1 ||
+		last.Files != 1 {
 		t.Errorf("last progress %+v", last)
 	}
 	if b, err := os.ReadFile(path); err != nil || string(b) != r.files["/"+cache.Datasets["shakespeare"].Raw] {

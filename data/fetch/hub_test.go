@@ -21,7 +21,8 @@ func TestHubCache(t *testing.T) {
 		}
 	}
 	t.Cleanup(xdg.Reload)
-	for variable, below := range map[string]string{"HF_HUB_CACHE": "", "HF_HOME": "hub", "XDG_CACHE_HOME": "huggingface/hub"} {
+	for variable, below := range map[string]string{"HF_HUB_CACHE": "", "HF_HOME": "hub",
+		"XDG_CACHE_HOME": "huggingface/hub"} {
 		clear()
 		base := t.TempDir()
 		t.Setenv(variable, base)

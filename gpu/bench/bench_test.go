@@ -26,7 +26,8 @@ func TestPeak(t *testing.T) {
 // TestOfPeak: the rate that bounds a kernel is the one that would take longer.
 func TestOfPeak(t *testing.T) {
 	peak := bench.Peak{FMA: 100, Copy: 10}
-	for _, x := range []struct{ flops, bytes, want float64 }{{50e9, 0, 0.5}, {0, 5e9, 0.5}, {50e9, 9e9, 0.9}, {50e9, 1e9, 0.5}} {
+	for _, x := range []struct{ flops, bytes, want float64 }{{50e9, 0, 0.5}, {0, 5e9, 0.5}, {50e9, 9e9, 0.9},
+		{50e9, 1e9, 0.5}} {
 		if got := peak.OfPeak(bench.Result{Time: time.Second, FLOPs: x.flops, Bytes: x.bytes}); got != x.want {
 			t.Errorf("%v operations and %v bytes in a second: %v, want %v", x.flops, x.bytes, got, x.want)
 		}

@@ -75,7 +75,8 @@ func WriteBreakdown(w io.Writer, shares []Share, peak Peak) error {
 	}
 	t := newTable(w, "kernel", "count", "ms", "share", "GFLOP/s", "GB/s", "of peak")
 	line := func(name string, count int, r Result, ofPeak float64) {
-		t.row(name, fmt.Sprint(count), number(r.Time.Seconds()*1e3), fmt.Sprintf("%.1f%%", 100*float64(r.Time)/float64(total.Time)),
+		t.row(name, fmt.Sprint(count), number(r.Time.Seconds()*1e3),
+			fmt.Sprintf("%.1f%%", 100*float64(r.Time)/float64(total.Time)),
 			number(r.GFLOPs()), number(r.GBs()), fmt.Sprintf("%.2f", ofPeak))
 	}
 	for _, s := range shares {

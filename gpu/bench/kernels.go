@@ -10,10 +10,11 @@ import (
 
 // Shape is the model and the batch whose kernels are measured. Heads have C/NH channels.
 type Shape struct {
-	B, T     int         // sequences of a micro-step, tokens of each
-	C, NH, V int         // channels, heads, vocabulary
-	Params   int         // values of the optimizer's step
-	Data     gpu.Storage // of matrices and activations; the residual stream, statistics, gradients of parameters and moments are float32
+	B, T     int // sequences of a micro-step, tokens of each
+	C, NH, V int // channels, heads, vocabulary
+	Params   int // values of the optimizer's step
+	// of matrices and activations; the residual stream, statistics, gradients of parameters and moments are float32
+	Data gpu.Storage
 }
 
 // Row is one kernel at one shape.
@@ -66,7 +67,8 @@ func Kernels(d *gpu.Device, tuning op.Tuning, s Shape, filter string, each func(
 		if k.flops > 0 {
 			r.FLOPs = k.flops
 		}
-		row := Row{Name: k.name, Shape: k.shape, DType: s.Data.String(), MS: r.Time.Seconds() * 1e3, GFLOPs: r.GFLOPs(), GBs: r.GBs(), Result: r}
+		row := Row{Name: k.name, Shape: k.shape, DType: s.Data.String(), MS: r.Time.Seconds() * 1e3, GFLOPs: r.GFLOPs(),
+			GBs: r.GBs(), Result: r}
 		rows = append(rows, row)
 		if err := each(row); err != nil {
 			return rows, err
@@ -97,10 +99,12 @@ func kernels(d *gpu.Device, setup *op.Setup, s Shape) []kernel {
 	res2 := func(b *bed) gpu.Tensor { return b.f32("res2", n, c) }
 
 	add("embedding_forward", fmt.Sprintf("%s V=%d", rows, s.V), func(b *bed) []adder {
-		return []adder{op.EmbeddingForward{Out: res(b), WTE: b.f32("wte", s.V, c), WPE: b.f32("wpe", s.T, c), Tokens: b.ids("tokens", s.V, n), T: s.T}}
+		return []adder{op.EmbeddingForward{Out: res(b), WTE: b.f32("wte", s.V, c), WPE: b.f32("wpe", s.T, c),
+			Tokens: b.ids("tokens", s.V, n), T: s.T}}
 	})
 	add("layernorm_forward", rows, func(b *bed) []adder {
-		return []adder{op.LayerNormForward{Out: in(b, c), Mean: b.f32("mean", n), Rstd: b.f32("rstd", n), X: res(b), W: b.f32("w", c), B: b.f32("b", c)}}
+		return []adder{op.LayerNormForward{Out: in(b, c), Mean: b.f32("mean", n), Rstd: b.f32("rstd", n), X: res(b),
+			W: b.f32("w", c), B: b.f32("b", c)}}
 	})
 
 	// The four linear layers of a block.
@@ -112,7 +116,8 @@ func kernels(d *gpu.Device, setup *op.Setup, s Shape) []kernel {
 	forward := func(i int) {
 		l := layers[i]
 		add("matmul_forward/"+l.name, linear(l.in, l.out), func(b *bed) []adder {
-			m := op.MatmulForward{Out: out(b, l.out), X: in(b, l.in), W: weight(b, l.in, l.out), Bias: b.f32(fmt.Sprint("bias", l.out), l.out)}
+			m := op.MatmulForward{Out: out(b, l.out), X: in(b, l.in), W: weight(b, l.in, l.out),
+				Bias: b.f32(fmt.Sprint("bias", l.out), l.out)}
 			switch l.name {
 			case "attproj", "fcproj":
 				m.Out, m.Residual = res2(b), res(b)
@@ -124,7 +129,8 @@ func kernels(d *gpu.Device, setup *op.Setup, s Shape) []kernel {
 	}
 	forward(0)
 	add("attention_forward", heads, func(b *bed) []adder {
-		return []adder{op.AttentionForward{Out: out(b, c), LSE: b.f32("lse", s.B, s.NH, s.T), QKV: in(b, 3*c), NH: s.NH}}
+		return []adder{op.AttentionForward{Out: out(b, c), LSE: b.f32("lse", s.B, s.NH, s.T), QKV: in(b, 3*c),
+			NH: s.NH}}
 	})
 	forward(1)
 	forward(2)
@@ -136,12 +142,14 @@ func kernels(d *gpu.Device, setup *op.Setup, s Shape) []kernel {
 	add("matmul_forward/classifier", head, func(b *bed) (ops []adder) {
 		wte := b.data("wte data", s.V, c)
 		for _, w := range op.Windows(d, wte) {
-			ops = append(ops, op.MatmulForward{Out: b.data("logits", r, vp), X: in(b, c).Rows(0, r), W: wte.Rows(w.Lo, w.Hi), Col: w.Lo})
+			ops = append(ops, op.MatmulForward{Out: b.data("logits", r, vp), X: in(b, c).Rows(0, r),
+				W: wte.Rows(w.Lo, w.Hi), Col: w.Lo})
 		}
 		return ops
 	})
 	add("cross_entropy", fmt.Sprintf("N=%d V=%d", r, s.V), func(b *bed) []adder {
-		return []adder{op.CrossEntropy{Losses: b.f32("losses", n).Rows(0, r), Logits: b.data("logits", r, vp), Targets: b.ids("targets", s.V, n).Rows(0, r), V: s.V, Scale: 1 / float32(n), Backward: true}}
+		return []adder{op.CrossEntropy{Losses: b.f32("losses", n).Rows(0, r), Logits: b.data("logits", r, vp),
+			Targets: b.ids("targets", s.V, n).Rows(0, r), V: s.V, Scale: 1 / float32(n), Backward: true}}
 	})
 	add("mean_loss", fmt.Sprintf("N=%d", n), func(b *bed) []adder {
 		return []adder{op.MeanLoss{Out: b.f32("loss", 1), Losses: b.f32("losses", n), Scale: 1 / float32(n)}}
@@ -149,14 +157,16 @@ func kernels(d *gpu.Device, setup *op.Setup, s Shape) []kernel {
 	add("matmul_backward_dx/classifier", head, func(b *bed) (ops []adder) {
 		wte := b.data("wte data", s.V, c)
 		for _, w := range op.Windows(d, wte) {
-			ops = append(ops, op.MatmulBackwardDX{DX: res2(b).Rows(0, r), DOut: b.data("logits", r, vp), W: wte.Rows(w.Lo, w.Hi), Col: w.Lo, Add: w.Lo > 0})
+			ops = append(ops, op.MatmulBackwardDX{DX: res2(b).Rows(0, r), DOut: b.data("logits", r, vp),
+				W: wte.Rows(w.Lo, w.Hi), Col: w.Lo, Add: w.Lo > 0})
 		}
 		return ops
 	})
 	add("matmul_backward_dw/classifier", head, func(b *bed) (ops []adder) {
 		dwte := b.f32("dwte", s.V, c)
 		for _, w := range op.Windows(d, dwte) {
-			ops = append(ops, op.MatmulBackwardDW{DW: dwte.Rows(w.Lo, w.Hi), DOut: b.data("logits", r, vp), X: in(b, c).Rows(0, r), Col: w.Lo})
+			ops = append(ops, op.MatmulBackwardDW{DW: dwte.Rows(w.Lo, w.Hi), DOut: b.data("logits", r, vp),
+				X: in(b, c).Rows(0, r), Col: w.Lo})
 		}
 		return ops
 	})
@@ -170,10 +180,12 @@ func kernels(d *gpu.Device, setup *op.Setup, s Shape) []kernel {
 	backward := func(i int) {
 		l := layers[i]
 		add("matmul_backward_dw/"+l.name, linear(l.in, l.out), func(b *bed) []adder {
-			return []adder{op.MatmulBackwardDW{DW: b.f32(fmt.Sprintf("dw%dx%d", l.out, l.in), l.out, l.in), DOut: out(b, l.out), X: in(b, l.in)}}
+			return []adder{op.MatmulBackwardDW{DW: b.f32(fmt.Sprintf("dw%dx%d", l.out, l.in), l.out, l.in),
+				DOut: out(b, l.out), X: in(b, l.in)}}
 		})
 		add("bias_backward/"+l.name, fmt.Sprintf("N=%d OC=%d", n, l.out), func(b *bed) []adder {
-			return []adder{op.BiasBackward{DB: b.f32(fmt.Sprint("dbias", l.out), l.out), DOut: out(b, l.out), Partial: b.f32(fmt.Sprint("partial", l.out), op.PartialLen(n, l.out))}}
+			return []adder{op.BiasBackward{DB: b.f32(fmt.Sprint("dbias", l.out), l.out), DOut: out(b, l.out),
+				Partial: b.f32(fmt.Sprint("partial", l.out), op.PartialLen(n, l.out))}}
 		})
 		add("matmul_backward_dx/"+l.name, linear(l.in, l.out), func(b *bed) []adder {
 			m := op.MatmulBackwardDX{DX: in(b, l.in), DOut: out(b, l.out), W: weight(b, l.in, l.out)}
@@ -188,20 +200,24 @@ func kernels(d *gpu.Device, setup *op.Setup, s Shape) []kernel {
 	backward(1)
 	add("attention_backward", heads, func(b *bed) []adder {
 		lse := b.f32("lse", s.B, s.NH, s.T)
-		return []adder{op.AttentionBackward{DQKV: out(b, 3*c), DOut: in(b, c), QKV: in(b, 3*c), Out: out(b, c), LSE: lse, D: b.f32("d", s.B, s.NH, s.T), NH: s.NH}}
+		return []adder{op.AttentionBackward{DQKV: out(b, 3*c), DOut: in(b, c), QKV: in(b, 3*c), Out: out(b, c),
+			LSE: lse, D: b.f32("d", s.B, s.NH, s.T), NH: s.NH}}
 	})
-	list[len(list)-1].flops = 5 * float64(n) * float64(s.T) * float64(c) // five products of the causal half; the scores are made again
+	// five products of the causal half; the scores are made again
+	list[len(list)-1].flops = 5 * float64(n) * float64(s.T) * float64(c)
 	backward(0)
 	add("embedding_backward", fmt.Sprintf("%s V=%d", rows, s.V), func(b *bed) []adder {
 		order, starts := b.buckets("tokens", s.V, n)
 		return []adder{op.EmbeddingBackward{
-			DWTE: b.f32("dwte", s.V, c), DWPE: b.f32("dwpe", s.T, c), DOut: res(b), Order: order, Starts: starts, Tokens: b.ids("tokens", s.V, n), T: s.T,
+			DWTE: b.f32("dwte", s.V, c), DWPE: b.f32("dwpe", s.T, c), DOut: res(b), Order: order, Starts: starts,
+			Tokens: b.ids("tokens", s.V, n), T: s.T,
 		}}
 	})
 
 	add("gradient_norm", fmt.Sprintf("n=%d", flat), func(b *bed) []adder {
 		g := []gpu.Tensor{b.zeros("grads", flat)}
-		return []adder{op.GradientNorm{Out: b.zeros("norm", 4), Grads: g, Partials: b.zeros("norm partials", op.GradientNormPartials(d, g)), MaxNorm: 1}}
+		return []adder{op.GradientNorm{Out: b.zeros("norm", 4), Grads: g, Partials: b.zeros("norm partials",
+			op.GradientNormPartials(d, g)), MaxNorm: 1}}
 	})
 	add("adamw", fmt.Sprintf("n=%d", flat), func(b *bed) []adder {
 		a := op.AdamW{
@@ -214,7 +230,8 @@ func kernels(d *gpu.Device, setup *op.Setup, s Shape) []kernel {
 		return []adder{a}
 	})
 
-	add("matmul_forward/one_row", fmt.Sprintf("N=1 K=%d OC=%d", c, 4*c), func(b *bed) []adder { // sampling, a token at a time
+	// sampling, a token at a time
+	add("matmul_forward/one_row", fmt.Sprintf("N=1 K=%d OC=%d", c, 4*c), func(b *bed) []adder {
 		return []adder{op.MatmulForward{Out: out(b, 4*c).Rows(0, 1), X: in(b, c).Rows(0, 1), W: weight(b, c, 4*c)}}
 	})
 	cache := func(b *bed) gpu.Tensor { return b.data("cache", 1, s.T, 2*c) }
@@ -222,10 +239,12 @@ func kernels(d *gpu.Device, setup *op.Setup, s Shape) []kernel {
 		return []adder{op.CacheAppend{Cache: cache(b), QKV: in(b, 3*c).Rows(0, s.T), First: b.u32("first", 0), T: s.T}}
 	})
 	add("attention_decode", fmt.Sprintf("S=%d NH=%d HS=%d", s.T, s.NH, hs), func(b *bed) []adder {
-		return []adder{op.AttentionDecode{Out: out(b, c).Rows(0, 1), QKV: in(b, 3*c).Rows(0, 1), Cache: cache(b), Positions: b.u32("position", uint32(s.T-1)), NH: s.NH}}
+		return []adder{op.AttentionDecode{Out: out(b, c).Rows(0, 1), QKV: in(b, 3*c).Rows(0, 1), Cache: cache(b),
+			Positions: b.u32("position", uint32(s.T-1)), NH: s.NH}}
 	})
 	add("pack", rows, func(b *bed) []adder { return []adder{op.Pack{Out: out(b, c), X: res(b)}} })
-	add("gelu_forward", fmt.Sprintf("N=%d C=%d", n, 4*c), func(b *bed) []adder { return []adder{op.GELUForward{Out: out(b, 4*c), X: in(b, 4*c)}} })
+	add("gelu_forward", fmt.Sprintf("N=%d C=%d", n, 4*c),
+		func(b *bed) []adder { return []adder{op.GELUForward{Out: out(b, 4*c), X: in(b, 4*c)}} })
 	add("gather_rows", rows, func(b *bed) []adder {
 		return []adder{op.GatherRows{Out: out(b, c), X: in(b, c), Rows: b.ids("rows", n, n)}}
 	})

@@ -84,9 +84,10 @@ func measure(d *gpu.Device, name string, repeats int, add func(p *gpu.Program)) 
 
 // Peak is what bounds every kernel on a device.
 type Peak struct {
-	FMA  float64 `json:"fma_gflops"` // float32 multiply-adds, two operations each, in billions a second, in the best of peakChains
-	Wide float64 `json:"-"`          // in the most chains: on CPUs a compiler that runs out of registers can halve it
-	Copy float64 `json:"copy_gb_s"`  // GB/s of a copy, bytes read and written together
+	// float32 multiply-adds, two operations each, in billions a second, in the best of peakChains
+	FMA  float64 `json:"fma_gflops"`
+	Wide float64 `json:"-"`         // in the most chains: on CPUs a compiler that runs out of registers can halve it
+	Copy float64 `json:"copy_gb_s"` // GB/s of a copy, bytes read and written together
 }
 
 // peakChains are the vec4 sums a thread that multiply-adds are measured with.
@@ -114,9 +115,11 @@ func measureFMA(d *gpu.Device, chains int) (Result, error) {
 	if d.Info.Software() {
 		groups = 64
 	}
-	return measurePeak(d, "peak_fma", nil, shaders.Spec{"CHAINS": chains}, groups*threads, []string{"out"}, func(p *gpu.Program) gpu.Dispatch {
-		return gpu.Dispatch{Params: struct{ SEED float32 }{0.5}, Groups: p.Groups1D(groups), FLOPs: float64(groups) * threads * perThread}
-	})
+	return measurePeak(d, "peak_fma", nil, shaders.Spec{"CHAINS": chains}, groups*threads, []string{"out"},
+		func(p *gpu.Program) gpu.Dispatch {
+			return gpu.Dispatch{Params: struct{ SEED float32 }{0.5}, Groups: p.Groups1D(groups),
+				FLOPs: float64(groups) * threads * perThread}
+		})
 }
 
 // copyBytes is more than the caches of GPUs and CPUs hold, and what WebGPU lets every device bind.
@@ -125,13 +128,16 @@ const copyBytes = 128 << 20
 func measureCopy(d *gpu.Device) (Result, error) {
 	const threads = 64
 	quads := int(min(copyBytes, d.Limits.MaxBindingSize) / 16)
-	return measurePeak(d, "peak_copy", shaders.Choice{"store": "store_f32"}, nil, 4*quads, []string{"out", "x"}, func(p *gpu.Program) gpu.Dispatch {
-		return gpu.Dispatch{Params: struct{ COUNT uint32 }{uint32(quads)}, Groups: p.Groups1D((quads + threads - 1) / threads), Bytes: 2 * 16 * float64(quads)}
-	})
+	return measurePeak(d, "peak_copy", shaders.Choice{"store": "store_f32"}, nil, 4*quads, []string{"out", "x"},
+		func(p *gpu.Program) gpu.Dispatch {
+			return gpu.Dispatch{Params: struct{ COUNT uint32 }{uint32(quads)},
+				Groups: p.Groups1D((quads + threads - 1) / threads), Bytes: 2 * 16 * float64(quads)}
+		})
 }
 
 // measurePeak times a yardstick kernel on tensors of words float32, named as its bindings.
-func measurePeak(d *gpu.Device, name string, choice shaders.Choice, spec shaders.Spec, words int, bindings []string, dispatch func(p *gpu.Program) gpu.Dispatch) (Result, error) {
+func measurePeak(d *gpu.Device, name string, choice shaders.Choice, spec shaders.Spec, words int, bindings []string,
+	dispatch func(p *gpu.Program) gpu.Dispatch) (Result, error) {
 	text, err := shaders.Source(name, choice, spec)
 	if err != nil {
 		return Result{}, err
@@ -162,6 +168,7 @@ func (p Peak) OfPeak(r Result) float64 {
 }
 
 func (p Peak) String() string {
-	return fmt.Sprintf("%.4g GFLOP/s of multiply-adds (float32; %.4g with %d sums a thread), %.4g GB/s of copies (read and written)",
+	return fmt.Sprintf("%.4g GFLOP/s of multiply-adds (float32; %.4g with %d sums a thread), %.4g GB/s of copies "+
+		"(read and written)",
 		p.FMA, p.Wide, 4*peakChains[len(peakChains)-1], p.Copy)
 }

@@ -24,8 +24,9 @@ type Step struct {
 	MFU        float64 `json:"mfu"` // the model's operations in that time, of the rate of multiply-adds
 	Breakdown  []Share `json:"breakdown"`
 
-	Describe      string       `json:"-"` // batch, and what is left out
-	FirstUses     []gpu.Timing `json:"-"` // of the kernels, above all their compilations; a driver's shader cache shortens them
+	Describe string `json:"-"` // batch, and what is left out
+	// of the kernels, above all their compilations; a driver's shader cache shortens them
+	FirstUses     []gpu.Timing `json:"-"`
 	FLOPsPerToken float64      `json:"-"`
 }
 
@@ -62,7 +63,8 @@ func (r Report) Write(w io.Writer, info gpu.AdapterInfo) error {
 		t := newTable(w, "kernel", "shape", "dtype", "ms", "GFLOP/s", "GB/s", "of peak")
 		t.text = 3
 		for _, k := range r.Kernels {
-			t.row(k.Name, k.Shape, k.DType, number(k.MS), number(k.GFLOPs), number(k.GBs), fmt.Sprintf("%.2f", k.OfPeak))
+			t.row(k.Name, k.Shape, k.DType, number(k.MS), number(k.GFLOPs), number(k.GBs),
+				fmt.Sprintf("%.2f", k.OfPeak))
 		}
 		if err := t.flush(); err != nil {
 			return err

@@ -13,8 +13,9 @@ type AdamW struct {
 	P, G, M, V gpu.Tensor // flat float32: parameters, gradients, moments; all but G are updated
 	Packed     gpu.Tensor // none, or flat bf16: takes P rounded, what Pack makes of it
 	Scalars    gpu.Tensor // (8) float32, uploaded each step: AdamWScalars
-	Norm       gpu.Tensor // (4) float32, GradientNorm's Out: gradients take its clip scale, and nothing changes if skip is set
-	Decay      bool       // whether weight decay applies
+	// (4) float32, GradientNorm's Out: gradients take its clip scale, and nothing changes if skip is set
+	Norm  gpu.Tensor
+	Decay bool // whether weight decay applies
 }
 
 // AdamWScalars returns the factors of step t (counted from 1), computed in float64 as PyTorch does:
@@ -51,12 +52,14 @@ func (op AdamW) AddTo(p *Builder) {
 	windows, choice, moved := Windows(p.Device(), op.P), shaders.Choice{"copy": "copy_none"}, 28.0
 	if !op.Packed.None() {
 		checkFlat(p, name, "packed", op.Packed, n)
-		windows, choice, moved = Windows(p.Device(), op.P, op.Packed), shaders.Choice{"copy": "copy_" + op.Packed.Storage().String()}, 30
+		windows, choice, moved = Windows(p.Device(), op.P, op.Packed),
+			shaders.Choice{"copy": "copy_" + op.Packed.Storage().String()}, 30
 	}
 	for _, w := range windows {
 		quads := (w.Hi - w.Lo) / 4
 		bind := map[string]gpu.Tensor{
-			"param": op.P.Rows(w.Lo, w.Hi), "m": op.M.Rows(w.Lo, w.Hi), "v": op.V.Rows(w.Lo, w.Hi), "grad": op.G.Rows(w.Lo, w.Hi),
+			"param": op.P.Rows(w.Lo, w.Hi), "m": op.M.Rows(w.Lo, w.Hi), "v": op.V.Rows(w.Lo, w.Hi),
+			"grad":    op.G.Rows(w.Lo, w.Hi),
 			"scalars": op.Scalars, "norm": op.Norm,
 		}
 		if !op.Packed.None() {

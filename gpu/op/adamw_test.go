@@ -20,12 +20,16 @@ func adamw(t *testing.T, newCase maker, storage gpu.Storage) {
 		decay          bool
 		clip           float32
 	}{
-		{4, 1, 0, true, 1}, {4, 1, 0, false, 0.5}, {252, 2, 0, true, 1}, {256, 2, 0, true, 1}, {260, 3, 0, true, 0.25}, // groups of 256 values on software devices, 2048 else
-		{2044, 1, 0, true, 1}, {2048, 1, 0, true, 1}, {2052, 1, 0, true, 1}, {4100, 1000, 0, true, 1}, {644, 7, 1024 + 256, true, 1}, {380, 2, 1024 + 256, true, 1}, // windows of 256 values, and of 192 without the copy
+		// groups of 256 values on software devices, 2048 else
+		{4, 1, 0, true, 1}, {4, 1, 0, false, 0.5}, {252, 2, 0, true, 1}, {256, 2, 0, true, 1}, {260, 3, 0, true, 0.25},
+		// windows of 256 values, and of 192 without the copy
+		{2044, 1, 0, true, 1}, {2048, 1, 0, true, 1}, {2052, 1, 0, true, 1}, {4100, 1000, 0, true, 1},
+		{644, 7, 1024 + 256, true, 1}, {380, 2, 1024 + 256, true, 1},
 	} {
-		t.Run(fmt.Sprintf("n=%d,step=%d,limit=%d,decay=%v,clip=%g", d.n, d.step, d.limit, d.decay, d.clip), func(t *testing.T) {
-			selftest.AdamW(newCase(t), storage, d.n, d.step, d.limit, d.decay, d.clip)
-		})
+		t.Run(fmt.Sprintf("n=%d,step=%d,limit=%d,decay=%v,clip=%g", d.n, d.step, d.limit, d.decay, d.clip),
+			func(t *testing.T) {
+				selftest.AdamW(newCase(t), storage, d.n, d.step, d.limit, d.decay, d.clip)
+			})
 	}
 }
 

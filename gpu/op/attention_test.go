@@ -17,7 +17,8 @@ type attentionShape struct{ B, T, NH, HS int }
 var attentionShapes = []attentionShape{
 	{1, 1, 1, 4}, {2, 3, 3, 4}, {1, 27, 2, 20}, {1, 28, 1, 20}, {1, 29, 1, 20}, {3, 31, 1, 4}, {1, 47, 3, 20},
 	{2, 48, 1, 20}, {1, 49, 2, 20}, {1, 63, 1, 20}, {2, 64, 3, 20}, {1, 65, 1, 4}, {1, 130, 3, 20}, {1, 1, 3, 64},
-	{1, 28, 1, 64}, {2, 31, 1, 64}, {1, 32, 2, 64}, {1, 33, 1, 64}, {1, 47, 1, 64}, {1, 48, 1, 64}, {1, 49, 1, 64}, {2, 65, 3, 64}, {2, 130, 1, 64},
+	{1, 28, 1, 64}, {2, 31, 1, 64}, {1, 32, 2, 64}, {1, 33, 1, 64}, {1, 47, 1, 64}, {1, 48, 1, 64}, {1, 49, 1, 64},
+	{2, 65, 3, 64}, {2, 130, 1, 64},
 	{1, 15, 1, 128}, {1, 16, 2, 128}, {2, 25, 1, 128}, {1, 65, 1, 128},
 }
 
@@ -58,7 +59,8 @@ func BenchmarkAttentionForward(b *testing.B) {
 	C, N := d.NH*d.HS, d.B*d.T
 	c := gputest.New(b)
 	p := op.NewSetup(gputest.Device(b)).NewProgram(b.Name())
-	op.AttentionForward{Out: c.Out("out", N, C), LSE: c.Out("lse", d.B, d.NH, d.T), QKV: c.In("qkv", gputest.Rand(1, N*3*C, 1), N, 3*C), NH: d.NH}.AddTo(p)
+	op.AttentionForward{Out: c.Out("out", N, C), LSE: c.Out("lse", d.B, d.NH, d.T),
+		QKV: c.In("qkv", gputest.Rand(1, N*3*C, 1), N, 3*C), NH: d.NH}.AddTo(p)
 	gputest.Bench(b, 2*float64(d.B*d.NH)*float64(d.T)*float64(d.T)*float64(d.HS), 0, p.Program)
 }
 
@@ -69,8 +71,10 @@ func BenchmarkAttentionBackward(b *testing.B) {
 	c := gputest.New(b)
 	p := op.NewSetup(gputest.Device(b)).NewProgram(b.Name())
 	op.AttentionBackward{
-		DQKV: c.Out("dqkv", N, 3*C), DOut: c.In("dout", gputest.Rand(1, N*C, 1), N, C), QKV: c.In("qkv", gputest.Rand(2, N*3*C, 1), N, 3*C),
-		Out: c.In("out", gputest.Rand(3, N*C, 0.1), N, C), LSE: c.In("lse", gputest.Rand(4, N*d.NH, 1), d.B, d.NH, d.T), D: c.Out("d", d.B, d.NH, d.T), NH: d.NH,
+		DQKV: c.Out("dqkv", N, 3*C), DOut: c.In("dout", gputest.Rand(1, N*C, 1), N, C),
+		QKV: c.In("qkv", gputest.Rand(2, N*3*C, 1), N, 3*C),
+		Out: c.In("out", gputest.Rand(3, N*C, 0.1), N, C), LSE: c.In("lse", gputest.Rand(4, N*d.NH, 1), d.B, d.NH, d.T),
+		D: c.Out("d", d.B, d.NH, d.T), NH: d.NH,
 	}.AddTo(p)
 	gputest.Bench(b, 5*float64(d.B*d.NH)*float64(d.T)*float64(d.T)*float64(d.HS), 0, p.Program)
 }

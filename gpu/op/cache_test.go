@@ -68,7 +68,8 @@ func BenchmarkAttentionDecode(b *testing.B) {
 				positions[i] = S - 1
 			}
 			op.AttentionDecode{
-				Out: c.Out("out", n, C), QKV: c.In("qkv", gputest.Rand(1, n*3*C, 1), n, 3*C), Cache: c.In("cache", gputest.Rand(2, n*S*2*C, 1), n, S, 2*C),
+				Out: c.Out("out", n, C), QKV: c.In("qkv", gputest.Rand(1, n*3*C, 1), n, 3*C),
+				Cache:     c.In("cache", gputest.Rand(2, n*S*2*C, 1), n, S, 2*C),
 				Positions: c.InU32("positions", positions, n), NH: NH,
 			}.AddTo(p)
 			gputest.Bench(b, 0, float64(n*S*2*C*4), p.Program)

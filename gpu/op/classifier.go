@@ -18,7 +18,8 @@ import (
 //
 // X, WTE and Logits share a storage, in which both the logits and their gradient are kept; what is summed is float32.
 type Classifier struct {
-	Losses, DX, DWTE gpu.Tensor // (N) (N,C) (V,C) float32: DX overwritten, DWTE accumulated; both none: only losses (evaluation)
+	// (N) (N,C) (V,C) float32: DX overwritten, DWTE accumulated; both none: only losses (evaluation)
+	Losses, DX, DWTE gpu.Tensor
 	X, WTE           gpu.Tensor // (N,C) (V,C)
 	Targets          gpu.Tensor // (N) u32, below V
 	Logits           gpu.Tensor // scratch (R,Vp): R rows a chunk, Vp >= V rounded up to 4 (LogitsShape)
@@ -78,13 +79,15 @@ func (op Classifier) AddTo(p *Builder) {
 			MatmulForward{Out: logits, X: x, W: op.WTE.Rows(w.Lo, w.Hi), Col: w.Lo}.AddTo(p)
 		}
 		CrossEntropy{
-			Losses: op.Losses.Rows(lo, hi), Logits: logits, Targets: op.Targets.Rows(lo, hi), V: v, Scale: op.Scale, Backward: backward,
+			Losses: op.Losses.Rows(lo, hi), Logits: logits, Targets: op.Targets.Rows(lo, hi), V: v, Scale: op.Scale,
+			Backward: backward,
 		}.AddTo(p)
 		if !backward {
 			continue
 		}
 		for _, w := range Windows(p.Device(), op.WTE) {
-			MatmulBackwardDX{DX: op.DX.Rows(lo, hi), DOut: logits, W: op.WTE.Rows(w.Lo, w.Hi), Col: w.Lo, Add: w.Lo > 0}.AddTo(p)
+			MatmulBackwardDX{DX: op.DX.Rows(lo, hi), DOut: logits, W: op.WTE.Rows(w.Lo, w.Hi), Col: w.Lo,
+				Add: w.Lo > 0}.AddTo(p)
 		}
 		for _, w := range Windows(p.Device(), op.DWTE) {
 			MatmulBackwardDW{DW: op.DWTE.Rows(w.Lo, w.Hi), DOut: logits, X: x, Col: w.Lo}.AddTo(p)

@@ -42,7 +42,10 @@ func classifierWindows(t *testing.T, s gpu.Storage) {
 	defer func() { dev.Limits.MaxBindingSize = old }()
 	dev.Limits.MaxBindingSize = map[gpu.Storage]uint64{gpu.F32: 84 << 10, gpu.BF16: 42 << 10}[s]
 	for _, backward := range []bool{true, false} {
-		t.Run(fmt.Sprintf("backward=%v", backward), func(t *testing.T) { classifierCase(t, s, 65, 128, 257, 64, backward) })
+		t.Run(fmt.Sprintf("backward=%v", backward), func(t *testing.T) {
+			classifierCase(t, s, 65, 128, 257, 64,
+				backward)
+		})
 	}
 }
 
@@ -113,8 +116,10 @@ func TestClassifierWantsFloat32(t *testing.T) {
 	c := gputest.New(t)
 	p := op.NewSetup(gputest.Device(t)).NewProgram("test")
 	op.Classifier{
-		Losses: c.Out("losses", 4), DX: c.OutAs(gpu.BF16, "dx", 4, 8), DWTE: c.Out("dwte", 12, 8), X: c.OutAs(gpu.BF16, "x", 4, 8),
-		WTE: c.OutAs(gpu.BF16, "wte", 12, 8), Targets: c.InU32("targets", make([]uint32, 4), 4), Logits: c.OutAs(gpu.BF16, "logits", 4, 64),
+		Losses: c.Out("losses", 4), DX: c.OutAs(gpu.BF16, "dx", 4, 8), DWTE: c.Out("dwte", 12, 8),
+		X:   c.OutAs(gpu.BF16, "x", 4, 8),
+		WTE: c.OutAs(gpu.BF16, "wte", 12, 8), Targets: c.InU32("targets", make([]uint32, 4), 4),
+		Logits: c.OutAs(gpu.BF16, "logits", 4, 64),
 	}.AddTo(p)
 	if err := p.Err(); err == nil || !strings.Contains(err.Error(), "dx (4,8) bf16, want float32") {
 		t.Errorf("got %v", err)

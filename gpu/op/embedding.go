@@ -30,8 +30,10 @@ func (op EmbeddingForward) AddTo(p *Builder) {
 	for _, w := range Windows(p.Device(), op.WTE) {
 		p.Add(gpu.Dispatch{
 			Source: source(p, name, nil, shaders.Spec{"WG": g.wg, "PER": g.per}),
-			Bind:   map[string]gpu.Tensor{"out": op.Out, "wte": op.WTE.Rows(w.Lo, w.Hi), "wpe": op.WPE, "tokens": op.Tokens},
-			Params: struct{ N, C, T, LO, HI, COLS uint32 }{u32(n), u32(c), u32(op.T), u32(w.Lo), u32(w.Hi), u32(g.cols)},
+			Bind: map[string]gpu.Tensor{"out": op.Out, "wte": op.WTE.Rows(w.Lo, w.Hi), "wpe": op.WPE,
+				"tokens": op.Tokens},
+			Params: struct{ N, C, T, LO, HI, COLS uint32 }{u32(n), u32(c), u32(op.T), u32(w.Lo), u32(w.Hi),
+				u32(g.cols)},
 			Groups: p.Groups1D(n * g.cols),
 			FLOPs:  float64(n * c),
 			Bytes:  12 * float64(n*c) * float64(w.Hi-w.Lo) / float64(op.WTE.Dim(0)),
@@ -67,7 +69,8 @@ func (op EmbeddingBackward) AddTo(p *Builder) {
 		p.Add(gpu.Dispatch{
 			Source: source(p, "embedding_backward_wte", nil, shaders.Spec{"WG": g.wg, "PER": g.per}),
 			Bind: map[string]gpu.Tensor{
-				"dwte": op.DWTE.Rows(w.Lo, w.Hi), "dout": op.DOut, "order": op.Order, "starts": op.Starts, "tokens": op.Tokens,
+				"dwte": op.DWTE.Rows(w.Lo, w.Hi), "dout": op.DOut, "order": op.Order, "starts": op.Starts,
+				"tokens": op.Tokens,
 			},
 			Params: struct{ N, C, LO, HI, COLS uint32 }{u32(n), u32(c), u32(w.Lo), u32(w.Hi), u32(g.cols)},
 			Groups: p.Groups1D(n * g.cols),

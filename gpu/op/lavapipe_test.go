@@ -40,7 +40,8 @@ func panelCases(tile op.MatmulTile, s gpu.Storage) (cases []selftest.Entry) {
 	rows, cols, depth := tile.Rows(), tile.Cols(), tile.BK
 	shapes := []struct{ rows, cols, depth int }{
 		{1, 4, 4}, {rows, cols, depth}, {rows + 1, cols + 4, depth + 4}, {rows - 1, 768 + 8, 8},
-		{rows/2 + 1, 2*cols - 4, depth - 4}, {rows + rows/2, cols - 4, 2 * depth}, {rows + 3, cols, 1<<20/rows + 2*depth + 8},
+		{rows/2 + 1, 2*cols - 4, depth - 4}, {rows + rows/2, cols - 4, 2 * depth},
+		{rows + 3, cols, 1<<20/rows + 2*depth + 8},
 	}
 	if s != gpu.F32 {
 		shapes = shapes[2:3]
@@ -65,9 +66,12 @@ func panelCases(tile op.MatmulTile, s gpu.Storage) (cases []selftest.Entry) {
 // walkShapes sit on the seams of the walks: blocks of 128 rows (128, 256, 384), 48 keys per dispatch of the forward
 // (144, 240, 336, 384) and 28 of the backward (140, 168, 336).
 var walkShapes = []attentionShape{
-	{1, 128, 1, 64}, {2, 129, 3, 20}, {1, 139, 1, 20}, {1, 140, 1, 20}, {1, 141, 2, 20}, {1, 143, 1, 20}, {1, 144, 1, 20},
-	{1, 145, 1, 20}, {1, 167, 1, 20}, {1, 168, 2, 4}, {1, 169, 1, 20}, {1, 240, 1, 20}, {1, 255, 2, 20}, {1, 256, 1, 64},
-	{3, 257, 2, 20}, {1, 300, 2, 64}, {1, 335, 1, 20}, {1, 336, 1, 20}, {1, 337, 1, 20}, {1, 384, 1, 20}, {1, 385, 1, 20},
+	{1, 128, 1, 64}, {2, 129, 3, 20}, {1, 139, 1, 20}, {1, 140, 1, 20}, {1, 141, 2, 20}, {1, 143, 1, 20},
+	{1, 144, 1, 20},
+	{1, 145, 1, 20}, {1, 167, 1, 20}, {1, 168, 2, 4}, {1, 169, 1, 20}, {1, 240, 1, 20}, {1, 255, 2, 20},
+	{1, 256, 1, 64},
+	{3, 257, 2, 20}, {1, 300, 2, 64}, {1, 335, 1, 20}, {1, 336, 1, 20}, {1, 337, 1, 20}, {1, 384, 1, 20},
+	{1, 385, 1, 20},
 }
 
 // TestAttentionRounds takes five heads two at a time, as long contexts are.
@@ -96,7 +100,8 @@ func TestTuningElsewhere(t *testing.T) {
 			if target.Name == "lavapipe" && err != nil {
 				t.Errorf("%s: %v", name, err)
 			}
-			if target.Name != "lavapipe" && (err == nil || !strings.Contains(err.Error(), "not an algorithm for this device")) {
+			if target.Name != "lavapipe" && (err == nil || !strings.Contains(err.Error(), "not an algorithm for "+
+				"this device")) {
 				t.Errorf("%s: %s takes %v: %v", target.Name, name, tile, err)
 			}
 		}

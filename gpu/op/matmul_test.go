@@ -13,7 +13,8 @@ import (
 
 // matmulShapes sit on the seams of the tile tables: one below, at and above each tile, and odd sizes.
 var matmulShapes = []struct{ N, K, OC int }{
-	{1, 4, 4}, {3, 8, 12}, {4, 64, 68}, {5, 12, 8}, {8, 32, 60}, {9, 20, 64}, {15, 36, 68}, {16, 128, 128}, {17, 4, 132},
+	{1, 4, 4}, {3, 8, 12}, {4, 64, 68}, {5, 12, 8}, {8, 32, 60}, {9, 20, 64}, {15, 36, 68}, {16, 128, 128},
+	{17, 4, 132},
 	{33, 260, 100}, {64, 16, 516},
 }
 
@@ -60,7 +61,8 @@ func matmulBackwardDW(t *testing.T, s gpu.Storage) {
 // productTiles returns the tiles of all targets that a target's device runs: those for few rows, which only
 // matmul_forward has, or the others.
 func productTiles(own op.Target, few bool) (tiles []op.MatmulTile) {
-	for _, target := range op.Targets(gpu.Limits{MaxInvocations: uint32(own.GroupThreads), MaxWorkgroupBytes: uint32(own.GroupBytes)}) {
+	for _, target := range op.Targets(gpu.Limits{MaxInvocations: uint32(own.GroupThreads),
+		MaxWorkgroupBytes: uint32(own.GroupBytes)}) {
 		for _, r := range target.Products {
 			if r.Forward == few && own.Runs(r.Tile) && !slices.Contains(tiles, r.Tile) {
 				tiles = append(tiles, r.Tile)
@@ -93,7 +95,8 @@ func matmulTiles(t *testing.T, s gpu.Storage) {
 	for _, tile := range productTiles(ownTarget(t), false) {
 		rows, cols, depth := tile.Rows(), tile.Cols(), max(tile.BK, 8)
 		shapes := []struct{ rows, cols, depth int }{
-			{1, 4, 4}, {rows - 1, cols - 4, depth - 4}, {rows, cols, depth}, {rows + 1, cols + 4, depth + 4}, {2*rows - 1, 4, 2*depth + 4},
+			{1, 4, 4}, {rows - 1, cols - 4, depth - 4}, {rows, cols, depth}, {rows + 1, cols + 4, depth + 4},
+			{2*rows - 1, 4, 2*depth + 4},
 			{3, 2*cols + 4, 3 * depth},
 		}
 		if tile.Algorithm == "panels" { // see TestMatmulPanels
@@ -114,9 +117,13 @@ func TestMatmulSlices(t *testing.T) { gputest.Storages(t, matmulSlices) }
 func matmulSlices(t *testing.T, s gpu.Storage) {
 	d := gputest.Device(t)
 	tile := op.MatmulTile{Algorithm: "direct", TM: 8, TN4: 2, WX: 8, WY: 1, Slice: 64}
-	for name, newCase := range map[string]maker{"target": gputest.For(op.TargetFor(d.Info, d.Limits).WithSlice(64)), "tile": withTile(tile)} {
+	for name, newCase := range map[string]maker{"target": gputest.For(op.TargetFor(d.Info, d.Limits).WithSlice(64)),
+		"tile": withTile(tile)} {
 		for _, depth := range []int{64, 68, 128, 200} {
-			t.Run(fmt.Sprintf("%s/depth=%d", name, depth), func(t *testing.T) { matmulForms(t, newCase, s, 17, 68, depth) })
+			t.Run(fmt.Sprintf("%s/depth=%d", name, depth), func(t *testing.T) {
+				matmulForms(t, newCase, s, 17, 68,
+					depth)
+			})
 		}
 	}
 }
@@ -129,7 +136,8 @@ func matmulFewTiles(t *testing.T, s gpu.Storage) {
 	for _, tile := range productTiles(ownTarget(t), true) {
 		rows, cols, depth := tile.Rows(), tile.Cols(), 4*tile.Threads()
 		for _, d := range []struct{ rows, cols, depth int }{
-			{1, 4, 4}, {rows, cols, depth}, {max(1, rows-1), cols + 4, depth - 4}, {rows + 1, 2*cols + 4, depth + 4}, {2 * rows, 3 * cols, 3*depth + 4},
+			{1, 4, 4}, {rows, cols, depth}, {max(1, rows-1), cols + 4, depth - 4}, {rows + 1, 2*cols + 4, depth + 4},
+			{2 * rows, 3 * cols, 3*depth + 4},
 		} {
 			t.Run(fmt.Sprintf("%s/%dx%dx%d", tile.Name(), d.rows, d.cols, d.depth), func(t *testing.T) {
 				matmulForwardForms(t, withTile(tile), s, d.rows, d.cols, d.depth)
@@ -147,7 +155,8 @@ func BenchmarkMatmulFew(b *testing.B) {
 			c := gputest.New(b)
 			p := op.NewSetup(gputest.Device(b)).NewProgram(b.Name())
 			op.MatmulForward{
-				Out: c.Out("out", n, OC), X: c.In("x", gputest.Rand(1, n*K, 1), n, K), W: c.In("w", gputest.Rand(2, OC*K, 1), OC, K),
+				Out: c.Out("out", n, OC), X: c.In("x", gputest.Rand(1, n*K, 1), n, K),
+				W: c.In("w", gputest.Rand(2, OC*K, 1), OC, K),
 			}.AddTo(p)
 			gputest.Bench(b, 0, 4*K*OC, p.Program)
 		})
@@ -162,7 +171,10 @@ func matmulForwardForms(t *testing.T, newCase maker, s gpu.Storage, rows, cols, 
 func matmulForwardCases(s gpu.Storage, rows, cols, depth int) []selftest.Entry {
 	return []selftest.Entry{
 		{Name: "forward", Try: func(c *selftest.Case) { selftest.MatmulForwardWindow(c, s, rows, depth, cols) }},
-		{Name: "bias_gelu", Try: func(c *selftest.Case) { selftest.MatmulForward(c, s, "bias_gelu", rows, depth, cols) }},
+		{Name: "bias_gelu", Try: func(c *selftest.Case) {
+			selftest.MatmulForward(c, s, "bias_gelu", rows, depth,
+				cols)
+		}},
 	}
 }
 
@@ -197,7 +209,8 @@ func BenchmarkMatmul(b *testing.B) {
 			b.Run(fmt.Sprintf("%s/%v/N=%d,K=%d,OC=%d", form, s, n, k, oc), func(b *testing.B) {
 				c := gputest.New(b)
 				p := op.NewSetup(gputest.Device(b)).NewProgram(form)
-				x, w := c.InAs(s, "x", gputest.Round(s, gputest.Rand(1, n*k, 1)), n, k), c.InAs(s, "w", gputest.Round(s, gputest.Rand(2, oc*k, 1)), oc, k)
+				x, w := c.InAs(s, "x", gputest.Round(s, gputest.Rand(1, n*k, 1)), n, k),
+					c.InAs(s, "w", gputest.Round(s, gputest.Rand(2, oc*k, 1)), oc, k)
 				wide := c.InOutAs(s, "wide", gputest.Round(s, gputest.Rand(3, n*oc, 1)), n, oc)
 				switch form {
 				case "forward":

@@ -9,7 +9,8 @@ import (
 // clips them to MaxNorm as torch.nn.utils.clip_grad_norm_ does, and whether to skip the step because a gradient is not
 // finite.
 type GradientNorm struct {
-	Out      gpu.Tensor   // (4) float32: norm; clip scale min(1, MaxNorm/(norm+1e-6)), 0 if skipped; skip, 1 or 0; unused
+	// (4) float32: norm; clip scale min(1, MaxNorm/(norm+1e-6)), 0 if skipped; skip, 1 or 0; unused
+	Out      gpu.Tensor
 	Grads    []gpu.Tensor // flat float32 tensors, such as an arena's
 	Partials gpu.Tensor   // scratch float32, at least GradientNormPartials values
 	MaxNorm  float32      // 0: no clipping

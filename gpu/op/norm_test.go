@@ -20,7 +20,8 @@ func gradientNorm(t *testing.T, newCase maker) {
 		maxNorm float32 // 1e-3 clips, 1e6 does not
 	}{
 		{[]int{4}, 0, 0}, {[]int{4}, 0, 1e-3}, {[]int{252, 260}, 0, 1e6},
-		{[]int{16380}, 0, 1}, {[]int{16384}, 0, 1}, {[]int{16388}, 0, 1}, {[]int{2 * 16384, 4}, 0, 1}, // chunks of 16384 values
+		// chunks of 16384 values
+		{[]int{16380}, 0, 1}, {[]int{16384}, 0, 1}, {[]int{16388}, 0, 1}, {[]int{2 * 16384, 4}, 0, 1},
 		{[]int{644, 708}, 1024 + 256, 1}, // windows of 256 values, which with their guard words fill a binding
 		{[]int{1 << 20}, 0, 1},
 	} {
@@ -51,6 +52,7 @@ func BenchmarkGradientNorm(b *testing.B) {
 	c := gputest.New(b)
 	p := op.NewSetup(gputest.Device(b)).NewProgram(b.Name())
 	g := []gpu.Tensor{c.Out("g", n)}
-	op.GradientNorm{Out: c.Out("out", 4), Grads: g, Partials: c.Out("partials", op.GradientNormPartials(gputest.Device(b), g)), MaxNorm: 1}.AddTo(p)
+	op.GradientNorm{Out: c.Out("out", 4), Grads: g, Partials: c.Out("partials",
+		op.GradientNormPartials(gputest.Device(b), g)), MaxNorm: 1}.AddTo(p)
 	gputest.Bench(b, 0, 4*float64(n), p.Program)
 }

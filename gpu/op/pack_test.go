@@ -12,7 +12,8 @@ import (
 func TestPack(t *testing.T) { pack(t, gputest.New) }
 
 func pack(t *testing.T, newCase maker) {
-	for _, shape := range [][]int{{4}, {3, 84}, {256}, {13, 20}, {1020}, {1024}, {257, 4}} { // groups of 64 and 256 quads
+	// groups of 64 and 256 quads
+	for _, shape := range [][]int{{4}, {3, 84}, {256}, {13, 20}, {1020}, {1024}, {257, 4}} {
 		gputest.Storages(t, func(t *testing.T, s gpu.Storage) {
 			selftest.Pack(newCase(t), s, shape...)
 		})

@@ -35,11 +35,13 @@ func TestEveryKernelHasAnOp(t *testing.T) {
 		stem := algorithm.ReplaceAllString(name, "")
 		named, tested := "", false
 		for f, s := range text {
-			if strings.HasSuffix(f, "_test.go") || !strings.Contains(s, `"`+name+`"`) && !strings.Contains(s, `"`+stem+`"`) {
+			if strings.HasSuffix(f, "_test.go") || !strings.Contains(s, `"`+name+`"`) &&
+				!strings.Contains(s, `"`+stem+`"`) {
 				continue
 			}
 			named = f
-			tested = tested || !strings.Contains(s, ") AddTo(") || strings.Contains(text[strings.TrimSuffix(f, ".go")+"_test.go"], "gputest.")
+			tested = tested || !strings.Contains(s, ") AddTo(") ||
+				strings.Contains(text[strings.TrimSuffix(f, ".go")+"_test.go"], "gputest.")
 		}
 		switch {
 		case named == "":

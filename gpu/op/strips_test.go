@@ -11,7 +11,8 @@ import (
 
 func TestPartialLen(t *testing.T) {
 	for _, c := range []struct{ n, c, want int }{
-		{1, 4, 4}, {8, 4, 4}, {9, 4, 8}, {1024, 768, 128 * 768}, {4096, 4, 512 * 4}, {4097, 4, 456 * 4}, {65536, 4, 512 * 4},
+		{1, 4, 4}, {8, 4, 4}, {9, 4, 8}, {1024, 768, 128 * 768}, {4096, 4, 512 * 4}, {4097, 4, 456 * 4},
+		{65536, 4, 512 * 4},
 	} {
 		if got := op.PartialLen(c.n, c.c); got != c.want {
 			t.Errorf("PartialLen(%d,%d) = %d, want %d", c.n, c.c, got, c.want)
@@ -37,7 +38,8 @@ func stripsExact(t *testing.T, newCase maker) {
 				want[i] = float64(N * (N + 1) / 2)
 			}
 			c := newCase(t)
-			b := op.BiasBackward{DB: c.InOut("db", make([]float64, C), C), DOut: c.In("dout", dout, N, C), Partial: c.Out("partial", op.PartialLen(N, C))}
+			b := op.BiasBackward{DB: c.InOut("db", make([]float64, C), C), DOut: c.In("dout", dout, N, C),
+				Partial: c.Out("partial", op.PartialLen(N, C))}
 			c.Run(func(p *op.Builder) { b.AddTo(p) })
 			for i, got := range c.Got(b.DB) {
 				if got != want[i] {

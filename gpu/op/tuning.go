@@ -163,7 +163,8 @@ func (u Use) AddTo(p *Builder, t map[string]gpu.Tensor) {
 		AttentionForward{Out: t["out"], LSE: t["lse"], QKV: t["qkv"], NH: u.Numbers["nh"]}.AddTo(p)
 	case "attention_backward":
 		AttentionBackward{
-			DQKV: t["dqkv"], DOut: t["dout"], QKV: t["qkv"], Out: t["out"], LSE: t["lse"], D: t["d"], NH: u.Numbers["nh"],
+			DQKV: t["dqkv"], DOut: t["dout"], QKV: t["qkv"], Out: t["out"], LSE: t["lse"], D: t["d"],
+			NH: u.Numbers["nh"],
 		}.AddTo(p)
 	case "classifier":
 		logits := t["logits"]
@@ -171,8 +172,9 @@ func (u Use) AddTo(p *Builder, t map[string]gpu.Tensor) {
 			logits = logits.Rows(0, min(c.Rows, logits.Dim(0)))
 		}
 		Classifier{
-			Losses: t["losses"], DX: t["dx"], DWTE: t["dwte"], X: t["x"], WTE: t["wte"], Targets: t["targets"], Logits: logits,
-			Scale: 1 / float32(t["x"].Dim(0)),
+			Losses: t["losses"], DX: t["dx"], DWTE: t["dwte"], X: t["x"], WTE: t["wte"], Targets: t["targets"],
+			Logits: logits,
+			Scale:  1 / float32(t["x"].Dim(0)),
 		}.AddTo(p)
 	default:
 		p.Fail("%q is not an op that is tuned", u.Op)
@@ -219,9 +221,11 @@ func attentionUse(name string, a attention, tensors map[string]gpu.Tensor, outpu
 func (op Classifier) use() Use {
 	r, v := op.Logits.Dim(0), op.WTE.Dim(0)
 	u := Use{
-		Op: "classifier", Class: classifierClass(op.X.Dim(0), v), FLOPs: 6 * float64(op.X.Dim(0)) * float64(op.WTE.Len()),
+		Op: "classifier", Class: classifierClass(op.X.Dim(0), v), FLOPs: 6 * float64(op.X.Dim(0)) * float64(
+			op.WTE.Len()),
 		Tensors: operands(map[string]gpu.Tensor{
-			"losses": op.Losses.Rows(0, r), "dx": op.DX.Rows(0, r), "dwte": op.DWTE, "x": op.X.Rows(0, r), "wte": op.WTE,
+			"losses": op.Losses.Rows(0, r), "dx": op.DX.Rows(0, r), "dwte": op.DWTE, "x": op.X.Rows(0, r),
+			"wte":     op.WTE,
 			"targets": op.Targets.Rows(0, r), "logits": op.Logits,
 		}, "losses", "dx", "dwte"),
 	}

@@ -44,7 +44,8 @@ func tunedUses(t *testing.T, target op.Target, tuning op.Tuning) (uses []op.Use)
 	op.MatmulBackwardDW{DW: f("dw", 4*C, C), DOut: out, X: x}.AddTo(p)
 	qkv, att, lse := f("qkv", n, 3*C), f("att", n, C), f("lse", B, NH, T)
 	op.AttentionForward{Out: att, LSE: lse, QKV: qkv, NH: NH}.AddTo(p)
-	op.AttentionBackward{DQKV: f("dqkv", n, 3*C), DOut: x, QKV: qkv, Out: att, LSE: lse, D: f("d", B, NH, T), NH: NH}.AddTo(p)
+	op.AttentionBackward{DQKV: f("dqkv", n, 3*C), DOut: x, QKV: qkv, Out: att, LSE: lse, D: f("d", B, NH, T),
+		NH: NH}.AddTo(p)
 	r, vp := setup.LogitsShape(n, V)
 	op.Classifier{
 		Losses: f("losses", n), DX: f("dx", n, C), DWTE: f("dwte", V, C), X: x, WTE: f("wte", V, C),
@@ -246,10 +247,12 @@ func TestTileJSON(t *testing.T) {
 		`{"matmul":{"TM":8,"TN4":2,"WX":16,"WY":16,"BK":8}}`:                            `{"matmul":{"Algorithm":"tiled","TM":8,"TN4":2,"WX":16,"WY":16,"BK":8}}`,
 		`{"matmul":{"TM":1,"TN4":1,"WX":64,"WY":1,"Split":true}}`:                       `{"matmul":{"Algorithm":"split","TM":1,"TN4":1,"WX":64,"WY":1}}`,
 		`{"matmul":{"TM":0,"TN4":0,"WX":0,"WY":0,"Panel":{"WG":512,"TC4":5,"KS4":64}}}`: `{"matmul":{"Algorithm":"panels","TM":1,"TN4":5,"WX":1,"WY":512,"BK":256}}`,
-		`{"attention":{"Suffix":"_direct","Forward":` + attention:                       `{"attention":{"Algorithm":"direct","Forward":` + attention,
-		`{"attention":{"Suffix":"_tiled","Forward":` + attention:                        `{"attention":{"Algorithm":"tiled","Forward":` + attention,
-		`{"attention":{"Suffix":"_step","Forward":` + walk:                              `{"attention":{"Algorithm":"walk","Forward":` + walk,
-		`{"classifier":{"Rows":128}}`:                                                   `{"classifier":{"Rows":128}}`,
+		`{"attention":{"Suffix":"_direct","Forward":` +
+			attention: `{"attention":{"Algorithm":"direct","Forward":` + attention,
+		`{"attention":{"Suffix":"_tiled","Forward":` + attention: `{"attention":{"Algorithm":"tiled","Forward":` +
+			attention,
+		`{"attention":{"Suffix":"_step","Forward":` + walk: `{"attention":{"Algorithm":"walk","Forward":` + walk,
+		`{"classifier":{"Rows":128}}`:                      `{"classifier":{"Rows":128}}`,
 	} {
 		for _, text := range []string{old, want} {
 			var tile op.Tile

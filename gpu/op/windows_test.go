@@ -31,7 +31,8 @@ func TestWindows(t *testing.T) {
 		{1024, gpu.F32, []int{1, 4}, []op.Window{{0, 1}}},
 		{64, gpu.F32, []int{100, 4}, []op.Window{{0, 64}, {64, 100}}}, // too wide: Program.Add tells
 	} {
-		d := gpu.Plan(gpu.AdapterInfo{Limits: gpu.Limits{MaxBindingSize: c.limit, MaxBufferSize: 1 << 40, OffsetAlignment: 256}})
+		d := gpu.Plan(gpu.AdapterInfo{Limits: gpu.Limits{MaxBindingSize: c.limit, MaxBufferSize: 1 << 40,
+			OffsetAlignment: 256}})
 		x, err := d.NewTensor(gpu.Scratch, "x", c.storage, c.shape...)
 		if err != nil {
 			t.Fatal(err)
@@ -65,8 +66,10 @@ var sharedTests = []struct {
 	name string
 	test func(*testing.T, maker)
 }{
-	{"EmbeddingForward", embeddingForward}, {"EmbeddingBackward", embeddingBackward}, {"LayerNormForward", storages(layerNormForward)},
-	{"LayerNormBackward", storages(layerNormBackward)}, {"BiasBackward", storages(biasBackward)}, {"StripsExact", stripsExact},
+	{"EmbeddingForward", embeddingForward}, {"EmbeddingBackward", embeddingBackward},
+	{"LayerNormForward", storages(layerNormForward)},
+	{"LayerNormBackward", storages(layerNormBackward)}, {"BiasBackward", storages(biasBackward)},
+	{"StripsExact", stripsExact},
 	{"GatherRows", storages(gatherRows)}, {"GradientNorm", gradientNorm}, {"AdamW", storages(adamw)},
 	{"GELUForward", storages(geluForward)}, {"Pack", pack},
 	{"CacheAppend", storages(cacheAppend)}, {"AttentionDecode", storages(attentionDecode)},
@@ -123,7 +126,8 @@ func TestFoldedGroups(t *testing.T) {
 func TestOtherGeometry(t *testing.T) {
 	d := gputest.Device(t)
 	geometry := func(x op.Target) op.Target { // all but the tables, which these ops don't take
-		return op.Target{Threads: x.Threads, Reduce: x.Reduce, AdamW: x.AdamW, LookUp: x.LookUp, LayerNorm: x.LayerNorm, Decode: x.Decode}
+		return op.Target{Threads: x.Threads, Reduce: x.Reduce, AdamW: x.AdamW, LookUp: x.LookUp, LayerNorm: x.LayerNorm,
+			Decode: x.Decode}
 	}
 	var seen []op.Target
 	for _, target := range append([]op.Target{op.TargetFor(d.Info, d.Limits)}, op.Targets(d.Limits)...) {

@@ -39,7 +39,8 @@ func newAttentionCase(s gpu.Storage, B, T, NH, HS int) attentionCase {
 func AttentionForward(c *Case, s gpu.Storage, B, T, NH, HS int) {
 	C, N := NH*HS, B*T
 	a := newAttentionCase(s, B, T, NH, HS)
-	at := op.AttentionForward{Out: c.OutAs(s, "out", N, C), LSE: c.Out("lse", B, NH, T), QKV: c.InAs(s, "qkv", a.qkv, N, 3*C), NH: NH}
+	at := op.AttentionForward{Out: c.OutAs(s, "out", N, C), LSE: c.Out("lse", B, NH, T), QKV: c.InAs(s, "qkv", a.qkv, N,
+		3*C), NH: NH}
 	c.Run(func(p *op.Builder) { at.AddTo(p) })
 	c.Check(at.LSE, a.lse, attentionTolerance(T, HS, 1))
 	c.Check(at.Out, a.out, attentionTolerance(T, HS, 1.5))
@@ -68,7 +69,8 @@ func CacheAppend(c *Case, s gpu.Storage, S, T, C int, first []uint32, shared boo
 	}
 	qkv, cache := Round(s, Rand(1, rows*3*C, 1)), Round(s, Rand(2, B*S*2*C, 1))
 	a := op.CacheAppend{
-		Cache: c.InOutAs(s, "cache", cache, B, S, 2*C), QKV: c.InAs(s, "qkv", qkv, rows, 3*C), First: c.InU32("first", first, B), T: T,
+		Cache: c.InOutAs(s, "cache", cache, B, S, 2*C), QKV: c.InAs(s, "qkv", qkv, rows, 3*C), First: c.InU32("first",
+			first, B), T: T,
 	}
 	c.Run(func(p *op.Builder) { a.AddTo(p) })
 	ref.CacheAppend(cache, qkv, first, S, T, C)

@@ -98,8 +98,10 @@ func addSlices(add adder, s gpu.Storage) {
 			run(c)
 		})
 	}
-	sliced("matmul_backward_dx", fmt.Sprintf("N=%d K=%d OC=%d", rows, cols, depth-1), func(c *Case) { MatmulBackwardDXWindow(c, s, false, rows, cols, depth) })
-	sliced("matmul_backward_dw", fmt.Sprintf("N=%d K=%d OC=%d", depth-1, cols, rows), func(c *Case) { MatmulBackwardDWWindow(c, s, depth-1, cols, rows) })
+	sliced("matmul_backward_dx", fmt.Sprintf("N=%d K=%d OC=%d", rows, cols, depth-1),
+		func(c *Case) { MatmulBackwardDXWindow(c, s, false, rows, cols, depth) })
+	sliced("matmul_backward_dw", fmt.Sprintf("N=%d K=%d OC=%d", depth-1, cols, rows),
+		func(c *Case) { MatmulBackwardDWWindow(c, s, depth-1, cols, rows) })
 }
 
 // addTile adds the forms of matmul with a geometry, into or from windows of wider rows. Few: only the forward has it.
@@ -114,14 +116,19 @@ func addTile(add adder, s gpu.Storage, tile op.MatmulTile, few bool) {
 			run(c)
 		})
 	}
-	forced("matmul_forward/bias_gelu", fmt.Sprintf("N=%d K=%d OC=%d", rows, depth, cols), func(c *Case) { MatmulForward(c, s, "bias_gelu", rows, depth, cols) })
-	forced("matmul_forward/window", fmt.Sprintf("N=%d K=%d OC=%d", rows, depth, cols-1), func(c *Case) { MatmulForwardWindow(c, s, rows, depth, cols) })
+	forced("matmul_forward/bias_gelu", fmt.Sprintf("N=%d K=%d OC=%d", rows, depth, cols),
+		func(c *Case) { MatmulForward(c, s, "bias_gelu", rows, depth, cols) })
+	forced("matmul_forward/window", fmt.Sprintf("N=%d K=%d OC=%d", rows, depth, cols-1),
+		func(c *Case) { MatmulForwardWindow(c, s, rows, depth, cols) })
 	if few {
 		return
 	}
-	forced("matmul_backward_dx/window", fmt.Sprintf("N=%d K=%d OC=%d", rows, cols, depth-1), func(c *Case) { MatmulBackwardDXWindow(c, s, false, rows, cols, depth) })
-	forced("matmul_backward_dx/window_add", fmt.Sprintf("N=%d K=%d OC=%d", rows, cols, depth-1), func(c *Case) { MatmulBackwardDXWindow(c, s, true, rows, cols, depth) })
-	forced("matmul_backward_dw/window", fmt.Sprintf("N=%d K=%d OC=%d", depth-1, cols, rows), func(c *Case) { MatmulBackwardDWWindow(c, s, depth-1, cols, rows) })
+	forced("matmul_backward_dx/window", fmt.Sprintf("N=%d K=%d OC=%d", rows, cols, depth-1),
+		func(c *Case) { MatmulBackwardDXWindow(c, s, false, rows, cols, depth) })
+	forced("matmul_backward_dx/window_add", fmt.Sprintf("N=%d K=%d OC=%d", rows, cols, depth-1),
+		func(c *Case) { MatmulBackwardDXWindow(c, s, true, rows, cols, depth) })
+	forced("matmul_backward_dw/window", fmt.Sprintf("N=%d K=%d OC=%d", depth-1, cols, rows),
+		func(c *Case) { MatmulBackwardDWWindow(c, s, depth-1, cols, rows) })
 }
 
 type attentionShape struct{ B, T, NH, HS int }
@@ -164,10 +171,22 @@ func addAttention(add adder, s gpu.Storage, target op.Target, l gpu.Limits) {
 	}
 	add("cache_append", "B=3 S=9 T=1 C=20", func(c *Case) { CacheAppend(c, s, 9, 1, 20, []uint32{8, 0, 4}, false) })
 	add("cache_append", "B=2 S=7 T=5 C=132", func(c *Case) { CacheAppend(c, s, 7, 5, 132, []uint32{2, 4}, false) })
-	add("cache_append/shared", "B=3 S=5 T=3 C=768", func(c *Case) { CacheAppend(c, s, 5, 3, 768, []uint32{0, 2, 1}, true) })
-	add("attention_decode", "B=4 S=70 NH=2 HS=20", func(c *Case) { AttentionDecode(c, s, 70, 2, 20, 1.5, []uint32{62, 63, 64, 69}) })
-	add("attention_decode", "B=3 S=520 NH=3 HS=64", func(c *Case) { AttentionDecode(c, s, 520, 3, 64, 1.5, []uint32{14, 511, 519}) })
-	add("attention_decode/large", "B=2 S=65 NH=2 HS=64", func(c *Case) { AttentionDecode(c, s, 65, 2, 64, 8, []uint32{64, 33}) })
+	add("cache_append/shared", "B=3 S=5 T=3 C=768", func(c *Case) {
+		CacheAppend(c, s, 5, 3, 768, []uint32{0, 2, 1},
+			true)
+	})
+	add("attention_decode", "B=4 S=70 NH=2 HS=20", func(c *Case) {
+		AttentionDecode(c, s, 70, 2, 20, 1.5,
+			[]uint32{62, 63, 64, 69})
+	})
+	add("attention_decode", "B=3 S=520 NH=3 HS=64", func(c *Case) {
+		AttentionDecode(c, s, 520, 3, 64, 1.5,
+			[]uint32{14, 511, 519})
+	})
+	add("attention_decode/large", "B=2 S=65 NH=2 HS=64", func(c *Case) {
+		AttentionDecode(c, s, 65, 2, 64, 8,
+			[]uint32{64, 33})
+	})
 }
 
 func addRows(add adder, s gpu.Storage) {
@@ -180,7 +199,8 @@ func addRows(add adder, s gpu.Storage) {
 		add("bias_backward", fmt.Sprintf("N=%d OC=%d", d.N, d.OC), func(c *Case) { BiasBackward(c, s, d.N, d.OC) })
 	}
 	for _, d := range []struct{ R, N, C int }{{5, 3, 20}, {3, 9, 260}, {11, 2, 772}} {
-		add("gather_rows", fmt.Sprintf("R=%d N=%d C=%d", d.R, d.N, d.C), func(c *Case) { GatherRows(c, s, d.R, d.N, d.C) })
+		add("gather_rows", fmt.Sprintf("R=%d N=%d C=%d", d.R, d.N, d.C),
+			func(c *Case) { GatherRows(c, s, d.R, d.N, d.C) })
 	}
 }
 
@@ -197,7 +217,10 @@ func addValues(add adder, s gpu.Storage) {
 
 func addClassifier(add adder, s gpu.Storage) {
 	classifier := func(name string, N, C, V, R, limit int, backward bool) {
-		add(name, fmt.Sprintf("N=%d C=%d V=%d R=%d", N, C, V, R), func(c *Case) { Classifier(c, s, N, C, V, R, limit, backward) })
+		add(name, fmt.Sprintf("N=%d C=%d V=%d R=%d", N, C, V, R), func(c *Case) {
+			Classifier(c, s, N, C, V, R, limit,
+				backward)
+		})
 	}
 	classifier("classifier", 3, 8, 5, 64, 0, true)
 	classifier("classifier", 129, 20, 257, 64, 0, true)
@@ -218,8 +241,16 @@ func addFloat32(add adder) {
 		add("embedding_backward", shape, func(c *Case) { EmbeddingBackward(c, d.B, d.T, d.C, d.V) })
 	}
 	windows := func(c *Case) { c.BindAtMost(64*20*4 + 256) } // 64 rows and their guard words
-	add("embedding_forward/windows", "B=3 T=5 C=20 V=257", func(c *Case) { windows(c); EmbeddingForward(c, 3, 5, 20, 257) })
-	add("embedding_backward/windows", "B=3 T=5 C=20 V=257", func(c *Case) { windows(c); EmbeddingBackward(c, 3, 5, 20, 257) })
+	add("embedding_forward/windows", "B=3 T=5 C=20 V=257", func(c *Case) {
+		windows(c)
+		EmbeddingForward(c, 3, 5, 20,
+			257)
+	})
+	add("embedding_backward/windows", "B=3 T=5 C=20 V=257", func(c *Case) {
+		windows(c)
+		EmbeddingBackward(c, 3, 5, 20,
+			257)
+	})
 	for _, n := range []int{257, 65537} {
 		add("mean_loss", fmt.Sprintf("N=%d", n), func(c *Case) { MeanLoss(c, n) })
 	}

@@ -22,8 +22,9 @@ func Classifier(c *Case, s gpu.Storage, N, C, V, R, limit int, backward bool) {
 
 	garbage := Round(s, Rand(5, R*Vp, 100)) // what the scratch held before; finite
 	cl := op.Classifier{
-		Losses: c.Out("losses", N), X: c.InAs(s, "x", x, N, C), WTE: c.InAs(s, "wte", wte, V, C), Targets: c.InU32("targets", targets, N),
-		Logits: c.InOutAs(s, "logits", garbage, R, Vp), Scale: scale,
+		Losses: c.Out("losses", N), X: c.InAs(s, "x", x, N, C), WTE: c.InAs(s, "wte", wte, V, C),
+		Targets: c.InU32("targets", targets, N),
+		Logits:  c.InOutAs(s, "logits", garbage, R, Vp), Scale: scale,
 	}
 	if backward {
 		cl.DX, cl.DWTE = c.Out("dx", N, C), c.InOut("dwte", dwte, V, C)
@@ -32,7 +33,8 @@ func Classifier(c *Case, s gpu.Storage, N, C, V, R, limit int, backward bool) {
 		c.BindAtMost(limit)
 	}
 	c.Run(func(p *op.Builder) { cl.AddTo(p) })
-	// A logit is off by C terms of size sx sw, exp by 8 eps more; a loss is a difference of two, after a sum of V exps by
+	// A logit is off by C terms of size sx sw, exp by 8 eps more; a loss is a difference of two, after a sum of V
+	// exps by
 	// threads and tree.
 	logit := 2*float64(C)*sx*sw + 8
 	rounding, relative := classifierRounding(s, x, wte, N, C, V)

@@ -24,7 +24,8 @@ func LayerNormForwardExtremes(c *Case, N int) {
 	out, mean, rstd := make([]float64, N*C), make([]float64, N), make([]float64, N)
 	ref.LayerNormForward(out, mean, rstd, x, w, b, N, C)
 	l := op.LayerNormForward{
-		Out: c.Out("out", N, C), Mean: c.Out("mean", N), Rstd: c.Out("rstd", N), X: c.In("x", x, N, C), W: c.In("w", w, C), B: c.In("b", b, C),
+		Out: c.Out("out", N, C), Mean: c.Out("mean", N), Rstd: c.Out("rstd", N), X: c.In("x", x, N, C),
+		W: c.In("w", w, C), B: c.In("b", b, C),
 	}
 	c.Run(func(p *op.Builder) { l.AddTo(p) })
 	c.Check(l.Out, out, Tolerance{Terms: 4, Scale: 1000})
@@ -46,7 +47,8 @@ func ClassifierLargeLogits(c *Case) {
 	ref.Classifier(losses, dx, dw, x, wte, targets, 0.5, N, C, V)
 	cl := op.Classifier{
 		Losses: c.Out("losses", N), DX: c.Out("dx", N, C), DWTE: c.InOut("dwte", make([]float64, V*C), V, C),
-		X: c.In("x", x, N, C), WTE: c.In("wte", wte, V, C), Targets: c.InU32("targets", targets, N), Logits: c.Out("logits", N, 320), Scale: 0.5,
+		X: c.In("x", x, N, C), WTE: c.In("wte", wte, V, C), Targets: c.InU32("targets", targets, N),
+		Logits: c.Out("logits", N, 320), Scale: 0.5,
 	}
 	c.Run(func(p *op.Builder) { cl.AddTo(p) })
 	c.Check(cl.Losses, losses, Tolerance{Terms: 1, Scale: 1})
@@ -58,7 +60,8 @@ func ClassifierLargeLogits(c *Case) {
 func GradientNormNotFinite(c *Case, bad float64, at int) {
 	g := Rand(1, 1024, 1)
 	g[at] = bad
-	n := op.GradientNorm{Out: c.Out("out", 4), Grads: []gpu.Tensor{c.In("grad", g, 1024)}, Partials: c.Out("partials", 1), MaxNorm: 1}
+	n := op.GradientNorm{Out: c.Out("out", 4), Grads: []gpu.Tensor{c.In("grad", g, 1024)}, Partials: c.Out("partials",
+		1), MaxNorm: 1}
 	c.Run(func(p *op.Builder) { n.AddTo(p) })
 	c.CheckValues("clip scale and skip", c.Got(n.Out)[1:3], []float64{0, 1}, Tolerance{Exact: true})
 }
@@ -70,9 +73,11 @@ func AdamWSkip(c *Case) {
 	g[5] = math.NaN()
 	packed := Round(gpu.BF16, append([]float64(nil), p...))
 	a := op.AdamW{
-		P: c.InOut("p", p, n), G: c.In("g", g, n), M: c.InOut("m", m, n), V: c.InOut("v", v, n), Packed: c.InOutAs(gpu.BF16, "packed", packed, n),
-		Scalars: c.In("scalars", []float64{0.999, 0.1, 0.999, 0.001, 0.1, 30, 1e-8, 0}, 8), Norm: c.In("norm", []float64{math.NaN(), 0, 1, 0}, 4),
-		Decay: true,
+		P: c.InOut("p", p, n), G: c.In("g", g, n), M: c.InOut("m", m, n), V: c.InOut("v", v, n),
+		Packed:  c.InOutAs(gpu.BF16, "packed", packed, n),
+		Scalars: c.In("scalars", []float64{0.999, 0.1, 0.999, 0.001, 0.1, 30, 1e-8, 0}, 8),
+		Norm:    c.In("norm", []float64{math.NaN(), 0, 1, 0}, 4),
+		Decay:   true,
 	}
 	c.Run(func(p *op.Builder) { a.AddTo(p) })
 	c.same(a.P, p)
@@ -88,7 +93,8 @@ func PackEdges(c *Case) {
 		0x3f800000, 0x3f808000, 0x3f818000, 0x3f808001, 0x3f817fff, // 1, a tie down, a tie up, just above, just below
 		0x3fffffff, 0x3fff8000, 0x3fff7fff, // to 2 by a carry, by a tie; not
 		0x7f7fffff, 0x7f7f8000, 0x7f7f7fff, 0x7f7f0000, // the largest float32, a tie, just below it, the largest bf16
-		0x00000000, 0x00000001, 0x00007fff, 0x00008000, 0x00008001, 0x00018000, 0x007fffff, 0x00800000, // zero and denormals
+		// zero and denormals
+		0x00000000, 0x00000001, 0x00007fff, 0x00008000, 0x00008001, 0x00018000, 0x007fffff, 0x00800000,
 		0x7f800000,                                                 // infinity
 		0x7fc00000, 0x7f800001, 0x7f80ffff, 0x7fffffff, 0x7fc0ffff, // NaNs, some of which have their bits low alone
 	}

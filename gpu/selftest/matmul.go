@@ -58,7 +58,8 @@ func MatmulForwardWindow(c *Case, s gpu.Storage, N, K, OC int) {
 	want := make([]float64, N*oc)
 	ref.MatmulForward(want, x, w, nil, N, K, oc)
 	mm := op.MatmulForward{
-		Out: c.InOutAs(s, "out", make([]float64, N*stride), N, stride), X: c.InAs(s, "x", x, N, K), W: c.InAs(s, "w", w, oc, K), Col: matmulCol,
+		Out: c.InOutAs(s, "out", make([]float64, N*stride), N, stride), X: c.InAs(s, "x", x, N, K),
+		W: c.InAs(s, "w", w, oc, K), Col: matmulCol,
 	}
 	c.Run(func(p *op.Builder) { mm.AddTo(p) })
 	got, window, before := c.Got(mm.Out), make([]float64, 0, N*oc), make([]float64, 0, N*matmulCol)
@@ -87,7 +88,8 @@ func MatmulBackwardDX(c *Case, s gpu.Storage, epilogue string, N, K, OC int) {
 		pre := Round(s, Rand(3, N*K, 2))
 		mm.DX, mm.Pre = c.OutAs(s, "dx", N, K), c.InAs(s, "pre", pre, N, K)
 		ref.GELUBackward(want, append([]float64(nil), want...), pre)
-		tol.Scale *= 4 // GELU' near its zeros is a difference of terms of size |x| <= 8, and tanh may be off by 4 eps there
+		// GELU' near its zeros is a difference of terms of size |x| <= 8, and tanh may be off by 4 eps there
+		tol.Scale *= 4
 	case "add":
 		base := Rand(4, N*K, 1)
 		mm.DX, mm.Add = c.InOut("dx", base, N, K), true
@@ -107,7 +109,8 @@ func MatmulBackwardDXWindow(c *Case, s gpu.Storage, add bool, N, K, OC int) {
 	}
 	w, want := Round(s, Rand(2, oc*K, 1)), make([]float64, N*K)
 	ref.MatmulBackwardDX(want, dout, w, N, K, oc)
-	mm := op.MatmulBackwardDX{DOut: c.InAs(s, "dout", wide, N, stride), W: c.InAs(s, "w", w, oc, K), Col: matmulCol, Add: add}
+	mm := op.MatmulBackwardDX{DOut: c.InAs(s, "dout", wide, N, stride), W: c.InAs(s, "w", w, oc, K), Col: matmulCol,
+		Add: add}
 	if add {
 		base := Rand(3, N*K, 1)
 		mm.DX = c.InOut("dx", base, N, K)
@@ -122,7 +125,8 @@ func MatmulBackwardDXWindow(c *Case, s gpu.Storage, add bool, N, K, OC int) {
 // MatmulBackwardDW tries dw += dout^T @ x: dout (N,OC), x (N,K) of storage s.
 func MatmulBackwardDW(c *Case, s gpu.Storage, N, K, OC int) {
 	dout, x, dw := Round(s, Rand(1, N*OC, 1)), Round(s, Rand(2, N*K, 1)), Rand(3, OC*K, 1)
-	mm := op.MatmulBackwardDW{DW: c.InOut("dw", dw, OC, K), DOut: c.InAs(s, "dout", dout, N, OC), X: c.InAs(s, "x", x, N, K)}
+	mm := op.MatmulBackwardDW{DW: c.InOut("dw", dw, OC, K), DOut: c.InAs(s, "dout", dout, N, OC),
+		X: c.InAs(s, "x", x, N, K)}
 	c.Run(func(p *op.Builder) { mm.AddTo(p) })
 	ref.MatmulBackwardDW(dw, dout, x, N, K, OC)
 	c.Check(mm.DW, dw, Tolerance{Terms: N + 2, Scale: 1})
@@ -136,7 +140,8 @@ func MatmulBackwardDWWindow(c *Case, s gpu.Storage, N, K, OC int) {
 		copy(dout[n*OC:(n+1)*OC], wide[n*stride+matmulCol:])
 	}
 	x, dw := Round(s, Rand(2, N*K, 1)), Rand(3, OC*K, 1)
-	mm := op.MatmulBackwardDW{DW: c.InOut("dw", dw, OC, K), DOut: c.InAs(s, "dout", wide, N, stride), X: c.InAs(s, "x", x, N, K), Col: matmulCol}
+	mm := op.MatmulBackwardDW{DW: c.InOut("dw", dw, OC, K), DOut: c.InAs(s, "dout", wide, N, stride),
+		X: c.InAs(s, "x", x, N, K), Col: matmulCol}
 	c.Run(func(p *op.Builder) { mm.AddTo(p) })
 	ref.MatmulBackwardDW(dw, dout, x, N, K, OC)
 	c.Check(mm.DW, dw, Tolerance{Terms: N + 2, Scale: 1})

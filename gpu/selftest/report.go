@@ -151,8 +151,10 @@ func NewTable(w io.Writer, info gpu.AdapterInfo, entries []Entry) *Table {
 	}
 	l := info.Limits
 	fmt.Fprintf(w, "device:   %v, %s\n", info, info.Driver)
-	fmt.Fprintf(w, "limits:   buffer %s, binding %s, workgroup %d threads and %s, %d storage buffers, %d groups a dimension\n",
-		gpu.HumanBytes(l.MaxBufferSize), gpu.HumanBytes(l.MaxBindingSize), l.MaxInvocations, gpu.HumanBytes(uint64(l.MaxWorkgroupBytes)),
+	fmt.Fprintf(w, "limits:   buffer %s, binding %s, workgroup %d threads and %s, %d storage buffers, %d groups a "+
+		"dimension\n",
+		gpu.HumanBytes(l.MaxBufferSize), gpu.HumanBytes(l.MaxBindingSize), l.MaxInvocations,
+		gpu.HumanBytes(uint64(l.MaxWorkgroupBytes)),
 		l.MaxStorageBuffers, l.MaxGroups)
 	fmt.Fprintf(w, "features: %s\n\n", strings.Join(info.Features, " "))
 	t.line("kernel", "dtype", "shape", "max error", "limit", "")
@@ -176,7 +178,8 @@ func (t *Table) Row(r Row) {
 			return fmt.Sprintf("%.2e", x)
 		}
 	}
-	t.line(r.Name, r.DType, r.Shape, format(r.MaxError), format(r.Limit), map[bool]string{true: "ok", false: "FAILED"}[r.OK])
+	t.line(r.Name, r.DType, r.Shape, format(r.MaxError), format(r.Limit), map[bool]string{true: "ok",
+		false: "FAILED"}[r.OK])
 	for _, f := range r.Failures {
 		fmt.Fprintf(t.w, "    %s\n", f)
 	}

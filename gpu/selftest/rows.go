@@ -23,7 +23,8 @@ func LayerNormForward(c *Case, s gpu.Storage, N, C int) {
 	out, mean, rstd := make([]float64, N*C), make([]float64, N), make([]float64, N)
 	ref.LayerNormForward(out, mean, rstd, x, w, b, N, C)
 	l := op.LayerNormForward{
-		Out: c.OutAs(s, "out", N, C), Mean: c.Out("mean", N), Rstd: c.Out("rstd", N), X: c.In("x", x, N, C), W: c.In("w", w, C), B: c.In("b", b, C),
+		Out: c.OutAs(s, "out", N, C), Mean: c.Out("mean", N), Rstd: c.Out("rstd", N), X: c.In("x", x, N, C),
+		W: c.In("w", w, C), B: c.In("b", b, C),
 	}
 	c.Run(func(p *op.Builder) { l.AddTo(p) })
 	// The sums' relative errors of a few eps are those of m and, halved, of s; x-m keeps m's, which s enlarges.
@@ -44,7 +45,8 @@ func LayerNormBackward(c *Case, s gpu.Storage, N, C int) {
 	dx, dw, db := Rand(5, N*C, 1), Rand(6, C, 1), Rand(7, C, 1)
 	l := op.LayerNormBackward{
 		DX: c.InOut("dx", dx, N, C), DW: c.InOut("dw", dw, C), DB: c.InOut("db", db, C),
-		DOut: c.InAs(s, "dout", dout, N, C), X: c.In("x", x, N, C), W: c.In("w", w, C), Mean: c.In("mean", mean, N), Rstd: c.In("rstd", rstd, N),
+		DOut: c.InAs(s, "dout", dout, N, C), X: c.In("x", x, N, C), W: c.In("w", w, C), Mean: c.In("mean", mean, N),
+		Rstd:    c.In("rstd", rstd, N),
 		Partial: c.Out("partial", 2*op.PartialLen(N, C)),
 	}
 	c.Run(func(p *op.Builder) { l.AddTo(p) })
@@ -59,7 +61,8 @@ func LayerNormBackward(c *Case, s gpu.Storage, N, C int) {
 // BiasBackward sums N rows of OC columns; dout has storage s.
 func BiasBackward(c *Case, s gpu.Storage, N, OC int) {
 	dout, db := Round(s, Rand(1, N*OC, 1)), Rand(2, OC, 1)
-	b := op.BiasBackward{DB: c.InOut("db", db, OC), DOut: c.InAs(s, "dout", dout, N, OC), Partial: c.Out("partial", op.PartialLen(N, OC))}
+	b := op.BiasBackward{DB: c.InOut("db", db, OC), DOut: c.InAs(s, "dout", dout, N, OC), Partial: c.Out("partial",
+		op.PartialLen(N, OC))}
 	c.Run(func(p *op.Builder) { b.AddTo(p) })
 	ref.BiasBackward(db, dout, N, OC)
 	c.Check(b.DB, db, Tolerance{Terms: N + 1, Scale: 1})
@@ -97,7 +100,8 @@ func EmbeddingForward(c *Case, B, T, C, V int) {
 	want := make([]float64, N*C)
 	ref.EmbeddingForward(want, wte, wpe, tokens, B, T, C)
 	e := op.EmbeddingForward{
-		Out: c.Out("out", N, C), WTE: c.In("wte", wte, V, C), WPE: c.In("wpe", wpe, block, C), Tokens: c.InU32("tokens", tokens, N), T: T,
+		Out: c.Out("out", N, C), WTE: c.In("wte", wte, V, C), WPE: c.In("wpe", wpe, block, C), Tokens: c.InU32("tokens",
+			tokens, N), T: T,
 	}
 	c.Run(func(p *op.Builder) { e.AddTo(p) })
 	c.Check(e.Out, want, Tolerance{}) // one rounding
@@ -111,7 +115,8 @@ func EmbeddingBackward(c *Case, B, T, C, V int) {
 	op.SortTokens(tokens, order, starts)
 	e := op.EmbeddingBackward{
 		DWTE: c.InOut("dwte", dwte, V, C), DWPE: c.InOut("dwpe", dwpe, block, C), DOut: c.In("dout", dout, N, C),
-		Order: c.InU32("order", order, N), Starts: c.InU32("starts", starts, N+1), Tokens: c.InU32("tokens", tokens, N), T: T,
+		Order: c.InU32("order", order, N), Starts: c.InU32("starts", starts, N+1), Tokens: c.InU32("tokens", tokens, N),
+		T: T,
 	}
 	c.Run(func(p *op.Builder) { e.AddTo(p) })
 	ref.EmbeddingBackward(dwte, dwpe, dout, tokens, B, T, C)

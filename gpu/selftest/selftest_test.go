@@ -102,10 +102,12 @@ func TestJSON(t *testing.T) {
 
 func TestTable(t *testing.T) {
 	var b strings.Builder
-	info := gpu.AdapterInfo{Name: "Some GPU", Backend: "vulkan", Type: "discrete", Driver: "driver 1", Limits: gpu.DefaultLimits(), Features: []string{"a", "b"}}
+	info := gpu.AdapterInfo{Name: "Some GPU", Backend: "vulkan", Type: "discrete", Driver: "driver 1",
+		Limits: gpu.DefaultLimits(), Features: []string{"a", "b"}}
 	table := NewTable(&b, info, []Entry{{Name: "layernorm", Shape: "N=2 C=4"}})
 	table.Row(Row{Name: "layernorm", DType: "f32", Shape: "N=2 C=4", MaxError: 1e-7, Limit: 2.5e-6, OK: true})
-	table.Row(Row{Name: "add", DType: "bf16", Shape: "N=2", MaxError: number(math.NaN()), Failures: []string{"at 3: got NaN, want 1"}})
+	table.Row(Row{Name: "add", DType: "bf16", Shape: "N=2", MaxError: number(math.NaN()),
+		Failures: []string{"at 3: got NaN, want 1"}})
 	want := `device:   Some GPU (vulkan, discrete), driver 1
 limits:   buffer 256.0 MiB, binding 128.0 MiB, workgroup 256 threads and 16.0 KiB, 8 storage buffers, 65535 groups a dimension
 features: a b

@@ -55,7 +55,8 @@ func Child(in io.Reader, out io.Writer) error {
 	}
 	defer d.Close()
 	if d.Info.String() != r.Info.String() {
-		return fmt.Errorf("tune: device %d is %v here, want %v; hint: --device with a part of its name", r.Info.Index, d.Info, r.Info)
+		return fmt.Errorf("tune: device %d is %v here, want %v; hint: --device with a part of its name", r.Info.Index,
+			d.Info, r.Info)
 	}
 	c := &child{dev: d, request: r, enc: json.NewEncoder(out), deadline: time.Now().Add(r.Budget)}
 	c.tell(event{Kind: "ready"})
@@ -157,7 +158,8 @@ func (c *child) choose(j job) error {
 			best = fixed
 		}
 	}
-	c.tell(event{Kind: "chosen", Class: class, Candidate: best.index, Tile: best.tile, Time: best.best, Fixed: fixed.best})
+	c.tell(event{Kind: "chosen", Class: class, Candidate: best.index, Tile: best.tile, Time: best.best,
+		Fixed: fixed.best})
 	return nil
 }
 
@@ -230,7 +232,8 @@ type bed struct {
 
 func (c *child) newBed(u op.Use) (b *bed, err error) {
 	d := c.dev
-	b = &bed{dev: d, setup: op.NewSetup(d), use: u, tensors: map[string]gpu.Tensor{}, clear: d.NewProgram("tune: clear"), runs: 1}
+	b = &bed{dev: d, setup: op.NewSetup(d), use: u, tensors: map[string]gpu.Tensor{},
+		clear: d.NewProgram("tune: clear"), runs: 1}
 	b.setup.Target = c.request.Target
 	defer func() {
 		if err != nil {

@@ -54,7 +54,8 @@ func (t *Tuner) Path(info gpu.AdapterInfo) string {
 		panic(err) // strings and numbers
 	}
 	h := sha256.New()
-	fmt.Fprintf(h, "%s\n%s\n%s\n%s", raw, t.Version, shaders.Fingerprint(), op.Fingerprint(op.TargetFor(info, info.Limits)))
+	fmt.Fprintf(h, "%s\n%s\n%s\n%s", raw, t.Version, shaders.Fingerprint(),
+		op.Fingerprint(op.TargetFor(info, info.Limits)))
 	return filepath.Join(t.Dir, hex.EncodeToString(h.Sum(nil))[:32]+".json")
 }
 
@@ -87,7 +88,8 @@ func (t *Tuner) Cached(info gpu.AdapterInfo) op.Tuning {
 // which it adds to the cache. list gets what is chosen so far and builds the programs under it, on a plan: the
 // classifier's chunks decide on the shapes of other products. Errors: of list; no child starts, or all die; ctx ended.
 // What was chosen until then is returned and kept in any case.
-func (t *Tuner) Tune(ctx context.Context, info gpu.AdapterInfo, list func(op.Tuning) ([]op.Use, error)) (op.Tuning, error) {
+func (t *Tuner) Tune(ctx context.Context, info gpu.AdapterInfo, list func(op.Tuning) ([]op.Use, error)) (op.Tuning,
+	error) {
 	tuning := op.Tuning{}
 	if !t.Again {
 		maps.Copy(tuning, t.Cached(info))
@@ -100,10 +102,12 @@ func (t *Tuner) Tune(ctx context.Context, info gpu.AdapterInfo, list func(op.Tun
 		}
 	}
 	start, had := time.Now(), len(tuning)
-	s := &session{Tuner: t, info: info, target: op.TargetFor(info, info.Limits), tuning: tuning, skip: map[string][]int{}}
+	s := &session{Tuner: t, info: info, target: op.TargetFor(info, info.Limits), tuning: tuning,
+		skip: map[string][]int{}}
 	err := s.run(ctx, list, start.Add(budget))
 	if len(tuning) > had {
-		t.Log.Info(fmt.Sprintf("tiles of %d kinds of products chosen in %.1f s", len(tuning)-had, time.Since(start).Seconds()))
+		t.Log.Info(fmt.Sprintf("tiles of %d kinds of products chosen in %.1f s", len(tuning)-had,
+			time.Since(start).Seconds()))
 		if failed := t.keep(info, tuning); failed != nil {
 			t.Log.Warn("the chosen tiles are not kept for the next run", "reason", failed)
 		}
@@ -150,12 +154,14 @@ func (s *session) run(ctx context.Context, list func(op.Tuning) ([]op.Use, error
 			return nil
 		}
 		if left := time.Until(deadline); left > 0 {
-			s.Log.Info(fmt.Sprintf("choosing tiles of %d kinds of products, for up to %.0f s; hint: --no-autotune does without",
+			s.Log.Info(fmt.Sprintf("choosing tiles of %d kinds of products, for up to %.0f s; hint: --no-autotune "+
+				"does without",
 				len(work), math.Ceil(left.Seconds())))
 		}
 		for len(work) > 0 {
 			if time.Now().After(deadline) {
-				s.Log.Info(fmt.Sprintf("no time to measure %d more kinds of products; hint: gpt2wgpu tune goes on", len(work)))
+				s.Log.Info(fmt.Sprintf("no time to measure %d more kinds of products; hint: gpt2wgpu tune goes on",
+					len(work)))
 				return nil
 			}
 			before := len(s.tuning) + s.downs
@@ -254,9 +260,11 @@ func (s *session) child(ctx context.Context, work []job, budget time.Duration) e
 		case "chosen":
 			s.tuning[e.Class] = e.Tile
 			if e.Candidate == 0 {
-				s.Log.Info(fmt.Sprintf("%s: %.3g ms with the fixed tile, none is faster", e.Class, e.Fixed.Seconds()*1e3))
+				s.Log.Info(fmt.Sprintf("%s: %.3g ms with the fixed tile, none is faster", e.Class,
+					e.Fixed.Seconds()*1e3))
 			} else {
-				s.Log.Info(fmt.Sprintf("%s: %.3g ms, %.3g ms with the fixed tile", e.Class, e.Time.Seconds()*1e3, e.Fixed.Seconds()*1e3), "tile", e.Tile)
+				s.Log.Info(fmt.Sprintf("%s: %.3g ms, %.3g ms with the fixed tile", e.Class, e.Time.Seconds()*1e3,
+					e.Fixed.Seconds()*1e3), "tile", e.Tile)
 			}
 		}
 	}
@@ -277,7 +285,8 @@ func (s *session) child(ctx context.Context, work []job, budget time.Duration) e
 		return fmt.Errorf("tuning: the child process failed: %w: %s; hint: --no-autotune does without", err, lastWords)
 	}
 	s.downs++
-	s.Log.Warn("a tile took its process down and is not used", "class", trying.Class, "tile", trying.Tile, "reason", err, "said", lastWords)
+	s.Log.Warn("a tile took its process down and is not used", "class", trying.Class, "tile", trying.Tile, "reason",
+		err, "said", lastWords)
 	s.skip[trying.Class] = append(s.skip[trying.Class], trying.Candidate)
 	if trying.Candidate == 0 { // without the fixed one there is nothing to compare with
 		s.tuning[trying.Class] = trying.Tile

@@ -105,17 +105,20 @@ func program(info gpu.AdapterInfo, storages ...gpu.Storage) func(op.Tuning) ([]o
 			}
 			const B, T, C, V = 2, 96, 32, 301 // an odd vocabulary: padding in the logits
 			n := B * T
-			x, w, bias, act := tensor(s, "x", n, C), tensor(s, "w", 4*C, C), tensor(gpu.F32, "bias", 4*C), tensor(s, "act", n, 4*C)
+			x, w, bias, act := tensor(s, "x", n, C), tensor(s, "w", 4*C, C), tensor(gpu.F32, "bias", 4*C),
+				tensor(s, "act", n, 4*C)
 			op.MatmulForward{Out: act, Pre: tensor(s, "pre", n, 4*C), X: x, W: w, Bias: bias}.AddTo(p)
 			op.MatmulForward{Out: tensor(s, "plain", n, 4*C), X: x, W: w, Bias: bias}.AddTo(p)
 			op.MatmulBackwardDX{DX: tensor(s, "dx", n, C), DOut: act, W: w}.AddTo(p)
 			op.MatmulBackwardDW{DW: tensor(gpu.F32, "dw", 4*C, C), DOut: act, X: x}.AddTo(p)
 			qkv, att, lse := tensor(s, "qkv", n, 3*C), tensor(s, "att", n, C), tensor(gpu.F32, "lse", B, 2, T)
 			op.AttentionForward{Out: att, LSE: lse, QKV: qkv, NH: 2}.AddTo(p)
-			op.AttentionBackward{DQKV: tensor(s, "dqkv", n, 3*C), DOut: x, QKV: qkv, Out: att, LSE: lse, D: tensor(gpu.F32, "d", B, 2, T), NH: 2}.AddTo(p)
+			op.AttentionBackward{DQKV: tensor(s, "dqkv", n, 3*C), DOut: x, QKV: qkv, Out: att, LSE: lse,
+				D: tensor(gpu.F32, "d", B, 2, T), NH: 2}.AddTo(p)
 			r, vp := setup.LogitsShape(n, V)
 			op.Classifier{
-				Losses: tensor(gpu.F32, "losses", n), DX: tensor(gpu.F32, "dlnf", n, C), DWTE: tensor(gpu.F32, "dwte", V, C), X: x, WTE: tensor(s, "wte", V, C),
+				Losses: tensor(gpu.F32, "losses", n), DX: tensor(gpu.F32, "dlnf", n, C), DWTE: tensor(gpu.F32, "dwte",
+					V, C), X: x, WTE: tensor(s, "wte", V, C),
 				Targets: tensor(gpu.U32, "targets", n), Logits: tensor(s, "logits", r, vp), Scale: 1,
 			}.AddTo(p)
 		}
@@ -208,7 +211,8 @@ func TestNoChild(t *testing.T) {
 		tn, _ := tuner(t, "good")
 		tn.Child = child
 		got, err := tn.Tune(context.Background(), info, program(info, gpu.F32))
-		if err == nil || !strings.Contains(err.Error(), "hint:") || strings.Contains(err.Error(), "\n") || len(got) != 0 || tn.Cached(info) != nil {
+		if err == nil || !strings.Contains(err.Error(), "hint:") || strings.Contains(err.Error(), "\n") ||
+			len(got) != 0 || tn.Cached(info) != nil {
 			t.Errorf("%s: %v, %v", name, got, err)
 		}
 	}
@@ -239,7 +243,8 @@ func TestCache(t *testing.T) {
 			t.Errorf("change %d does not change the file", i)
 		}
 	}
-	for _, text := range []string{`{`, `{"tuning":{"matmul_forward/f32/1x1x1":{"matmul":{"TM":0,"TN4":1,"WX":8,"WY":1}}}}`,
+	for _, text := range []string{`{`,
+		`{"tuning":{"matmul_forward/f32/1x1x1":{"matmul":{"TM":0,"TN4":1,"WX":8,"WY":1}}}}`,
 		`{"tuning":{"matmul_forward/f32/1x1x1":{"matmul":{"TM":4,"TN4":1,"WX":1024,"WY":2}}}}`, `{"tuning":{"x":{}}}`,
 		`{"tuning":{"x":{"classifier":{"Rows":65}}}}`, `{"tuning":{"x":{"attention":{"Suffix":"_direct"}}}}`} {
 		if err := os.MkdirAll(tn.Dir, 0o755); err != nil {
@@ -265,7 +270,8 @@ func TestCache(t *testing.T) {
 
 // TestChildRefuses what no Tuner asks for.
 func TestChildRefuses(t *testing.T) {
-	if err := tune.Child(strings.NewReader("hello"), io.Discard); err == nil || !strings.Contains(err.Error(), "hint:") {
+	if err := tune.Child(strings.NewReader("hello"), io.Discard); err == nil || !strings.Contains(err.Error(),
+		"hint:") {
 		t.Errorf("got %v", err)
 	}
 }
@@ -276,7 +282,8 @@ func TestNoTime(t *testing.T) {
 	tu, log := tuner(t, "")
 	tu.Budget = 1
 	tiles, err := tu.Tune(context.Background(), info, program(info, gpu.F32))
-	if text := log.String(); err != nil || len(tiles) > 0 || !strings.Contains(text, "no time to measure") || strings.Contains(text, "for up to") {
+	if text := log.String(); err != nil || len(tiles) > 0 || !strings.Contains(text, "no time to measure") ||
+		strings.Contains(text, "for up to") {
 		t.Errorf("%v, %v: %s", tiles, err, text)
 	}
 }

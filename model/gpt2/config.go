@@ -35,12 +35,14 @@ func (c Config) Validate() error {
 		{"--vocab-size", c.VocabSize, maxRows},
 	} {
 		if f.got < 1 || f.got > f.max {
-			return fmt.Errorf("model shape: %s is %d, want 1 to %d; hint: GPT-2 124M has --n-layer 12 --n-head 12 --n-embd 768 --block-size 1024 --vocab-size 50257",
+			return fmt.Errorf("model shape: %s is %d, want 1 to %d; hint: GPT-2 124M has --n-layer 12 --n-head 12 "+
+				"--n-embd 768 --block-size 1024 --vocab-size 50257",
 				f.flag, f.got, f.max)
 		}
 	}
 	if c.NEmbd%4 != 0 {
-		return fmt.Errorf("model shape: --n-embd is %d, want a multiple of 4 (the kernels load four values at a time); hint: use --n-embd %d",
+		return fmt.Errorf("model shape: --n-embd is %d, want a multiple of 4 (the kernels load four values at a "+
+			"time); hint: use --n-embd %d",
 			c.NEmbd, (c.NEmbd+3)/4*4)
 	}
 	if c.NEmbd%c.NHead != 0 {
@@ -48,7 +50,8 @@ func (c Config) Validate() error {
 			c.NEmbd, c.NHead, roundUp(c.NEmbd, 4*c.NHead))
 	}
 	if hs := c.HeadSize(); hs%4 != 0 || hs < minHeadSize || hs > maxHeadSize {
-		return fmt.Errorf("model shape: --n-embd %d over --n-head %d gives heads of %d channels, want a multiple of 4 from %d to %d; hint: GPT-2 uses 64 channels a head",
+		return fmt.Errorf("model shape: --n-embd %d over --n-head %d gives heads of %d channels, want a multiple of "+
+			"4 from %d to %d; hint: GPT-2 uses 64 channels a head",
 			c.NEmbd, c.NHead, hs, minHeadSize, maxHeadSize)
 	}
 	return nil

@@ -30,8 +30,10 @@ func TestCounts(t *testing.T) {
 				vectors++
 			}
 		}
-		if total != x.total || total != ParamCount(x.c) || matrices != x.matrices || decaying != x.decaying || vectors != 98 {
-			t.Errorf("V=%d: %d parameters (ParamCount %d), %d in %d matrices, %d vectors", x.c.VocabSize, total, ParamCount(x.c), decaying, matrices, vectors)
+		if total != x.total || total != ParamCount(x.c) || matrices != x.matrices || decaying != x.decaying ||
+			vectors != 98 {
+			t.Errorf("V=%d: %d parameters (ParamCount %d), %d in %d matrices, %d vectors", x.c.VocabSize, total,
+				ParamCount(x.c), decaying, matrices, vectors)
 		}
 	}
 	// llm.c prints this figure's 124M model with V=50304 at T=1024.
@@ -68,7 +70,8 @@ func TestTable(t *testing.T) {
 		len(table) - 1: {"ln_f.bias", "lnfb", -1, []int{20}, false},
 	} {
 		p := table[i]
-		if p.Name != want.Name || p.Short != want.Short || p.Layer != want.Layer || !slices.Equal(p.Shape, want.Shape) || p.Conv1D != want.Conv1D {
+		if p.Name != want.Name || p.Short != want.Short || p.Layer != want.Layer || !slices.Equal(p.Shape,
+			want.Shape) || p.Conv1D != want.Conv1D {
 			t.Errorf("table[%d] is %+v, want %+v", i, p, want)
 		}
 	}

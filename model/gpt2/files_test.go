@@ -311,11 +311,13 @@ func TestReadDirErrors(t *testing.T) {
 		"heads":          {map[string]any{"n_head": 3}, nil, []string{"--n-head"}},
 		"more layers":    {map[string]any{"n_layer": 2}, nil, []string{"h.1.ln_1.weight", "missing", "[4]"}},
 		"vocabulary":     {map[string]any{"vocab_size": 4}, nil, []string{"wte.weight", "[3 4]", "[4 4]"}},
-		"missing":        {nil, func(m map[string]safetensors.TensorView) { delete(m, "ln_f.bias") }, []string{"ln_f.bias", "missing"}},
+		"missing": {nil, func(m map[string]safetensors.TensorView) { delete(m, "ln_f.bias") },
+			[]string{"ln_f.bias", "missing"}},
 		"unknown": {nil, func(m map[string]safetensors.TensorView) {
 			m["score\n.weight"] = view(t, safetensors.F32, []int{1}, []float32{1})
 		}, []string{"model.safetensors", "score .weight"}},
-		"twice": {nil, func(m map[string]safetensors.TensorView) { m["transformer.ln_f.bias"] = m["ln_f.bias"] }, []string{"ln_f.bias", "twice"}},
+		"twice": {nil, func(m map[string]safetensors.TensorView) { m["transformer.ln_f.bias"] = m["ln_f.bias"] },
+			[]string{"ln_f.bias", "twice"}},
 		"linear layout": {nil, func(m map[string]safetensors.TensorView) {
 			m["h.0.attn.c_attn.weight"] = view(t, safetensors.F32, []int{12, 4}, make([]float32, 48))
 		}, []string{"h.0.attn.c_attn.weight", "[12 4]", "[4 12]"}},
@@ -433,7 +435,8 @@ func TestSafetensorsCorrupt(t *testing.T) {
 	try(header(`{"a":{"dtype":"F32","shape":[0,18446744073709551615],"data_offsets":[0,0]}}`), "dimension")
 	try(header(`{"a":{"dtype":"Q4","shape":[2],"data_offsets":[0,8]}}`)+"12345678", "Q4")
 	try(header(`{"a":{"dtype":"I64","shape":[1],"data_offsets":[0,8]}}`)+"12345678", "I64")
-	try(header(`{"a":{"dtype":"F32","shape":"`+strings.Repeat("\n?", 5000)+`","data_offsets":[0,8]}}`)+"12345678", "bad header")
+	try(header(`{"a":{"dtype":"F32","shape":"`+strings.Repeat("\n?", 5000)+`","data_offsets":[0,8]}}`)+"12345678",
+		"bad header")
 	_, _, err := ReadSafetensors(dir)
 	wantError(t, err, dir)
 	_, _, err = ReadSafetensors(filepath.Join(dir, "none"))
@@ -483,7 +486,8 @@ func TestLLMCRoundTrip(t *testing.T) {
 			t.Fatalf("padding of wte holds %v", at(i))
 		}
 	}
-	if qkvw := 384*20 + 33*20 + 2*3*20; at(384*20) != want.Tensors[1][0] || at(qkvw+60*20) != want.Get("h.1.attn.c_attn.weight")[0] {
+	if qkvw := 384*20 + 33*20 + 2*3*20; at(384*20) != want.Tensors[1][0] ||
+		at(qkvw+60*20) != want.Get("h.1.attn.c_attn.weight")[0] {
 		t.Error("tensors stand in another order than llm.c's")
 	}
 

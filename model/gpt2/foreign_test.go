@@ -40,14 +40,16 @@ func write(t *testing.T, path, text string) string {
 // plain checks that an error has no word of Go.
 func plain(t *testing.T, err error) {
 	t.Helper()
-	for _, word := range []string{"unmarshal", "Go ", " json:", "interface", "map[", "json.Number", "int64", "strconv"} {
+	for _, word := range []string{"unmarshal", "Go ", " json:", "interface", "map[", "json.Number", "int64",
+		"strconv"} {
 		if err != nil && strings.Contains(err.Error(), word) {
 			t.Errorf("%q speaks of Go: %q", err, word)
 		}
 	}
 }
 
-const lfsPointer = "version https://git-lfs.github.com/spec/v1\noid sha256:4d7a214614ab2935c943f9e0ff69d22eadbb8f32b1258daaa5e2ca24d17e2393\nsize 548105171\n"
+const lfsPointer = "version https://git-lfs.github.com/spec/v1\noid " +
+	"sha256:4d7a214614ab2935c943f9e0ff69d22eadbb8f32b1258daaa5e2ca24d17e2393\nsize 548105171\n"
 
 // TestForeignFiles: what stands in the place of weights is named, with the way to the weights.
 func TestForeignFiles(t *testing.T) {
@@ -55,11 +57,12 @@ func TestForeignFiles(t *testing.T) {
 		content string
 		want    []string
 	}{
-		"LFS pointer":   {lfsPointer, []string{"Git LFS pointer", "git lfs pull"}},
-		"web page":      {"\n<!DOCTYPE html>\n<html lang=\"en\">", []string{"HTML", "download link"}},
-		"empty":         {"", []string{"empty file"}},
-		"zip":           {"PK\x03\x04\x00\x00\x08\x08" + strings.Repeat("\x00", 600), []string{"PyTorch checkpoint"}},
-		"pickle":        {"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19." + strings.Repeat("\x00", 600), []string{"PyTorch checkpoint"}},
+		"LFS pointer": {lfsPointer, []string{"Git LFS pointer", "git lfs pull"}},
+		"web page":    {"\n<!DOCTYPE html>\n<html lang=\"en\">", []string{"HTML", "download link"}},
+		"empty":       {"", []string{"empty file"}},
+		"zip":         {"PK\x03\x04\x00\x00\x08\x08" + strings.Repeat("\x00", 600), []string{"PyTorch checkpoint"}},
+		"pickle": {"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19." + strings.Repeat("\x00", 600),
+			[]string{"PyTorch checkpoint"}},
 		"GGUF":          {"GGUF\x03\x00\x00\x00" + strings.Repeat("\x00", 600), []string{"GGUF"}},
 		"NumPy":         {"\x93NUMPY\x01\x00v\x00{'descr'" + strings.Repeat(" ", 600), []string{"NumPy", "--data"}},
 		"TensorFlow":    {"\x89HDF\r\n\x1a\n" + strings.Repeat("\x00", 600), []string{"HDF5", "from_tf=True"}},
@@ -103,7 +106,8 @@ func TestForeignFiles(t *testing.T) {
 // TestWithoutSafetensors: a directory of other files says which, and the command that converts them.
 func TestWithoutSafetensors(t *testing.T) {
 	for file, want := range map[string][]string{
-		"pytorch_model.bin":                {"pytorch_model.bin", "python3 -c", "from_pretrained('", "safe_serialization=True"},
+		"pytorch_model.bin": {"pytorch_model.bin", "python3 -c", "from_pretrained('",
+			"safe_serialization=True"},
 		"pytorch_model.bin.index.json":     {"sharded pytorch_model", "python3 -c", "safe_serialization=True"},
 		"pytorch_model-00001-of-00002.bin": {"sharded pytorch_model", "python3 -c"},
 		"adapter_model.safetensors":        {"adapter (LoRA)", "merge_and_unload"},
@@ -138,7 +142,8 @@ func TestWithoutSafetensors(t *testing.T) {
 		wantError(t, err, file, "Git LFS pointer", "git lfs pull")
 	}
 	for below, want := range map[string]string{
-		"snapshots/abc/config.json": "snapshots/abc", "first/checkpoints/latest": "first", "checkpoint-500/config.json": "checkpoint-500", "metrics.jsonl": "no complete checkpoint yet",
+		"snapshots/abc/config.json": "snapshots/abc", "first/checkpoints/latest": "first",
+		"checkpoint-500/config.json": "checkpoint-500", "metrics.jsonl": "no complete checkpoint yet",
 	} {
 		dir := t.TempDir()
 		path := filepath.Join(dir, filepath.FromSlash(below))
@@ -157,7 +162,8 @@ func TestWithoutSafetensors(t *testing.T) {
 	_, _, err := Load(dir)
 	wantError(t, err, "llm.c's gpt2_124M.bin", "name the file")
 	os.Rename(filepath.Join(dir, "gpt2_124M.bin"), filepath.Join(dir, "weights"))
-	if w, _, err := Load(filepath.Join(dir, "weights")); err != nil || w.Config != few { // its first bytes say what it is
+	// its first bytes say what it is
+	if w, _, err := Load(filepath.Join(dir, "weights")); err != nil || w.Config != few {
 		t.Errorf("%v", err)
 	}
 	dir = hfDir(t, numbered(few))
@@ -185,7 +191,8 @@ func TestNotFinite(t *testing.T) {
 	for _, c := range []struct {
 		value float32
 		name  string
-	}{{float32(math.NaN()), "NaN"}, {math.Float32frombits(0xffc00001), "NaN"}, {float32(math.Inf(1)), "+Inf"}, {float32(math.Inf(-1)), "-Inf"}} {
+	}{{float32(math.NaN()), "NaN"}, {math.Float32frombits(0xffc00001), "NaN"}, {float32(math.Inf(1)), "+Inf"},
+		{float32(math.Inf(-1)), "-Inf"}} {
 		w := numbered(odd)
 		w.Get("h.1.attn.c_attn.weight")[2*20+7] = c.value // (OC,K) [2 7]
 		dir := hfDir(t, w)
@@ -232,7 +239,8 @@ func BenchmarkCheckFinite(b *testing.B) {
 func TestWrappedNames(t *testing.T) {
 	want := numbered(few)
 	for _, prefix := range []string{
-		"_orig_mod.", "module.", "_orig_mod.transformer.", "module.transformer.", "module._orig_mod.transformer.", "_orig_mod.module.transformer.",
+		"_orig_mod.", "module.", "_orig_mod.transformer.", "module.transformer.", "module._orig_mod.transformer.",
+		"_orig_mod.module.transformer.",
 		"_orig_mod.module.", "transformer._orig_mod.", "_fsdp_wrapped_module.transformer.",
 	} {
 		dir := modelDir(t, few, nil)
@@ -361,8 +369,10 @@ func TestForeignTensors(t *testing.T) {
 // TestIndexErrors: the index of shards.
 func TestIndexErrors(t *testing.T) {
 	for text, want := range map[string]string{
-		`{"weight_map":{"wte.weight":3}}`: "weight_map", `{"weight_map":[]}`: "weight_map", `[]`: "bad JSON", `{}`: "weight_map",
-		`{"Weight_Map":{"wte.weight":"model-1.safetensors"}}`: "weight_map", `{"weight_map":{"a":"/etc/passwd"}}`: "want a file name",
+		`{"weight_map":{"wte.weight":3}}`: "weight_map", `{"weight_map":[]}`: "weight_map", `[]`: "bad JSON",
+		`{}`: "weight_map",
+		`{"Weight_Map":{"wte.weight":"model-1.safetensors"}}`: "weight_map",
+		`{"weight_map":{"a":"/etc/passwd"}}`:                  "want a file name",
 		`{"weight_map":{"wte.weight":"model-1.safetensors"}}`: "fetch every shard",
 	} {
 		dir := modelDir(t, few, nil)
@@ -413,7 +423,8 @@ func TestCropAndShape(t *testing.T) {
 	if c, err := Shape(run); err != nil || c != short.Config {
 		t.Errorf("%+v, %v", c, err)
 	}
-	if got := fmt.Sprint(NameOf(float32(math.Inf(-1))), NotFinite([]float32{1, 0}), NotFinite([]float32{0, math.MaxFloat32, float32(math.NaN())})); got != "-Inf-1 2" {
+	if got := fmt.Sprint(NameOf(float32(math.Inf(-1))), NotFinite([]float32{1, 0}),
+		NotFinite([]float32{0, math.MaxFloat32, float32(math.NaN())})); got != "-Inf-1 2" {
 		t.Error(got)
 	}
 }

@@ -90,7 +90,8 @@ func ReadDir(dir string) (*Weights, error) {
 					"tensor %q: not in a GPT-2 of %d layers", clip(t.name), c.NLayer)
 			}
 			if sources[i].file != nil {
-				return nil, fileError("read", f.path, "remove one of the copies", "tensor %q: stored twice", clip(t.name))
+				return nil, fileError("read", f.path, "remove one of the copies", "tensor %q: stored twice",
+					clip(t.name))
 			}
 			if err := f.checkType(t); err != nil {
 				return nil, err
@@ -98,7 +99,8 @@ func ReadDir(dir string) (*Weights, error) {
 			if want := table[i].fileShape(); !slices.Equal(t.shape, want) {
 				hint := "does config.json belong to these weights?"
 				if table[i].Conv1D && slices.Equal(t.shape, table[i].Shape) {
-					hint = "these are nn.Linear's weights, as nanoGPT has them; Hugging Face's GPT-2 has the transpose: see docs/nanogpt_to_hf.py in this program's source"
+					hint = "these are nn.Linear's weights, as nanoGPT has them; Hugging Face's GPT-2 has the " +
+						"transpose: see docs/nanogpt_to_hf.py in this program's source"
 				}
 				return nil, fileError("read", f.path, hint,
 					"tensor %q: got shape %v, want %v", clip(t.name), t.shape, want)
@@ -112,15 +114,18 @@ func ReadDir(dir string) (*Weights, error) {
 			if strings.HasSuffix(table[i].Name, ".bias") {
 				hint = "GPT-2 has biases: where the model was trained without them, save zeros"
 			}
-			return nil, fileError("read", dir, hint, "tensor %s: missing, want shape %v", table[i].Name, table[i].fileShape())
+			return nil, fileError("read", dir, hint, "tensor %s: missing, want shape %v", table[i].Name,
+				table[i].fileShape())
 		}
 	}
 	if wte := sources[0]; head != nil {
 		if !slices.Equal(head.shape, wte.shape) {
-			return nil, fileError("read", head.file.path, "only tied output layers are supported", "tensor %q: got shape %v, want that of wte, %v", head.name, head.shape, wte.shape)
+			return nil, fileError("read", head.file.path, "only tied output layers are supported",
+				"tensor %q: got shape %v, want that of wte, %v", head.name, head.shape, wte.shape)
 		}
 		if head.dtype != wte.dtype || !bytes.Equal(head.data, wte.data) {
-			return nil, fileError("read", head.file.path, "only tied output layers are supported", "tensor %q: got values that differ from wte's", head.name)
+			return nil, fileError("read", head.file.path, "only tied output layers are supported",
+				"tensor %q: got values that differ from wte's", head.name)
 		}
 	}
 
@@ -152,13 +157,17 @@ func unknownHint(name string) string {
 	switch {
 	case strings.Contains(name, "lora_"):
 		return loraHint
-	case strings.HasPrefix(name, "model."), strings.HasPrefix(name, "gpt_neox."), strings.HasPrefix(name, "bert."), strings.HasPrefix(name, "roberta."):
+	case strings.HasPrefix(name, "model."), strings.HasPrefix(name, "gpt_neox."), strings.HasPrefix(name, "bert."),
+		strings.HasPrefix(name, "roberta."):
 		return "these are the weights of another architecture; only GPT-2 models are supported"
 	case strings.HasPrefix(name, "v_head."):
-		return "the model has a value head (TRL's, for reinforcement learning): save the language model in it, model.pretrained_model.save_pretrained('OUT')"
-	case strings.HasPrefix(name, "score."), strings.HasPrefix(name, "classifier."), strings.HasPrefix(name, "multiple_choice_head."):
+		return "the model has a value head (TRL's, for reinforcement learning): save the language model in it, " +
+			"model.pretrained_model.save_pretrained('OUT')"
+	case strings.HasPrefix(name, "score."), strings.HasPrefix(name, "classifier."), strings.HasPrefix(name,
+		"multiple_choice_head."):
 		return "the model has a head that chooses among classes; only language models are supported"
-	case strings.HasSuffix(name, "_scale"), strings.HasSuffix(name, "_scale_inv"), strings.Contains(name, ".SCB"), strings.Contains(name, "absmax"), strings.HasSuffix(name, ".qweight"):
+	case strings.HasSuffix(name, "_scale"), strings.HasSuffix(name, "_scale_inv"), strings.Contains(name, ".SCB"),
+		strings.Contains(name, "absmax"), strings.HasSuffix(name, ".qweight"):
 		return "a quantized model is not read here: use the float32, float16 or bfloat16 one that it was made from"
 	}
 	return "does config.json belong to these weights?"
@@ -181,7 +190,8 @@ func weightFiles(dir string) ([]string, error) {
 		if found != "" {
 			return nil, fileError("read", dir, hint, "got %s, want %s (%w)", found, weightsFile, fs.ErrNotExist)
 		}
-		return nil, fileError("read", dir, "name a directory with config.json and model.safetensors", "neither %s nor %s: %w", weightsFile, indexFile, fs.ErrNotExist)
+		return nil, fileError("read", dir, "name a directory with config.json and model.safetensors",
+			"neither %s nor %s: %w", weightsFile, indexFile, fs.ErrNotExist)
 	}
 	if indexErr != nil {
 		return nil, indexErr
@@ -192,7 +202,8 @@ func weightFiles(dir string) ([]string, error) {
 	var index map[string]json.RawMessage
 	var weightMap map[string]string
 	if err := parseJSON(text, &index); err != nil {
-		return nil, fileError("read", path, exactjson.Hint(err, "fetch the file again"), "bad JSON (%s)", clip(err.Error()))
+		return nil, fileError("read", path, exactjson.Hint(err, "fetch the file again"), "bad JSON (%s)",
+			clip(err.Error()))
 	}
 	if index["weight_map"] == nil {
 		return nil, fileError("read", path, "fetch the file again", `got no "weight_map"`)
@@ -205,12 +216,15 @@ func weightFiles(dir string) ([]string, error) {
 	}
 	shards := map[string]bool{}
 	for tensor, name := range weightMap {
-		if name == "" || name != filepath.Base(name) || !filepath.IsLocal(name) { // an index must not reach outside its directory
-			return nil, fileError("read", path, "fetch the file again", "tensor %q: got shard %q, want a file name", clip(tensor), clip(name))
+		// an index must not reach outside its directory
+		if name == "" || name != filepath.Base(name) || !filepath.IsLocal(name) {
+			return nil, fileError("read", path, "fetch the file again", "tensor %q: got shard %q, want a file name",
+				clip(tensor), clip(name))
 		}
 		shard := filepath.Join(dir, name)
 		if _, err := os.Lstat(shard); errors.Is(err, fs.ErrNotExist) {
-			return nil, fileError("read", shard, "fetch every shard that the index names, or save the model again", "%s names it: %w", indexFile, fs.ErrNotExist)
+			return nil, fileError("read", shard, "fetch every shard that the index names, or save the model again",
+				"%s names it: %w", indexFile, fs.ErrNotExist)
 		}
 		shards[shard] = true
 	}
@@ -260,7 +274,8 @@ func (s settings) takeOne(to *int, names ...string) error {
 			continue
 		}
 		if first != "" && v != *to {
-			return s.bad("these are two names of one setting: remove the wrong one", "%s: got %d, but %s is %d", name, v, first, *to)
+			return s.bad("these are two names of one setting: remove the wrong one", "%s: got %d, but %s is %d", name,
+				v, first, *to)
 		}
 		*to, first = v, name
 	}
@@ -279,7 +294,8 @@ func readConfig(path string) (Config, error) {
 		if _, err := os.Stat(filepath.Join(dir, weightsFile)); err == nil {
 			hint = "fetch the model's config.json too"
 		} else if found, how := inPlaceOfWeights(dir); found != "" {
-			return Config{}, fileError("read", dir, how, "got %s, want %s and %s (%w)", found, configFile, weightsFile, fs.ErrNotExist)
+			return Config{}, fileError("read", dir, how, "got %s, want %s and %s (%w)", found, configFile, weightsFile,
+				fs.ErrNotExist)
 		}
 		if _, link := os.Lstat(path); link != nil {
 			return Config{}, fileError("read", path, hint, "%w", fs.ErrNotExist)
@@ -355,7 +371,8 @@ func (s settings) checkFixed(c Config) error {
 		name string
 		want bool
 	}{
-		{"tie_word_embeddings", true}, {"scale_attn_weights", true}, {"scale_attn_by_inverse_layer_idx", false}, {"add_cross_attention", false},
+		{"tie_word_embeddings", true}, {"scale_attn_weights", true}, {"scale_attn_by_inverse_layer_idx", false},
+		{"add_cross_attention", false},
 	} {
 		got := f.want
 		if err := s.take(f.name, &got); err != nil {

@@ -75,7 +75,8 @@ func openLLMC(path string) (_ *llmcFile, err error) {
 		return nil, err
 	}
 	if info.Size() < 4*llmcHeaderInts {
-		return nil, fileError(doing, path, "the file is cut short: fetch it again", "got %d bytes, want a header of %d", info.Size(), 4*llmcHeaderInts)
+		return nil, fileError(doing, path, "the file is cut short: fetch it again", "got %d bytes, want a header of %d",
+			info.Size(), 4*llmcHeaderInts)
 	}
 	r := bufio.NewReaderSize(f, ioBuffer)
 	var header [llmcHeaderInts]int32
@@ -101,21 +102,25 @@ func openLLMC(path string) (_ *llmcFile, err error) {
 	case llmcBFloat16:
 		dtype = bfloat16Type
 	default:
-		return nil, fileError(doing, path, "write it again with a current llm.c", "got version %d, want %d (float32) or %d (bfloat16)", header[1], llmcFloat32, llmcBFloat16)
+		return nil, fileError(doing, path, "write it again with a current llm.c", "got version %d, want %d "+
+			"(float32) or %d (bfloat16)", header[1], llmcFloat32, llmcBFloat16)
 	}
-	c := Config{BlockSize: int(header[2]), VocabSize: int(header[3]), NLayer: int(header[4]), NHead: int(header[5]), NEmbd: int(header[6])}
+	c := Config{BlockSize: int(header[2]), VocabSize: int(header[3]), NLayer: int(header[4]), NHead: int(header[5]),
+		NEmbd: int(header[6])}
 	padded := int(header[7])
 	if err := c.Validate(); err != nil {
 		return nil, fmt.Errorf("%s: header: %w", path, err)
 	}
 	if padded < c.VocabSize || padded > maxRows {
-		return nil, fileError(doing, path, "the header is damaged", "got %d rows for a vocabulary of %d", padded, c.VocabSize)
+		return nil, fileError(doing, path, "the header is damaged", "got %d rows for a vocabulary of %d", padded,
+			c.VocabSize)
 	}
 	size := int64(typeSizes[dtype])
 	stored := c
 	stored.VocabSize = padded
 	if want := 4*llmcHeaderInts + size*int64(ParamCount(stored)); info.Size() != want {
-		return nil, fileError(doing, path, "the file is cut short or damaged: fetch it again", "got %d bytes, want %d for L=%d NH=%d C=%d T=%d Vp=%d",
+		return nil, fileError(doing, path, "the file is cut short or damaged: fetch it again", "got %d bytes, want "+
+			"%d for L=%d NH=%d C=%d T=%d Vp=%d",
 			info.Size(), want, c.NLayer, c.NHead, c.NEmbd, c.BlockSize, padded)
 	}
 	return &llmcFile{f, r, c, padded, dtype}, nil

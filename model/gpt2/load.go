@@ -102,9 +102,11 @@ func locate(spec string) (path string, file bool, err error) {
 	info, err := os.Stat(spec)
 	if err != nil {
 		if _, ok := Named(spec); ok {
-			return "", false, fmt.Errorf("%s: no such directory here; hint: gpt2wgpu data fetch %s brings it from the Hugging Face hub", spec, spec)
+			return "", false, fmt.Errorf("%s: no such directory here; hint: gpt2wgpu data fetch %s brings it from "+
+				"the Hugging Face hub", spec, spec)
 		}
-		return "", false, fmt.Errorf("%s: no such model file or directory; hint: a Hugging Face GPT-2 directory, a run directory, a checkpoint or an llm.c .bin", spec)
+		return "", false, fmt.Errorf("%s: no such model file or directory; hint: a Hugging Face GPT-2 directory, a "+
+			"run directory, a checkpoint or an llm.c .bin", spec)
 	}
 	if info.IsDir() {
 		if IsRun(spec) {
@@ -120,7 +122,8 @@ func locate(spec string) (path string, file bool, err error) {
 	if err := refuseForeign(spec, head, want); err != nil {
 		return "", false, err
 	}
-	return "", false, fmt.Errorf("%s: a file that is not an llm.c .bin, want %s; hint: name the directory that holds config.json and model.safetensors", spec, want)
+	return "", false, fmt.Errorf("%s: a file that is not an llm.c .bin, want %s; hint: name the directory that "+
+		"holds config.json and model.safetensors", spec, want)
 }
 
 // readState takes from a checkpoint's state.json what its weights don't say. Other directories have none.
@@ -160,7 +163,8 @@ func IsRun(dir string) bool {
 	}
 	var settings map[string]json.RawMessage
 	raw, err := os.ReadFile(filepath.Join(dir, configFile))
-	return err == nil && exactjson.Unmarshal(raw, &settings) == nil && settings["total_batch_size"] != nil && settings["model_type"] == nil
+	return err == nil && exactjson.Unmarshal(raw, &settings) == nil && settings["total_batch_size"] != nil &&
+		settings["model_type"] == nil
 }
 
 // checkpointName is that of a directory in CheckpointsDir.
@@ -203,7 +207,8 @@ func latestCheckpoint(run string) (dir, wrong string, err error) {
 	}
 	names := Checkpoints(run)
 	if len(names) == 0 {
-		return "", "", fmt.Errorf("%s: %w: this run is at its beginning; hint: if it is running, wait for its first checkpoint, else start it with gpt2wgpu train --resume --out %s",
+		return "", "", fmt.Errorf("%s: %w: this run is at its beginning; hint: if it is running, wait for its first "+
+			"checkpoint, else start it with gpt2wgpu train --resume --out %s",
 			run, ErrNoCheckpoint, run)
 	}
 	wrong = fmt.Sprintf("%s is missing", file)

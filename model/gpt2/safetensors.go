@@ -85,7 +85,8 @@ func checkFills(path, name string, shape []int, x []float32) error {
 	if fills(shape, len(x)) {
 		return nil
 	}
-	return fileError("write", path, "give as many values as the shape has", "tensor %q: got %d values, want shape %v", clip(name), len(x), shape)
+	return fileError("write", path, "give as many values as the shape has", "tensor %q: got %d values, want shape %v",
+		clip(name), len(x), shape)
 }
 
 // fills reports whether n is the product of shape, taken without overflow.
@@ -139,7 +140,8 @@ func writeSafetensors(path string, tensors []outTensor, metadata map[string]stri
 	seen := map[string]bool{reserved: true}
 	for _, t := range tensors {
 		if seen[t.name] {
-			return fileError("write", path, "names in a safetensors file are unique and not "+reserved, "tensor %q: the name is taken", clip(t.name))
+			return fileError("write", path, "names in a safetensors file are unique and not "+reserved,
+				"tensor %q: the name is taken", clip(t.name))
 		}
 		seen[t.name] = true
 		n := 4
@@ -286,7 +288,8 @@ func (f *tensorFile) readHeader(header, data []byte) error {
 	end := 0
 	for _, t := range all {
 		if t.at != end {
-			return fmt.Errorf("tensor %q: begins at byte %d of the data, the one before it ends at %d", t.name, t.at, end)
+			return fmt.Errorf("tensor %q: begins at byte %d of the data, the one before it ends at %d", t.name, t.at,
+				end)
 		}
 		end += len(t.data)
 		f.tensors = append(f.tensors, t.fileTensor)
@@ -335,7 +338,8 @@ func openTensors(path string) (*tensorFile, error) {
 		return nil, osError(doing, path, err)
 	}
 	if !info.Mode().IsRegular() {
-		return nil, fileError(doing, path, "name the .safetensors file itself", "got a directory or device, want a file")
+		return nil, fileError(doing, path, "name the .safetensors file itself", "got a directory or device, want a "+
+			"file")
 	}
 	head := make([]byte, min(sniffed, info.Size()))
 	if _, err := file.ReadAt(head, 0); err != nil {
@@ -367,7 +371,8 @@ func openTensors(path string) (*tensorFile, error) {
 		return nil, fileError(doing, path, truncated, "got a header of %d bytes in a file of %d", length, len(mapping))
 	}
 	if length > maxHeader {
-		return nil, fileError(doing, path, "is this a safetensors file?", "got a header of %d bytes, want at most %d", length, maxHeader)
+		return nil, fileError(doing, path, "is this a safetensors file?", "got a header of %d bytes, want at most %d",
+			length, maxHeader)
 	}
 	if err := f.readHeader(mapping[8:8+length], mapping[8+length:]); err != nil {
 		hint := truncated
@@ -389,5 +394,6 @@ func (f *tensorFile) checkType(t fileTensor) error {
 	if strings.HasPrefix(string(t.dtype), "F8") || strings.HasPrefix(string(t.dtype), "F4") {
 		hint = "a quantized model is not read here: use the float32, float16 or bfloat16 one that it was made from"
 	}
-	return fileError("read", f.path, hint, "tensor %q: got type %q, want F32, F16 or BF16", clip(t.name), clip(string(t.dtype)))
+	return fileError("read", f.path, hint, "tensor %q: got type %q, want F32, F16 or BF16", clip(t.name),
+		clip(string(t.dtype)))
 }

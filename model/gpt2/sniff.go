@@ -23,9 +23,11 @@ func foreign(path string, head []byte) (found, hint string) {
 	case len(head) == 0:
 		return "got an empty file (0 bytes)", "the download or the copy failed: fetch it again"
 	case bytes.HasPrefix(head, lfsStart):
-		return "got a Git LFS pointer, a text that stands for the file", "git lfs pull, in the directory that was cloned, brings the file itself"
+		return "got a Git LFS pointer, a text that stands for the file", "git lfs pull, in the directory that was " +
+			"cloned, brings the file itself"
 	case bytes.HasPrefix(text, []byte("<")):
-		return "got an HTML or XML page", "the download saved a web page: use the file's download link (/resolve/main/, not /blob/main/)"
+		return "got an HTML or XML page", "the download saved a web page: use the file's download link " +
+			"(/resolve/main/, not /blob/main/)"
 	case bytes.HasPrefix(head, []byte("PK\x03\x04")):
 		return "got a PyTorch checkpoint (a zip archive)", torchHint(path)
 	case len(head) > 1 && head[0] == 0x80 && head[1] >= 2 && head[1] <= 5:
@@ -33,11 +35,13 @@ func foreign(path string, head []byte) (found, hint string) {
 	case bytes.HasPrefix(head, []byte("GGUF")):
 		return "got a GGUF file", "GGUF is not read here: use the Hugging Face directory that it was converted from"
 	case bytes.HasPrefix(head, []byte("\x89HDF\r\n")):
-		return "got an HDF5 file (TensorFlow's weights)", `convert it: python3 -c "from transformers import AutoModelForCausalLM as M; M.from_pretrained('DIR', from_tf=True).save_pretrained('OUT', safe_serialization=True)"`
+		return "got an HDF5 file (TensorFlow's weights)",
+			`convert it: python3 -c "from transformers import AutoModelForCausalLM as M; M.from_pretrained('DIR', from_tf=True).save_pretrained('OUT', safe_serialization=True)"`
 	case bytes.HasPrefix(head, []byte("\x93NUMPY")):
 		return "got a NumPy array", "a token shard belongs to --data"
 	case len(head) > 8 && head[8] == '{' && binary.LittleEndian.Uint64(head) <= maxHeader:
-		return "got a safetensors file", fmt.Sprintf("name its directory, which must have its config.json too: %s", filepath.Dir(path))
+		return "got a safetensors file", fmt.Sprintf("name its directory, which must have its config.json too: %s",
+			filepath.Dir(path))
 	}
 	return "", ""
 }
@@ -47,7 +51,8 @@ func torchHint(path string) string {
 	if name := filepath.Base(path); strings.HasPrefix(name, "pytorch_model") {
 		return transformersHint(filepath.Dir(path))
 	}
-	return fmt.Sprintf("PyTorch's files are not read here; docs/nanogpt_to_hf.py in this program's source converts nanoGPT's: python3 nanogpt_to_hf.py %s OUT, then name OUT", path)
+	return fmt.Sprintf("PyTorch's files are not read here; docs/nanogpt_to_hf.py in this program's source converts "+
+		"nanoGPT's: python3 nanogpt_to_hf.py %s OUT, then name OUT", path)
 }
 
 // transformersHint is the command that saves a directory of pytorch_model.bin as safetensors.
@@ -56,7 +61,8 @@ func transformersHint(dir string) string {
 	if base := filepath.Base(dir); base == "." || base == ".." {
 		out = filepath.Join(dir, "safetensors")
 	}
-	return fmt.Sprintf(`convert it: python3 -c "from transformers import AutoModelForCausalLM as M; M.from_pretrained('%s').save_pretrained('%s', safe_serialization=True)", then name %s`, dir, out, out)
+	return fmt.Sprintf(
+		`convert it: python3 -c "from transformers import AutoModelForCausalLM as M; M.from_pretrained('%s').save_pretrained('%s', safe_serialization=True)", then name %s`, dir, out, out)
 }
 
 // refuseForeign reports a file that is something else than what is wanted, if its first bytes say so.
@@ -117,10 +123,12 @@ func inPlaceOfWeights(dir string) (found, hint string) {
 		return "only " + name, "GGUF is not read here: use the Hugging Face directory that it was converted from"
 	}
 	if has("tf_model.h5") != "" {
-		return "only TensorFlow's tf_model.h5", fmt.Sprintf(`convert it: python3 -c "from transformers import AutoModelForCausalLM as M; M.from_pretrained('%s', from_tf=True).save_pretrained('OUT', safe_serialization=True)", then name OUT`, dir)
+		return "only TensorFlow's tf_model.h5", fmt.Sprintf(
+			`convert it: python3 -c "from transformers import AutoModelForCausalLM as M; M.from_pretrained('%s', from_tf=True).save_pretrained('OUT', safe_serialization=True)", then name OUT`, dir)
 	}
 	if has("flax_model.msgpack") != "" {
-		return "only Flax's flax_model.msgpack", fmt.Sprintf(`convert it: python3 -c "from transformers import AutoModelForCausalLM as M; M.from_pretrained('%s', from_flax=True).save_pretrained('OUT', safe_serialization=True)", then name OUT`, dir)
+		return "only Flax's flax_model.msgpack", fmt.Sprintf(
+			`convert it: python3 -c "from transformers import AutoModelForCausalLM as M; M.from_pretrained('%s', from_flax=True).save_pretrained('OUT', safe_serialization=True)", then name OUT`, dir)
 	}
 	for _, pattern := range []string{"*.pt", "*.pth", "*.ckpt"} {
 		if name := has(pattern); name != "" {
@@ -143,7 +151,8 @@ const loraHint = "merge it into its model first: peft's AutoPeftModelForCausalLM
 
 // escapeGlob makes filepath.Glob take a directory's name as it is.
 func escapeGlob(dir string) string {
-	if filepath.Separator == '\\' { // Windows has no escape there, and names without these characters are all that match
+	// Windows has no escape there, and names without these characters are all that match
+	if filepath.Separator == '\\' {
 		return dir
 	}
 	return strings.NewReplacer(`\`, `\\`, "*", `\*`, "?", `\?`, "[", `\[`).Replace(dir)

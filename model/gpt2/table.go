@@ -4,11 +4,13 @@ import "strconv"
 
 // Param describes one parameter tensor.
 type Param struct {
-	Name   string // Hugging Face's name without "transformer.": h.0.attn.c_attn.weight
-	Short  string // llm.c's name, shared by all layers: wte wpe ln1w ln1b qkvw qkvb attprojw attprojb ln2w ln2b fcw fcb fcprojw fcprojb lnfw lnfb
-	Layer  int    // block, from 0; -1 outside the blocks
-	Shape  []int  // in memory: embeddings (rows,C), Linear weights (OC,K), vectors (C)
-	Conv1D bool   // Hugging Face files hold the transpose (K,OC)
+	Name string // Hugging Face's name without "transformer.": h.0.attn.c_attn.weight
+	// llm.c's name, shared by all layers: wte wpe ln1w ln1b qkvw qkvb attprojw attprojb ln2w ln2b fcw fcb fcprojw
+	// fcprojb lnfw lnfb
+	Short  string
+	Layer  int   // block, from 0; -1 outside the blocks
+	Shape  []int // in memory: embeddings (rows,C), Linear weights (OC,K), vectors (C)
+	Conv1D bool  // Hugging Face files hold the transpose (K,OC)
 }
 
 // Size returns the number of elements.
@@ -61,7 +63,8 @@ func Table(c Config) []Param {
 			vector(name+".bias", short+"b", C)
 		}
 		linear := func(name, short string, OC, K int) {
-			t = append(t, Param{Name: "h." + strconv.Itoa(l) + "." + name + ".weight", Short: short + "w", Layer: l, Shape: []int{OC, K}, Conv1D: true})
+			t = append(t, Param{Name: "h." + strconv.Itoa(l) + "." + name + ".weight", Short: short + "w", Layer: l,
+				Shape: []int{OC, K}, Conv1D: true})
 			vector(name+".bias", short+"b", OC)
 		}
 		norm("ln_1", "ln1")

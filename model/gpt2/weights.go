@@ -38,11 +38,13 @@ func (w *Weights) Validate() error {
 	}
 	table := Table(w.Config)
 	if len(w.Tensors) != len(table) {
-		return fmt.Errorf("weights: got %d tensors, want %d for %d layers; hint: Tensors follows Table(Config)", len(w.Tensors), len(table), w.Config.NLayer)
+		return fmt.Errorf("weights: got %d tensors, want %d for %d layers; hint: Tensors follows Table(Config)",
+			len(w.Tensors), len(table), w.Config.NLayer)
 	}
 	for i, p := range table {
 		if len(w.Tensors[i]) != p.Size() {
-			return fmt.Errorf("weights: tensor %s: got %d values, want %d for shape %v; hint: Tensors follows Table(Config)", p.Name, len(w.Tensors[i]), p.Size(), p.Shape)
+			return fmt.Errorf("weights: tensor %s: got %d values, want %d for shape %v; hint: Tensors follows "+
+				"Table(Config)", p.Name, len(w.Tensors[i]), p.Size(), p.Shape)
 		}
 	}
 	return nil
@@ -54,8 +56,10 @@ func (w *Weights) CheckFinite(path string) error {
 	table := Table(w.Config)
 	return parallel(len(table), func(i int) error {
 		if at := NotFinite(w.Tensors[i]); at >= 0 {
-			return fileError("read", path, "these weights diverged, or overflowed in float16: take an earlier checkpoint, or save them as float32",
-				"tensor %s: value %v of shape %v is %s, want finite numbers", table[i].Name, table[i].filePlace(at), table[i].fileShape(), NameOf(w.Tensors[i][at]))
+			return fileError("read", path, "these weights diverged, or overflowed in float16: take an earlier "+
+				"checkpoint, or save them as float32",
+				"tensor %s: value %v of shape %v is %s, want finite numbers", table[i].Name, table[i].filePlace(at),
+				table[i].fileShape(), NameOf(w.Tensors[i][at]))
 		}
 		return nil
 	})

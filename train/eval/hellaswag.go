@@ -52,12 +52,14 @@ func NewHellaSwag(e *model.Evaluator, questions []data.Example, context, vocab i
 		for i, ending := range x.Endings {
 			r := endingRow{question: q, ending: i, ids: append(append([]int(nil), x.Context...), ending...)}
 			if len(ending) == 0 || len(r.ids) < 2 {
-				return nil, fmt.Errorf("--hellaswag: question %d, ending %d: %d tokens after a context of %d, want at least 1 of each; hint: check the file",
+				return nil, fmt.Errorf("--hellaswag: question %d, ending %d: %d tokens after a context of %d, want "+
+					"at least 1 of each; hint: check the file",
 					q, i, len(ending), len(x.Context))
 			}
 			for _, id := range r.ids {
 				if id < 0 || id >= vocab {
-					return nil, fmt.Errorf("--hellaswag: question %d, ending %d: token %d, the model has %d; hint: is it encoded with the model's tokenizer?", q, i, id, vocab)
+					return nil, fmt.Errorf("--hellaswag: question %d, ending %d: token %d, the model has %d; hint: "+
+						"is it encoded with the model's tokenizer?", q, i, id, vocab)
 				}
 			}
 			if over := len(r.ids) - (context + 1); over > 0 {
@@ -73,7 +75,8 @@ func NewHellaSwag(e *model.Evaluator, questions []data.Example, context, vocab i
 		t := min(rowWidth(len(h.rows[lo].ids)-1), context)
 		b := min(e.Tokens()/t, len(h.rows)-lo)
 		if b < 1 {
-			return nil, fmt.Errorf("--hellaswag: a row of %d tokens, memory for %d; hint: this is a bug in the caller", t, e.Tokens())
+			return nil, fmt.Errorf("--hellaswag: a row of %d tokens, memory for %d; hint: this is a bug in the caller",
+				t, e.Tokens())
 		}
 		if err := e.Prepare(b, t); err != nil {
 			return nil, err

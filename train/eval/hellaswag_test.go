@@ -115,7 +115,8 @@ func TestHellaSwagAgainstTorch(t *testing.T) {
 			if want := byChars(t, torch.Questions); float64(score.AccNormChars) != want {
 				t.Errorf("acc_norm_chars %v, PyTorch's losses give %v", score.AccNormChars, want)
 			}
-			if err != nil || score.N != torch.N || float64(score.Acc) != torch.Acc || float64(score.AccNorm) != torch.AccNorm {
+			if err != nil || score.N != torch.N || float64(score.Acc) != torch.Acc ||
+				float64(score.AccNorm) != torch.AccNorm {
 				t.Errorf("%+v, %v; PyTorch %d %v %v", score, err, torch.N, torch.Acc, torch.AccNorm)
 			}
 		})
@@ -153,7 +154,8 @@ func byChars(t *testing.T, losses []EndingLosses) float64 {
 
 // TestHellaSwagGrades: the three ways of choosing an ending differ.
 func TestHellaSwagGrades(t *testing.T) {
-	h := &HellaSwag{Questions: 4, labels: []int{0, 1, 2, 2}, chars: [][4]int{{10, 4, 40, 8}, {10, 4, 40, 8}, {10, 4, 40, 8}, {10, 4, 0, 8}}}
+	h := &HellaSwag{Questions: 4, labels: []int{0, 1, 2, 2}, chars: [][4]int{{10, 4, 40, 8}, {10, 4, 40, 8},
+		{10, 4, 40, 8}, {10, 4, 0, 8}}}
 	// Sums choose 0, means 1, characters 2; the last has an ending without characters.
 	l := EndingLosses{Sum: [4]float64{4, 5, 6, 9}, Mean: [4]float64{4, 1, 3, 3}}
 	got := h.grade([]EndingLosses{l, l, l, l})
@@ -212,7 +214,8 @@ func TestHellaSwagPacking(t *testing.T) {
 }
 
 func TestHellaSwagRefused(t *testing.T) {
-	m, err := model.New(gpu.Plan(gpu.AdapterInfo{Name: "plan", Limits: gpu.DefaultLimits()}), gpt2.Config{NLayer: 1, NHead: 1, NEmbd: 4, BlockSize: 8, VocabSize: 100})
+	m, err := model.New(gpu.Plan(gpu.AdapterInfo{Name: "plan", Limits: gpu.DefaultLimits()}), gpt2.Config{NLayer: 1,
+		NHead: 1, NEmbd: 4, BlockSize: 8, VocabSize: 100})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -225,8 +228,10 @@ func TestHellaSwagRefused(t *testing.T) {
 	empty.Endings[2] = nil
 	alien.Endings[1] = []int{5, 100}
 	negative.Context = []int{-1}
-	for word, x := range map[string]data.Example{"question 1, ending 2: 0 tokens": empty, "question 1, ending 1: token 100": alien, "question 1, ending 0: token -1": negative} {
-		if _, err := NewHellaSwag(e, []data.Example{good, x}, 8, 100); err == nil || !strings.Contains(err.Error(), word) || !strings.Contains(err.Error(), "hint:") {
+	for word, x := range map[string]data.Example{"question 1, ending 2: 0 tokens": empty, "question 1, ending 1: " +
+		"token 100": alien, "question 1, ending 0: token -1": negative} {
+		if _, err := NewHellaSwag(e, []data.Example{good, x}, 8, 100); err == nil || !strings.Contains(err.Error(),
+			word) || !strings.Contains(err.Error(), "hint:") {
 			t.Errorf("%v, want an error with %q and a hint", err, word)
 		}
 	}

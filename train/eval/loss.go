@@ -33,7 +33,8 @@ func First(corpus *data.Corpus, n, b, t int) (Batches, error) {
 func All(corpus *data.Corpus, b, t int) (Batches, error) {
 	rows := data.NewRows(corpus, t)
 	if rows.Total == 0 {
-		return Batches{}, fmt.Errorf("%s: %d tokens, want at least 2: a token and the one to predict after it; hint: a longer text", corpus.Name(), corpus.Len())
+		return Batches{}, fmt.Errorf("%s: %d tokens, want at least 2: a token and the one to predict after it; "+
+			"hint: a longer text", corpus.Name(), corpus.Len())
 	}
 	t = rows.T
 	return Batches{b, t, int(rows.Total), func(x, y []uint32) (lengths []int, err error) {
@@ -56,7 +57,8 @@ func All(corpus *data.Corpus, b, t int) (Batches, error) {
 // Loss returns the mean loss, in nats per token, over all that the batches count, and how many tokens it has seen:
 // fewer with an error. The evaluator must hold B*T tokens. progress sees the tokens done and those of all. Errors: that
 // of ctx, those of the data, and a loss that is not finite, a [model.NotFiniteError].
-func (b Batches) Loss(ctx context.Context, e *model.Evaluator, progress func(done, all int)) (loss float64, tokens int, err error) {
+func (b Batches) Loss(ctx context.Context, e *model.Evaluator, progress func(done, all int)) (loss float64, tokens int,
+	err error) {
 	t := b.T
 	x, y, losses := make([]uint32, b.B*t), make([]uint32, b.B*t), make([]float32, b.B*t)
 	sum := 0.0

@@ -205,7 +205,8 @@ func (m *Writer) write(v any) error {
 	before := len(m.waiting)
 	m.waiting = append(m.waiting, line.Bytes()...)
 	if err := m.writeWaiting(); err != nil && before == 0 && m.log != nil {
-		m.log.Warn(fmt.Sprintf("%s cannot be written (%v): its lines wait in memory, and training goes on", m.path, atomicfile.Reason(err)))
+		m.log.Warn(fmt.Sprintf("%s cannot be written (%v): its lines wait in memory, and training goes on", m.path,
+			atomicfile.Reason(err)))
 	} else if err == nil && before > 0 && m.log != nil {
 		m.log.Info(m.path + " is written again")
 	}
@@ -274,7 +275,8 @@ func (m *Writer) TruncateFrom(step int) error {
 		return fmt.Errorf("metrics: %w; hint: check the disk and its free space", err)
 	}
 	if err := atomicfile.Write(m.path, kept); err != nil {
-		return fmt.Errorf("metrics: cannot cut off the lines from step %d on: %w; hint: check the disk and its free space", step, err)
+		return fmt.Errorf("metrics: cannot cut off the lines from step %d on: %w; hint: check the disk and its free "+
+			"space", step, err)
 	}
 	return m.open()
 }
@@ -354,7 +356,8 @@ func eachLine(path string, f func(line []byte) error) error {
 			return fmt.Errorf("metrics %s: line %d: %w; hint: check the disk", path, n, err)
 		}
 		if err := f(bytes.TrimRight(line, "\r\n")); err != nil {
-			return fmt.Errorf("metrics %s: line %d: %w, want a JSON object; hint: remove the line, it was not written by this program", path, n, err)
+			return fmt.Errorf("metrics %s: line %d: %w, want a JSON object; hint: remove the line, it was not "+
+				"written by this program", path, n, err)
 		}
 	}
 }

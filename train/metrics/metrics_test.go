@@ -65,11 +65,13 @@ func TestMetricsLines(t *testing.T) {
 	}
 	nan := cmp.Comparer(func(a, b Float) bool { return a == b || a != a && b != b })
 	if diff := cmp.Diff([]Line{
-		{Kind: KindTrain, Loss: 10.960028648376465, LR: 3e-4, GradNorm: 47.78, Tokens: 128, MS: 12.3, TokensPerS: 10406},
+		{Kind: KindTrain, Loss: 10.960028648376465, LR: 3e-4, GradNorm: 47.78, Tokens: 128, MS: 12.3,
+			TokensPerS: 10406},
 		{Kind: KindVal, Step: 250, Loss: 6.17},
 		{Kind: KindHellaswag, Step: 250, N: 10042, Acc: 0.25, AccNorm: 0.25, AccNormChars: 0.5},
 		{Kind: KindSample, Step: 250, Text: "<|endoftext|>a\n\"b\" �"},
-		{Kind: KindTrain, Step: 1, Loss: Float(math.NaN()), LR: 1e-7, GradNorm: Float(math.NaN()), Tokens: 1 << 60, MS: 1, TokensPerS: 2},
+		{Kind: KindTrain, Step: 1, Loss: Float(math.NaN()), LR: 1e-7, GradNorm: Float(math.NaN()), Tokens: 1 << 60,
+			MS: 1, TokensPerS: 2},
 	}, got, nan); diff != "" {
 		t.Error(diff)
 	}
@@ -144,7 +146,8 @@ func TestMetricsErrors(t *testing.T) {
 // TestMetricsNil checks that a run without a directory needs no special case.
 func TestMetricsNil(t *testing.T) {
 	var m *Writer
-	must(t, m.Train(Step{}), m.Val(Validation{}), m.Hellaswag(Hellaswag{}), m.Sample(Sample{}), m.TruncateFrom(0), m.Close())
+	must(t, m.Train(Step{}), m.Val(Validation{}), m.Hellaswag(Hellaswag{}), m.Sample(Sample{}), m.TruncateFrom(0),
+		m.Close())
 }
 
 // TestMetricsWait: lines that cannot be written wait, in order, and Flush says so until they are there.
@@ -179,13 +182,15 @@ func TestMetricsWait(t *testing.T) {
 func TestMetricsDamaged(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "metrics.jsonl")
 	for line, want := range map[string]string{
-		`{"kind":"train","step":"x"}`: `"step" is a string, want a whole number`, `[1]`: "a list", `{"kind":`: "byte 8", "5": "a number",
+		`{"kind":"train","step":"x"}`: `"step" is a string, want a whole number`, `[1]`: "a list", `{"kind":`: "byte 8",
+		"5": "a number",
 	} {
 		if err := os.WriteFile(path, []byte(`{"kind":"val","step":0,"loss":1}`+"\n"+line+"\n"), 0o666); err != nil {
 			t.Fatal(err)
 		}
 		_, err := Read(path)
-		if err == nil || !strings.Contains(err.Error(), want) || !strings.Contains(err.Error(), "line 2") || strings.Contains(err.Error(), "Go ") {
+		if err == nil || !strings.Contains(err.Error(), want) || !strings.Contains(err.Error(), "line 2") ||
+			strings.Contains(err.Error(), "Go ") {
 			t.Errorf("%s: %v, want %q", line, err, want)
 		}
 	}

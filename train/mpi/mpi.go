@@ -130,7 +130,8 @@ func open(l ranks.Launch) (ranks.Group, error) {
 		return nil, err
 	}
 	if int(size) != l.Size || int(rank) != l.Rank {
-		return nil, fmt.Errorf("rank %d of %d, as %s says, is rank %d of %d to MPI; hint: start the ranks with the mpirun of the MPI that this program was built with", l.Rank, l.Size, l.By, rank, size)
+		return nil, fmt.Errorf("rank %d of %d, as %s says, is rank %d of %d to MPI; hint: start the ranks with the "+
+			"mpirun of the MPI that this program was built with", l.Rank, l.Size, l.By, rank, size)
 	}
 	if g.local = int(local); os.Getenv("LOCAL_RANK") != "" {
 		g.local = l.Local
@@ -147,7 +148,8 @@ func (g *group) call(what string, f func() C.int) error {
 		if code := f(); code != 0 {
 			s := C.text(code)
 			defer C.free(unsafe.Pointer(s))
-			err = fmt.Errorf("rank %d of %d: %s: %s; hint: look for the first message, another rank may have failed before", g.rank, g.size, what, strings.TrimSpace(C.GoString(s)))
+			err = fmt.Errorf("rank %d of %d: %s: %s; hint: look for the first message, another rank may have failed "+
+				"before", g.rank, g.size, what, strings.TrimSpace(C.GoString(s)))
 		}
 	}
 	<-done
@@ -187,7 +189,8 @@ func (g *group) sum(v []float32, wire ranks.Wire) error {
 			g.scratch = make([]uint16, need)
 		}
 		what, f = "MPI_Alltoall of bf16", func() C.int {
-			return C.sum_bf16((*C.float)(&v[0]), C.size_t(len(v)), C.int(g.size), C.size_t(part), (*C.uint16_t)(&g.scratch[0]))
+			return C.sum_bf16((*C.float)(&v[0]), C.size_t(len(v)), C.int(g.size), C.size_t(part),
+				(*C.uint16_t)(&g.scratch[0]))
 		}
 	}
 	err := g.call(what, f)

@@ -31,7 +31,8 @@ func TestMain(m *testing.M) {
 		program, without = filepath.Join(dir, "gpt2wgpu"), filepath.Join(dir, "gpt2wgpu-without")
 		for _, args := range [][]string{{"build", "-tags", "mpi", "-o", program}, {"build", "-o", without}} {
 			var out []byte
-			if out, err = exec.Command("go", append(args, "github.com/gpt2wgpu/gpt2wgpu/cmd/gpt2wgpu")...).CombinedOutput(); err != nil {
+			if out, err = exec.Command("go", append(args,
+				"github.com/gpt2wgpu/gpt2wgpu/cmd/gpt2wgpu")...).CombinedOutput(); err != nil {
 				err = fmt.Errorf("go %v: %w\n%s", args, err, out)
 				break
 			}
@@ -48,7 +49,8 @@ func TestMain(m *testing.M) {
 
 // tiny is a run of milliseconds a step, B=2 T=16.
 func tiny(out string, more ...string) []string {
-	args := strings.Fields("train --n-layer 2 --n-head 2 --n-embd 16 --block-size 16 --batch-size 2 --steps 20 --warmup-steps 3 --lr 1e-3 --min-lr 1e-4 --sample-every 0")
+	args := strings.Fields("train --n-layer 2 --n-head 2 --n-embd 16 --block-size 16 --batch-size 2 --steps 20 " +
+		"--warmup-steps 3 --lr 1e-3 --min-lr 1e-4 --sample-every 0")
 	if d := os.Getenv("GPT2WGPU_DEVICE"); d != "" {
 		args = append(args, "--device", d)
 	}
@@ -192,7 +194,8 @@ func pidOf(t *testing.T, rank int, out string) int {
 	for _, path := range procs {
 		env, _ := os.ReadFile(path)
 		args, _ := os.ReadFile(filepath.Join(filepath.Dir(path), "cmdline"))
-		if bytes.Contains(env, fmt.Appendf(nil, "OMPI_COMM_WORLD_RANK=%d\x00", rank)) && bytes.HasPrefix(args, []byte(program)) && bytes.Contains(args, []byte(out)) {
+		if bytes.Contains(env, fmt.Appendf(nil, "OMPI_COMM_WORLD_RANK=%d\x00", rank)) &&
+			bytes.HasPrefix(args, []byte(program)) && bytes.Contains(args, []byte(out)) {
 			pid, _ := strconv.Atoi(filepath.Base(filepath.Dir(path)))
 			return pid
 		}
@@ -249,7 +252,8 @@ func TestInterruptedRank(t *testing.T) {
 		t.Fatalf("code %d:\n%s", code, said)
 	}
 	before := len(losses(t, out))
-	must(t, 130, ranks(2, "train", "--out", out, "--resume", "--stop-after", "3", "--total-batch-size", strconv.Itoa(2*stepTokens)))
+	must(t, 130, ranks(2, "train", "--out", out, "--resume", "--stop-after", "3", "--total-batch-size",
+		strconv.Itoa(2*stepTokens)))
 	if after := len(losses(t, out)); after != before+3 {
 		t.Errorf("%d steps, then 3 more made %d", before, after)
 	}
@@ -264,11 +268,13 @@ func TestSaveFails(t *testing.T) {
 		if err := os.MkdirAll(out, 0o755); err != nil {
 			t.Fatal(err)
 		}
-		if err := os.WriteFile(filepath.Join(out, "checkpoints"), nil, 0o644); err != nil { // in the way of the directory
+		// in the way of the directory
+		if err := os.WriteFile(filepath.Join(out, "checkpoints"), nil, 0o644); err != nil {
 			t.Fatal(err)
 		}
 		said := must(t, 1, ranks(2, tiny(out, append(more, "--save-every", "10")...)...))
-		if strings.Count(said, "the next save tries again") < 1 || strings.Count(said, "--resume starts again at step 0") != 1 {
+		if strings.Count(said, "the next save tries again") < 1 || strings.Count(said, "--resume starts again at "+
+			"step 0") != 1 {
 			t.Errorf("%v: %s", more, said)
 		}
 		if got := len(losses(t, out)); got != 20 {

@@ -91,7 +91,9 @@ func outOfStep(g Group, step int, differ []string) error {
 	if g.Rank() != 0 {
 		return agreed{ErrElsewhere}
 	}
-	return agreed{fmt.Errorf("before step %d: ranks out of step: the parameters of %s differ from rank 0's; hint: run the same build everywhere, and suspect a machine's memory; resume from the last checkpoint, and --check-every 1 to see when it starts",
+	return agreed{fmt.Errorf("before step %d: ranks out of step: the parameters of %s differ from rank 0's; hint: "+
+		"run the same build everywhere, and suspect a machine's memory; resume from the last checkpoint, and "+
+		"--check-every 1 to see when it starts",
 		step, strings.Join(differ, ", "))}
 }
 

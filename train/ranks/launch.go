@@ -38,7 +38,8 @@ func ReadLaunch(getenv func(string) string) (Launch, error) {
 			}
 			n, err := strconv.Atoi(text)
 			if err != nil || n < 0 {
-				return Launch{}, fmt.Errorf("environment: %s is %q, want a number, 0 or more; hint: start the ranks with mpirun -np 2 gpt2wgpu train …", v.name, text)
+				return Launch{}, fmt.Errorf("environment: %s is %q, want a number, 0 or more; hint: start the ranks "+
+					"with mpirun -np 2 gpt2wgpu train …", v.name, text)
 			}
 			*v.into = n
 		}
@@ -46,7 +47,8 @@ func ReadLaunch(getenv func(string) string) (Launch, error) {
 			continue
 		}
 		if out.Rank >= out.Size {
-			return Launch{}, fmt.Errorf("environment: %s is %d, want less than %s, which is %d; hint: start the ranks with mpirun -np 2 gpt2wgpu train …", l.rank, out.Rank, l.size, out.Size)
+			return Launch{}, fmt.Errorf("environment: %s is %d, want less than %s, which is %d; hint: start the "+
+				"ranks with mpirun -np 2 gpt2wgpu train …", l.rank, out.Rank, l.size, out.Size)
 		}
 		return out, nil
 	}
