@@ -12,6 +12,7 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"unicode/utf8"
 )
 
 const module = "github.com/gpt2wgpu/gpt2wgpu/"
@@ -163,6 +164,31 @@ var asks = map[string]string{
 	"gpu/op/target.go":     "TargetFor",
 	"gpu/tune/tune.go":     "how long measuring may take",
 	"gpu/bench/measure.go": "how much work a measurement of the peak rates needs",
+}
+
+// TestLines holds the width of a line: 120 columns, of which a tab takes 4.
+func TestLines(t *testing.T) {
+	err := filepath.WalkDir(".", func(path string, entry fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		if name := entry.Name(); entry.IsDir() && (name == "build" || name != "." && strings.HasPrefix(name, ".")) {
+			return fs.SkipDir
+		}
+		if ext := filepath.Ext(path); entry.IsDir() || ext != ".go" && ext != ".wgsl" {
+			return nil
+		}
+		text, err := os.ReadFile(path)
+		for i, line := range strings.Split(string(text), "\n") {
+			if n := utf8.RuneCountInString(line) + 3*strings.Count(line, "\t"); n > 120 {
+				t.Errorf("%s:%d has %d columns, want at most 120", path, i+1, n)
+			}
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
 }
 
 func TestOneAsksWhatADeviceIs(t *testing.T) {

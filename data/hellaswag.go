@@ -63,7 +63,8 @@ func ReadHellaSwag(path string, tok Tokenizer, opts ...Option) ([]Example, error
 			hint = inputHint(path)
 		case ".parquet":
 			hint = fmt.Sprintf(
-				`write its rows as JSON: python3 -c "import pandas as p; p.read_parquet('%s').to_json('hellaswag.jsonl', orient='records', lines=True)"`, path)
+				`write its rows as JSON: python3 -c "import pandas as p; `+
+					`p.read_parquet('%s').to_json('hellaswag.jsonl', orient='records', lines=True)"`, path)
 		}
 		err = fmt.Errorf("extension %q, want .jsonl or .bin; hint: %s", extension(path), hint)
 	}

@@ -10,7 +10,8 @@ import (
 )
 
 // In the dataset's shape; the sentences are ours.
-const twoQuestions = `{"ind": 3, "ctx_a": "A man sits on a roof.", "ctx": "A man sits on a roof. He", "label": 2, "endings": ["eats a boat.", "is a roof.", "starts to sing.", "goes under it."], "split": "val"}
+const twoQuestions = `{"ind": 3, "ctx_a": "A man sits on a roof.", "ctx": "A man sits on a roof. He", "label": 2, ` +
+	`"endings": ["eats a boat.", "is a roof.", "starts to sing.", "goes under it."], "split": "val"}
 
 {"ind": 4, "ctx": "A dog", "label": 0, "endings": ["barks.", "reads.", "boils.", "rains."]}
 `
@@ -25,7 +26,8 @@ func TestHellaSwagJSONL(t *testing.T) {
 	if len(got) != 2 || got[0].Label != 2 || got[1].Label != 0 {
 		t.Fatalf("%+v", got)
 	}
-	if s := tok.Decode(got[0].Context) + "|" + tok.Decode(got[0].Endings[2]); s != "A man sits on a roof. He| starts to sing." {
+	if s := tok.Decode(got[0].Context) + "|" + tok.Decode(got[0].Endings[2]); s != "A man sits on a roof. He| "+
+		"starts to sing." {
 		t.Errorf("first question: %q", s)
 	}
 	if got[0].Chars != [4]int{12, 10, 15, 14} {
@@ -85,12 +87,14 @@ func TestHellaSwagBin(t *testing.T) {
 	}
 }
 
-const lfsText = "version https://git-lfs.github.com/spec/v1\noid sha256:4d7a214614ab2935c943f9e0ff69d22eadbb8f32b1258daaa5e2ca24d17e2393\nsize 3600000\n"
+const lfsText = "version https://git-lfs.github.com/spec/v1\noid " +
+	"sha256:4d7a214614ab2935c943f9e0ff69d22eadbb8f32b1258daaa5e2ca24d17e2393\nsize 3600000\n"
 
 // TestHellaSwagLabels: labels as the hub's copy has them, keys in their exact case, a byte order mark, and characters
 // that are no bytes.
 func TestHellaSwagLabels(t *testing.T) {
-	path := write(t, filepath.Join(t.TempDir(), "v.jsonl"), []byte("\ufeff"+`{"ctx": "a", "label": "2", "endings": ["bé", "c", "日本", ""], "Label": 0}
+	path := write(t, filepath.Join(t.TempDir(), "v.jsonl"),
+		[]byte("\ufeff"+`{"ctx": "a", "label": "2", "endings": ["bé", "c", "日本", ""], "Label": 0}
 {"CTX": "x", "ctx": "b", "label": 3.0, "endings": ["b", "c", "d", "e"], "ENDINGS": 5}
 {"ctx": "b", "label": " 1 ", "endings": ["b", "c", "d", "e"]}
 `))
@@ -105,10 +109,12 @@ func TestHellaSwagLabels(t *testing.T) {
 	if again, err := ReadHellaSwag(bin, mustTokenizer(t, "gpt2")); err != nil || again[0].Chars != got[0].Chars {
 		t.Errorf("llm.c's: %+v, %v", again, err)
 	}
-	if _, err := ReadHellaSwag(bin, mustTokenizer(t, "bytes")); err == nil || !strings.Contains(err.Error(), "GPT-2 tokens") {
+	if _, err := ReadHellaSwag(bin, mustTokenizer(t, "bytes")); err == nil || !strings.Contains(err.Error(),
+		"GPT-2 tokens") {
 		t.Errorf("llm.c's with the tokenizer bytes: %v", err)
 	}
-	if _, err := ReadHellaSwag(write(t, bin, []byte(lfsText)), mustTokenizer(t, "bytes")); err == nil || !strings.Contains(err.Error(), "git lfs pull") {
+	if _, err := ReadHellaSwag(write(t, bin, []byte(lfsText)), mustTokenizer(t, "bytes")); err == nil ||
+		!strings.Contains(err.Error(), "git lfs pull") {
 		t.Errorf("a pointer with the tokenizer bytes: %v", err)
 	}
 }
@@ -150,14 +156,17 @@ func TestHellaSwagErrors(t *testing.T) {
 	} {
 		path := write(t, filepath.Join(dir, c.name), []byte(c.text))
 		_, err := ReadHellaSwag(path, mustTokenizer(t, "gpt2"))
-		if err == nil || !strings.Contains(err.Error(), c.want) || !strings.Contains(err.Error(), "hint:") || !strings.Contains(err.Error(), c.name) {
+		if err == nil || !strings.Contains(err.Error(), c.want) || !strings.Contains(err.Error(), "hint:") ||
+			!strings.Contains(err.Error(), c.name) {
 			t.Errorf("case %d: %v, want %q", i, err, c.want)
 		}
 	}
-	if _, err := ReadHellaSwag("hellaswag", nil, WithCacheDir(dir)); err == nil || !strings.HasSuffix(err.Error(), "hint: gpt2wgpu data fetch hellaswag") {
+	if _, err := ReadHellaSwag("hellaswag", nil, WithCacheDir(dir)); err == nil || !strings.HasSuffix(err.Error(),
+		"hint: gpt2wgpu data fetch hellaswag") {
 		t.Errorf("not fetched: %v", err)
 	}
-	if _, err := ReadHellaSwag(filepath.Join(dir, "gone.jsonl"), nil); err == nil || !strings.Contains(err.Error(), "gone.jsonl") {
+	if _, err := ReadHellaSwag(filepath.Join(dir, "gone.jsonl"), nil); err == nil || !strings.Contains(err.Error(),
+		"gone.jsonl") {
 		t.Errorf("missing: %v", err)
 	}
 }
@@ -174,8 +183,10 @@ func TestInfo(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if info.Format != format || info.Tokens != 210 || info.Documents != 2 || info.MinID != 11 || info.MaxID != gpt2EOT || info.Bytes != int64(len(content)) ||
-			len(info.First) != 64 || info.Tokenizer != "gpt2" || !strings.HasPrefix(info.Text, "<|endoftext|>Hello, I'm a language model,<|endoftext|>") {
+		if info.Format != format || info.Tokens != 210 || info.Documents != 2 || info.MinID != 11 ||
+			info.MaxID != gpt2EOT || info.Bytes != int64(len(content)) ||
+			len(info.First) != 64 || info.Tokenizer != "gpt2" || !strings.HasPrefix(info.Text, "<|endoftext|>Hello, "+
+			"I'm a language model,<|endoftext|>") {
 			t.Errorf("%s: %+v", name, info)
 		}
 	}
@@ -183,7 +194,8 @@ func TestInfo(t *testing.T) {
 	if err != nil || info.Text != "hi" || info.Tokenizer != "bytes" {
 		t.Errorf("bytes: %+v, %v", info, err)
 	}
-	for _, path := range []string{filepath.Join(dir, "gone.npy"), write(t, filepath.Join(dir, "a.csv"), []byte("x")), write(t, filepath.Join(dir, "cut.npy"), npyFile(1, 2)[:129])} {
+	for _, path := range []string{filepath.Join(dir, "gone.npy"), write(t, filepath.Join(dir, "a.csv"), []byte("x")),
+		write(t, filepath.Join(dir, "cut.npy"), npyFile(1, 2)[:129])} {
 		if _, err := Info(path); err == nil || !strings.Contains(err.Error(), "hint:") {
 			t.Errorf("Info(%s): %v", path, err)
 		}

@@ -246,32 +246,40 @@ func TestOnlyTest(t *testing.T) {
 		}
 	}
 	dir := tree(t, "test-0.txt", "test-1.txt")
-	if got := markedIn(t, all(mustOpen(t, filepath.Join(dir, "test-*"), mustTokenizer(t, "bytes"), 256))); got != asMarks("test-0.txt test-1.txt") {
+	if got := markedIn(t, all(mustOpen(t, filepath.Join(dir, "test-*"), mustTokenizer(t, "bytes"),
+		256))); got != asMarks("test-0.txt test-1.txt") {
 		t.Errorf("a glob of test files: %s", got)
 	}
-	mustTokenize(t, []string{filepath.Join(dir, "test-0.txt"), filepath.Join(dir, "test-1.txt")}, TokenizeOptions{Out: t.TempDir()})
+	mustTokenize(t, []string{filepath.Join(dir, "test-0.txt"), filepath.Join(dir, "test-1.txt")},
+		TokenizeOptions{Out: t.TempDir()})
 }
 
 func TestSplitsAndValTokens(t *testing.T) {
 	dir := tree(t, "train.txt", "valid.txt")
 	tok := mustTokenizer(t, "bytes")
-	_, err := Tokenize(context.Background(), []string{dir}, TokenizeOptions{Out: t.TempDir(), Tokenizer: tok, ValTokens: 5})
+	_, err := Tokenize(context.Background(), []string{dir}, TokenizeOptions{Out: t.TempDir(), Tokenizer: tok,
+		ValTokens: 5})
 	if err == nil || !strings.Contains(err.Error(), "valid.txt") || !strings.Contains(err.Error(), "--val-tokens -1") {
 		t.Errorf("%v", err)
 	}
 	out := t.TempDir()
-	if r := mustTokenize(t, []string{dir}, TokenizeOptions{Out: out, Tokenizer: tok, ValTokens: -1}); r.ValTokens != 0 || markedIn(t, tokensOf(t, out)) != asMarks("train.txt") {
+	if r := mustTokenize(t, []string{dir}, TokenizeOptions{Out: out, Tokenizer: tok,
+		ValTokens: -1}); r.ValTokens != 0 || markedIn(t, tokensOf(t, out)) != asMarks("train.txt") {
 		t.Errorf("%+v", r)
 	}
 }
 
 // TestDataSetCard: the README beside a data set's files is not part of it.
 func TestDataSetCard(t *testing.T) {
-	for _, files := range []string{"README.md LICENSE.txt a.jsonl b.jsonl", "README.md train.parquet validation.parquet"} {
+	for _, files := range []string{"README.md LICENSE.txt a.jsonl b.jsonl", "README.md train.parquet " +
+		"validation.parquet"} {
 		out := t.TempDir()
 		var log bytes.Buffer
-		mustTokenize(t, []string{tree(t, strings.Fields(files)...)}, TokenizeOptions{Out: out, Tokenizer: mustTokenizer(t, "bytes"), Log: slog.New(slog.NewTextHandler(&log, nil))})
-		if got := markedIn(t, append(tokensOf(t, out, WithSplit(Val)), tokensOf(t, out)...)); strings.Contains(got, "readme") || strings.Contains(got, "license") || !strings.Contains(log.String(), "left out: README.md") && !strings.Contains(log.String(), "README.md") {
+		mustTokenize(t, []string{tree(t, strings.Fields(files)...)}, TokenizeOptions{Out: out,
+			Tokenizer: mustTokenizer(t, "bytes"), Log: slog.New(slog.NewTextHandler(&log, nil))})
+		if got := markedIn(t, append(tokensOf(t, out, WithSplit(Val)), tokensOf(t, out)...)); strings.Contains(got,
+			"readme") || strings.Contains(got, "license") || !strings.Contains(log.String(), "left out: README.md") &&
+			!strings.Contains(log.String(), "README.md") {
 			t.Errorf("%s: %s, log %s", files, got, &log)
 		}
 	}
@@ -345,18 +353,27 @@ func TestTextsReport(t *testing.T) {
 		wrong int64
 		says  []string
 	}{
-		{write(t, filepath.Join(dir, "n.jsonl"), []byte(`{"text":"a"}`+"\n"+`{"text":null}`+"\n"+`{"text": null }`+"\n"+`{"text":"b"}`)), 2, 2, 0, []string{"null texts", "nulls=2"}},
+		{write(t, filepath.Join(dir, "n.jsonl"), []byte(`{"text":"a"}`+"\n"+`{"text":null}`+"\n"+`{"text": null }`+"\n"+
+			`{"text":"b"}`)), 2, 2, 0, []string{"null texts", "nulls=2"}},
 		{null, 2, 2, 0, []string{"null texts", "nulls=2"}},
-		{write(t, filepath.Join(dir, "l.jsonl"), []byte("{\"text\":\"x\"}\n{\"text\":\"caf\xe9 \xff\"}\n")), 2, 0, 2, []string{"isn't valid UTF-8", "first_at=13"}},
-		{write(t, filepath.Join(dir, "s.jsonl"), []byte(`{"text":"\ud83d and \ude00\ud83d, \\ud83d, \ud83d\ude00, \ufffd"}`)), 1, 0, 3, []string{"isn't valid UTF-8", "first_at=0"}},
-		{write(t, filepath.Join(dir, "ok.jsonl"), []byte(`{"text":"\\ud83d, \ud83d\ude00, \ufffd, \"\\"}`+"\n"+`{"text":"`+"\ufffd"+`"}`)), 2, 0, 0, nil},
+		{write(t, filepath.Join(dir, "l.jsonl"), []byte("{\"text\":\"x\"}\n{\"text\":\"caf\xe9 \xff\"}\n")), 2, 0, 2,
+			[]string{"isn't valid UTF-8", "first_at=13"}},
+		{write(t, filepath.Join(dir, "s.jsonl"), []byte(
+			`{"text":"\ud83d and \ude00\ud83d, \\ud83d, \ud83d\ude00, \ufffd"}`)), 1, 0, 3,
+			[]string{"isn't valid UTF-8", "first_at=0"}},
+		{write(t, filepath.Join(dir, "ok.jsonl"), []byte(`{"text":"\\ud83d, \ud83d\ude00, \ufffd, \"\\"}`+"\n"+
+			`{"text":"`+"\ufffd"+`"}`)), 2, 0, 0, nil},
 		{bad, 2, 0, 1, []string{"isn't valid UTF-8", "first_row=1"}},
-		{write(t, filepath.Join(dir, "l.md"), []byte("caf\xe9 bar")), 1, 0, 1, []string{"isn't valid UTF-8", "first_at=3"}},
-		{write(t, filepath.Join(dir, "e.txt"), []byte("one<|endoftext|>two<|endoftext|>")), 1, 0, 0, []string{"<|endoftext|>", "--separator", "times=2"}},
-		{write(t, filepath.Join(dir, "e.jsonl"), []byte(`{"text":"one<|endoftext|>two"}`)), 1, 0, 0, []string{"<|endoftext|>", "--separator", "times=1"}},
+		{write(t, filepath.Join(dir, "l.md"), []byte("caf\xe9 bar")), 1, 0, 1, []string{"isn't valid UTF-8",
+			"first_at=3"}},
+		{write(t, filepath.Join(dir, "e.txt"), []byte("one<|endoftext|>two<|endoftext|>")), 1, 0, 0,
+			[]string{"<|endoftext|>", "--separator", "times=2"}},
+		{write(t, filepath.Join(dir, "e.jsonl"), []byte(`{"text":"one<|endoftext|>two"}`)), 1, 0, 0,
+			[]string{"<|endoftext|>", "--separator", "times=1"}},
 	} {
 		var log bytes.Buffer
-		r := mustTokenize(t, []string{c.path}, TokenizeOptions{Out: t.TempDir(), ValTokens: -1, Log: slog.New(slog.NewTextHandler(&log, nil))})
+		r := mustTokenize(t, []string{c.path}, TokenizeOptions{Out: t.TempDir(), ValTokens: -1,
+			Log: slog.New(slog.NewTextHandler(&log, nil))})
 		if r.Documents != c.docs || r.Nulls != c.nulls || r.InvalidUTF8 != c.wrong {
 			t.Errorf("%s: %+v, want %d documents, %d nulls, %d invalid", c.path, r, c.docs, c.nulls, c.wrong)
 		}
@@ -370,14 +387,17 @@ func TestTextsReport(t *testing.T) {
 		}
 	}
 	var log bytes.Buffer
-	c, err := Open(filepath.Join(dir, "e.txt"), mustTokenizer(t, "bytes"), 256, slog.New(slog.NewTextHandler(&log, nil)))
+	c, err := Open(filepath.Join(dir, "e.txt"), mustTokenizer(t, "bytes"), 256,
+		slog.New(slog.NewTextHandler(&log, nil)))
 	if err != nil || !strings.Contains(log.String(), "--tokenizer bytes --out DIR") {
 		t.Errorf("%v, log %s", err, &log)
 	}
 	c.Close()
 	// With the separator there is nothing to warn of.
 	log.Reset()
-	if r := mustTokenize(t, []string{filepath.Join(dir, "e.txt")}, TokenizeOptions{Out: t.TempDir(), ValTokens: -1, Separator: "<|endoftext|>", Log: slog.New(slog.NewTextHandler(&log, nil))}); r.Documents != 2 || strings.Contains(log.String(), "WARN") {
+	if r := mustTokenize(t, []string{filepath.Join(dir, "e.txt")}, TokenizeOptions{Out: t.TempDir(), ValTokens: -1,
+		Separator: "<|endoftext|>", Log: slog.New(slog.NewTextHandler(&log, nil))}); r.Documents != 2 ||
+		strings.Contains(log.String(), "WARN") {
 		t.Errorf("%+v, log %s", r, &log)
 	}
 }
@@ -390,7 +410,8 @@ func TestExactKeys(t *testing.T) {
 		`{"text":"first","text":"last"}`:                         "last",
 	} {
 		out := t.TempDir()
-		mustTokenize(t, []string{write(t, filepath.Join(t.TempDir(), "k.jsonl"), []byte(line))}, TokenizeOptions{Out: out, ValTokens: -1, Tokenizer: mustTokenizer(t, "bytes")})
+		mustTokenize(t, []string{write(t, filepath.Join(t.TempDir(), "k.jsonl"), []byte(line))},
+			TokenizeOptions{Out: out, ValTokens: -1, Tokenizer: mustTokenizer(t, "bytes")})
 		if got := mustTokenizer(t, "bytes").Decode(widen(tokensOf(t, out))); got != want {
 			t.Errorf("%s: %q, want %q", line, got, want)
 		}
@@ -401,7 +422,8 @@ func TestExactKeys(t *testing.T) {
 func TestTrueCauses(t *testing.T) {
 	dir := t.TempDir()
 	file := func(name, content string) string { return write(t, filepath.Join(dir, name), []byte(content)) }
-	const lfs = "version https://git-lfs.github.com/spec/v1\noid sha256:4d7a214614ab2935c943f9e0ff69d22eadbb8f32b1258daaa5e2ca24d17e2393\nsize 12345\n"
+	const lfs = "version https://git-lfs.github.com/spec/v1\noid " +
+		"sha256:4d7a214614ab2935c943f9e0ff69d22eadbb8f32b1258daaa5e2ca24d17e2393\nsize 12345\n"
 	nano := string(tokenBytes(count(5000, 4000)...))
 	for _, c := range []struct {
 		path string
@@ -476,7 +498,8 @@ func TestTokenizeLock(t *testing.T) {
 	}
 	_, err = Tokenize(t.Context(), []string{in}, TokenizeOptions{Out: out})
 	host, _ := os.Hostname()
-	if err == nil || !strings.Contains(err.Error(), fmt.Sprintf("process %d on %s", os.Getpid(), host)) || !strings.Contains(err.Error(), "hint: ") {
+	if err == nil || !strings.Contains(err.Error(), fmt.Sprintf("process %d on %s", os.Getpid(), host)) ||
+		!strings.Contains(err.Error(), "hint: ") {
 		t.Errorf("%v, want it to name process %d on %s", err, os.Getpid(), host)
 	}
 	held.Release()
@@ -500,12 +523,14 @@ func TestInfoFiles(t *testing.T) {
 		}
 		for _, f := range files {
 			info, err := Info(f)
-			if err != nil || info.Bytes == 0 || info.Documents == 0 != (filepath.Ext(f) == ".npy") || !strings.Contains(info.Text, mark(filepath.Base(f))) {
+			if err != nil || info.Bytes == 0 || info.Documents == 0 != (filepath.Ext(f) == ".npy") ||
+				!strings.Contains(info.Text, mark(filepath.Base(f))) {
 				t.Errorf("%+v, %v", info, err)
 			}
 		}
 	}
-	if p, err := Find(tree(t, "train/0.txt", "test/0.txt")); err != nil || p.String() != "to train on: "+filepath.Join("train", "0.txt")+"; to validate on: "+filepath.Join("test", "0.txt") {
+	if p, err := Find(tree(t, "train/0.txt", "test/0.txt")); err != nil || p.String() != "to train on: "+
+		filepath.Join("train", "0.txt")+"; to validate on: "+filepath.Join("test", "0.txt") {
 		t.Errorf("%v, %v", p, err)
 	}
 	// The hint of a directory of one split names files, also in folders: followed, it works.

@@ -20,7 +20,8 @@ func shardsOf(t *testing.T, tok Tokenizer, text string) string {
 		t.Fatal(err)
 	}
 	out := filepath.Join(dir, "out")
-	if _, err := Tokenize(context.Background(), []string{in}, TokenizeOptions{Out: out, Name: "own", Tokenizer: tok}); err != nil {
+	if _, err := Tokenize(context.Background(), []string{in}, TokenizeOptions{Out: out, Name: "own",
+		Tokenizer: tok}); err != nil {
 		t.Fatal(err)
 	}
 	return out
@@ -68,8 +69,10 @@ func TestShardsSayTheirTokenizer(t *testing.T) {
 				t.Errorf("%s, made with %s, opened with %s: %v", spec, x.tok.Name(), x.wrong.Name(), err)
 			}
 			for _, o := range []Option{OfModel(), WithSplit(Val)} { // where --tokenizer would be refused
-				if _, err = Open(spec, x.wrong, 0, nil, o); err == nil || !strings.Contains(err.Error(), "hint: make shards of the text with gpt2wgpu data tokenize --tokenizer "+x.wrong.Name()) {
-					t.Errorf("%s, made with %s, opened with the model's %s: %v", spec, x.tok.Name(), x.wrong.Name(), err)
+				if _, err = Open(spec, x.wrong, 0, nil, o); err == nil || !strings.Contains(err.Error(),
+					"hint: make shards of the text with gpt2wgpu data tokenize --tokenizer "+x.wrong.Name()) {
+					t.Errorf("%s, made with %s, opened with the model's %s: %v", spec, x.tok.Name(), x.wrong.Name(),
+						err)
 				}
 			}
 		}
@@ -78,7 +81,8 @@ func TestShardsSayTheirTokenizer(t *testing.T) {
 			t.Errorf("%s: %+v, %v", shards[1], info, err)
 		}
 		again := TokenizeOptions{Out: dir, Name: "own", Tokenizer: x.wrong}
-		if _, err := Tokenize(context.Background(), []string{filepath.Join(filepath.Dir(dir), "in.txt")}, again); err == nil || !strings.Contains(err.Error(), "other options") {
+		if _, err := Tokenize(context.Background(), []string{filepath.Join(filepath.Dir(dir), "in.txt")},
+			again); err == nil || !strings.Contains(err.Error(), "other options") {
 			t.Errorf("shards of two tokenizers in one directory: %v", err)
 		}
 	}
@@ -108,7 +112,8 @@ func TestShardsWithoutManifest(t *testing.T) {
 		}
 		return err
 	}
-	if err := open(write(wide), "bytes", 50257); err == nil || !strings.Contains(err.Error(), "--tokenizer gpt2") || strings.Contains(err.Error(), "--vocab-size") {
+	if err := open(write(wide), "bytes", 50257); err == nil || !strings.Contains(err.Error(), "--tokenizer gpt2") ||
+		strings.Contains(err.Error(), "--vocab-size") {
 		t.Errorf("ids of gpt2 as bytes: %v", err)
 	}
 	if err := open(write(alien), "bytes", 65000); err == nil || !strings.Contains(err.Error(), "--tokenizer DIR") {
@@ -124,17 +129,20 @@ func TestShardsWithoutManifest(t *testing.T) {
 		t.Errorf("ids of bytes: %v, logged %q", err, log.String())
 	}
 	// Ids that a model lacks: neither hint leads to a flag that eval lacks.
-	if c, err := Open(write(alien), mustTokenizer(t, "ids"), 257, nil, OfModel()); err == nil || !strings.Contains(err.Error(), "take shards that its own tokenizer has made") {
+	if c, err := Open(write(alien), mustTokenizer(t, "ids"), 257, nil, OfModel()); err == nil ||
+		!strings.Contains(err.Error(), "take shards that its own tokenizer has made") {
 		t.Errorf("shards: %v, %v", c, err)
 	}
 	text := filepath.Join(t.TempDir(), "a.txt")
 	if err := os.WriteFile(text, []byte("some words"), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	if c, err := Open(text, mustTokenizer(t, "gpt2"), 257, nil, WithSplit(Val)); err == nil || !strings.Contains(err.Error(), "--tokenizer with the model's own") {
+	if c, err := Open(text, mustTokenizer(t, "gpt2"), 257, nil, WithSplit(Val)); err == nil ||
+		!strings.Contains(err.Error(), "--tokenizer with the model's own") {
 		t.Errorf("a text: %v, %v", c, err)
 	}
-	for spec, want := range map[string]string{write(wide): "gpt2", write(narrow): "", write(alien): "", "sample": "", "fineweb-edu": "gpt2", "tinystories": "gpt2", "no/such": "", t.TempDir(): ""} {
+	for spec, want := range map[string]string{write(wide): "gpt2", write(narrow): "", write(alien): "", "sample": "",
+		"fineweb-edu": "gpt2", "tinystories": "gpt2", "no/such": "", t.TempDir(): ""} {
 		if got, err := TokenizerOf(spec); err != nil || got != want {
 			t.Errorf("%s: %q, %v, want %q", spec, got, err, want)
 		}

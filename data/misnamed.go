@@ -52,7 +52,8 @@ func misnamed(path string, head []byte, want string) error {
 		return is("a Parquet file", "rename it to .parquet, then gpt2wgpu data tokenize")
 	case begins("ARROW1"):
 		return is("an Arrow file",
-			`write Parquet instead: python3 -c "from datasets import load_from_disk as l; l('DIR').to_parquet('text.parquet')"`)
+			`write Parquet instead: python3 -c "from datasets import load_from_disk as l; `+
+				`l('DIR').to_parquet('text.parquet')"`)
 	case begins("\x93NUMPY") && extension(path) != ".npy":
 		return is("a NumPy array", "rename it to .npy")
 	case begins("\xff\xfe") || begins("\xfe\xff"):
@@ -117,5 +118,6 @@ func isUTF8Text(head []byte) bool {
 func headerlessHint(path string) string {
 	out := path[:len(path)-len(filepath.Ext(path))] + ".npy"
 	return fmt.Sprintf(
-		`write its header: python3 -c "import numpy as np; np.save('%s', np.fromfile('%s', np.uint16))", then remove the .bin`, out, path)
+		`write its header: python3 -c "import numpy as np; np.save('%s', np.fromfile('%s', np.uint16))", then `+
+			`remove the .bin`, out, path)
 }

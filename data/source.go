@@ -121,7 +121,8 @@ func inputHint(path string) string {
 	case ".npy", ".bin":
 		return "these are tokens already: give them to train --data"
 	case ".csv", ".tsv":
-		return `write Parquet instead: python3 -c "import pandas as p; p.read_csv('FILE').to_parquet('NEW.parquet')", with a column "text"`
+		return `write Parquet instead: python3 -c "import pandas as p; ` +
+			`p.read_csv('FILE').to_parquet('NEW.parquet')", with a column "text"`
 	}
 	return "rename a text to .txt"
 }

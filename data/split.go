@@ -113,7 +113,8 @@ func (p Parts) of(split Split, spec string) ([]string, error) {
 		if p.dir && SplitOf(filepath.Base(p.Train[0])) == Train {
 			return nil,
 				fmt.Errorf(
-					`%s: none of its files is named for validation ("val" or "test"), %s is for training; hint: name the file or a quoted glob`, spec, filepath.Base(p.Train[0]))
+					`%s: none of its files is named for validation ("val" or "test"), %s is for training; hint: `+
+						`name the file or a quoted glob`, spec, filepath.Base(p.Train[0]))
 		}
 		return p.Train, nil
 	}
@@ -136,7 +137,8 @@ func (p Parts) Validation() []string {
 
 func (p Parts) noTraining(spec string) error {
 	return fmt.Errorf(
-		`%s: all of its files are %s data by their names (%s), want some to train on ("train", or no such word); hint: name them by a quoted glob, '%s', to train on them anyway`,
+		`%s: all of its files are %s data by their names (%s), want some to train on ("train", or no such word); `+
+			`hint: name them by a quoted glob, '%s', to train on them anyway`,
 		spec, map[Split]string{Val: "validation", test: "test"}[p.only], someNames(p.Val),
 		filepath.Join(filepath.Dir(p.Val[0]), "*"))
 }

@@ -454,7 +454,8 @@ func TestTokenizeErrors(t *testing.T) {
 		Text []string `parquet:"text"`
 	}
 	var lists bytes.Buffer
-	if err := writeRows(&lists, 10, []string{"a"}, func(_ int, d string) list { return list{[]string{d}} }); err != nil {
+	if err := writeRows(&lists, 10, []string{"a"},
+		func(_ int, d string) list { return list{[]string{d}} }); err != nil {
 		t.Fatal(err)
 	}
 	void := filepath.Join(dir, "void")
@@ -478,15 +479,20 @@ func TestTokenizeErrors(t *testing.T) {
 		{[]string{void}, TokenizeOptions{}, []string{"void", "no .txt"}},
 		{[]string{file("a.csv", []byte("a"))}, TokenizeOptions{}, []string{".csv"}},
 		{[]string{file("empty.txt")}, TokenizeOptions{}, []string{"empty.txt", "no text"}},
-		{[]string{file("bad.jsonl", jsonLines("a"), []byte("{\"text\": \n"))}, TokenizeOptions{}, []string{"bad.jsonl", "byte 47", "unexpected end"}},
-		{[]string{file("field.jsonl", []byte(`{"body": "x"}`))}, TokenizeOptions{}, []string{"field.jsonl", "byte 0", `no field "text"`}},
+		{[]string{file("bad.jsonl", jsonLines("a"), []byte("{\"text\": \n"))}, TokenizeOptions{},
+			[]string{"bad.jsonl", "byte 47", "unexpected end"}},
+		{[]string{file("field.jsonl", []byte(`{"body": "x"}`))}, TokenizeOptions{}, []string{"field.jsonl", "byte 0",
+			`no field "text"`}},
 		{[]string{file("number.jsonl", []byte(`{"text": 5}`))}, TokenizeOptions{}, []string{"number.jsonl", "byte 0"}},
-		{[]string{file("utf16.txt", []byte("h\x00i\x00"))}, TokenizeOptions{}, []string{"utf16.txt", "byte 1", "UTF-16"}},
+		{[]string{file("utf16.txt", []byte("h\x00i\x00"))}, TokenizeOptions{}, []string{"utf16.txt", "byte 1",
+			"UTF-16"}},
 		{[]string{file("not.parquet", []byte("hello"))}, TokenizeOptions{}, []string{"not.parquet"}},
 		{[]string{file("cut.parquet", raw[:len(raw)/2])}, TokenizeOptions{}, []string{"cut.parquet"}},
 		{[]string{file("damaged.parquet", damaged)}, TokenizeOptions{}, []string{"damaged.parquet", "row "}},
-		{[]string{file("body.parquet", noText.Bytes())}, TokenizeOptions{}, []string{"body.parquet", `no column "text"`, "Body"}},
-		{[]string{file("list.parquet", lists.Bytes())}, TokenizeOptions{}, []string{"list.parquet", "one string a row"}},
+		{[]string{file("body.parquet", noText.Bytes())}, TokenizeOptions{}, []string{"body.parquet", `no column "text"`,
+			"Body"}},
+		{[]string{file("list.parquet", lists.Bytes())}, TokenizeOptions{}, []string{"list.parquet",
+			"one string a row"}},
 		{[]string{good}, TokenizeOptions{Format: "csv"}, []string{`"csv"`}},
 		{[]string{good}, TokenizeOptions{ShardTokens: -1}, []string{"-1 tokens"}},
 		{[]string{good}, TokenizeOptions{ShardTokens: 1 << 31, Format: "bin"}, []string{"2147483648 tokens"}},
@@ -523,7 +529,8 @@ func TestTokenizeErrors(t *testing.T) {
 	}
 	// The hint of a failed run works in the same directory.
 	out := t.TempDir()
-	if _, err := Tokenize(context.Background(), []string{good}, TokenizeOptions{Out: out, ValTokens: 1 << 20}); err == nil {
+	if _, err := Tokenize(context.Background(), []string{good}, TokenizeOptions{Out: out,
+		ValTokens: 1 << 20}); err == nil {
 		t.Error("no error")
 	}
 	mustTokenize(t, []string{good}, TokenizeOptions{Out: out, ValTokens: 100})
@@ -552,7 +559,8 @@ func BenchmarkTokenize(b *testing.B) {
 		b.Run(name, func(b *testing.B) {
 			var tokens int64
 			for i := 0; b.Loop(); i++ {
-				r := mustTokenize(b, []string{in}, TokenizeOptions{Out: filepath.Join(dir, fmt.Sprint(name, i)), ShardTokens: 1 << 20})
+				r := mustTokenize(b, []string{in}, TokenizeOptions{Out: filepath.Join(dir, fmt.Sprint(name, i)),
+					ShardTokens: 1 << 20})
 				tokens += r.Tokens
 			}
 			b.ReportMetric(float64(tokens)/b.Elapsed().Seconds(), "tokens/s")
@@ -565,7 +573,8 @@ func BenchmarkTokenize(b *testing.B) {
 // short.
 func TestTokenizeParquetOfOtherWriters(t *testing.T) {
 	out := t.TempDir()
-	r := mustTokenize(t, []string{filepath.Join("testdata", "one_exact_flag.parquet")}, TokenizeOptions{Out: out, ValTokens: -1})
+	r := mustTokenize(t, []string{filepath.Join("testdata", "one_exact_flag.parquet")}, TokenizeOptions{Out: out,
+		ValTokens: -1})
 	want := expected(mustTokenizer(t, "gpt2"), "a", strings.Repeat("b", 100))
 	if got := tokensOf(t, out); r.Documents != 2 || !slices.Equal(got, want) {
 		t.Errorf("%d documents, %v, want 2 and %v", r.Documents, got, want)

@@ -95,7 +95,8 @@ func TestBytes(t *testing.T) {
 
 // alphabet stresses the pattern's seams: blanks of all kinds, contractions, several scripts, marks, invalid bytes.
 var alphabet = strings.Split("a|b|t|s|re|ll|ve|S|'|'|'s|'re|'l| | |  "+
-	"|\n|\t|\r\n|\u00a0|\u3000|\u2028|\u0085|\x1c|\v|1|23|\u00b2|\u0663|\u2167|.|,|-|!!|\u00e9|e\u0301|\u4f60|\u597d|\u0e01|\U0001f600|\u200d|\x00|\xff|\xe4\xbd|the|ing|ation|zq|\u00df|\u01c5|_|<|endof|>", "|")
+	"|\n|\t|\r\n|\u00a0|\u3000|\u2028|\u0085|\x1c|\v|1|23|\u00b2|\u0663|\u2167|.|,|-|!!|\u00e9|e\u0301|\u4f60|\u597d|"+
+	"\u0e01|\U0001f600|\u200d|\x00|\xff|\xe4\xbd|the|ing|ation|zq|\u00df|\u01c5|_|<|endof|>", "|")
 
 func randomText(r *rand.Rand, n int) string {
 	var b strings.Builder

@@ -21,7 +21,8 @@ import (
 	"github.com/gpt2wgpu/gpt2wgpu/model/gpt2"
 )
 
-// instead says how a command is run that is not run as printed: with these words behind it (…), or by another command.
+// instead says how a command is run that is not run as printed: with these words behind it (…), or by another
+// command.
 // The reason comes first. "… --help" proves the flags. Whatever is not here is run as printed; what nobody prints any
 // more must go from here.
 var instead = map[string][2]string{

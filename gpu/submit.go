@@ -89,7 +89,8 @@ func (p *Program) submission(at int) (end int, cost float64) {
 			d.rate = 5e9
 		}
 	}
-	for end = at; end < len(p.entries) && (end == at || cost+p.entries[end].cost() <= d.rate*submitTime.Seconds()); end++ {
+	for end = at; end < len(p.entries) && (end == at ||
+		cost+p.entries[end].cost() <= d.rate*submitTime.Seconds()); end++ {
 		cost += p.entries[end].cost()
 	}
 	return end, cost

@@ -8,7 +8,8 @@
 //
 // out: param m v (COUNT quads), and packed, the copy of param, if there is one      in: grad (COUNT quads)
 // in: scalars (8), the step's factors as the host has computed them in float64 (AdamWScalars): 1-lr*decay,
-//     1-beta1, beta2, 1-beta2; lr/(1-beta1^t), 1/sqrt(1-beta2^t), eps, 0     norm (4), norm_finish's: norm, clip scale, skip
+//     1-beta1, beta2, 1-beta2; lr/(1-beta1^t), 1/sqrt(1-beta2^t), eps, 0
+// in: norm (4), norm_finish's: norm, clip scale, skip
 // dispatch: ceil(COUNT / (WG*PER)) groups, folded.
 //
 // If skip is set nothing changes. A thread takes PER quads, WG apart, so that it loads the scalars once for them.
@@ -29,7 +30,8 @@ struct Params { COUNT: u32, DECAY: u32 }
 @group(0) @binding(6) var<storage, read> norm: array<vec4<f32>>;
 
 @compute @workgroup_size(WG)
-fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) nwg: vec3<u32>, @builtin(local_invocation_index) li: u32) {
+fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) nwg: vec3<u32>,
+        @builtin(local_invocation_index) li: u32) {
     let clip = norm[0];
     if clip.z != 0.0 { return; }
     let a = scalars[0];

@@ -30,7 +30,8 @@ struct Params { T: u32, C: u32, NH: u32, SCALE: f32 }
 @group(0) @binding(5) var<storage, read> d: array<f32>;
 
 @compute @workgroup_size(WX)
-fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) nwg: vec3<u32>, @builtin(local_invocation_id) lid: vec3<u32>) {
+fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) nwg: vec3<u32>,
+        @builtin(local_invocation_id) lid: vec3<u32>) {
     let first = wid.x * WX * TK;
     let row = first + lid.x * TK;
     let batch = wid.y / p.NH * p.T;

@@ -82,7 +82,8 @@ fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(local_invocation_index) 
                 let at = (j + n) * LINE + quarter;
                 var s = vec4<f32>(0.0);
                 for (var c = 0u; c < OWN; c++) { // unroll
-                    s += vec4<f32>(dot(ka[c], qs[at + c * 4u]), dot(kb[c], qs[at + c * 4u]), dot(va[c], gs[at + c * 4u]), dot(vb[c], gs[at + c * 4u]));
+                    s += vec4<f32>(dot(ka[c], qs[at + c * 4u]), dot(kb[c], qs[at + c * 4u]),
+                        dot(va[c], gs[at + c * 4u]), dot(vb[c], gs[at + c * 4u]));
                 }
                 part[n * WX + li] = s;
             }

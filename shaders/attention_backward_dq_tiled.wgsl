@@ -38,7 +38,8 @@ var<workgroup> part: array<vec4<f32>, PARTS>; // (key of four, thread): s and dp
 var<workgroup> ds: array<vec2<f32>, WX>;
 
 @compute @workgroup_size(WX)
-fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) nwg: vec3<u32>, @builtin(local_invocation_index) li: u32) {
+fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) nwg: vec3<u32>,
+        @builtin(local_invocation_index) li: u32) {
     let first = (nwg.x - 1u - wid.x) * ROWS;
     let end = min(first + ROWS, p.T); // the group's keys
     let row = first + li / 4u * 2u;
@@ -81,7 +82,8 @@ fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) nwg: vec
                 let at = (j + n) * LINE + quarter;
                 var s = vec4<f32>(0.0);
                 for (var c = 0u; c < OWN; c++) { // unroll
-                    s += vec4<f32>(dot(qa[c], ks[at + c * 4u]), dot(qb[c], ks[at + c * 4u]), dot(ga[c], vs[at + c * 4u]), dot(gb[c], vs[at + c * 4u]));
+                    s += vec4<f32>(dot(qa[c], ks[at + c * 4u]), dot(qb[c], ks[at + c * 4u]),
+                        dot(ga[c], vs[at + c * 4u]), dot(gb[c], vs[at + c * 4u]));
                 }
                 part[n * WX + li] = s;
             }

@@ -33,7 +33,8 @@ var<workgroup> totals: array<f32, WG>;
 var<workgroup> sums: array<vec4<f32>, SUMS>;
 
 @compute @workgroup_size(WG)
-fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) nwg: vec3<u32>, @builtin(local_invocation_index) li: u32) {
+fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) nwg: vec3<u32>,
+        @builtin(local_invocation_index) li: u32) {
     let group = wid.y * nwg.x + wid.x;
     let b = group / p.NH;
     if b >= p.B { return; } // the whole group

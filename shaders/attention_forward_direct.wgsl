@@ -31,7 +31,8 @@ struct Params { T: u32, C: u32, NH: u32, SCALE: f32 }
 @group(0) @binding(3) var<storage, read> qkv: array<Quad>;
 
 @compute @workgroup_size(WX)
-fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) nwg: vec3<u32>, @builtin(local_invocation_id) lid: vec3<u32>) {
+fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) nwg: vec3<u32>,
+        @builtin(local_invocation_id) lid: vec3<u32>) {
     let first = (nwg.x - 1u - wid.x) * WX * TQ;
     let end = min(first + WX * TQ, p.T); // the group's keys
     let row = first + lid.x * TQ;

@@ -41,7 +41,8 @@ var<workgroup> vs: array<vec4<f32>, TILE>;
 var<workgroup> part: array<vec4<f32>, SIDES>;
 
 @compute @workgroup_size(WX)
-fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) nwg: vec3<u32>, @builtin(local_invocation_index) li: u32) {
+fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) nwg: vec3<u32>,
+        @builtin(local_invocation_index) li: u32) {
     let first = (nwg.x - 1u - wid.x) * ROWS;
     let end = min(first + ROWS, p.T); // the group's keys
     let row = first + li / 4u * TQ;
@@ -83,7 +84,8 @@ fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) nwg: vec
                 let a2 = ks[line + c * 4u + 2u * LINE];
                 let a3 = ks[line + c * 4u + 3u * LINE];
                 for (var i = 0u; i < TQ; i++) { // unroll
-                    s[i] += vec4<f32>(dot(q[i * OWN + c], a0), dot(q[i * OWN + c], a1), dot(q[i * OWN + c], a2), dot(q[i * OWN + c], a3));
+                    s[i] += vec4<f32>(dot(q[i * OWN + c], a0), dot(q[i * OWN + c], a1),
+                        dot(q[i * OWN + c], a2), dot(q[i * OWN + c], a3));
                 }
             }
             for (var i = 0u; i < TQ; i++) { // unroll
@@ -94,7 +96,8 @@ fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) nwg: vec
             for (var i = 0u; i < TQ; i++) { // unroll
                 let at = side + i * WX + li - quarter;
                 let u = vec4<u32>(start + j) + vec4<u32>(0u, 1u, 2u, 3u);
-                let sum = select(vec4<f32>(-1e30), part[at] + part[at + 1u] + part[at + 2u] + part[at + 3u], u <= vec4<u32>(row + i));
+                let sum = select(vec4<f32>(-1e30), part[at] + part[at + 1u] + part[at + 2u] + part[at + 3u],
+                    u <= vec4<u32>(row + i));
                 let top = max(m[i], max(max(sum.x, sum.y), max(sum.z, sum.w)));
                 older[i] = exp(m[i] - top);
                 m[i] = top;
@@ -118,7 +121,9 @@ fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) nwg: vec
             if quarter == 0u { lse[wid.y * p.T + row + i] = m[i] + log(l[i]); }
             for (var c = 0u; c < OWN; c++) { // unroll
                 let quad = c * 4u + quarter;
-                if quad < HS4 { out[(batch + row + i) * c4 + wid.y % p.NH * HS4 + quad] = pack4(o[i * OWN + c] / l[i]); }
+                if quad < HS4 {
+                    out[(batch + row + i) * c4 + wid.y % p.NH * HS4 + quad] = pack4(o[i * OWN + c] / l[i]);
+                }
             }
         }
     }

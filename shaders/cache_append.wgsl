@@ -21,7 +21,8 @@ struct Params { B: u32, R: u32, T: u32, S: u32, C: u32, COLS: u32 }
 @group(0) @binding(3) var<storage, read> first: array<u32>;
 
 @compute @workgroup_size(WG)
-fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) nwg: vec3<u32>, @builtin(local_invocation_index) li: u32) {
+fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) nwg: vec3<u32>,
+        @builtin(local_invocation_index) li: u32) {
     let group = wid.y * nwg.x + wid.x;
     let b = group / p.COLS / p.T;
     if b >= p.B { return; }

@@ -27,7 +27,8 @@ var<workgroup> maxima: array<f32, WG>;
 var<workgroup> sums: array<f32, WG>;
 
 @compute @workgroup_size(WG)
-fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) nwg: vec3<u32>, @builtin(local_invocation_index) li: u32) {
+fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) nwg: vec3<u32>,
+        @builtin(local_invocation_index) li: u32) {
     let n = wid.y * nwg.x + wid.x;
     if n >= p.N { return; } // the whole group
     let row = n * (p.STRIDE / 4u);

@@ -16,7 +16,8 @@ struct Params { N: u32, C: u32, T: u32 }
 @group(0) @binding(2) var<storage, read> dout: array<vec4<f32>>;
 
 @compute @workgroup_size(WG)
-fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) nwg: vec3<u32>, @builtin(local_invocation_index) li: u32) {
+fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) nwg: vec3<u32>,
+        @builtin(local_invocation_index) li: u32) {
     let i = (wid.y * nwg.x + wid.x) * WG + li;
     let c4 = p.C / 4u;
     let t = i / c4;

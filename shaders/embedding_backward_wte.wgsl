@@ -24,7 +24,8 @@ struct Params { N: u32, C: u32, LO: u32, HI: u32, COLS: u32 }
 @group(0) @binding(5) var<storage, read> tokens: array<u32>;
 
 @compute @workgroup_size(WG)
-fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) nwg: vec3<u32>, @builtin(local_invocation_index) li: u32) {
+fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) nwg: vec3<u32>,
+        @builtin(local_invocation_index) li: u32) {
     let group = wid.y * nwg.x + wid.x;
     let bucket = group / p.COLS;
     if bucket >= p.N { return; }

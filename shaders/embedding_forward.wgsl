@@ -23,7 +23,8 @@ struct Params { N: u32, C: u32, T: u32, LO: u32, HI: u32, COLS: u32 }
 @group(0) @binding(4) var<storage, read> tokens: array<u32>;
 
 @compute @workgroup_size(WG)
-fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) nwg: vec3<u32>, @builtin(local_invocation_index) li: u32) {
+fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) nwg: vec3<u32>,
+        @builtin(local_invocation_index) li: u32) {
     let group = wid.y * nwg.x + wid.x;
     let n = group / p.COLS;
     if n >= p.N { return; }

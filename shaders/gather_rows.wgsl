@@ -18,7 +18,8 @@ struct Params { R: u32, C: u32, COLS: u32 }
 @group(0) @binding(3) var<storage, read> rows: array<u32>;
 
 @compute @workgroup_size(WG)
-fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) nwg: vec3<u32>, @builtin(local_invocation_index) li: u32) {
+fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) nwg: vec3<u32>,
+        @builtin(local_invocation_index) li: u32) {
     let group = wid.y * nwg.x + wid.x;
     let i = group / p.COLS;
     if i >= p.R { return; }

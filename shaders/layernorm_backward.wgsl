@@ -30,7 +30,8 @@ struct Params { N: u32, C: u32, ROWS: u32 }
 @group(0) @binding(7) var<storage, read> rstd: array<f32>;
 
 @compute @workgroup_size(WG)
-fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) nwg: vec3<u32>, @builtin(local_invocation_index) li: u32) {
+fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) nwg: vec3<u32>,
+        @builtin(local_invocation_index) li: u32) {
     let c4 = p.C / 4u;
     let strip = wid.y * nwg.x + wid.x;
     let first = strip * p.ROWS;

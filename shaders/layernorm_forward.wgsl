@@ -30,7 +30,8 @@ struct Params { N: u32, C: u32 }
 @group(0) @binding(6) var<storage, read> b: array<vec4<f32>>;
 
 @compute @workgroup_size(WG)
-fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) nwg: vec3<u32>, @builtin(local_invocation_index) li: u32) {
+fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) nwg: vec3<u32>,
+        @builtin(local_invocation_index) li: u32) {
     let c4 = p.C / 4u;
     let first = (wid.y * nwg.x + wid.x) * ROWS;
     let last = min(first + ROWS, p.N);

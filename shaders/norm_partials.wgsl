@@ -24,7 +24,8 @@ struct Params { COUNT: u32, BASE: u32 }
 @group(0) @binding(2) var<storage, read> x: array<vec4<f32>>;
 
 @compute @workgroup_size(WG)
-fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) nwg: vec3<u32>, @builtin(local_invocation_index) li: u32) {
+fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) nwg: vec3<u32>,
+        @builtin(local_invocation_index) li: u32) {
     let chunk = wid.y * nwg.x + wid.x;
     let first = chunk * WG * TURNS * EIGHT;
     if first >= p.COUNT { return; } // a group left over by folding, all of it

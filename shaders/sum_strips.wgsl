@@ -23,7 +23,8 @@ struct Params { S: u32, C: u32, STRIDE: u32, COL: u32 }
 @group(0) @binding(2) var<storage, read> partial: array<vec4<f32>>;
 
 @compute @workgroup_size(WG)
-fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) nwg: vec3<u32>, @builtin(local_invocation_index) li: u32) {
+fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) nwg: vec3<u32>,
+        @builtin(local_invocation_index) li: u32) {
     let q = (wid.y * nwg.x + wid.x) * LANES + li % LANES;
     let c4 = p.C / 4u;
     var sum = vec4<f32>(0.0);

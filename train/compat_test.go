@@ -17,9 +17,10 @@ import (
 
 // oldRun copies testdata/old-run, which the program of commit 6079791 wrote:
 //
-//	gpt2wgpu train --n-layer 1 --n-head 1 --n-embd 16 --block-size 16 --seq-len 16 --batch-size 2 --total-batch-size 64
-//	    --steps 70 --warmup-steps 2 --sample-every 0 --data testdata/old-run/text.txt --val-data testdata/old-run/text.txt
-//	    --val-every 20 --val-steps 2 --save-every 3 --keep 1 --out testdata/old-run --stop-after 7
+//	gpt2wgpu train --n-layer 1 --n-head 1 --n-embd 16 --block-size 16 --seq-len 16 --batch-size 2 \
+//	    --total-batch-size 64 --steps 70 --warmup-steps 2 --sample-every 0 --data testdata/old-run/text.txt \
+//	    --val-data testdata/old-run/text.txt --val-every 20 --val-steps 2 --save-every 3 --keep 1 \
+//	    --out testdata/old-run --stop-after 7
 //
 // It returns the settings that --resume takes from it.
 func oldRun(t *testing.T) Job {

@@ -185,10 +185,12 @@ func (r *run) readCheckpoint(dir string) (s origin, damage, err error) {
 			return err
 		}
 		shape := s.weights.Config
-		if s.optimizer, err = readTensors(filepath.Join(dir, optimizerFile), r.cfg.optimizer().State(shape)); err != nil || !s.state.Config.local() {
+		if s.optimizer, err = readTensors(filepath.Join(dir, optimizerFile),
+			r.cfg.optimizer().State(shape)); err != nil || !s.state.Config.local() {
 			return err
 		}
-		if s.momenta, err = readTensors(filepath.Join(dir, outerFile), outerState(shape)); errors.Is(err, fs.ErrNotExist) {
+		if s.momenta, err = readTensors(filepath.Join(dir, outerFile), outerState(shape)); errors.Is(err,
+			fs.ErrNotExist) {
 			s.momenta, err = nil, nil // the run had none
 		}
 		s.hasMomenta = s.momenta != nil
@@ -350,7 +352,8 @@ func (r *run) logDevices() error {
 		r.mixed = r.mixed || f[0] != first[0] || f[1] != first[1]
 	}
 	if r.mixed {
-		r.env.Log.Info(fmt.Sprintf("devices of several kinds: they follow rank 0's parameters every %d steps (--check-every)", r.cfg.CheckEvery))
+		r.env.Log.Info(fmt.Sprintf("devices of several kinds: they follow rank 0's parameters every %d steps "+
+			"(--check-every)", r.cfg.CheckEvery))
 	}
 	return nil
 }

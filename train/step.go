@@ -35,7 +35,8 @@ func NewStep(d *gpu.Device, j Job, opts ...model.Option) (*Step, error) {
 		micros *= j.ranks()
 		buckets = model.Buckets(model.BucketBytes(j.Model()))
 	}
-	if s.Training, err = model.NewTraining(s.Model, j.BatchSize, j.SeqLen, micros, append(j.options(), buckets)...); err != nil {
+	if s.Training, err = model.NewTraining(s.Model, j.BatchSize, j.SeqLen, micros,
+		append(j.options(), buckets)...); err != nil {
 		return nil, err
 	}
 	s.Optimizer, err = j.optimizer().New(s.Training)
@@ -45,14 +46,16 @@ func NewStep(d *gpu.Device, j Job, opts ...model.Option) (*Step, error) {
 // optimizer returns the settings of the update.
 func (c Config) optimizer() model.OptimizerSettings {
 	return model.AdamW{
-		Beta1: c.Beta1, Beta2: c.Beta2, Eps: c.Eps, WeightDecay: c.WeightDecay, DecayAll: c.Decay == "all", GradClip: c.GradClip,
+		Beta1: c.Beta1, Beta2: c.Beta2, Eps: c.Eps, WeightDecay: c.WeightDecay, DecayAll: c.Decay == "all",
+		GradClip: c.GradClip,
 	}
 }
 
 // String describes the step and the device's memory.
 func (s *Step) String() string {
 	return fmt.Sprintf("model: %d parameters; a step: %d tokens, %d micro-steps of B=%d T=%d; device memory: %s",
-		gpt2.ParamCount(s.Model.Config), s.job.TokensPerStep(), s.job.AccumSteps(), s.job.BatchSize, s.job.SeqLen, s.Model.Device.MemoryReport())
+		gpt2.ParamCount(s.Model.Config), s.job.TokensPerStep(), s.job.AccumSteps(), s.job.BatchSize, s.job.SeqLen,
+		s.Model.Device.MemoryReport())
 }
 
 // Programs returns the step's programs, in the order in which they run.
@@ -67,7 +70,8 @@ func (s *Step) Trial(i int) error {
 		if err := s.Model.Load(gpt2.Init(s.Model.Config, s.job.Seed)); err != nil {
 			return err
 		}
-		made := func(i int) uint32 { return uint32(uint64(i) * 2654435761 % uint64(s.Model.Config.VocabSize)) } // nearly all distinct, as words are not
+		// nearly all distinct, as words are not
+		made := func(i int) uint32 { return uint32(uint64(i) * 2654435761 % uint64(s.Model.Config.VocabSize)) }
 		for i := range s.Training.B * s.Training.T {
 			s.trialX, s.trialY = append(s.trialX, made(i)), append(s.trialY, made(i+1))
 		}

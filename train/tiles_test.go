@@ -112,7 +112,8 @@ func TestTilesStay(t *testing.T) {
 			parts.StopAfter = 2
 			run(parts, c.was)
 			s := stateOf(t, parts.Out)
-			if got, want := slices.Sorted(maps.Keys(s.Tiles.Tuning)), slices.Sorted(maps.Keys(c.was)); !slices.Equal(got, want) || s.Tiles.Device == "" {
+			if got, want := slices.Sorted(maps.Keys(s.Tiles.Tuning)), slices.Sorted(maps.Keys(c.was)); !slices.Equal(
+				got, want) || s.Tiles.Device == "" {
 				t.Errorf("the checkpoint has tiles of %v chosen on %q, want %v", got, s.Tiles.Device, want)
 			}
 			parts.Resume, parts.StopAfter = true, 0
@@ -158,7 +159,8 @@ func TestBadTiles(t *testing.T) {
 		t.Fatal(err)
 	}
 	c.Resume = true
-	if err := Run(context.Background(), c, quiet()); err == nil || !strings.Contains(err.Error(), "impossible geometry") || !strings.Contains(err.Error(), "hint:") {
+	if err := Run(context.Background(), c, quiet()); err == nil || !strings.Contains(err.Error(),
+		"impossible geometry") || !strings.Contains(err.Error(), "hint:") {
 		t.Errorf("got %v", err)
 	}
 }

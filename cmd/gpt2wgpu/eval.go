@@ -68,7 +68,8 @@ func newEvalFlags(fs *flagSet) *evalFlags {
 
 	f = fs.section("Output")
 	f.BoolVar(&v.asJSON, "json", false,
-		`print a JSON object: {"loss":..,"perplexity":..,"tokens":..} or {"n":..,"acc":..,"acc_norm":..,"acc_norm_chars":..}`)
+		`print a JSON object: {"loss":..,"perplexity":..,"tokens":..} or {"n":..,"acc":..,"acc_norm":..,`+
+			`"acc_norm_chars":..}`)
 	fs.logFlags(f)
 	return v
 }

@@ -84,8 +84,9 @@ func evalLoss(t *testing.T, args ...string) (r lossResult) {
 
 // TestEval compares with PyTorch on the same weights:
 //
-//	torch_gpt2.py --load-hf model/testdata/greedy --n-layer 2 --n-head 2 --n-embd 32 --block-size 24 --vocab-size 256 \
-//	    --batch-size 2 --seq-len 24 --text data/sample.txt --val-text data/sample.txt --val-steps 3 --steps 0
+//	torch_gpt2.py --load-hf model/testdata/greedy --n-layer 2 --n-head 2 --n-embd 32 --block-size 24 \
+//	    --vocab-size 256 --batch-size 2 --seq-len 24 \
+//	    --text data/sample.txt --val-text data/sample.txt --val-steps 3 --steps 0
 func TestEval(t *testing.T) {
 	gputest.Available(t)
 	const torch = 5.681800365447998
@@ -167,7 +168,8 @@ func hub(t *testing.T) (asked *int) {
 		switch name := filepath.Base(r.URL.Path); r.URL.Path {
 		case "/api/models/openai-community/gpt2/revision/main":
 			io.WriteString(w, `{"sha":"`+commit+
-				`","siblings":[{"rfilename":"config.json"},{"rfilename":"model.safetensors"},{"rfilename":"README.md"}]}`)
+				`","siblings":[{"rfilename":"config.json"},{"rfilename":"model.safetensors"},`+
+				`{"rfilename":"README.md"}]}`)
 		case "/openai-community/gpt2/resolve/" + commit + "/" + name:
 			http.ServeFile(w, r, filepath.Join(greedyModel, name))
 		default:

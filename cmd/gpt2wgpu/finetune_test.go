@@ -22,7 +22,8 @@ func TestFineTuneSettings(t *testing.T) {
 		c.MinLR != 5e-6 || c.WarmupSteps != 4 {
 		t.Errorf("T %d, lr %v to %v after %d", c.SeqLen, c.LR, c.MinLR, c.WarmupSteps)
 	}
-	if c = settle(t, "--init", greedyModel, "--min-lr", "1e-6", "--warmup-steps", "7", "--seq-len", "64"); c.SeqLen != 64 || c.LR != 2e-4 || c.MinLR != 1e-6 || c.WarmupSteps != 7 {
+	if c = settle(t, "--init", greedyModel, "--min-lr", "1e-6", "--warmup-steps", "7", "--seq-len",
+		"64"); c.SeqLen != 64 || c.LR != 2e-4 || c.MinLR != 1e-6 || c.WarmupSteps != 7 {
 		t.Errorf("T %d, lr %v to %v after %d", c.SeqLen, c.LR, c.MinLR, c.WarmupSteps)
 	}
 	if c = settle(t, "--init", greedyModel, "--block-size", "10"); c.SeqLen != 10 || c.BlockSize != 10 {
@@ -33,10 +34,13 @@ func TestFineTuneSettings(t *testing.T) {
 		t.Errorf("gpt2: T %d, lr %v", c.SeqLen, c.LR)
 	}
 	// A preset's step stays a multiple of the shortened micro-step.
-	if c = settle(t, "--preset", "gpt2-124m", "--init", greedyModel); c.SeqLen != 24 || c.TotalBatchSize%(c.BatchSize*24) != 0 || c.LR != 6e-5 || c.MinLR != 6e-6 || c.Validate() != nil {
-		t.Errorf("gpt2-124m: T %d, a step of %d tokens, lr %v to %v, %v", c.SeqLen, c.TotalBatchSize, c.LR, c.MinLR, c.Validate())
+	if c = settle(t, "--preset", "gpt2-124m", "--init", greedyModel); c.SeqLen != 24 ||
+		c.TotalBatchSize%(c.BatchSize*24) != 0 || c.LR != 6e-5 || c.MinLR != 6e-6 || c.Validate() != nil {
+		t.Errorf("gpt2-124m: T %d, a step of %d tokens, lr %v to %v, %v", c.SeqLen, c.TotalBatchSize, c.LR, c.MinLR,
+			c.Validate())
 	}
-	if c = settle(t, "--preset", "first-steps", "--init", greedyModel); c.LR != 3e-5 || c.MinLR != 0 || c.WarmupSteps != 0 {
+	if c = settle(t, "--preset", "first-steps", "--init", greedyModel); c.LR != 3e-5 || c.MinLR != 0 ||
+		c.WarmupSteps != 0 {
 		t.Errorf("first-steps: lr %v to %v after %d", c.LR, c.MinLR, c.WarmupSteps)
 	}
 	// A file's rates count as the user's; from scratch nothing changes.
@@ -57,34 +61,42 @@ func TestFineTuneSettings(t *testing.T) {
 func TestFineTune(t *testing.T) {
 	gputest.Available(t)
 	train1 := func(args ...string) []string {
-		return append(append(strings.Fields("train --data sample --batch-size 1 --steps 2 --sample-every 0 --init "+greedyModel), device()...), args...)
+		return append(append(strings.Fields("train --data sample --batch-size 1 --steps 2 --sample-every 0 --init "+
+			greedyModel), device()...), args...)
 	}
 	out := filepath.Join(t.TempDir(), "run")
 	code, _, stderr := cli(t, train1("--out", out)...)
 	if code != exitDone {
 		t.Fatalf("code %d: %s", code, stderr)
 	}
-	for _, want := range []string{"fine-tuning from " + greedyModel, "parameters, context 24, vocabulary 256, tokenizer bytes", "a tenth of the preset's", "--lr 0.0002", "T=24"} {
+	for _, want := range []string{"fine-tuning from " + greedyModel, "parameters, context 24, vocabulary 256, " +
+		"tokenizer bytes", "a tenth of the preset's", "--lr 0.0002", "T=24"} {
 		if !strings.Contains(stderr, want) {
 			t.Errorf("the log doesn't say %q:\n%s", want, stderr)
 		}
 	}
 	// Going on changes no rate.
 	before := configOf(t, out)
-	if code, _, stderr := cli(t, append(strings.Fields("train --resume --steps 3 --out "+out), device()...)...); code != exitDone || strings.Contains(stderr, "a tenth") {
+	if code, _, stderr := cli(t, append(strings.Fields("train --resume --steps 3 --out "+out),
+		device()...)...); code != exitDone || strings.Contains(stderr, "a tenth") {
 		t.Errorf("--resume: code %d: %s", code, stderr)
 	}
 	if after := configOf(t, out); after.LR != before.LR || after.WarmupSteps != before.WarmupSteps || after.LR != 2e-4 {
-		t.Errorf("--resume: lr %v after %d, before %v after %d", after.LR, after.WarmupSteps, before.LR, before.WarmupSteps)
+		t.Errorf("--resume: lr %v after %d, before %v after %d", after.LR, after.WarmupSteps, before.LR,
+			before.WarmupSteps)
 	}
 
-	wantFailure(t, exitFailed, train1("-q", "--out", filepath.Join(t.TempDir(), "x"), "--seq-len", "25"), "--seq-len is 25", "24", "leave --seq-len out, or --seq-len 24")
-	wantFailure(t, exitFailed, train1("-q", "--out", filepath.Join(t.TempDir(), "x"), "--block-size", "48"), "--block-size is 48", "have 24", "leave --block-size out")
-	wantFailure(t, exitFailed, train1("-q", "--out", filepath.Join(t.TempDir(), "x"), "--n-layer", "4"), "--n-layer is 4", "leave --n-layer out")
+	wantFailure(t, exitFailed, train1("-q", "--out", filepath.Join(t.TempDir(), "x"), "--seq-len", "25"),
+		"--seq-len is 25", "24", "leave --seq-len out, or --seq-len 24")
+	wantFailure(t, exitFailed, train1("-q", "--out", filepath.Join(t.TempDir(), "x"), "--block-size", "48"),
+		"--block-size is 48", "have 24", "leave --block-size out")
+	wantFailure(t, exitFailed, train1("-q", "--out", filepath.Join(t.TempDir(), "x"), "--n-layer", "4"),
+		"--n-layer is 4", "leave --n-layer out")
 
 	// A shorter context than the weights'.
 	short := filepath.Join(t.TempDir(), "short")
-	if code, _, stderr := cli(t, train1("--block-size", "16", "--lr", "0", "--out", short)...); code != exitDone || !strings.Contains(stderr, "positions=8") {
+	if code, _, stderr := cli(t, train1("--block-size", "16", "--lr", "0", "--out", short)...); code != exitDone ||
+		!strings.Contains(stderr, "positions=8") {
 		t.Fatalf("--block-size 16: code %d: %s", code, stderr)
 	}
 	w, _, err := gpt2.Load(short)
@@ -92,7 +104,8 @@ func TestFineTune(t *testing.T) {
 		t.Fatalf("%+v, %v", w, err)
 	}
 	whole := evalLoss(t, "--model", greedyModel, "--data", "sample", "--val-steps", "2", "--seq-len", "16")
-	if cut := evalLoss(t, "--model", short, "--data", "sample", "--val-steps", "2"); cut != whole { // and eval takes the run's 16
+	// and eval takes the run's 16
+	if cut := evalLoss(t, "--model", short, "--data", "sample", "--val-steps", "2"); cut != whole {
 		t.Errorf("cut to 16: %+v, whole: %+v", cut, whole)
 	}
 }
@@ -109,13 +122,15 @@ func configOf(t *testing.T, out string) (c train.Config) {
 func TestEvalSeqLen(t *testing.T) {
 	gputest.Available(t)
 	out := filepath.Join(t.TempDir(), "run")
-	args := append(strings.Fields("train --n-layer 1 --n-head 2 --n-embd 16 --block-size 32 --seq-len 8 --batch-size 1 --steps 1 --sample-every 0 -q --out "+out), device()...)
+	args := append(strings.Fields("train --n-layer 1 --n-head 2 --n-embd 16 --block-size 32 --seq-len 8 "+
+		"--batch-size 1 --steps 1 --sample-every 0 -q --out "+out), device()...)
 	if code, _, stderr := cli(t, args...); code != exitDone {
 		t.Fatalf("code %d: %s", code, stderr)
 	}
 	own := evalLoss(t, "--model", out, "--data", "sample", "--val-steps", "3", "--batch-size", "2")
 	eight := evalLoss(t, "--model", out, "--data", "sample", "--val-steps", "3", "--batch-size", "2", "--seq-len", "8")
-	context := evalLoss(t, "--model", out, "--data", "sample", "--val-steps", "3", "--batch-size", "2", "--seq-len", "32")
+	context := evalLoss(t, "--model", out, "--data", "sample", "--val-steps", "3", "--batch-size", "2", "--seq-len",
+		"32")
 	if own != eight || own.Tokens != 3*2*8 || context.Tokens != 3*2*32 {
 		t.Errorf("%+v, with --seq-len 8 %+v, with 32 %+v", own, eight, context)
 	}

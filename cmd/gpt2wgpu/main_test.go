@@ -241,7 +241,8 @@ func TestNearest(t *testing.T) {
 func TestInterruptedWords(t *testing.T) {
 	var stderr bytes.Buffer
 	e := &env{stderr: &stderr}
-	if code := report(e, "gpt2wgpu tune", logOptions{}, fmt.Errorf("measuring: %w; hint: again", context.Canceled)); code != exitInterrupted {
+	if code := report(e, "gpt2wgpu tune", logOptions{}, fmt.Errorf("measuring: %w; hint: again",
+		context.Canceled)); code != exitInterrupted {
 		t.Errorf("code %d, want %d", code, exitInterrupted)
 	}
 	if got, want := stderr.String(), "gpt2wgpu tune: measuring: interrupted; hint: again\n"; got != want {

@@ -180,20 +180,24 @@ func TestValidationResumes(t *testing.T) {
 	if code, _, stderr := cli(t, quickRun(append(args, "--out", whole)...)...); code != 0 {
 		t.Fatal(stderr)
 	}
-	if code, _, stderr := cli(t, quickRun(append(args, "--out", parts, "--stop-after", "3")...)...); code != exitInterrupted {
+	if code, _, stderr := cli(t, quickRun(append(args, "--out", parts, "--stop-after",
+		"3")...)...); code != exitInterrupted {
 		t.Fatal(stderr)
 	}
-	wantFailure(t, exitFailed, []string{"train", "--resume", "--out", parts, "-q", "--val-fraction", "0.1"}, "--val-fraction is 0.1", "0.2")
+	wantFailure(t, exitFailed, []string{"train", "--resume", "--out", parts, "-q", "--val-fraction", "0.1"},
+		"--val-fraction is 0.1", "0.2")
 	if code, _, stderr := cli(t, "train", "--resume", "--out", parts); code != 0 {
 		t.Fatal(stderr)
 	}
 	if a, b := losses(whole), losses(parts); strings.Join(a, " ") != strings.Join(b, " ") {
 		t.Errorf("losses\n%v, resumed\n%v", a, b)
 	}
-	if code, _, stderr := cli(t, "eval", "--model", parts, "--data", mine); code != 0 || !strings.Contains(stderr, "the 80% that the run trained on too") {
+	if code, _, stderr := cli(t, "eval", "--model", parts, "--data", mine); code != 0 || !strings.Contains(stderr,
+		"the 80% that the run trained on too") {
 		t.Errorf("eval: code %d, %s", code, stderr)
 	}
-	code, _, stderr := cli(t, "train", "--resume", "--out", parts, "--steps", "7", "--batch-size", "1", "--total-batch-size", "16")
+	code, _, stderr := cli(t, "train", "--resume", "--out", parts, "--steps", "7", "--batch-size", "1",
+		"--total-batch-size", "16")
 	if code != 0 || !strings.Contains(stderr, "validation: 6002 of 30008 tokens") {
 		t.Errorf("with other batches: code %d, %s", code, stderr)
 	}

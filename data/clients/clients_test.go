@@ -26,7 +26,8 @@ import (
 var texts = []string{
 	"", " ", "Hello, I'm a language model,", "  two  blanks  ", "don't they'll we've I'd it's 'tis", "\n\n\n x\n",
 	"12345 678 9.10",
-	"naïve café — 你好 😀👩‍👩‍👧 ﷽", "a\tb\r\nc", strings.Repeat("a", 300), "MARROW:\nHere is the soup.\n\nKING:\nMore.",
+	"naïve café — 你好 😀👩‍👩‍👧 ﷽",
+	"a\tb\r\nc", strings.Repeat("a", 300), "MARROW:\nHere is the soup.\n\nKING:\nMore.",
 	"\u3000\u00a0x",
 	"one<|endoftext|>two <|endoftext|>",
 }

@@ -80,7 +80,8 @@ func (r *remote) ServeHTTP(w http.ResponseWriter, q *http.Request) {
 			return
 		}
 		fmt.Fprintf(w,
-			`{"id": %q, "sha": %q, "siblings": [{"rfilename": ".gitattributes"}, {"rfilename": "../evil_val_0.bin"}, %s]}`, repo, commit, strings.Join(names, ", "))
+			`{"id": %q, "sha": %q, "siblings": [{"rfilename": ".gitattributes"}, {"rfilename": "../evil_val_0.bin"},`+
+				` %s]}`, repo, commit, strings.Join(names, ", "))
 		return
 	}
 	content, ok := r.files[strings.TrimPrefix(path, "/storage")]
@@ -207,7 +208,8 @@ func TestFetchResumes(t *testing.T) {
 	if !errors.Is(err, context.Canceled) || !strings.Contains(err.Error(), "hint:") {
 		t.Fatalf("stopped: %v", err)
 	}
-	if _, err := data.Open("shakespeare", mustTokenizer(t, "bytes"), 0, nil, data.WithCacheDir(o.CacheDir)); err == nil || !strings.Contains(err.Error(), "only in part") {
+	if _, err := data.Open("shakespeare", mustTokenizer(t, "bytes"), 0, nil,
+		data.WithCacheDir(o.CacheDir)); err == nil || !strings.Contains(err.Error(), "only in part") {
 		t.Errorf("half a fetch opens: %v", err)
 	}
 	r.cutAfter, r.requests = 0, nil
@@ -274,7 +276,8 @@ func TestFetchErrors(t *testing.T) {
 
 	r.files[path] = "wrong"
 	o := r.options(t)
-	check("wrong hash", fetch("shakespeare", o), "SHA-256 8810ad581e59f2bc3928b261707a71308f7e139eb04820366dc4d5c18d980225, want", path)
+	check("wrong hash", fetch("shakespeare", o),
+		"SHA-256 8810ad581e59f2bc3928b261707a71308f7e139eb04820366dc4d5c18d980225, want", path)
 	if names := dirNames(filepath.Join(o.CacheDir, "shakespeare")); len(names) != 0 {
 		t.Errorf("a wrong file is kept: %v", names)
 	}
@@ -359,13 +362,15 @@ func TestFetchShards(t *testing.T) {
 	if _, err := Dataset(t.Context(), "fineweb-edu", o); err != nil {
 		t.Fatal(err)
 	}
-	if got := tokens(data.Train); len(got) != 400 || len(r.requests) != 1+2*2 { // the list, and two files by a redirect each
+	// the list, and two files by a redirect each
+	if got := tokens(data.Train); len(got) != 400 || len(r.requests) != 1+2*2 {
 		t.Errorf("%d tokens after %v", len(got), r.requests)
 	}
 	if err := os.Truncate(filepath.Join(dir, "finewebedu_train_000003.bin"), 30); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := data.Open("fineweb-edu", nil, 0, nil, data.WithCacheDir(o.CacheDir)); err == nil || !strings.Contains(err.Error(), "only in part") {
+	if _, err := data.Open("fineweb-edu", nil, 0, nil, data.WithCacheDir(o.CacheDir)); err == nil ||
+		!strings.Contains(err.Error(), "only in part") {
 		t.Errorf("a damaged cache opens: %v", err)
 	}
 	if _, err := Dataset(t.Context(), "fineweb-edu", o); err != nil {
@@ -374,7 +379,8 @@ func TestFetchShards(t *testing.T) {
 	tokens(data.Train)
 
 	r.badHash = true
-	if _, err := Dataset(t.Context(), "fineweb-edu", r.options(t)); err == nil || !strings.Contains(err.Error(), "SHA-256") {
+	if _, err := Dataset(t.Context(), "fineweb-edu", r.options(t)); err == nil || !strings.Contains(err.Error(),
+		"SHA-256") {
 		t.Errorf("the hub's hash isn't checked: %v", err)
 	}
 	r.badHash = false
@@ -421,7 +427,8 @@ func TestFetchHellaSwag(t *testing.T) {
 	line := `{"ctx": "A man", "label": 1, "endings": ["sits", "walks", "runs", "sleeps"]}` + "\n"
 	r.files[path] = strings.Repeat(line, 10041)
 	o := r.options(t)
-	if _, err := Dataset(t.Context(), "hellaswag", o); err == nil || !strings.Contains(err.Error(), "10041 questions, want 10042") {
+	if _, err := Dataset(t.Context(), "hellaswag", o); err == nil || !strings.Contains(err.Error(),
+		"10041 questions, want 10042") {
 		t.Errorf("%v", err)
 	}
 	r.files[path] += line
@@ -444,7 +451,8 @@ func TestFetchWeights(t *testing.T) {
 		r.files["/openai-community/gpt2-medium/resolve/"+commit+"/"+n] = "content of " + n
 	}
 	o := r.options(t)
-	if _, _, err := cache.Open("gpt2-medium", o.CacheDir); err == nil || !strings.HasSuffix(err.Error(), "hint: gpt2wgpu data fetch gpt2-medium") {
+	if _, _, err := cache.Open("gpt2-medium", o.CacheDir); err == nil || !strings.HasSuffix(err.Error(),
+		"hint: gpt2wgpu data fetch gpt2-medium") {
 		t.Errorf("%v", err)
 	}
 	dir, err := Dataset(t.Context(), "gpt2-medium", o)
@@ -482,7 +490,8 @@ func TestFetchLock(t *testing.T) {
 	}})
 	done := make(chan error, 1)
 	go func() { _, err := Dataset(t.Context(), "shakespeare", o); done <- err }()
-	if said := <-waits; !strings.Contains(said, fmt.Sprintf("process %d on ", os.Getpid())) || !strings.Contains(said, "shakespeare") {
+	if said := <-waits; !strings.Contains(said, fmt.Sprintf("process %d on ", os.Getpid())) || !strings.Contains(said,
+		"shakespeare") {
 		t.Errorf("waits with %q", said)
 	}
 	if len(r.requests) > 0 {
@@ -500,7 +509,8 @@ func TestFetchLock(t *testing.T) {
 	defer held.Release()
 	ctx, cancel := context.WithCancel(t.Context())
 	o.Log = slog.New(handler{slog.DiscardHandler, func(string) { cancel() }})
-	if _, err := Dataset(ctx, "shakespeare", o); !errors.Is(err, context.Canceled) || !strings.Contains(err.Error(), "hint: ") {
+	if _, err := Dataset(ctx, "shakespeare", o); !errors.Is(err, context.Canceled) || !strings.Contains(err.Error(),
+		"hint: ") {
 		t.Errorf("stopped: %v", err)
 	}
 }

@@ -45,7 +45,8 @@ func TestHubCache(t *testing.T) {
 		if err := os.MkdirAll(filepath.Dir(blob), 0o777); err != nil {
 			t.Fatal(err)
 		}
-		if err := os.Symlink(filepath.FromSlash("../../blobs/77"), filepath.Join(snapshot, "model.safetensors")); err != nil {
+		if err := os.Symlink(filepath.FromSlash("../../blobs/77"), filepath.Join(snapshot,
+			"model.safetensors")); err != nil {
 			t.Fatal(err)
 		}
 		o := Options{CacheDir: t.TempDir()}

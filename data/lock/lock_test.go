@@ -90,7 +90,8 @@ func TestTheOtherProcessIsNamed(t *testing.T) {
 }
 
 func TestErrors(t *testing.T) {
-	if _, err := Take(context.Background(), filepath.Join(t.TempDir(), "no", "lock"), 0, nil); !errors.Is(err, os.ErrNotExist) {
+	if _, err := Take(context.Background(), filepath.Join(t.TempDir(), "no", "lock"), 0, nil); !errors.Is(err,
+		os.ErrNotExist) {
 		t.Errorf("got %v, want a missing directory", err)
 	}
 	for _, err := range []error{syscall.ENOLCK, syscall.ENOSYS, syscall.ENOTSUP} {

@@ -32,7 +32,8 @@ func TestOfPeak(t *testing.T) {
 			t.Errorf("%v operations and %v bytes in a second: %v, want %v", x.flops, x.bytes, got, x.want)
 		}
 	}
-	if got, want := peak.Max(bench.Peak{FMA: 90, Wide: 5, Copy: 11}), (bench.Peak{FMA: 100, Wide: 5, Copy: 11}); got != want {
+	if got, want := peak.Max(bench.Peak{FMA: 90, Wide: 5, Copy: 11}),
+		(bench.Peak{FMA: 100, Wide: 5, Copy: 11}); got != want {
 		t.Errorf("Max: %v, want %v", got, want)
 	}
 }
@@ -50,7 +51,8 @@ func TestMeasure(t *testing.T) {
 	if err != nil || r.Time <= 0 || r.Bytes != 16 || calls < 2 {
 		t.Errorf("%+v after %d calls, %v; want 16 bytes, repeated", r, calls, err)
 	}
-	if _, err := bench.Measure(d, "broken", func(p *gpu.Program) { p.Fail("as asked") }); err == nil || err.Error() != "broken: as asked" {
+	if _, err := bench.Measure(d, "broken", func(p *gpu.Program) { p.Fail("as asked") }); err == nil ||
+		err.Error() != "broken: as asked" {
 		t.Errorf("got %v", err)
 	}
 }
@@ -88,7 +90,8 @@ func kernelRows(t *testing.T, s gpu.Storage) {
 		t.Error("no error for a filter that nothing matches")
 	}
 	enough := errors.New("enough")
-	if some, err := bench.Kernels(d, nil, shape, "", func(bench.Row) error { return enough }); err != enough || len(some) != 1 {
+	if some, err := bench.Kernels(d, nil, shape, "", func(bench.Row) error { return enough }); err != enough ||
+		len(some) != 1 {
 		t.Errorf("stopped: %v, %v", some, err)
 	}
 }
@@ -100,7 +103,8 @@ func TestEveryKernelIsMeasured(t *testing.T) {
 	limits.MaxInvocations, limits.MaxWorkgroupBytes = 1024, 32<<10
 	d := gpu.Plan(gpu.AdapterInfo{Limits: limits})
 	for _, target := range op.Targets(limits) {
-		for _, s := range []bench.Shape{{B: 1, T: 64, C: 64, NH: 4, V: 300, Params: 1024}, {B: 1, T: 128, C: 128, NH: 4, V: 300, Params: 1024}} {
+		for _, s := range []bench.Shape{{B: 1, T: 64, C: 64, NH: 4, V: 300, Params: 1024}, {B: 1, T: 128, C: 128, NH: 4,
+			V: 300, Params: 1024}} {
 			text += strings.Join(bench.Labels(d, target, s), "\n") + "\n"
 		}
 	}
@@ -149,11 +153,14 @@ func TestBest(t *testing.T) {
 }
 
 func TestReport(t *testing.T) {
-	row := bench.Row{Name: "add", Shape: "N=2 C=4", DType: "f32", MS: 1000, GFLOPs: 5, GBs: 1, Result: bench.Result{Time: time.Second, FLOPs: 5e9, Bytes: 1e9}}
+	row := bench.Row{Name: "add", Shape: "N=2 C=4", DType: "f32", MS: 1000, GFLOPs: 5, GBs: 1,
+		Result: bench.Result{Time: time.Second, FLOPs: 5e9, Bytes: 1e9}}
 	r := bench.Report{Device: "Some GPU (vulkan, discrete)", Kernels: []bench.Row{row}, Step: &bench.Step{
-		Preset: "tiny", MS: 500, TokensPerS: 1000, Breakdown: bench.Breakdown([]gpu.Timing{{Label: "add", Duration: time.Second, FLOPs: 5e9, Bytes: 1e9}}),
-		Describe: "B=1 T=500", FLOPsPerToken: 2e6,
-		FirstUses: []gpu.Timing{{Label: "scale", Duration: 20 * time.Millisecond}, {Label: "add/WG=8", Duration: 200 * time.Millisecond}},
+		Preset: "tiny", MS: 500, TokensPerS: 1000,
+		Breakdown: bench.Breakdown([]gpu.Timing{{Label: "add", Duration: time.Second, FLOPs: 5e9, Bytes: 1e9}}),
+		Describe:  "B=1 T=500", FLOPsPerToken: 2e6,
+		FirstUses: []gpu.Timing{{Label: "scale", Duration: 20 * time.Millisecond},
+			{Label: "add/WG=8", Duration: 200 * time.Millisecond}},
 	}}
 	r.SetPeak(bench.Peak{FMA: 10, Wide: 6, Copy: 4})
 	var b strings.Builder

@@ -89,7 +89,8 @@ func TestTuningElsewhere(t *testing.T) {
 	for _, target := range op.Targets(gpu.DefaultLimits()) {
 		for name, tile := range map[string]string{
 			"panels": `{"matmul":{"TM":0,"TN4":0,"WX":0,"WY":0,"Panel":{"WG":256,"TC4":8,"KS4":32}}}`,
-			"walks": `{"attention":{"Suffix":"_step","Forward":{"Rows":128,"Spec":{"WX":128}},"DQ":{"Rows":128,"Spec":{"WX":128}},` +
+			"walks": `{"attention":{"Suffix":"_step","Forward":{"Rows":128,"Spec":{"WX":128}},"DQ":{"Rows":128,` +
+				`"Spec":{"WX":128}},` +
 				`"DKV":{"Rows":128,"Spec":{"WX":128}}}}`,
 		} {
 			var x op.Tile

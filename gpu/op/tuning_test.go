@@ -239,14 +239,21 @@ func TestTuningBeforeSlices(t *testing.T) {
 // TestTileJSON: a tile comes back from JSON as it went. Tiles in checkpoints and caches of earlier versions are read as
 // they were meant.
 func TestTileJSON(t *testing.T) {
-	const attention = `{"Rows":48,"Spec":{"TQ":6,"WX":8}},"DQ":{"Rows":32,"Spec":{"TQ":4,"WX":8}},"DKV":{"Rows":32,"Spec":{"TK":4,"WX":8}}}}`
-	const walk = `{"Rows":128,"Spec":{"WX":128}},"DQ":{"Rows":128,"Spec":{"WX":128}},"DKV":{"Rows":128,"Spec":{"WX":128}}}}`
+	const attention = `{"Rows":48,"Spec":{"TQ":6,"WX":8}},"DQ":{"Rows":32,"Spec":{"TQ":4,"WX":8}},"DKV":{"Rows":32,` +
+		`"Spec":{"TK":4,"WX":8}}}}`
+	const walk = `{"Rows":128,"Spec":{"WX":128}},"DQ":{"Rows":128,"Spec":{"WX":128}},"DKV":{"Rows":128,` +
+		`"Spec":{"WX":128}}}}`
 	for old, want := range map[string]string{
-		`{"matmul":{"TM":16,"TN4":3,"WX":8,"WY":1}}`:                                    `{"matmul":{"Algorithm":"direct","TM":16,"TN4":3,"WX":8,"WY":1}}`,
-		`{"matmul":{"TM":16,"TN4":3,"WX":8,"WY":1,"Slice":512}}`:                        `{"matmul":{"Algorithm":"direct","TM":16,"TN4":3,"WX":8,"WY":1,"Slice":512}}`,
-		`{"matmul":{"TM":8,"TN4":2,"WX":16,"WY":16,"BK":8}}`:                            `{"matmul":{"Algorithm":"tiled","TM":8,"TN4":2,"WX":16,"WY":16,"BK":8}}`,
-		`{"matmul":{"TM":1,"TN4":1,"WX":64,"WY":1,"Split":true}}`:                       `{"matmul":{"Algorithm":"split","TM":1,"TN4":1,"WX":64,"WY":1}}`,
-		`{"matmul":{"TM":0,"TN4":0,"WX":0,"WY":0,"Panel":{"WG":512,"TC4":5,"KS4":64}}}`: `{"matmul":{"Algorithm":"panels","TM":1,"TN4":5,"WX":1,"WY":512,"BK":256}}`,
+		`{"matmul":{"TM":16,"TN4":3,"WX":8,"WY":1}}`: `{"matmul":{` +
+			`"Algorithm":"direct","TM":16,"TN4":3,"WX":8,"WY":1}}`,
+		`{"matmul":{"TM":16,"TN4":3,"WX":8,"WY":1,"Slice":512}}`: `{"matmul":{` +
+			`"Algorithm":"direct","TM":16,"TN4":3,"WX":8,"WY":1,"Slice":512}}`,
+		`{"matmul":{"TM":8,"TN4":2,"WX":16,"WY":16,"BK":8}}`: `{"matmul":{` +
+			`"Algorithm":"tiled","TM":8,"TN4":2,"WX":16,"WY":16,"BK":8}}`,
+		`{"matmul":{"TM":1,"TN4":1,"WX":64,"WY":1,"Split":true}}`: `{"matmul":{` +
+			`"Algorithm":"split","TM":1,"TN4":1,"WX":64,"WY":1}}`,
+		`{"matmul":{"TM":0,"TN4":0,"WX":0,"WY":0,"Panel":{"WG":512,"TC4":5,"KS4":64}}}`: `{"matmul":{` +
+			`"Algorithm":"panels","TM":1,"TN4":5,"WX":1,"WY":512,"BK":256}}`,
 		`{"attention":{"Suffix":"_direct","Forward":` +
 			attention: `{"attention":{"Algorithm":"direct","Forward":` + attention,
 		`{"attention":{"Suffix":"_tiled","Forward":` + attention: `{"attention":{"Algorithm":"tiled","Forward":` +

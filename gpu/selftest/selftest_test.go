@@ -109,7 +109,8 @@ func TestTable(t *testing.T) {
 	table.Row(Row{Name: "add", DType: "bf16", Shape: "N=2", MaxError: number(math.NaN()),
 		Failures: []string{"at 3: got NaN, want 1"}})
 	want := `device:   Some GPU (vulkan, discrete), driver 1
-limits:   buffer 256.0 MiB, binding 128.0 MiB, workgroup 256 threads and 16.0 KiB, 8 storage buffers, 65535 groups a dimension
+limits:   buffer 256.0 MiB, binding 128.0 MiB, workgroup 256 threads and 16.0 KiB, 8 storage buffers, ` +
+		`65535 groups a dimension
 features: a b
 
 kernel     dtype  shape    max error      limit

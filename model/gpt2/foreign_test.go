@@ -283,10 +283,13 @@ func TestConfigDefaults(t *testing.T) {
 		`{}`:                            gpt2,
 		"\ufeff" + `{"n_layer": 12}`:    gpt2,
 		`{"n_layer": null, "n_head":6}`: {NLayer: 12, NHead: 6, NEmbd: 768, BlockSize: 1024, VocabSize: 50257},
-		`{"model_type":"gpt2","num_hidden_layers":3,"num_attention_heads":5,"hidden_size":20,"max_position_embeddings":33,"vocab_size":257}`: odd,
-		`{"n_layer":3,"num_hidden_layers":3,"n_head":5,"n_embd":20.0,"n_ctx":33,"vocab_size":257}`:                                           odd,
-		`{"n_layer":3,"n_head":5,"n_embd":20,"n_ctx":1024,"n_positions":33,"vocab_size":257,"N_LAYER":7,"Vocab_Size":9}`:                     odd,
-		`{"n_inner":null,"activation_function":"gelu_new","layer_norm_epsilon":1e-05,"scale_attn_weights":true,"quantization_config":null}`:  gpt2,
+		`{"model_type":"gpt2","num_hidden_layers":3,"num_attention_heads":5,"hidden_size":20,` +
+			`"max_position_embeddings":33,"vocab_size":257}`: odd,
+		`{"n_layer":3,"num_hidden_layers":3,"n_head":5,"n_embd":20.0,"n_ctx":33,"vocab_size":257}`: odd,
+		`{"n_layer":3,"n_head":5,"n_embd":20,"n_ctx":1024,"n_positions":33,"vocab_size":257,"N_LAYER":7,` +
+			`"Vocab_Size":9}`: odd,
+		`{"n_inner":null,"activation_function":"gelu_new","layer_norm_epsilon":1e-05,"scale_attn_weights":true,` +
+			`"quantization_config":null}`: gpt2,
 	} {
 		got, err := readConfig(write(t, filepath.Join(t.TempDir(), configFile), text))
 		if err != nil || got != want {
@@ -325,23 +328,39 @@ func TestForeignTensors(t *testing.T) {
 		return string(binary.LittleEndian.AppendUint64(nil, uint64(len(text)))) + text
 	}
 	for text, want := range map[string][]string{
-		`{"ln_f.bias":{"dtype":"F8_E4M3","shape":[4],"data_offsets":[0,4]}}`:                                      {"ln_f.bias", "F8_E4M3", "F32, F16 or BF16", "quantized"},
-		`{"ln_f.bias":{"dtype":"F8_E5M2","shape":[4],"data_offsets":[0,4]}}`:                                      {"ln_f.bias", "F8_E5M2"},
-		`{"ln_f.bias":{"dtype":"F4","shape":[8],"data_offsets":[0,4]}}`:                                           {"ln_f.bias", "F4"},
-		`{"ln_f.bias":{"dtype":"U8","shape":[4],"data_offsets":[0,4]}}`:                                           {"ln_f.bias", "U8"},
-		`{"__metadata__":{"format":"pt","step":100},"ln_f.bias":{"dtype":"F8","shape":[4],"data_offsets":[0,4]}}`: {"__metadata__", "step", "a number, want a string", "str("},
-		`{"__metadata__":"pt","ln_f.bias":{"dtype":"F8","shape":[4],"data_offsets":[0,4]}}`:                       {"__metadata__", "a string, want an object"},
-		`{"__metadata__":{"loss":null},"a":{"dtype":"F8","shape":[4],"data_offsets":[0,4]}}`:                      {"__metadata__", "loss", "null"},
-		`{"a":{"dtype":"F16","shape":[1.5],"data_offsets":[0,4]}}`:                                                {`\"a\": shape`, "1.5"},
-		`{"a":{"dtype":7,"shape":[1],"data_offsets":[0,4]}}`:                                                      {"dtype", "a number, want a string"},
-		`{"a":{"shape":[1],"data_offsets":[0,4]}}`:                                                                {"dtype", "missing"},
+		`{"ln_f.bias":{"dtype":"F8_E4M3","shape":[4],"data_offsets":[0,4]}}`: {
+			"ln_f.bias", "F8_E4M3", "F32, F16 or BF16", "quantized"},
+		`{"ln_f.bias":{"dtype":"F8_E5M2","shape":[4],"data_offsets":[0,4]}}`: {
+			"ln_f.bias", "F8_E5M2"},
+		`{"ln_f.bias":{"dtype":"F4","shape":[8],"data_offsets":[0,4]}}`: {
+			"ln_f.bias", "F4"},
+		`{"ln_f.bias":{"dtype":"U8","shape":[4],"data_offsets":[0,4]}}`: {
+			"ln_f.bias", "U8"},
+		`{"__metadata__":{"format":"pt","step":100},"ln_f.bias":{"dtype":"F8","shape":[4],"data_offsets":[0,4]}}`: {
+			"__metadata__", "step", "a number, want a string", "str("},
+		`{"__metadata__":"pt","ln_f.bias":{"dtype":"F8","shape":[4],"data_offsets":[0,4]}}`: {
+			"__metadata__", "a string, want an object"},
+		`{"__metadata__":{"loss":null},"a":{"dtype":"F8","shape":[4],"data_offsets":[0,4]}}`: {
+			"__metadata__", "loss", "null"},
+		`{"a":{"dtype":"F16","shape":[1.5],"data_offsets":[0,4]}}`: {
+			`\"a\": shape`, "1.5"},
+		`{"a":{"dtype":7,"shape":[1],"data_offsets":[0,4]}}`: {
+			"dtype", "a number, want a string"},
+		`{"a":{"shape":[1],"data_offsets":[0,4]}}`: {
+			"dtype", "missing"},
 		`{"a":[1,2]}`: {"a list, want an object"},
-		`{"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4]},"a2":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}}`:    {"begins at byte 0"},
-		`{"base_model.model.transformer.h.0.attn.c_attn.lora_A.weight":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}}`: {"lora_A", "merge"},
-		`{"model.embed_tokens.weight":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}}`:                                  {"model.embed_tokens.weight", "another architecture"},
-		`{"score.weight":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}}`:                                               {"score.weight", "classes"},
-		`{"ln_f.bias":{"dtype":"F32","shape":[4],"data_offsets":[0,16]}}`:                                                 {"ends at byte 16", "the file has 4", "cut short"},
-		`{"h.0.attn.c_attn.weight_scale_inv":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}}`:                           {"weight_scale_inv", "quantized"},
+		`{"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4]},` +
+			`"a2":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}}`: {"begins at byte 0"},
+		`{"base_model.model.transformer.h.0.attn.c_attn.lora_A.weight":{"dtype":"F32","shape":[1],"data_offsets":[0,` +
+			`4]}}`: {"lora_A", "merge"},
+		`{"model.embed_tokens.weight":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}}`: {
+			"model.embed_tokens.weight", "another architecture"},
+		`{"score.weight":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}}`: {
+			"score.weight", "classes"},
+		`{"ln_f.bias":{"dtype":"F32","shape":[4],"data_offsets":[0,16]}}`: {
+			"ends at byte 16", "the file has 4", "cut short"},
+		`{"h.0.attn.c_attn.weight_scale_inv":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}}`: {
+			"weight_scale_inv", "quantized"},
 	} {
 		dir := modelDir(t, few, nil)
 		write(t, filepath.Join(dir, weightsFile), header(text)+"1234")

@@ -424,7 +424,8 @@ func WriteDirLazily(dir string, c Config, values func(i int) ([]float32, error),
 		}}
 	}
 	// Without "format" transformers refuses the file.
-	if err := writeSafetensors(filepath.Join(dir, weightsFile), tensors, map[string]string{"format": "pt"}); err != nil {
+	if err := writeSafetensors(filepath.Join(dir, weightsFile), tensors,
+		map[string]string{"format": "pt"}); err != nil {
 		return err
 	}
 	return writeFile(filepath.Join(dir, configFile), func(out *bufio.Writer) error {
@@ -453,7 +454,8 @@ func configJSON(c Config, extra map[string]any) ([]byte, error) {
 		"torch_dtype":                     "float32",
 		"vocab_size":                      c.VocabSize,
 	}
-	zero := json.Number("0.0") // a Go 0.0 would be written as the integer 0, which typed readers of a dropout rate may refuse
+	// a Go 0.0 would be written as the integer 0, which typed readers of a dropout rate may refuse
+	zero := json.Number("0.0")
 	all := map[string]any{
 		"attn_pdrop":              zero, // this program trains without dropout; GPT2Config's default would be 0.1
 		"embd_pdrop":              zero,

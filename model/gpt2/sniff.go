@@ -36,7 +36,8 @@ func foreign(path string, head []byte) (found, hint string) {
 		return "got a GGUF file", "GGUF is not read here: use the Hugging Face directory that it was converted from"
 	case bytes.HasPrefix(head, []byte("\x89HDF\r\n")):
 		return "got an HDF5 file (TensorFlow's weights)",
-			`convert it: python3 -c "from transformers import AutoModelForCausalLM as M; M.from_pretrained('DIR', from_tf=True).save_pretrained('OUT', safe_serialization=True)"`
+			`convert it: python3 -c "from transformers import AutoModelForCausalLM as M; M.from_pretrained('DIR', ` +
+				`from_tf=True).save_pretrained('OUT', safe_serialization=True)"`
 	case bytes.HasPrefix(head, []byte("\x93NUMPY")):
 		return "got a NumPy array", "a token shard belongs to --data"
 	case len(head) > 8 && head[8] == '{' && binary.LittleEndian.Uint64(head) <= maxHeader:
@@ -62,7 +63,8 @@ func transformersHint(dir string) string {
 		out = filepath.Join(dir, "safetensors")
 	}
 	return fmt.Sprintf(
-		`convert it: python3 -c "from transformers import AutoModelForCausalLM as M; M.from_pretrained('%s').save_pretrained('%s', safe_serialization=True)", then name %s`, dir, out, out)
+		`convert it: python3 -c "from transformers import AutoModelForCausalLM as M; `+
+			`M.from_pretrained('%s').save_pretrained('%s', safe_serialization=True)", then name %s`, dir, out, out)
 }
 
 // refuseForeign reports a file that is something else than what is wanted, if its first bytes say so.
@@ -124,11 +126,13 @@ func inPlaceOfWeights(dir string) (found, hint string) {
 	}
 	if has("tf_model.h5") != "" {
 		return "only TensorFlow's tf_model.h5", fmt.Sprintf(
-			`convert it: python3 -c "from transformers import AutoModelForCausalLM as M; M.from_pretrained('%s', from_tf=True).save_pretrained('OUT', safe_serialization=True)", then name OUT`, dir)
+			`convert it: python3 -c "from transformers import AutoModelForCausalLM as M; M.from_pretrained('%s', `+
+				`from_tf=True).save_pretrained('OUT', safe_serialization=True)", then name OUT`, dir)
 	}
 	if has("flax_model.msgpack") != "" {
 		return "only Flax's flax_model.msgpack", fmt.Sprintf(
-			`convert it: python3 -c "from transformers import AutoModelForCausalLM as M; M.from_pretrained('%s', from_flax=True).save_pretrained('OUT', safe_serialization=True)", then name OUT`, dir)
+			`convert it: python3 -c "from transformers import AutoModelForCausalLM as M; M.from_pretrained('%s', `+
+				`from_flax=True).save_pretrained('OUT', safe_serialization=True)", then name OUT`, dir)
 	}
 	for _, pattern := range []string{"*.pt", "*.pth", "*.ckpt"} {
 		if name := has(pattern); name != "" {
@@ -147,7 +151,8 @@ func inPlaceOfWeights(dir string) (found, hint string) {
 	return "", ""
 }
 
-const loraHint = "merge it into its model first: peft's AutoPeftModelForCausalLM.from_pretrained('DIR').merge_and_unload().save_pretrained('OUT'), then name OUT"
+const loraHint = "merge it into its model first: peft's AutoPeftModelForCausalLM." +
+	"from_pretrained('DIR').merge_and_unload().save_pretrained('OUT'), then name OUT"
 
 // escapeGlob makes filepath.Glob take a directory's name as it is.
 func escapeGlob(dir string) string {

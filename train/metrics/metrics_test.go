@@ -50,7 +50,8 @@ func TestMetricsLines(t *testing.T) {
 		m.Hellaswag(Hellaswag{250, Score{10042, 0.25, 0.25, 0.5}}),
 		m.Sample(Sample{250, "<|endoftext|>a\n\"b\" \xff"}),
 		m.Train(Step{1, Float(math.NaN()), 1e-7, Float(math.Inf(1)), 1 << 60, 1, 2, nil}))
-	want := `{"kind":"train","step":0,"loss":10.960028648376465,"lr":0.0003,"grad_norm":47.78,"tokens":128,"ms":12.3,"tokens_per_s":10406}
+	want := `{"kind":"train","step":0,"loss":10.960028648376465,"lr":0.0003,"grad_norm":47.78,"tokens":128,` +
+		`"ms":12.3,"tokens_per_s":10406}
 {"kind":"val","step":250,"loss":6.17}
 {"kind":"hellaswag","step":250,"n":10042,"acc":0.25,"acc_norm":0.25,"acc_norm_chars":0.5}
 {"kind":"sample","step":250,"text":"<|endoftext|>a\n\"b\" �"}

@@ -77,7 +77,9 @@ static int sum_bf16(float *v, size_t n, int size, size_t part, uint16_t *scratch
 	return 0;
 }
 
-static int gather(void *mine, void *all, int n) { return MPI_Allgather(mine, n, MPI_BYTE, all, n, MPI_BYTE, MPI_COMM_WORLD); }
+static int gather(void *mine, void *all, int n) {
+	return MPI_Allgather(mine, n, MPI_BYTE, all, n, MPI_BYTE, MPI_COMM_WORLD);
+}
 static int bcast(void *b, int n, int root) { return MPI_Bcast(b, n, MPI_BYTE, root, MPI_COMM_WORLD); }
 static int leave(void) { return MPI_Finalize(); }
 static void stop(int code) { MPI_Abort(MPI_COMM_WORLD, code); }
