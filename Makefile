@@ -3,7 +3,7 @@
 # lavapipe compiles shaders at their first dispatch; its cache makes that a matter of milliseconds the next time.
 export MESA_SHADER_CACHE_DIR ?= $(CURDIR)/.cache/mesa
 
-.PHONY: build mpi train test quick test-mpi test-clients mixed conformance lint reproduce setup clean
+.PHONY: build mpi train test quick test-mpi test-clients fxc mixed conformance lint reproduce setup clean
 
 build: setup
 	go build -o gpt2wgpu ./cmd/gpt2wgpu
@@ -54,6 +54,12 @@ mixed: setup
 # out of Debian's chromium package where it is missing. Some five minutes on two cores, and no part of `make test`.
 conformance: build
 	bash .ci/conformance
+
+# What Microsoft's FXC, DX12's compiler, makes of kernel texts, under Wine: CPU seconds, registers, indexable temporaries. PART
+# is a part of the texts' names, TEXTS a folder of them.
+TEXTS ?= build/texts
+fxc:
+	bash .ci/fxc $(TEXTS) $(PART)
 
 lint: setup
 	@test -z "$$(gofmt -l .)" || { gofmt -l .; echo "gofmt would change these files"; exit 1; }
