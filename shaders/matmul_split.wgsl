@@ -51,9 +51,9 @@ fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(local_invocation_index) 
     workgroupBarrier(); // the driver's own zeroing may come late
     for (var i = 0u; i < TM; i++) { // unroll
         for (var j = 0u; j < TN4; j++) { // unroll
-            let at = i * TN + j * 4u;
-            parts[(i * TN4 + j) * WG + li] =
-                vec4<f32>(dot(acc[at], one), dot(acc[at + 1u], one), dot(acc[at + 2u], one), dot(acc[at + 3u], one));
+            parts[(i * TN4 + j) * WG + li] = vec4<f32>(
+                dot(acc[i * TN + j * 4u], one), dot(acc[i * TN + j * 4u + 1u], one),
+                dot(acc[i * TN + j * 4u + 2u], one), dot(acc[i * TN + j * 4u + 3u], one));
         }
     }
     for (var gap = WG / 2u; gap > 0u; gap /= 2u) {

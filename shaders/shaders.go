@@ -116,7 +116,14 @@ func assemble(name string, choice Choice, spec Spec) (Text, error) {
 			return Text{}, fmt.Errorf("shaders: %s: %w", name, err)
 		}
 	}
-	text, err := read(label(name, chosen, spec), strings.Join(parts, "\n"), values)
+	wgsl, err := split(strings.Join(parts, "\n"), values)
+	if err == nil {
+		wgsl, err = maskThreads(wgsl, values)
+	}
+	if err != nil {
+		return Text{}, fmt.Errorf("shaders: %s: %w", name, err)
+	}
+	text, err := read(label(name, chosen, spec), wgsl, values)
 	if err != nil {
 		return Text{}, fmt.Errorf("shaders: %w", err)
 	}

@@ -67,6 +67,9 @@ func TestEveryKernelAssembles(t *testing.T) {
 	}
 }
 
+// masked is what maskThreads adds to a line.
+var masked = regexp.MustCompile(`_in\b|(?: let \w+ = \w+_in & [^;]+;)+$`)
+
 // TestLineNumbersKept: what a compiler says about a line of the text is true of the file.
 func TestLineNumbersKept(t *testing.T) {
 	for _, name := range Names() {
@@ -87,7 +90,7 @@ func TestLineNumbersKept(t *testing.T) {
 				continue // in an unrolled loop, perhaps
 			}
 			kept++
-			if got[i] != line {
+			if masked.ReplaceAllString(got[i], "") != line {
 				t.Errorf("%s line %d: %q became %q", name, i+1, line, got[i])
 			}
 		}
@@ -110,8 +113,8 @@ func TestSourceSets(t *testing.T) {
 		"const TM: u32 = 8u; // spec: rows a thread,":         1,
 		"const TN4: u32 = 1u; // spec: quads of columns":      1, // the default
 		"const WX: u32 = 32u; // spec: threads along columns": 1,
-		"rows[7u] = ":       1,
-		"rows[8u]":          0,
+		"rows_7 = ":         1,
+		"rows_8":            0,
 		"fn gelu_tanh":      1, // a fragment of the fragment
 		"alias Quad":        1,
 		"@binding(4) var<s": 1,
