@@ -4,12 +4,16 @@ import (
 	"crypto/sha256"
 	"flag"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
+	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
 	"github.com/gpt2wgpu/gpt2wgpu/gpu"
+	"github.com/gpt2wgpu/gpt2wgpu/gpu/op"
 	"github.com/gpt2wgpu/gpt2wgpu/model/gpt2"
 )
 
@@ -45,6 +49,11 @@ func trainingOn(t *testing.T, d *gpu.Device, c gpt2.Config, b, length int, opts 
 	if err != nil {
 		t.Fatal(err)
 	}
+	return trainingOf(t, m, b, length, opts...)
+}
+
+func trainingOf(t *testing.T, m *Model, b, length int, opts ...TrainingOption) (*Training, Optimizer) {
+	t.Helper()
 	tr, err := NewTraining(m, b, length, 1, opts...)
 	if err != nil {
 		t.Fatal(err)
@@ -139,6 +148,41 @@ func TestProgramDigests(t *testing.T) {
 		line(target.Name, "evaluation of 2x1000", e.p.String())
 	}
 	golden(t, "programs.sha256", b.String())
+}
+
+// TestTargetPrograms is the same for a step on every target, of a GPU with more than WebGPU's default limits: digests,
+// and in targets.txt the kernels of products and attention with how many dispatches each has.
+func TestTargetPrograms(t *testing.T) {
+	c, _ := gpt2.Named("gpt2")
+	limits := targets[0].Limits
+	limits.MaxBindingSize = 1 << 30
+	var kernels, digests strings.Builder
+	tuned := regexp.MustCompile(`(?m)^ *\d+ ((?:matmul|attention)\S+) \[`)
+	for _, target := range op.Targets(limits) {
+		for _, s := range []gpu.Storage{gpu.F32, gpu.BF16} {
+			m, err := New(gpu.Plan(gpu.AdapterInfo{Limits: limits}), c, WithTarget(target))
+			if err != nil {
+				t.Fatal(err)
+			}
+			tr, o := trainingOf(t, m, 4, 1024, Storing(s))
+			text := listing(tr, o)
+			fmt.Fprintf(&digests, "%s in %v: %d lines, SHA-256 %x\n",
+				target.Name, s, strings.Count(text, "\n"), sha256.Sum256([]byte(text)))
+			if s == gpu.F32 {
+				continue // the same kernels
+			}
+			count := map[string]int{}
+			for _, found := range tuned.FindAllStringSubmatch(text, -1) {
+				count[found[1]]++
+			}
+			fmt.Fprintf(&kernels, "%s\n", target.Name)
+			for _, label := range slices.Sorted(maps.Keys(count)) {
+				fmt.Fprintf(&kernels, "%5d %s\n", count[label], label)
+			}
+		}
+	}
+	golden(t, "targets.txt", kernels.String())
+	golden(t, "targets.sha256", digests.String())
 }
 
 // TestBindings124M builds GPT-2 124M's step at B=1, T=1024 within WebGPU's default limits: every binding under 128 MiB,

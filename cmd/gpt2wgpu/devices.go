@@ -7,6 +7,7 @@ import (
 	"text/tabwriter"
 
 	"github.com/gpt2wgpu/gpt2wgpu/gpu"
+	"github.com/gpt2wgpu/gpt2wgpu/gpu/op"
 )
 
 var devicesCommand = &command{
@@ -14,7 +15,7 @@ var devicesCommand = &command{
 	short: "List the GPUs of this machine and their limits",
 	long: `
 The first column is what --device takes; it takes a part of the name as well. The * marks the one that is used
-without --device.
+without --device. TARGET names the tables of kernels and geometries for it (gpu/op/target_*.go).
 
   gpt2wgpu devices --json`,
 	setup: func(fs *flagSet) runFunc {
@@ -27,12 +28,18 @@ without --device.
 				return err
 			}
 			if *asJSON {
-				for i := range list {
-					if list[i].Features == nil {
-						list[i].Features = []string{}
-					}
+				type device struct {
+					gpu.AdapterInfo
+					Target string `json:"target"`
 				}
-				return writeJSON(e.stdout, list)
+				devices := make([]device, len(list))
+				for i, a := range list {
+					if a.Features == nil {
+						a.Features = []string{}
+					}
+					devices[i] = device{a, targetOf(a)}
+				}
+				return writeJSON(e.stdout, devices)
 			}
 			auto, err := gpu.Choose(list, "auto")
 			if err != nil {
@@ -43,15 +50,18 @@ without --device.
 	},
 }
 
+func targetOf(a gpu.AdapterInfo) string { return op.TargetFor(a, a.Limits).Name }
+
 func printDevices(w io.Writer, list []gpu.AdapterInfo, auto int) error {
 	tab := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(tab, "  #\tNAME\tBACKEND\tTYPE\tLARGEST BUFFER\tLARGEST BINDING\tWORKGROUP\tDRIVER")
+	fmt.Fprintln(tab, "  #\tNAME\tBACKEND\tTYPE\tTARGET\tLARGEST BUFFER\tLARGEST BINDING\tWORKGROUP\tDRIVER")
 	for _, a := range list {
 		mark := " "
 		if a.Index == auto {
 			mark = "*"
 		}
-		fmt.Fprintf(tab, "%s %d\t%s\t%s\t%s\t%s\t%s\t%d threads, %s\t%s\n", mark, a.Index, a.Name, a.Backend, a.Type,
+		fmt.Fprintf(tab, "%s %d\t%s\t%s\t%s\t%s\t%s\t%s\t%d threads, %s\t%s\n",
+			mark, a.Index, a.Name, a.Backend, a.Type, targetOf(a),
 			gpu.HumanBytes(a.Limits.MaxBufferSize), gpu.HumanBytes(a.Limits.MaxBindingSize),
 			a.Limits.MaxInvocations, gpu.HumanBytes(uint64(a.Limits.MaxWorkgroupBytes)), a.Driver)
 	}

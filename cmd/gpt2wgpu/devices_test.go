@@ -15,14 +15,16 @@ func TestPrintDevices(t *testing.T) {
 	err := printDevices(&b, []gpu.AdapterInfo{
 		{Index: 0, Name: "llvmpipe (LLVM 15)", Backend: "vulkan", Type: "cpu", Driver: "Mesa",
 			Limits: gpu.DefaultLimits()},
-		{Index: 1, Name: "Some GPU", Backend: "vulkan", Type: "discrete", Driver: "535", Limits: gpu.DefaultLimits()},
+		{Index: 1, Name: "Some GPU", Vendor: 0x10de, Backend: "dx12", Type: "discrete", Driver: "535",
+			Limits: gpu.DefaultLimits()},
 	}, 1)
-	want := `  #  NAME                BACKEND  TYPE      LARGEST BUFFER  LARGEST BINDING  WORKGROUP              DRIVER
-  0  llvmpipe (LLVM 15)  vulkan   cpu       256.0 MiB       128.0 MiB        256 threads, 16.0 KiB  Mesa
-* 1  Some GPU            vulkan   discrete  256.0 MiB       128.0 MiB        256 threads, 16.0 KiB  535
+	want := `
+  #  NAME                BACKEND  TYPE      TARGET       LARGEST BUFFER  LARGEST BINDING  WORKGROUP              DRIVER
+  0  llvmpipe (LLVM 15)  vulkan   cpu       lavapipe     256.0 MiB       128.0 MiB        256 threads, 16.0 KiB  Mesa
+* 1  Some GPU            dx12     discrete  nvidia-dx12  256.0 MiB       128.0 MiB        256 threads, 16.0 KiB  535
 `
-	if err != nil || b.String() != want {
-		t.Errorf("%v\n%s\nwant\n%s", err, b.String(), want)
+	if got := "\n" + b.String(); err != nil || got != want {
+		t.Errorf("%v%s\nwant%s", err, got, want)
 	}
 }
 
@@ -43,6 +45,7 @@ func TestDevices(t *testing.T) {
 		Backend  string         `json:"backend"`
 		Type     string         `json:"type"`
 		Driver   *string        `json:"driver"`
+		Target   string         `json:"target"`
 		Limits   map[string]any `json:"limits"`
 		Features []string       `json:"features"`
 	}
@@ -51,7 +54,7 @@ func TestDevices(t *testing.T) {
 	}
 	for i, d := range list {
 		if d.Index == nil || *d.Index != i || d.Name == "" || d.Backend == "" || d.Type == "" || d.Driver == nil ||
-			len(d.Limits) == 0 || d.Features == nil {
+			d.Target == "" || len(d.Limits) == 0 || d.Features == nil {
 			t.Errorf("device %d: %+v", i, d)
 		}
 	}

@@ -16,28 +16,21 @@ import (
 	"github.com/gpt2wgpu/gpt2wgpu/shaders"
 )
 
-// TestCatalogue: what a user would be told to report fails here first. It runs what tuning may choose on other targets
-// too. It is here and not beside the catalogue so that one process, with one device, compiles each text once.
+// TestCatalogue: what a user would be told to report fails here first. It is here and not beside the catalogue so that
+// one process, with one device, compiles each text once.
 func TestCatalogue(t *testing.T) {
 	if testing.Short() {
 		t.Skip("every kernel")
 	}
 	d := gputest.Device(t)
 	before := d.TotalBytes()
-	own := op.TargetFor(d.Info, d.Limits)
 	seen := map[string]bool{}
-	var entries []selftest.Entry
-	for i, target := range append([]op.Target{own}, op.Targets(d.Limits)...) {
-		if !own.Takes(target) {
-			continue
-		}
-		for _, e := range selftest.CatalogueFor(target, d.Limits) {
-			if name := e.Name + " " + e.DType + " " + e.Shape; !seen[name] {
-				seen[name] = true
-				entries = append(entries, e)
-			} else if i == 0 {
-				t.Errorf("%s: twice", name)
-			}
+	entries := selftest.Catalogue(d)
+	for _, e := range entries {
+		if name := e.Name + " " + e.DType + " " + e.Shape; seen[name] {
+			t.Errorf("%s: twice", name)
+		} else {
+			seen[name] = true
 		}
 	}
 	r, err := selftest.Run(context.Background(), d, entries, func(r selftest.Row) {
@@ -78,11 +71,14 @@ func parts(label string) (all []string) {
 	return append(all, geometry)
 }
 
-// tried returns the parts of all texts that the catalogues of all targets have, and TestMatmulPanels. It needs no GPU.
+// tried returns the parts of all texts that the catalogue has, with every geometry, and TestMatmulPanels. It needs no
+// GPU.
 var tried = sync.OnceValues(func() (map[string]bool, error) {
 	all := map[string]bool{}
 	l := lavapipeLimits()
-	for _, target := range op.Targets(l) {
+	targets := op.Targets(l)
+	lavapipe := targets[len(targets)-1] // suits every tile
+	for _, target := range geometries(append([]op.Target{lavapipe}, targets...)) {
 		entries := selftest.CatalogueFor(target, l)
 		for _, tile := range productTiles(target, false) {
 			entries = append(entries, panelCases(tile, gpu.F32)...)
@@ -144,10 +140,14 @@ func keys(m map[string]bool) (all []string) {
 // with each geometry, and with each fragment, is in a case that runs.
 func TestEveryTileIsTried(t *testing.T) {
 	for _, target := range op.Targets(lavapipeLimits()) {
+		depths := []int{132}
+		if target.Slice != (op.SliceTarget{}) { // long sums are another choice
+			depths = []int{8, 132, 196, 1300}
+		}
 		for _, s := range []gpu.Storage{gpu.F32, gpu.BF16} {
 			for _, rows := range []int{1, 2, 3, 5, 9, 40, 82, 130, 258, 600, 3000} {
 				for _, cols := range []int{4, 60, 100, 804, 3000} {
-					for _, sums := range []int{8, 132, 196, 1300} {
+					for _, sums := range depths {
 						what := fmt.Sprintf("%s: products %dx%dx%d", target.Name, rows, cols, sums)
 						wantTried(t, what, planProducts(t, target, s, rows, cols, sums))
 					}

@@ -9,8 +9,8 @@
 // shaders/.
 //
 // The Builder's Target says which kernels and geometries an op takes: a plain value, of which there is one per kind of
-// device (target_gpu.go, target_cpu.go, target_lavapipe.go). Its Tuning, tiles that measuring has chosen, replaces the
-// Target's tiles.
+// device (target_gpu.go and a file per vendor, target_cpu.go, target_lavapipe.go). Its Tuning, tiles that measuring has
+// chosen, replaces the Target's tiles.
 //
 // Products of matrices, and attention, have several algorithms. A tile names one and its geometry; the algorithm says
 // whether it fits and appends its dispatches (product.go, attention.go; matmul_direct.go, matmul_tiled.go and

@@ -58,13 +58,13 @@ func matmulBackwardDW(t *testing.T, s gpu.Storage) {
 	}
 }
 
-// productTiles returns the tiles of all targets that a target's device runs: those for few rows, which only
+// productTiles returns the tiles of all targets' tables that suit a target's device: those for few rows, which only
 // matmul_forward has, or the others.
 func productTiles(own op.Target, few bool) (tiles []op.MatmulTile) {
 	for _, target := range op.Targets(gpu.Limits{MaxInvocations: uint32(own.GroupThreads),
 		MaxWorkgroupBytes: uint32(own.GroupBytes)}) {
 		for _, r := range target.Products {
-			if r.Forward == few && own.Runs(r.Tile) && !slices.Contains(tiles, r.Tile) {
+			if r.Forward == few && own.Suits(r.Tile) && !slices.Contains(tiles, r.Tile) {
 				tiles = append(tiles, r.Tile)
 			}
 		}
@@ -87,7 +87,7 @@ func withTile(tile op.MatmulTile) maker {
 	}
 }
 
-// TestMatmulTiles holds every line of both tables to the reference, whatever the device, at one below, at and above its
+// TestMatmulTiles holds every line of all tables to the reference, whatever the device, at one below, at and above its
 // tile in every dimension; Col and a wider row included.
 func TestMatmulTiles(t *testing.T) { gputest.Storages(t, matmulTiles) }
 

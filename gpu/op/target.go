@@ -10,10 +10,11 @@ import (
 // A Target says which kernels and geometries suit a device. It is a plain value of numbers, strings and lists: it can
 // be printed, compared, made up in tests and sent to another process as JSON.
 type Target struct {
-	Name         string   // gpu | cpu | lavapipe
+	Name         string   // lavapipe, cpu or a class of GPUs, with its backend where that has tables of its own
 	Algorithms   []string // of products and attention, whose texts the device's compiler takes well
 	GroupThreads int      // that the device allows in a workgroup
 	GroupBytes   int      // of workgroup memory that it allows
+	TileBytes    int      `json:",omitempty"` // of it that a tile may take without slowing groups down; 0: all
 
 	Threads   int // of a workgroup where each thread has a value or a quad
 	Reduce    int // of a workgroup whose threads take several quads, a group apart, or add up in a tree
@@ -82,19 +83,27 @@ func TargetFor(info gpu.AdapterInfo, l gpu.Limits) Target {
 	case info.Software():
 		return targetCPU().within(l)
 	}
-	return targetGPU().within(l)
+	return targetOfGPU(info.Vendor, info.Name).on(info.Backend).within(l)
 }
 
-// Targets returns every target as a device with these limits would have it.
-func Targets(l gpu.Limits) []Target {
-	return []Target{targetGPU().within(l), targetCPU().within(l), targetLavapipe().within(l)}
+// Targets returns every target as a device with these limits would have it, each once.
+func Targets(l gpu.Limits) (all []Target) {
+	for _, class := range gpus {
+		for _, backend := range class.backends {
+			t := class.target().on(backend).within(l)
+			if !slices.ContainsFunc(all, func(x Target) bool { return x.Name == t.Name }) {
+				all = append(all, t)
+			}
+		}
+	}
+	return append(all, targetCPU().within(l), targetLavapipe().within(l))
 }
 
-// within leaves out the rules that exceed a device's limits. The last of each table stays.
+// within leaves out the rules that exceed a device's limits, or TileBytes. The last of each table stays.
 func (t Target) within(l gpu.Limits) Target {
 	t.GroupThreads, t.GroupBytes = int(l.MaxInvocations), int(l.MaxWorkgroupBytes)
-	t.Products = fitting(t.Products, func(r ProductRule) bool { return t.Runs(r.Tile) }, 1)
-	t.MoreProducts = fitting(t.MoreProducts, t.Runs, 0)
+	t.Products = fitting(t.Products, func(r ProductRule) bool { return t.Suits(r.Tile) }, 1)
+	t.MoreProducts = fitting(t.MoreProducts, t.Suits, 0)
 	t.Attention = fitting(t.Attention, t.runsRule, 1)
 	t.MoreAttention = fitting(t.MoreAttention, t.runsRule, 0)
 	return t
@@ -115,8 +124,26 @@ func (t Target) Runs(m MatmulTile) bool {
 	return m.Threads() <= t.GroupThreads && m.Bytes() <= t.GroupBytes && slices.Contains(t.Algorithms, m.Algorithm)
 }
 
+// Suits says whether a tile may stand in the target's tables: it runs, and TileBytes hold it.
+func (t Target) Suits(m MatmulTile) bool {
+	return t.Runs(m) && (t.TileBytes == 0 || m.Bytes() <= t.TileBytes)
+}
+
 func (t Target) runsRule(r AttentionRule) bool {
 	return r.Tile.threads() <= t.GroupThreads && slices.Contains(t.Algorithms, r.Tile.Algorithm)
+}
+
+// Tiles returns the tiles of the table and those that tuning may choose beside them; few are only for few rows, which
+// only matmul_forward has.
+func (t Target) Tiles() (tiles, few []MatmulTile) {
+	for _, r := range t.Products {
+		if r.Forward {
+			few = append(few, r.Tile)
+		} else {
+			tiles = append(tiles, r.Tile)
+		}
+	}
+	return append(tiles, t.MoreProducts...), few
 }
 
 // Takes says whether the target's device has the compiler for all algorithms of another target.

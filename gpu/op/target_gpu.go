@@ -1,38 +1,73 @@
 package op
 
-// targetGPU suits GPUs of any make. Its geometries are usual in the field; they are right on software Vulkan, which
-// tests them, and were not timed on a GPU.
-func targetGPU() Target {
+import (
+	"regexp"
+	"slices"
+)
+
+// gpuClass is GPUs that share tables: those of a vendor, or those of its architectures whose names match.
+type gpuClass struct {
+	target   func() Target
+	backends []string       // that drive them
+	vendors  []uint32       // PCI ids
+	word     *regexp.Regexp // in the name where the driver gives no such id, as Metal's; nil: of any vendor
+	names    *regexp.Regexp // nil: all of the vendor
+}
+
+// gpus are the classes. A device is of the first one that it fits.
+var gpus = []gpuClass{
+	{targetNVIDIA, []string{"vulkan", "dx12"}, []uint32{0x10de}, word("nvidia"), nil},
+	{targetGCN, []string{"vulkan", "metal", "dx12"}, []uint32{0x1002}, word("amd|radeon|radv"), namesGCN},
+	{targetRDNA, []string{"vulkan", "metal", "dx12"}, []uint32{0x1002}, word("amd|radeon|radv"), nil},
+	{targetIntel, []string{"vulkan", "metal", "dx12"}, []uint32{0x8086}, word("intel"), nil},
+	{targetApple, []string{"vulkan", "metal"}, []uint32{0x106b}, word("apple"), nil},
+	{targetMobile, []string{"vulkan", "dx12"}, []uint32{0x5143, 0x13b5}, word("adreno|mali|immortalis"), nil},
+	{targetGPU, []string{"vulkan", "metal", "dx12"}, nil, nil, nil},
+}
+
+func word(words string) *regexp.Regexp { return regexp.MustCompile(`(?i)\b(` + words + `)\b`) }
+
+func (c gpuClass) has(vendor uint32, name string) bool {
+	ours := c.word == nil || slices.Contains(c.vendors, vendor) || c.word.MatchString(name)
+	return ours && (c.names == nil || c.names.MatchString(name))
+}
+
+// targetOfGPU returns the target of a GPU's class.
+func targetOfGPU(vendor uint32, name string) Target {
+	return gpus[slices.IndexFunc(gpus, func(c gpuClass) bool { return c.has(vendor, name) })].target()
+}
+
+// clearedBytes is the TileBytes of backends for which naga 0.19 clears workgroup memory with one thread before each
+// group begins. At 768 addends one thread's stores of 8 KiB take as long as 2 to 8% of the multiply-adds of a group of
+// 64x64 sums. On DX12 the compiler (FXC) also takes seconds for each variable of more than 32 vec4.
+var clearedBytes = map[string]int{"metal": 9 << 10, "dx12": 9 << 9}
+
+// on returns the target with tables for a backend. It has a name of its own where they differ.
+func (t Target) on(backend string) Target {
+	bytes := clearedBytes[backend]
+	if bytes == 0 || t.TileBytes > 0 && t.TileBytes <= bytes {
+		return t
+	}
+	t.Name, t.TileBytes = t.Name+"-"+backend, bytes
+	return t
+}
+
+// gpuTarget is what GPUs share; products are the class's tiles, those for many groups first.
+func gpuTarget(name string, products []ProductRule, more ...MatmulTile) Target {
 	return Target{
-		Name: "gpu", Algorithms: []string{"direct", "tiled", "split"},
+		Name: name, Algorithms: []string{"direct", "tiled", "split"},
 		Threads: 256, Reduce: 256, AdamW: 2, LookUp: LookUpTarget{64, 1},
 		LayerNorm: LayerNormTarget{Threads: 64, Quads: 4, Rows: 1}, Decode: 64, Logits: logitsBytes,
 
 		// For the few rows that sampling has, one per sequence, reading w is all the work: neighbouring threads read
-		// neighbouring values and split the sums. Beyond that, float32 through 8 KiB of workgroup memory: 128x128 by
-		// 8x8 sums per thread where that makes enough groups to fill a large device, 64x64 by 4x4 below, 32x32 by 4x4
-		// for small results.
-		Products: []ProductRule{
+		// neighbouring values and split the sums.
+		Products: append([]ProductRule{
 			{Tile: MatmulTile{Algorithm: "split", TM: 1, TN4: 1, WX: 64, WY: 1}, Forward: true, MaxRows: 1},
 			{Tile: MatmulTile{Algorithm: "split", TM: 2, TN4: 1, WX: 64, WY: 1}, Forward: true, MaxRows: 2},
 			{Tile: MatmulTile{Algorithm: "split", TM: 4, TN4: 1, WX: 64, WY: 1}, Forward: true, MaxRows: 4},
 			{Tile: MatmulTile{Algorithm: "split", TM: 8, TN4: 1, WX: 64, WY: 1}, Forward: true, MaxRows: 8},
-			{Tile: MatmulTile{Algorithm: "tiled", TM: 8, TN4: 2, WX: 16, WY: 16, BK: 8}, MinGroups: 128},
-			{Tile: MatmulTile{Algorithm: "tiled", TM: 4, TN4: 1, WX: 16, WY: 16, BK: 16}, MinGroups: 32},
-			{Tile: MatmulTile{Algorithm: "tiled", TM: 4, TN4: 1, WX: 8, WY: 8, BK: 16}},
-		},
-		// What others report: 4x4 and 8x8 sums per thread without workgroup memory (jax-js, surfgrad), 32x32 tiles of
-		// depth 8 (ggml), 128x64 and 64x64 by 8x4 and 8x8 (meganeura).
-		MoreProducts: []MatmulTile{
-			{Algorithm: "tiled", TM: 8, TN4: 2, WX: 16, WY: 16, BK: 16},
-			{Algorithm: "tiled", TM: 8, TN4: 1, WX: 16, WY: 16, BK: 16},
-			{Algorithm: "tiled", TM: 4, TN4: 2, WX: 16, WY: 16, BK: 16},
-			{Algorithm: "tiled", TM: 8, TN4: 2, WX: 8, WY: 8, BK: 16},
-			{Algorithm: "tiled", TM: 4, TN4: 1, WX: 16, WY: 16, BK: 32},
-			{Algorithm: "tiled", TM: 4, TN4: 1, WX: 8, WY: 8, BK: 8},
-			{Algorithm: "direct", TM: 4, TN4: 1, WX: 8, WY: 8},
-			{Algorithm: "direct", TM: 8, TN4: 2, WX: 8, WY: 8},
-		},
+		}, products...),
+		MoreProducts: more,
 
 		// 16 KiB of workgroup memory, and 128 floats of rows and sums per thread in registers (96 in dq; 128, 192 and
 		// 256 with heads of 128).
@@ -52,4 +87,31 @@ func targetGPU() Target {
 			{MaxHS: 64, Tile: attentionDirect(32, 2, 2, 2)},
 		},
 	}
+}
+
+// staged is a tile through workgroup memory: rows x cols sums per thread of wx x wy, bk addends at a time.
+func staged(rows, cols, wx, wy, bk int) MatmulTile {
+	return MatmulTile{Algorithm: "tiled", TM: rows, TN4: cols / 4, WX: wx, WY: wy, BK: bk}
+}
+
+// unstaged is a tile without workgroup memory.
+func unstaged(rows, cols, wx, wy int) MatmulTile {
+	return MatmulTile{Algorithm: "direct", TM: rows, TN4: cols / 4, WX: wx, WY: wy}
+}
+
+// targetGPU suits GPUs that no other class has: 32 sums per thread, which few registers hold, and tiles that others
+// ship for all devices without measuring (32x32, 4x4 sums on 64 threads) for small results.
+func targetGPU() Target {
+	return gpuTarget("gpu", []ProductRule{
+		{Tile: staged(8, 4, 16, 8, 16), MinGroups: 32}, // 64x64 on 128 threads
+		{Tile: staged(8, 4, 16, 8, 8), MinGroups: 32},  // the same in half of the memory
+		{Tile: staged(4, 4, 8, 8, 16)},                 // 32x32 on 64 threads: 25 to 40% of peak (tfjs, ggml, ONNX)
+	},
+		staged(8, 8, 16, 16, 8),  // 128x128 on 256: what a large device takes
+		staged(8, 8, 8, 16, 16),  // 128x64 on 128
+		staged(8, 8, 8, 8, 16),   // 64x64 on 64
+		staged(4, 4, 16, 16, 16), // 64x64 on 256
+		unstaged(4, 4, 8, 8),     // 32x32 on 64 (jax-js)
+		unstaged(8, 4, 16, 8),    // 64x64 on 128 (CLBlast on GPUs of phones)
+	)
 }

@@ -69,15 +69,98 @@ func compact(raw []byte) []byte {
 	return []byte(b.String())
 }
 
-// TestTargetFor: which device has which target.
+// targetNamed returns one of Targets.
+func targetNamed(t *testing.T, name string, l gpu.Limits) op.Target {
+	t.Helper()
+	all := op.Targets(l)
+	i := slices.IndexFunc(all, func(x op.Target) bool { return x.Name == name })
+	if i < 0 {
+		t.Fatalf("no target %s", name)
+	}
+	return all[i]
+}
+
+// TestTargetFor: which device has which target, and that Targets has it.
 func TestTargetFor(t *testing.T) {
-	for want, info := range map[string]gpu.AdapterInfo{
-		"lavapipe": {Name: "llvmpipe (LLVM 15.0.6, 256 bits)", Type: "cpu"},
-		"cpu":      {Name: "SwiftShader Device (Subzero)", Type: "cpu"},
-		"gpu":      {Name: "llvmpipe is in its name", Type: "discrete"},
+	const nvidia, amd, intel, qualcomm, arm = 0x10de, 0x1002, 0x8086, 0x5143, 0x13b5
+	for _, c := range []struct {
+		want   string
+		vendor uint32
+		info   gpu.AdapterInfo
+	}{
+		{"lavapipe", 0x10005, gpu.AdapterInfo{Name: "llvmpipe (LLVM 15.0.6, 256 bits)", Type: "cpu"}},
+		{"cpu", 0x1ae0, gpu.AdapterInfo{Name: "SwiftShader Device (Subzero)", Type: "cpu"}},
+		{"cpu", 0x1414, gpu.AdapterInfo{Name: "Microsoft Basic Render Driver", Type: "cpu", Backend: "dx12"}},
+		{"gpu", 0, gpu.AdapterInfo{Name: "llvmpipe is in its name", Type: "discrete"}},
+		{"gpu", 0x14e4, gpu.AdapterInfo{Name: "V3D 7.1.7", Type: "integrated", Backend: "vulkan"}},
+		{"gpu-dx12", 0x1414, gpu.AdapterInfo{Name: "Parallels Display Adapter (WDDM)", Backend: "dx12"}},
+		{"nvidia", nvidia, gpu.AdapterInfo{Name: "NVIDIA GeForce RTX 4090", Type: "discrete", Backend: "vulkan"}},
+		{"nvidia-dx12", nvidia, gpu.AdapterInfo{Name: "NVIDIA GeForce GTX 470", Type: "integrated", Backend: "dx12"}},
+		{"intel", intel, gpu.AdapterInfo{Name: "Intel(R) Iris(R) Xe Graphics (TGL GT2)", Backend: "vulkan"}},
+		{"intel-dx12", intel, gpu.AdapterInfo{Name: "Intel(R) Arc(TM) A770 Graphics", Backend: "dx12"}},
+		{"intel-metal", 0, gpu.AdapterInfo{Name: "Intel(R) UHD Graphics 630", Backend: "metal"}},
+		{"apple", 0, gpu.AdapterInfo{Name: "Apple M4 Max", Backend: "metal"}},
+		{"apple", 0x10005, gpu.AdapterInfo{Name: "Apple M1 (G13G B1)", Backend: "vulkan"}},
+		{"mobile", qualcomm, gpu.AdapterInfo{Name: "Turnip Adreno (TM) 740", Backend: "vulkan"}},
+		{"mobile-dx12", qualcomm, gpu.AdapterInfo{Name: "Snapdragon X Elite - X1E80100", Backend: "dx12"}},
+		{"mobile", arm, gpu.AdapterInfo{Name: "Mali-G715", Backend: "vulkan"}},
+
+		{"amd-rdna", amd, gpu.AdapterInfo{Name: "AMD Radeon RX 6800 XT (RADV NAVI21)"}},
+		{"amd-rdna", amd, gpu.AdapterInfo{Name: "AMD Radeon RX 5500 XT"}},
+		{"amd-rdna", amd, gpu.AdapterInfo{Name: "AMD Radeon RX 7900 XTX"}},
+		{"amd-rdna", amd, gpu.AdapterInfo{Name: "AMD Radeon RX 9070"}},
+		{"amd-rdna", amd, gpu.AdapterInfo{Name: "AMD Radeon 780M (RADV PHOENIX)"}},
+		{"amd-rdna", amd, gpu.AdapterInfo{Name: "AMD Radeon(TM) Graphics"}},
+		{"amd-rdna", amd, gpu.AdapterInfo{Name: "AMD Radeon Pro W6800"}},
+		{"amd-rdna", amd, gpu.AdapterInfo{Name: "Null hardware (RADV GFX1201)"}},
+		{"amd-rdna-metal", 0, gpu.AdapterInfo{Name: "AMD Radeon Pro 5500M", Backend: "metal"}},
+		{"amd-rdna-dx12", amd, gpu.AdapterInfo{Name: "AMD Radeon 890M Graphics", Backend: "dx12"}},
+		{"amd-rdna", amd, gpu.AdapterInfo{Name: "something new"}},
+		{"amd-gcn", amd, gpu.AdapterInfo{Name: "AMD Radeon RX 580 Series (RADV POLARIS10)"}},
+		{"amd-gcn", amd, gpu.AdapterInfo{Name: "Radeon RX 570 Series"}},
+		{"amd-gcn", amd, gpu.AdapterInfo{Name: "Radeon RX550/550 Series (polaris12)"}},
+		{"amd-gcn", amd, gpu.AdapterInfo{Name: "AMD Radeon RX Vega (RADV VEGA10)"}},
+		{"amd-gcn", amd, gpu.AdapterInfo{Name: "AMD Radeon(TM) Vega 8 Graphics"}},
+		{"amd-gcn", amd, gpu.AdapterInfo{Name: "AMD Radeon Graphics (RADV RENOIR)"}},
+		{"amd-gcn", amd, gpu.AdapterInfo{Name: "AMD Radeon VII"}},
+		{"amd-gcn", amd, gpu.AdapterInfo{Name: "AMD Radeon R9 200 Series"}},
+		{"amd-gcn", amd, gpu.AdapterInfo{Name: "AMD Radeon Pro WX 7100 Graphics"}},
+		{"amd-gcn", amd, gpu.AdapterInfo{Name: "AMD Instinct MI250X"}},
+		{"amd-gcn-metal", 0, gpu.AdapterInfo{Name: "AMD Radeon Pro Vega 56", Backend: "metal"}},
+		{"amd-gcn-metal", 0, gpu.AdapterInfo{Name: "AMD Radeon Pro 560X", Backend: "metal"}},
+		{"amd-gcn-dx12", amd, gpu.AdapterInfo{Name: "AMD Radeon HD 7900 Series", Backend: "dx12"}},
 	} {
-		if got := op.TargetFor(info, gpu.DefaultLimits()); got.Name != want {
-			t.Errorf("%v is a %s, want %s", info, got.Name, want)
+		c.info.Vendor = c.vendor
+		got := op.TargetFor(c.info, lavapipeLimits())
+		if got.Name != c.want {
+			t.Errorf("%v is %s, want %s", c.info, got.Name, c.want)
+		}
+		if want := targetNamed(t, got.Name, lavapipeLimits()); !reflect.DeepEqual(got, want) {
+			t.Errorf("%v: the target %s is another in Targets", c.info, got.Name)
+		}
+	}
+}
+
+// TestTileBytes: on Metal and DX12 every tile of a GPU's table takes little workgroup memory, and a tile for large
+// products is left.
+func TestTileBytes(t *testing.T) {
+	for _, target := range op.Targets(lavapipeLimits()) {
+		most := 32 << 10
+		switch _, backend, _ := strings.Cut(strings.TrimPrefix(target.Name, "amd-"), "-"); {
+		case backend == "metal" || target.Name == "apple":
+			most = 9 << 10
+		case backend == "dx12":
+			most = 4608
+		}
+		tiles, few := target.Tiles()
+		for _, tile := range append(tiles, few...) {
+			if tile.Bytes() > most {
+				t.Errorf("%s: %s takes %d bytes of workgroup memory, want at most %d",
+					target.Name, tile.Name(), tile.Bytes(), most)
+			}
+		}
+		if first := tiles[0]; first.Rows()*first.Cols() < 64*64 && strings.Contains(target.Name, "-") {
+			t.Errorf("%s: the tile for large products is %s", target.Name, first.Name())
 		}
 	}
 }
@@ -97,8 +180,8 @@ func TestTargetsAreIndependent(t *testing.T) {
 	}
 }
 
-// TestWithin: all rules but those of panels run within the limits that WebGPU promises, and what exceeds a device's
-// limits is left out; the last rules stay. The driver checks no workgroup memory.
+// TestWithin: what exceeds a device's limits is left out, and within those that WebGPU promises a tile for large
+// products is left; the last rules stay. The driver checks no workgroup memory.
 func TestWithin(t *testing.T) {
 	least, most := gpu.DefaultLimits(), lavapipeLimits()
 	for i, target := range op.Targets(most) {
@@ -107,9 +190,10 @@ func TestWithin(t *testing.T) {
 		for _, r := range target.Products {
 			if small.Runs(r.Tile) {
 				left = append(left, r)
-			} else if r.Tile.Algorithm != "panels" {
-				t.Errorf("%s: %s exceeds WebGPU's limits", target.Name, r.Tile.Name())
 			}
+		}
+		if tiles, _ := small.Tiles(); tiles[0].Rows()*tiles[0].Cols() < 1024 {
+			t.Errorf("%s within WebGPU's limits: the tile for large products is %s", target.Name, tiles[0].Name())
 		}
 		large := target
 		large.GroupThreads, large.GroupBytes, large.Products = small.GroupThreads, small.GroupBytes, left

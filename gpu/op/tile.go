@@ -54,7 +54,10 @@ func (t MatmulTile) impossible() bool {
 func (t MatmulTile) Name() string {
 	name := fmt.Sprintf("%s%dx%d", t.Algorithm, t.Rows(), t.Cols())
 	if t.BK > 0 {
-		name += fmt.Sprintf("x%dt%d", t.BK, t.Threads()) // several have the same tile
+		name += fmt.Sprintf("x%d", t.BK)
+	}
+	if t.WX > 1 && t.WY > 1 { // threads may share a tile in several ways
+		name += fmt.Sprintf("t%dx%d", t.WX, t.WY)
 	}
 	return name
 }

@@ -102,15 +102,8 @@ func Candidates(target Target, u Use) []Tile {
 		m := newProduct(u.Op, u.Numbers["rows"], u.Numbers["cols"], u.Numbers["sums"])
 		first := target.productFor(m)
 		all = append(all, Tile{Matmul: &first})
-		var general, few []MatmulTile
-		for _, r := range target.Products {
-			if r.Forward {
-				few = append(few, r.Tile)
-			} else {
-				general = append(general, r.Tile)
-			}
-		}
-		for _, t := range slices.Concat(general, target.MoreProducts, few) {
+		tiles, few := target.Tiles()
+		for _, t := range append(tiles, few...) {
 			switch {
 			case !t.algorithm().fits(t, m):
 			case t.algorithm().longSums(): // only where it is the target's own

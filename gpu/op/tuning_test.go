@@ -195,7 +195,7 @@ func TestTuning(t *testing.T) {
 // whole is offered the other tiles in slices, as it would have without panels; a tile of an earlier version, which has
 // none, takes it whole as it did.
 func TestTuningBeforeSlices(t *testing.T) {
-	lavapipe := op.Targets(lavapipeLimits())[2]
+	lavapipe := targetNamed(t, "lavapipe", lavapipeLimits())
 	const N, K, OC = 256, 128, 1200
 	var use op.Use
 	dispatches := func(tuning op.Tuning) (n int, first string) {

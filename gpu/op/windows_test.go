@@ -125,23 +125,29 @@ func TestFoldedGroups(t *testing.T) {
 // TestOtherGeometry runs them with the geometry of every other target: a GPU's on a CPU, a CPU's on a GPU.
 func TestOtherGeometry(t *testing.T) {
 	d := gputest.Device(t)
-	geometry := func(x op.Target) op.Target { // all but the tables, which these ops don't take
-		return op.Target{Threads: x.Threads, Reduce: x.Reduce, AdamW: x.AdamW, LookUp: x.LookUp, LayerNorm: x.LayerNorm,
-			Decode: x.Decode}
-	}
-	var seen []op.Target
-	for _, target := range append([]op.Target{op.TargetFor(d.Info, d.Limits)}, op.Targets(d.Limits)...) {
-		g := geometry(target)
-		known := slices.ContainsFunc(seen, func(x op.Target) bool { return reflect.DeepEqual(x, g) })
-		if seen = append(seen, g); known || len(seen) == 1 {
-			continue
-		}
+	own := op.TargetFor(d.Info, d.Limits)
+	for _, target := range geometries(append([]op.Target{own}, op.Targets(d.Limits)...))[1:] {
 		t.Run(target.Name, func(t *testing.T) {
 			for _, s := range sharedTests {
 				t.Run(s.name, func(t *testing.T) { s.test(t, gputest.For(target)) })
 			}
 		})
 	}
+}
+
+// geometries returns the first of the targets with each geometry but for the tables, which sharedTests do not take.
+func geometries(targets []op.Target) (first []op.Target) {
+	geometry := func(x op.Target) op.Target {
+		return op.Target{Threads: x.Threads, Reduce: x.Reduce, AdamW: x.AdamW, LookUp: x.LookUp, LayerNorm: x.LayerNorm,
+			Decode: x.Decode}
+	}
+	for _, target := range targets {
+		same := func(x op.Target) bool { return reflect.DeepEqual(geometry(x), geometry(target)) }
+		if !slices.ContainsFunc(first, same) {
+			first = append(first, target)
+		}
+	}
+	return first
 }
 
 // benchRows is a batch for benchmarks of memory-bound ops at GPT-2's 768 channels: 3 MB on software devices, 50 MB on

@@ -19,25 +19,25 @@ type Entry struct {
 }
 
 // Catalogue lists the cases for d: every kernel with the geometry that d gets, matmul and attention with every tile of
-// all targets that d can run, and with those that tuning may choose on it. Shapes are one past the tiles, or have a
-// part of a last tile, in every dimension.
+// all targets, those that tuning may choose included, that suits d's. A tile that several targets share is there once.
+// Shapes are one past the tiles, or have a part of a last tile, in every dimension.
 func Catalogue(d *gpu.Device) []Entry { return CatalogueFor(op.TargetFor(d.Info, d.Limits), d.Limits) }
 
 // CatalogueFor is the catalogue of a device with these limits that has another target.
 func CatalogueFor(target op.Target, l gpu.Limits) []Entry {
 	var tiles, few []op.MatmulTile
-	for _, t := range append(op.Targets(l), target) {
-		for _, r := range t.Products {
-			list := &tiles
-			if r.Forward {
-				list = &few
-			}
-			if target.Runs(r.Tile) && !slices.Contains(*list, r.Tile) {
-				*list = append(*list, r.Tile)
+	add := func(to *[]op.MatmulTile, from []op.MatmulTile) {
+		for _, tile := range from {
+			if target.Suits(tile) && !slices.Contains(*to, tile) {
+				*to = append(*to, tile)
 			}
 		}
 	}
-	tiles = append(tiles, target.MoreProducts...)
+	for _, t := range append(op.Targets(l), target) {
+		t, f := t.Tiles()
+		add(&tiles, t)
+		add(&few, f)
+	}
 	var list []Entry
 	for _, s := range []gpu.Storage{gpu.F32, gpu.BF16} {
 		add := func(name, shape string, run func(c *Case)) { list = append(list, Entry{name, s.String(), shape, run}) }
@@ -54,10 +54,9 @@ func CatalogueFor(target op.Target, l gpu.Limits) []Entry {
 			addTile(add, s, tile, true)
 		}
 	}
-	add := func(name, shape string, run func(c *Case)) {
+	addFloat32(func(name, shape string, run func(c *Case)) {
 		list = append(list, Entry{name, gpu.F32.String(), shape, run})
-	}
-	addFloat32(add)
+	})
 	return list
 }
 
@@ -150,7 +149,19 @@ func (d attentionShape) add(add adder, s gpu.Storage, geometry string, rules ...
 }
 
 func addAttention(add adder, s gpu.Storage, target op.Target, l gpu.Limits) {
-	for _, t := range op.Targets(l) {
+	var done [][]op.AttentionRule
+	once := func(shapes []attentionShape, rules ...op.AttentionRule) {
+		if slices.ContainsFunc(done, func(d []op.AttentionRule) bool { return slices.Equal(d, rules) }) {
+			return
+		}
+		done = append(done, rules)
+		for _, d := range shapes {
+			if d.HS <= rules[len(rules)-1].MaxHS {
+				d.add(add, s, rules[0].Tile.Name(), rules...)
+			}
+		}
+	}
+	for _, t := range append(op.Targets(l), target) {
 		if !target.Takes(t) {
 			continue
 		}
@@ -158,15 +169,9 @@ func addAttention(add adder, s gpu.Storage, target op.Target, l gpu.Limits) {
 		if t.Attention[0].MinT > 0 {
 			shapes = []attentionShape{{1, 130, 3, 20}, {1, 161, 1, 64}}
 		}
-		for _, d := range shapes {
-			d.add(add, s, t.Attention[0].Tile.Algorithm, t.Attention...)
-		}
-	}
-	for _, r := range target.MoreAttention {
-		for _, d := range attentionShapes {
-			if d.HS <= r.MaxHS {
-				d.add(add, s, r.Tile.Name(), r)
-			}
+		once(shapes, t.Attention...)
+		for _, r := range t.MoreAttention {
+			once(attentionShapes, r)
 		}
 	}
 	add("cache_append", "B=3 S=9 T=1 C=20", func(c *Case) { CacheAppend(c, s, 9, 1, 20, []uint32{8, 0, 4}, false) })
