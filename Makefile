@@ -3,7 +3,7 @@
 # lavapipe compiles shaders at their first dispatch; its cache makes that a matter of milliseconds the next time.
 export MESA_SHADER_CACHE_DIR ?= $(CURDIR)/.cache/mesa
 
-.PHONY: build mpi train test quick test-mpi test-clients fxc mixed conformance lint reproduce setup clean
+.PHONY: build mpi train test quick test-mpi test-clients fxc isa mixed conformance lint reproduce setup clean
 
 build: setup
 	go build -o gpt2wgpu ./cmd/gpt2wgpu
@@ -44,6 +44,13 @@ test-mpi: setup
 # build/ gets by pip: what we write they read, and what they write we read. PyTorch comes from Debian's package.
 test-clients: setup
 	@bash .ci/clients
+
+# What RADV makes of the kernels of a 124M step on AMD GPUs that are not here: registers, spills, workgroup memory, waves, and
+# the bound of each. ISA has flags of cmd/isa: make isa ISA="-families navi21 -kernel matmul_tiled". Installs Vulkan's headers and
+# Mesa with apt-get where they are missing, and unpacks Mesa 25 below build/.
+ISA ?=
+isa:
+	@bash .ci/isa $(ISA)
 
 # Two vendors in one run, without a GPU: lavapipe and SwiftShader, taken from Debian's chromium-common where there is none.
 mixed: setup

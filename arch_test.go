@@ -30,6 +30,8 @@ var imports = map[string]string{
 	"model":        "gpu gpu/op model/gpt2",
 	"gpu/bench":    "gpu gpu/op shaders",
 	"gpu/selftest": "gpu gpu/op gpu/ref",
+	"gpu/isa":      "gpu gpu/wgpu",
+	"cmd/isa":      "gpu gpu/isa gpu/op model train",
 	"train": "data data/atomicfile data/cache data/exactjson data/lock gpu gpu/op model model/gpt2 " +
 		"train/eval train/metrics train/ranks",
 	"train/metrics": "data/atomicfile data/exactjson",

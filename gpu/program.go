@@ -301,6 +301,15 @@ func (p *Program) Dispatches() (n int) {
 	return n
 }
 
+// Each calls f with each dispatch in turn; clears and copies are none.
+func (p *Program) Each(f func(Dispatch)) {
+	for _, s := range p.entries {
+		if s.kernel != nil {
+			f(s.dispatch)
+		}
+	}
+}
+
 // Cost returns the floating point operations and the bytes of one run, as the dispatches say.
 func (p *Program) Cost() (flops, bytes float64) {
 	for _, s := range p.entries {

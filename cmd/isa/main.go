@@ -1,0 +1,213 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"os/signal"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"text/tabwriter"
+
+	"github.com/gpt2wgpu/gpt2wgpu/gpu"
+	"github.com/gpt2wgpu/gpt2wgpu/gpu/isa"
+	"github.com/gpt2wgpu/gpt2wgpu/gpu/op"
+)
+
+// child is the word that makes this program a compiler's process.
+const child = "child"
+
+func main() {
+	if len(os.Args) == 2 && os.Args[1] == child {
+		if err := isa.Child(os.Stdin); err != nil {
+			fmt.Println(err)
+			os.Exit(1)
+		}
+		return
+	}
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	defer stop()
+	if err := run(ctx, os.Args[1:], os.Stdout); err != nil {
+		fmt.Fprintln(os.Stderr, "isa:", err)
+		os.Exit(1)
+	}
+}
+
+// families are those of AMD's GPUs for which everything is compiled: RDNA 2 and 3, then GCN. newer need Mesa 25.
+var (
+	families = []string{"navi21", "rembrandt", "navi31", "phoenix", "vega10", "raven", "renoir"}
+	newer    = []string{"navi31", "phoenix"}
+)
+
+// floors are the bounds of the step's products and attention below which no version may fall, by family and storage.
+var floors = map[string]map[string]float64{
+	"navi21": {"bf16": 0.74, "f32": 0.74},
+	"raven":  {"bf16": 0.73, "f32": 0.73},
+	"navi31": {"bf16": 0.56, "f32": 0.56},
+}
+
+// report is what became of the kernels on a family.
+type report struct {
+	Family  string             `json:"family"`
+	Target  string             `json:"target"`
+	Step    map[string]float64 `json:"step"` // the bound of its products and attention, by storage
+	Kernels []row              `json:"kernels"`
+}
+
+type row struct {
+	isa.Kernel
+	Default bool `json:"default"`
+}
+
+func run(ctx context.Context, args []string, out io.Writer) error {
+	fs := flag.NewFlagSet("isa", flag.ContinueOnError)
+	list := fs.String("families", strings.Join(families, ","), "AMD's `names`, as RADV_FORCE_FAMILY takes them")
+	radv := fs.String("radv", "", "Mesa's driver, a `file`")
+	radv25 := fs.String("radv25", "", "that of Mesa 25, for families that an older one may not know, a `file`")
+	shim := fs.String("shim", "build/isa/libshim.so", "the driver in front of it, a `file`")
+	only := fs.String("kernel", "", "only kernels whose names match this `pattern`; nothing is checked")
+	defaults := fs.Bool("defaults", false, "leave out what only tuning chooses")
+	asJSON := fs.Bool("json", false, "print one JSON object")
+	if err := fs.Parse(args); err != nil {
+		return err
+	}
+	pattern, err := regexp.Compile(*only)
+	if err != nil {
+		return err
+	}
+	file, err := filepath.Abs(*shim)
+	if err != nil {
+		return err
+	}
+	c := isa.Compiler{Shim: file, Child: func(ctx context.Context) *exec.Cmd {
+		return exec.CommandContext(ctx, os.Args[0], child)
+	}}
+	var reports []report
+	for _, family := range strings.Split(*list, ",") {
+		if c.RADV = *radv; slices.Contains(newer, family) {
+			c.RADV = *radv25
+		}
+		r, err := measure(ctx, c, family, pattern, *defaults)
+		if err != nil {
+			return err
+		}
+		reports = append(reports, r)
+		if !*asJSON {
+			r.print(out)
+		}
+	}
+	if *asJSON {
+		enc := json.NewEncoder(out)
+		enc.SetIndent("", "  ")
+		return enc.Encode(map[string]any{"families": reports})
+	}
+	if *only != "" {
+		return nil
+	}
+	passed, failed := 0, 0
+	for _, r := range reports {
+		for _, failure := range r.check() {
+			if failure == "" {
+				passed++
+				continue
+			}
+			failed++
+			fmt.Fprintln(out, "FAIL", failure)
+		}
+	}
+	fmt.Fprintf(out, "%d passed, %d failed\n", passed, failed)
+	if failed > 0 {
+		return fmt.Errorf("%d rules are broken", failed)
+	}
+	return nil
+}
+
+// measure compiles the kernels of a 124M step for a family.
+func measure(ctx context.Context, c isa.Compiler, family string, only *regexp.Regexp, defaults bool) (report, error) {
+	info := gpu.AdapterInfo{Name: fmt.Sprintf("AMD Radeon Graphics (RADV %s)", strings.ToUpper(family)),
+		Backend: "vulkan", Type: "discrete", Vendor: 0x1002, Limits: limits()}
+	target := op.TargetFor(info, info.Limits)
+	r := report{Family: family, Target: target.Name, Step: map[string]float64{}}
+	var ks kernels
+	if err := ks.addStep("gpt2-124m", target, !defaults); err != nil {
+		return r, err
+	}
+	var chosen []*kernel
+	var texts []isa.Text
+	for _, k := range ks.all {
+		if only.MatchString(k.Label) {
+			chosen, texts = append(chosen, k), append(texts, k.Text)
+		}
+	}
+	made, err := c.Compile(ctx, family, texts)
+	if err != nil {
+		return r, err
+	}
+	flops, time := map[string]float64{}, map[string]float64{}
+	for i, k := range made {
+		r.Kernels = append(r.Kernels, row{k, chosen[i].isDefault})
+		for storage, n := range chosen[i].flops {
+			if n > 0 && k.Bound > 0 {
+				flops[storage] += n
+				time[storage] += n / k.Bound
+			}
+		}
+	}
+	for storage := range flops {
+		r.Step[storage] = flops[storage] / time[storage]
+	}
+	return r, nil
+}
+
+func (r report) print(out io.Writer) {
+	fmt.Fprintf(out, "%s, target %s: the step's products and attention reach at most %.3f (bf16), %.3f (f32) of the "+
+		"peak rate of multiply-adds\n", r.Family, r.Target, r.Step["bf16"], r.Step["f32"])
+	tab := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(tab, "VGPRs\tSPILLS\tLDS\tWAVES\tFMA SHARE\tFMA / MAX(VALU, LDS) = BOUND\t\tKERNEL")
+	for _, k := range r.Kernels {
+		share, bound, role := "", "\t", "default"
+		if k.FMAShare > 0 {
+			share = fmt.Sprintf("%.2f", k.FMAShare)
+		}
+		if k.Bound > 0 {
+			bound = fmt.Sprintf("%.0f / max(%.0f, %.0f)\t%.3f", k.FMA, k.VALU, k.LDSTime, k.Bound)
+		}
+		if !k.Default {
+			role = "tuning"
+		}
+		fmt.Fprintf(tab, "%d\t%d\t%d\t%d\t%s\t%s\t%s %s\n", k.VGPRs, k.Spills, k.LDS, k.Waves, share, bound, role,
+			k.Label)
+	}
+	tab.Flush()
+	fmt.Fprintln(out)
+}
+
+// check holds the rules, an empty line for each that holds.
+func (r report) check() (failures []string) {
+	var spills []string
+	for _, k := range r.Kernels {
+		if k.Default && k.Spills > 0 {
+			spills = append(spills, fmt.Sprintf("%s (%d)", k.Label, k.Spills))
+		}
+	}
+	failure := ""
+	if spills != nil {
+		failure = fmt.Sprintf("%s: default kernels spill registers: %s", r.Family, strings.Join(spills, ", "))
+	}
+	failures = append(failures, failure)
+	for _, storage := range storages {
+		if floor := floors[r.Family][storage]; r.Step[storage] < floor {
+			failures = append(failures, fmt.Sprintf("%s: the step's bound in %s is %.3f, want %.3f", r.Family, storage,
+				r.Step[storage], floor))
+		} else {
+			failures = append(failures, "")
+		}
+	}
+	return failures
+}

@@ -1,0 +1,229 @@
+package isa
+
+import (
+	"math"
+	"regexp"
+	"strings"
+)
+
+// arch is a generation with its own rates.
+type arch int
+
+const (
+	gcn arch = iota
+	rdna2
+	rdna3
+)
+
+func archOf(family string) arch {
+	switch {
+	case strings.HasPrefix(family, "navi3"), family == "phoenix", strings.HasPrefix(family, "gfx11"):
+		return rdna3
+	case strings.HasPrefix(family, "navi"), family == "rembrandt":
+		return rdna2
+	}
+	return gcn
+}
+
+// The clocks of a CU for an instruction of a wave of 64 threads:
+//
+//	                                                      GCN, RDNA2   RDNA3
+//	v_fma, v_add, v_mul, v_min, v_max of f32, v_mov,
+//	v_cndmask                                                      1     1/2 (dual issue)
+//	other vector instructions                                      1       1
+//	v_exp, v_log, v_rcp, v_rsq, v_sqrt; 32-bit products            4       4
+//	ds_* of 128, 64, 32 bits a thread                        8, 4, 2 (128 bytes a clock)
+var (
+	fmaOp  = regexp.MustCompile(`^v_(fmac|fma|mac|mad|fmaak|fmamk|madak|madmk)_f32`)
+	fastOp = regexp.MustCompile(`^v_((add|sub|subrev|mul|max|min)_f32|mov_b32|cndmask_b32)`)
+	slowOp = regexp.MustCompile(`^v_((exp|log|rcp|rsq|sqrt|sin|cos)(_iflag)?_f32|mul_lo_u32|mul_hi_[iu]32|mad_u64_u32)`)
+	ldsOp  = regexp.MustCompile(`^ds_(read|load|write|store)(2|2st64|_2addr|_2addr_stride64)?_[biu](\d+)`)
+	loadOp = regexp.MustCompile(`^(buffer|global)_load`)
+)
+
+// mix counts a block.
+type mix struct {
+	fma, valu int     // instructions
+	clocks    float64 // of valu
+	lds       float64 // clocks
+	stores    int     // bytes that a wave stores in workgroup memory
+	loads     bool    // it reads buffers
+	scales    bool    // it only multiplies or moves
+}
+
+func mixOf(b block, a arch) (m mix) {
+	m.scales = true
+	for _, i := range b.code {
+		if l := ldsOp.FindStringSubmatch(i.op); l != nil {
+			bytes := map[string]int{"128": 16, "96": 12, "64": 8, "32": 4, "16": 2, "8": 1}[l[3]] * 64
+			if l[2] != "" {
+				bytes *= 2
+			}
+			m.lds += max(2, float64(bytes)/128)
+			if l[1] == "write" || l[1] == "store" {
+				m.stores += bytes
+			}
+			m.scales = false
+		}
+		m.loads = m.loads || loadOp.MatchString(i.op)
+		if !strings.HasPrefix(i.op, "v_") {
+			continue
+		}
+		m.valu++
+		fma, fast := fmaOp.MatchString(i.op), fastOp.MatchString(i.op)
+		m.scales = m.scales && fast
+		switch {
+		case fma:
+			m.fma++
+			m.clocks += a.fmaClocks()
+		case fast:
+			m.clocks += a.fmaClocks()
+		case slowOp.MatchString(i.op):
+			m.clocks += 4
+		default:
+			m.clocks++
+		}
+	}
+	return m
+}
+
+func (a arch) fmaClocks() float64 {
+	if a == rdna3 {
+		return 0.5
+	}
+	return 1
+}
+
+// span is a loop: its first and last block.
+type span struct{ first, last int }
+
+func (s span) has(o span) bool { return s.first <= o.first && o.last <= s.last && s != o }
+
+// loopsOf returns the loops, each once.
+func loopsOf(blocks []block) (all []span) {
+	at, end := map[string]int{}, map[int]int{}
+	for i, b := range blocks {
+		if b.label != "" {
+			at[b.label] = i
+		}
+		if first, back := at[b.target]; back && b.target != "" {
+			end[first] = i
+		}
+	}
+	for i := range blocks {
+		if last, ok := end[i]; ok {
+			all = append(all, span{i, last})
+		}
+	}
+	return all
+}
+
+// bound sets what the main loop costs, where there is one with multiply-adds. It is the outermost loop around the one
+// that has most of them. A block in it counts as often as a wave runs it in a turn, which follows from what a turn is
+// for:
+//
+//	in an inner loop with multiply-adds   as often as makes t.MACs of them, a power of two
+//	storing tiles, without multiply-adds  as often as makes t.Staged bytes, and the loads of tiles with it
+//	multiplying only, behind a branch     never: it rescales, which is seldom
+//	others                                once
+func (k *Kernel) bound(blocks []block, a arch, t Text) {
+	loops := loopsOf(blocks)
+	mixes := make([]mix, len(blocks))
+	for i, b := range blocks {
+		mixes[i] = mixOf(b, a)
+	}
+	var core span
+	most := mix{}
+	for _, l := range loops {
+		sum := mix{}
+		for i := l.first; i <= l.last; i++ {
+			inner := func(o span) bool { return l.has(o) && o.first <= i && i <= o.last }
+			if !anyOf(loops, inner) {
+				sum.fma += mixes[i].fma
+				sum.valu += mixes[i].valu
+			}
+		}
+		if sum.fma > most.fma {
+			core, most = l, sum
+		}
+	}
+	if most.fma == 0 {
+		return
+	}
+	k.FMAShare = float64(most.fma) / float64(most.valu)
+	if t.MACs == 0 {
+		return
+	}
+	turn := core
+	for _, l := range loops {
+		if l.has(turn) {
+			turn = l
+		}
+	}
+	// Which loop inside the turn a block is in, and which of these have multiply-adds.
+	inner := map[int]span{}
+	computes := map[span]bool{}
+	for i := turn.first; i <= turn.last; i++ {
+		for _, l := range loops {
+			if turn.has(l) && l.first <= i && i <= l.last {
+				if _, known := inner[i]; !known { // the outermost, as loops are in the order of their beginnings
+					inner[i] = l
+				}
+			}
+		}
+		if l, ok := inner[i]; ok && mixes[i].fma > 0 {
+			computes[l] = true
+		}
+	}
+	waves := float64(t.Threads) / 64
+	kinds := make([]int, len(blocks))
+	const once, repeated, staging, never = 0, 1, 2, 3
+	var fmas [4]float64
+	var stores [4]float64
+	looped := false // staging is in a loop
+	for i := turn.first; i <= turn.last; i++ {
+		m := mixes[i]
+		l, in := inner[i]
+		switch {
+		case in && computes[l]:
+			kinds[i] = repeated
+		case m.fma == 0 && (in || m.loads || m.stores > 0):
+			kinds[i] = staging
+			looped = looped || in
+		case m.fma == 0 && m.valu >= 16 && m.scales:
+			kinds[i] = never
+		}
+		fmas[kinds[i]] += float64(m.fma)
+		stores[kinds[i]] += float64(m.stores)
+	}
+	needed := fmas[once] + fmas[repeated] // of a wave, as the next
+	weight := [4]float64{once: 1, repeated: 1, staging: 1}
+	if t.MACs > 0 {
+		needed = float64(t.MACs) / float64(t.Threads)
+		if fmas[repeated] > 0 {
+			// A product's first addend may be no multiply-add, so the quotient is somewhat more than the power of two.
+			weight[repeated] = max(1, math.Exp2(math.Round(math.Log2((needed-fmas[once])/fmas[repeated]))))
+		}
+	}
+	if stores[staging] > 0 && t.Staged > 0 {
+		weight[staging] = float64(t.Staged) / waves / stores[staging]
+		if !looped {
+			weight[staging] = min(1, weight[staging])
+		}
+	}
+	for i := turn.first; i <= turn.last; i++ {
+		k.VALU += weight[kinds[i]] * mixes[i].clocks
+		k.LDSTime += weight[kinds[i]] * mixes[i].lds
+	}
+	k.FMA = needed * a.fmaClocks()
+	k.Bound = k.FMA / max(k.VALU, k.LDSTime)
+}
+
+func anyOf(loops []span, f func(span) bool) bool {
+	for _, l := range loops {
+		if f(l) {
+			return true
+		}
+	}
+	return false
+}

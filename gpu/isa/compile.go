@@ -1,0 +1,123 @@
+package isa
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+
+	"github.com/gpt2wgpu/gpt2wgpu/gpu"
+	"github.com/gpt2wgpu/gpt2wgpu/gpu/wgpu"
+)
+
+// Compiler runs a Vulkan driver in a child process, on a device that it makes up, and keeps what the driver prints.
+type Compiler struct {
+	Shim  string                              // libshim.so, made of shim/shim.c
+	RADV  string                              // libvulkan_radeon.so
+	Child func(ctx context.Context) *exec.Cmd // a process that calls Child on its standard input
+}
+
+// mark begins what the driver prints about the text of this number.
+const mark = "### text "
+
+// Compile compiles texts for a family of AMD's GPUs, as RADV_FORCE_FAMILY names it.
+// Errors: a driver that does not know the family; a text that does not compile.
+func (c Compiler) Compile(ctx context.Context, family string, texts []Text) ([]Kernel, error) {
+	sources := make([]gpu.Source, len(texts))
+	for i, t := range texts {
+		sources[i] = t.Source
+	}
+	dump, err := c.dump(ctx, family, sources)
+	if err != nil {
+		return nil, err
+	}
+	return parse(dump, family, texts)
+}
+
+// dump returns what RADV prints about texts.
+func (c Compiler) dump(ctx context.Context, family string, texts []gpu.Source) (string, error) {
+	dir, err := os.MkdirTemp("", "isa")
+	if err != nil {
+		return "", err
+	}
+	defer os.RemoveAll(dir)
+	icd := filepath.Join(dir, "icd.json")
+	type entry struct {
+		Library string `json:"library_path"`
+		Version string `json:"api_version"`
+	}
+	raw, err := json.Marshal(map[string]any{"file_format_version": "1.0.0", "ICD": entry{c.Shim, "1.3.230"}})
+	if err == nil {
+		err = os.WriteFile(icd, raw, 0o666)
+	}
+	if err != nil {
+		return "", err
+	}
+	if raw, err = json.Marshal(texts); err != nil {
+		return "", err
+	}
+	out, err := os.Create(filepath.Join(dir, "out"))
+	if err != nil {
+		return "", err
+	}
+	defer out.Close()
+	var said bytes.Buffer
+	cmd := c.Child(ctx)
+	cmd.Env = append(os.Environ(), "VK_ICD_FILENAMES="+icd, "VK_DRIVER_FILES="+icd, "SHIM_ICD="+c.RADV,
+		"RADV_FORCE_FAMILY="+family, "RADV_DEBUG=shaders,shaderstats", "MESA_SHADER_CACHE_DISABLE=true")
+	cmd.Stdin, cmd.Stdout, cmd.Stderr = bytes.NewReader(raw), &said, out
+	failed := cmd.Run()
+	dump, err := os.ReadFile(out.Name())
+	if err != nil {
+		return "", err
+	}
+	if failed != nil {
+		words := strings.TrimSpace(said.String())
+		if words == "" {
+			words = lastLine(string(dump))
+		}
+		return "", fmt.Errorf("%s on %s: %w: %s", c.RADV, family, failed, words)
+	}
+	return string(dump), nil
+}
+
+func lastLine(s string) string {
+	s = strings.TrimSpace(s)
+	return s[strings.LastIndexByte(s, '\n')+1:]
+}
+
+// Child is the process: it compiles the texts that it reads, on the first device, and marks each on standard error,
+// where the driver prints. Errors go to standard output.
+func Child(in io.Reader) error {
+	var texts []gpu.Source
+	if err := json.NewDecoder(in).Decode(&texts); err != nil {
+		return err
+	}
+	adapters := wgpu.Adapters()
+	if len(adapters) == 0 {
+		return fmt.Errorf("the driver offers no device; hint: does this version of Mesa know the family?")
+	}
+	info := adapters[0].Info()
+	d, err := adapters[0].Open(info.Backend, info.Limits)
+	if err != nil {
+		return fmt.Errorf("%s: %w", info.Name, err)
+	}
+	for i, t := range texts {
+		slots := make([]wgpu.Slot, len(t.Bindings))
+		for k, b := range t.Bindings {
+			slots[k] = wgpu.Slot{Index: b.Index, Access: b.Access}
+		}
+		fmt.Fprintf(os.Stderr, "\n%s%d\n", mark, i)
+		p, err := d.NewPipeline(t.Label, t.WGSL, slots)
+		if err != nil {
+			return fmt.Errorf("%s: %w", t.Label, err)
+		}
+		p.Release()
+	}
+	return nil
+}
