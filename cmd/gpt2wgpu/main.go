@@ -64,7 +64,7 @@ type runFunc func(ctx context.Context, e *env, args []string) error
 
 // commands are all there are, in the order of help.
 var commands = []*command{trainCommand, sampleCommand, evalCommand, dataCommand, exportCommand, devicesCommand,
-	benchCommand, tuneCommand, selftestCommand, versionCommand, helpCommand}
+	reportCommand, benchCommand, tuneCommand, selftestCommand, versionCommand, helpCommand}
 
 // env is what a command may touch of the outside.
 type env struct {
