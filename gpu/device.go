@@ -35,8 +35,9 @@ type Device struct {
 	buffers map[*buffer]bool   // that are allocated
 	bytes   map[Role]uint64
 
-	submitted  int // command buffers so far
-	idle, busy int // see Waits
+	submitted  int           // command buffers so far
+	encoding   time.Duration // see Encoding
+	idle, busy int           // see Waits
 
 	onCompile func(Compilation) // nil: nobody looks
 	made      int               // pipelines
@@ -113,6 +114,9 @@ func (d *Device) submit(enc *wgpu.Encoder) error {
 	d.submitted++
 	return nil
 }
+
+// Encoding returns how long the host has encoded and submitted programs so far, and the number of all submissions.
+func (d *Device) Encoding() (time.Duration, int) { return d.encoding, d.submitted }
 
 // Waits returns how often the program has waited for the device: with nothing more for it to do, so that it stood idle
 // until the next submission, and for a read behind which it had work.

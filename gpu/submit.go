@@ -99,6 +99,8 @@ func (p *Program) submission(at int) (end int, cost float64) {
 // submit encodes the entries from at to end into one command buffer, one pass for each run of dispatches, and submits
 // it.
 func (p *Program) submit(at, end int) error {
+	start := time.Now()
+	defer func() { p.dev.encoding += time.Since(start) }()
 	enc, err := p.dev.dev.NewEncoder()
 	if err != nil {
 		return fmt.Errorf("%s: %w", p.Name, err)

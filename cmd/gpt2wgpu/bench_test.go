@@ -46,7 +46,10 @@ func TestBench(t *testing.T) {
 		if step := got["step"]; x.step != (step != nil) {
 			t.Errorf("%v: step %v", x.args, step)
 		} else if x.step {
-			wantKeys(t, step, "preset", "ms", "tokens_per_s", "mfu", "breakdown")
+			wantKeys(t, step, "preset", "ms", "tokens_per_s", "mfu", "encode_ms", "breakdown")
+			if ms := step.(map[string]any)["encode_ms"].(float64); ms <= 0 || ms > step.(map[string]any)["ms"].(float64) {
+				t.Errorf("%v: %v ms to encode a step", x.args, ms)
+			}
 			for _, r := range step.(map[string]any)["breakdown"].([]any) {
 				wantKeys(t, r, "name", "ms")
 			}

@@ -21,11 +21,14 @@ type Step struct {
 	Preset     string  `json:"preset"`
 	MS         float64 `json:"ms"`
 	TokensPerS float64 `json:"tokens_per_s"`
-	MFU        float64 `json:"mfu"` // the model's operations in that time, of the rate of multiply-adds
+	MFU        float64 `json:"mfu"`       // the model's operations in that time, of the rate of multiply-adds
+	EncodeMS   float64 `json:"encode_ms"` // what the host takes to encode and submit the step
 	Breakdown  []Share `json:"breakdown"`
 
 	Describe string `json:"-"` // batch, and what is left out
 	// of the kernels, above all their compilations; a driver's shader cache shortens them
+	Dispatches    int          `json:"-"`
+	Submits       int          `json:"-"` // submissions of the step
 	FirstUses     []gpu.Timing `json:"-"`
 	FLOPsPerToken float64      `json:"-"`
 }
@@ -75,8 +78,10 @@ func (r Report) Write(w io.Writer, info gpu.AdapterInfo) error {
 		return nil
 	}
 	fmt.Fprintf(w, "\nstep: %s, %s\n", s.Preset, s.Describe)
-	fmt.Fprintf(w, "%s ms, %s tokens/s, MFU %.3f: %.4g FLOPs a token, 6 N + 6 L C T, at %.4g GFLOP/s\n\n",
+	fmt.Fprintf(w, "%s ms, %s tokens/s, MFU %.3f: %.4g FLOPs a token, 6 N + 6 L C T, at %.4g GFLOP/s\n",
 		number(s.MS), number(s.TokensPerS), s.MFU, s.FLOPsPerToken, r.Peak.FMA)
+	fmt.Fprintf(w, "the host encodes and submits it in %s ms: %d dispatches, %d submissions\n\n",
+		number(s.EncodeMS), s.Dispatches, s.Submits)
 	var all time.Duration
 	var slowest gpu.Timing
 	for _, k := range s.FirstUses {

@@ -15,8 +15,12 @@ type Stepper interface {
 // StepTime is what an optimizer step takes.
 type StepTime struct {
 	Time    time.Duration // the shortest of several
-	Timings []gpu.Timing  // of every dispatch, by a profile, which costs extra
-	First   []gpu.Timing  // of every kernel's first use, above all its compilation
+	Encode  time.Duration // of it, what the host takes to encode and submit the programs: the shortest of several
+	Submits int           // submissions of a step
+
+	Dispatches int          // of the programs
+	Timings    []gpu.Timing // of every dispatch, by a profile, which costs extra
+	First      []gpu.Timing // of every kernel's first use, above all its compilation
 }
 
 // MeasureStep times a step that has not run before.
@@ -30,6 +34,7 @@ func MeasureStep(step Stepper) (s StepTime, err error) {
 	programs := step.Programs()
 	for _, p := range programs {
 		p.RecordFirstUses(&s.First)
+		s.Dispatches += p.Dispatches()
 	}
 	if err := step.Trial(0); err != nil {
 		return s, err
@@ -39,17 +44,23 @@ func MeasureStep(step Stepper) (s StepTime, err error) {
 	}
 	var total time.Duration
 	for i := 0; i < warm+least || total < enough && i < most; i++ {
+		d := programs[0].Device()
+		encoding, submits := d.Encoding()
 		start := time.Now()
 		if err := step.Trial(i); err != nil {
 			return s, err
 		}
 		took := time.Since(start)
+		now, all := d.Encoding()
 		if i < warm {
 			continue
 		}
 		total += took
 		if s.Time == 0 || took < s.Time {
 			s.Time = took
+		}
+		if s.Encode == 0 || now-encoding < s.Encode {
+			s.Encode, s.Submits = now-encoding, all-submits
 		}
 	}
 	for _, p := range programs {
