@@ -68,7 +68,8 @@ func TestReport(t *testing.T) {
 	for _, w := range []string{
 		reportTitle + "\n\ngpt2wgpu ", "\n## devices\n", "LARGEST BUFFER",
 		"\n## selftest ", "limits:   buffer", "0 failed in", "\n## tune ",
-		"1.5 ms, 2 ms with the fixed tile", "kept in …/12ab.json\n", "--dtype f32", "\nstep: bench --preset tiny --dtype bf16 ",
+		"1.5 ms, 2 ms with the fixed tile", "kept in …/12ab.json\n", "--dtype f32",
+		"\nstep: bench --preset tiny --dtype bf16 ",
 	} {
 		if !strings.Contains(text, w) {
 			t.Errorf("no %q in\n%s", w, text)

@@ -189,7 +189,8 @@ all         1  1000  100.0%    5.000  1.000     0.50
 	raw, err := json.Marshal(r)
 	wantJSON := `{"device":"Some GPU (vulkan, discrete)","peak":{"fma_gflops":10,"copy_gb_s":4},` +
 		`"kernels":[{"name":"add","shape":"N=2 C=4","dtype":"f32","ms":1000,"gflops":5,"gb_s":1,"of_peak":0.5}],` +
-		`"step":{"preset":"tiny","ms":500,"tokens_per_s":1000,"mfu":0.2,"encode_ms":1.5,"breakdown":[{"name":"add","ms":1000}]}}`
+		`"step":{"preset":"tiny","ms":500,"tokens_per_s":1000,"mfu":0.2,"encode_ms":1.5,` +
+		`"breakdown":[{"name":"add","ms":1000}]}}`
 	if err != nil || string(raw) != wantJSON {
 		t.Errorf("%v\ngot  %s\nwant %s", err, raw, wantJSON)
 	}
