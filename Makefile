@@ -3,7 +3,7 @@
 # lavapipe compiles shaders at their first dispatch; its cache makes that a matter of milliseconds the next time.
 export MESA_SHADER_CACHE_DIR ?= $(CURDIR)/.cache/mesa
 
-.PHONY: build mpi train test quick test-mpi test-clients fxc isa mixed conformance lint reproduce setup clean
+.PHONY: build mpi train test quick test-mpi test-clients fxc isa texts mixed conformance lint reproduce setup clean
 
 build: setup
 	go build -o gpt2wgpu ./cmd/gpt2wgpu
@@ -51,6 +51,12 @@ test-clients: setup
 ISA ?=
 isa:
 	@bash .ci/isa $(ISA)
+
+# Every kernel text that any target can use, a file each below OUT, and OUT/index.json: which target has it by default, and for
+# which tuning may choose it.
+OUT ?= build/texts
+texts: setup
+	go run ./cmd/isa texts $(OUT)
 
 # Two vendors in one run, without a GPU: lavapipe and SwiftShader, taken from Debian's chromium-common where there is none.
 mixed: setup

@@ -31,7 +31,7 @@ var imports = map[string]string{
 	"gpu/bench":    "gpu gpu/op shaders",
 	"gpu/selftest": "gpu gpu/op gpu/ref",
 	"gpu/isa":      "gpu gpu/wgpu",
-	"cmd/isa":      "gpu gpu/isa gpu/op model train",
+	"cmd/isa":      "gpu gpu/isa gpu/op gpu/selftest model train",
 	"train": "data data/atomicfile data/cache data/exactjson data/lock gpu gpu/op model model/gpt2 " +
 		"train/eval train/metrics train/ranks",
 	"train/metrics": "data/atomicfile data/exactjson",

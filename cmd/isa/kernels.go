@@ -46,6 +46,7 @@ func (ks *kernels) add(d gpu.Dispatch, isDefault bool) *kernel {
 		}
 		ks.text[d.Source.WGSL], ks.all = k, append(ks.all, k)
 	}
+	k.isDefault = k.isDefault || isDefault
 	return k
 }
 
@@ -80,25 +81,22 @@ func turn(d gpu.Dispatch) (macs, staged int) {
 // storages are those of activations and of the matrices that kernels read.
 var storages = []string{"bf16", "f32"}
 
-// job is a preset's training.
-func job(preset, storage string) (train.Job, error) {
+// addSteps adds the kernels of a preset's step on a target, and with candidates those that tuning may choose. The
+// model has this many layers, or with 0 the preset's.
+func (ks *kernels) addSteps(preset string, layers int, target op.Target, candidates bool) error {
 	p, err := train.FindPreset(preset)
-	j := train.Job{Config: p.Config}
-	j.DType, j.TotalBatchSize = storage, 0
-	return j, err
-}
-
-// addStep adds the kernels of a preset's step on a target, and with candidates those that tuning may choose.
-func (ks *kernels) addStep(preset string, target op.Target, candidates bool) error {
+	if err != nil {
+		return err
+	}
 	uses := map[string]op.Use{}
 	for _, storage := range storages {
-		j, err := job(preset, storage)
-		if err != nil {
-			return err
+		j := train.Job{Config: p.Config}
+		j.DType, j.TotalBatchSize = storage, 0
+		if layers > 0 {
+			j.NLayer = layers
 		}
-		d := gpu.Plan(gpu.AdapterInfo{Limits: limits()})
 		noted := model.OnUse(func(u op.Use) { uses[u.Class+u.Detail] = u })
-		s, err := train.NewStep(d, j, model.WithTarget(target), noted)
+		s, err := train.NewStep(gpu.Plan(gpu.AdapterInfo{Limits: limits()}), j, model.WithTarget(target), noted)
 		if err != nil {
 			return err
 		}

@@ -31,6 +31,13 @@ func main() {
 		}
 		return
 	}
+	if len(os.Args) == 3 && os.Args[1] == "texts" {
+		if err := writeTexts(os.Args[2]); err != nil {
+			fmt.Fprintln(os.Stderr, "isa:", err)
+			os.Exit(1)
+		}
+		return
+	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
 	if err := run(ctx, os.Args[1:], os.Stdout); err != nil {
@@ -135,7 +142,7 @@ func measure(ctx context.Context, c isa.Compiler, family string, only *regexp.Re
 	target := op.TargetFor(info, info.Limits)
 	r := report{Family: family, Target: target.Name, Step: map[string]float64{}}
 	var ks kernels
-	if err := ks.addStep("gpt2-124m", target, !defaults); err != nil {
+	if err := ks.addSteps("gpt2-124m", 0, target, !defaults); err != nil {
 		return r, err
 	}
 	var chosen []*kernel

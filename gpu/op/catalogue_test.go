@@ -84,11 +84,11 @@ var tried = sync.OnceValues(func() (map[string]bool, error) {
 			entries = append(entries, panelCases(tile, gpu.F32)...)
 		}
 		for _, e := range entries {
-			listing, err := e.Plan(target, l)
+			p, _, err := e.Plan(target, l)
 			if err != nil {
 				return nil, err
 			}
-			for _, label := range labels(listing) {
+			for _, label := range labels(p.String()) {
 				for _, part := range parts(label) {
 					all[part] = true
 				}

@@ -104,17 +104,18 @@ func TestFoldedGroups(t *testing.T) {
 		t.Run(e.Name, func(t *testing.T) {
 			limits := d.Limits
 			limits.MaxGroups = old
-			flat, err := e.Plan(ownTarget(t), limits)
+			p, _, err := e.Plan(ownTarget(t), limits)
 			if err != nil {
 				t.Fatal(err)
 			}
+			flat := p.String()
 			most := 0
 			for _, m := range regexp.MustCompile(`\[(\d+) 1 1\]`).FindAllStringSubmatch(flat, -1) {
 				n, _ := strconv.Atoi(m[1])
 				most = max(most, n)
 			}
 			d.Limits.MaxGroups = uint32(math.Ceil(math.Sqrt(float64(most))))
-			if folded, err := e.Plan(ownTarget(t), d.Limits); err != nil || folded == flat {
+			if folded, _, err := e.Plan(ownTarget(t), d.Limits); err != nil || folded.String() == flat {
 				t.Fatalf("%d groups fold nothing: %v\n%s", d.Limits.MaxGroups, err, flat)
 			}
 			e.Try(gputest.New(t))

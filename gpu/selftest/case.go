@@ -70,7 +70,7 @@ type Case struct {
 	whole   []gpu.Tensor
 	got     map[string][]float64
 
-	listing string // of the program, on a plan
+	planned *gpu.Program // on a plan
 
 	checked bool
 	err     float64 // where a value is closest to its limit or furthest past it; NaN where the device gave no number
@@ -226,7 +226,7 @@ func (c *Case) Run(add func(p *op.Builder)) {
 	}
 	defer p.Release()
 	if c.dev.Planned() {
-		c.listing = p.String()
+		c.planned = p.Program
 		c.t.Fatal("a plan of a device runs nothing")
 	}
 	var first [][]uint32

@@ -79,9 +79,10 @@ func (e Entry) try(d *gpu.Device) Row {
 	return row
 }
 
-// Plan returns the program of an entry, without running it, on a plan of a device with this target and these limits.
+// Plan returns the program of an entry, without running it, on a plan of a device with this target and these limits,
+// and the target that it has, where the entry forces a geometry.
 // Error: the entry has no program.
-func (e Entry) Plan(target op.Target, l gpu.Limits) (listing string, err error) {
+func (e Entry) Plan(target op.Target, l gpu.Limits) (p *gpu.Program, forced op.Target, err error) {
 	t := &recorder{name: e.Name}
 	var c *Case
 	t.do(func() {
@@ -92,10 +93,10 @@ func (e Entry) Plan(target op.Target, l gpu.Limits) (listing string, err error) 
 	for i := len(t.cleanups) - 1; i >= 0; i-- {
 		t.do(t.cleanups[i])
 	}
-	if c.listing == "" {
-		return "", fmt.Errorf("%s: %s", e.Name, strings.Join(t.failures, "; "))
+	if c.planned == nil {
+		return nil, target, fmt.Errorf("%s: %s", e.Name, strings.Join(t.failures, "; "))
 	}
-	return c.listing, nil
+	return c.planned, c.Setup.Target, nil
 }
 
 // recorder is the TB of the program's own self-test.
