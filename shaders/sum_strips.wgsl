@@ -1,7 +1,7 @@
 // sum_strips: the end of a reduction over rows, whose strips other kernels have summed (layernorm_backward,
-// bias_backward_strips).
+// bias_backward_strips, and matmul_tiled where it splits sums).
 //
-//   out[c] += sum_s partial[s,COL+c]
+//   out[c] += sum_s partial[s,COL+c];  without ADD =
 //
 // out: out (C)      in: partial (S,STRIDE)
 // dispatch: ceil(C/4 / LANES) groups.  C, COL, STRIDE % 4 == 0.
@@ -13,6 +13,7 @@
 
 const WG: u32 = 64u; // spec: threads a group
 const LANES: u32 = 8u; // spec: quads a group
+const ADD: bool = true; // spec: out counts
 
 alias Sum = vec4<f32>;
 
@@ -32,5 +33,7 @@ fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) nwg: vec
         sum += partial[(s * p.STRIDE + p.COL) / 4u + min(q, c4 - 1u)];
     }
     let total = group_sum(li, sum);
-    if li < LANES && q < c4 { out[q] = out[q] + total; }
+    if li < LANES && q < c4 {
+        if ADD { out[q] = out[q] + total; } else { out[q] = total; }
+    }
 }

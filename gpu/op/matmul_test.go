@@ -128,6 +128,21 @@ func matmulSlices(t *testing.T, s gpu.Storage) {
 	}
 }
 
+// TestMatmulParts splits sums among groups, at depths around whole tiles and parts: parts that a sum does not have are
+// left out. The forward, and results in another storage than float32, have one part.
+func TestMatmulParts(t *testing.T) { gputest.Storages(t, matmulParts) }
+
+func matmulParts(t *testing.T, s gpu.Storage) {
+	for _, parts := range []int{2, 3, 8} {
+		tile := op.MatmulTile{Algorithm: "tiled", TM: 8, TN4: 2, WX: 8, WY: 8, BK: 16, Parts: parts}
+		for _, depth := range []int{4, 16, 36, 100, 256, 260} {
+			t.Run(fmt.Sprintf("%s/depth=%d", tile.Name(), depth), func(t *testing.T) {
+				matmulForms(t, withTile(tile), s, 67, 68, depth)
+			})
+		}
+	}
+}
+
 // TestMatmulFewTiles does it for the lines that only the forward has, at depths around the quads that a group's threads
 // split.
 func TestMatmulFewTiles(t *testing.T) { gputest.Storages(t, matmulFewTiles) }

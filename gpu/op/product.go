@@ -138,8 +138,15 @@ func (m product) oneDispatch(p *Builder, kernel string, t MatmulTile, choice sha
 			u32(m.rows), u32(m.cols), u32(m.sums), u32(m.a.stride), u32(m.a.col), u32(m.out.stride), u32(m.out.col),
 		},
 		Groups: [3]uint32{u32(ceilDiv(m.cols, t.Cols())), u32(ceilDiv(m.rows, t.Rows())), 1},
-		FLOPs:  2 * float64(m.rows) * float64(m.cols) * float64(m.sums),
-		Bytes: width(m.out.Tensor)*float64(m.rows)*float64(m.cols) +
-			width(m.a.Tensor)*float64(m.sums)*float64(m.rows+m.cols),
+		FLOPs:  m.flops(),
+		Bytes:  m.bytes(),
 	})
+}
+
+func (m product) flops() float64 { return 2 * float64(m.rows) * float64(m.cols) * float64(m.sums) }
+
+// bytes counts the operands and the result once.
+func (m product) bytes() float64 {
+	return width(m.out.Tensor)*float64(m.rows)*float64(m.cols) +
+		width(m.a.Tensor)*float64(m.sums)*float64(m.rows+m.cols)
 }

@@ -35,10 +35,24 @@ func partialFor(p *Builder, op string, partial gpu.Tensor, n, c int) gpu.Tensor 
 
 // sumStrips appends out[c] += sum_s partial[s,col+c].
 func sumStrips(p *Builder, out, partial gpu.Tensor, col int) {
+	addStrips(p, out, partial, col, 8, shaders.Spec{})
+}
+
+// sumParts appends out[c] = sum_s partial[s,c], or += where add. Parts are few and results many: a group has as many
+// threads for a quad as there are parts, or one less than twice as many.
+func sumParts(p *Builder, out, partial gpu.Tensor, add bool) {
+	spec := shaders.Spec{}
+	if !add {
+		spec["ADD"] = false
+	}
+	addStrips(p, out, partial, 0, max(1, p.Target.Reduce/class(partial.Dim(0))), spec)
+}
+
+func addStrips(p *Builder, out, partial gpu.Tensor, col, lanes int, spec shaders.Spec) {
 	s, stride, c := partial.Dim(0), partial.Dim(1), out.Dim(0)
-	const lanes = 8
+	spec["WG"], spec["LANES"] = p.Target.Reduce, lanes
 	p.Add(gpu.Dispatch{
-		Source: source(p, "sum_strips", nil, shaders.Spec{"WG": p.Target.Reduce, "LANES": lanes}),
+		Source: source(p, "sum_strips", nil, spec),
 		Bind:   map[string]gpu.Tensor{"out": out, "partial": partial},
 		Params: struct{ S, C, STRIDE, COL uint32 }{u32(s), u32(c), u32(stride), u32(col)},
 		Groups: p.Groups1D(ceilDiv(c/4, lanes)),

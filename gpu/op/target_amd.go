@@ -13,10 +13,11 @@ var namesGCN = word(
 // Upper bounds as a fraction of the peak rate, by Mesa's compiler (bf16, the least of the three products):
 //
 //	sums per thread, threads, addends   navi21   navi31
-//	8x8 on 256, 16                        .942     .899
-//	8x8 on 256, 8                         .932     .876
-//	8x8 on 64, 16                         .900     .838
-//	4x4 on 256, 16                        .859     .471
+//	8x8 on 256, 16                        .944     .897
+//	8x8 on 256, 8                         .933     .873
+//	8x8 on 64, 16                         .905     .838
+//	8x8 on 64, 8                          .897     .831
+//	4x4 on 256, 16                        .863     .471
 //
 // 4x4 sums need 2 bytes of workgroup memory per multiply-add, where RDNA3 has 1.
 func targetRDNA() Target {

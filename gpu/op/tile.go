@@ -40,6 +40,7 @@ type MatmulTile struct {
 	TM, TN4, WX, WY int
 	BK              int `json:",omitempty"` // addends in workgroup memory at a time; 0: none
 	Slice           int `json:",omitempty"` // addends per dispatch, where sums may be sliced; 0: all
+	Parts           int `json:",omitempty"` // of tiled: groups that share a sum, where it may be sliced
 }
 
 // algorithm returns the tile's algorithm, nil if this version has none of the name.
@@ -47,7 +48,8 @@ func (t MatmulTile) algorithm() algorithm { return algorithms[t.Algorithm] }
 
 // impossible says whether there is no such algorithm or geometry.
 func (t MatmulTile) impossible() bool {
-	return t.algorithm() == nil || !t.algorithm().possible(t) || t.Slice < 0 || t.Slice%windowRows != 0
+	return t.algorithm() == nil || !t.algorithm().possible(t) || t.Slice < 0 || t.Slice%windowRows != 0 ||
+		!between(0, t.Parts) || t.Parts > 0 && t.Algorithm != "tiled"
 }
 
 // Name names the algorithm and its geometry.
@@ -58,6 +60,9 @@ func (t MatmulTile) Name() string {
 	}
 	if t.WX > 1 && t.WY > 1 { // threads may share a tile in several ways
 		name += fmt.Sprintf("t%dx%d", t.WX, t.WY)
+	}
+	if t.Parts > 1 {
+		name += fmt.Sprintf("p%d", t.Parts)
 	}
 	return name
 }

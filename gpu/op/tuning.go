@@ -6,6 +6,7 @@ import (
 	"maps"
 	"math/bits"
 	"slices"
+	"strings"
 
 	"github.com/gpt2wgpu/gpt2wgpu/gpu"
 )
@@ -38,14 +39,16 @@ type Operand struct {
 // hold them.
 func (t Tuning) Validate(target Target) error {
 	for _, class := range slices.Sorted(maps.Keys(t)) {
-		if err := target.check(t[class]); err != nil {
+		name, _, _ := strings.Cut(class, "/")
+		if err := target.check(name, t[class]); err != nil {
 			return fmt.Errorf("tile of %s: %w", class, err)
 		}
 	}
 	return nil
 }
 
-func (target Target) check(t Tile) error {
+// check refuses a tile for an op.
+func (target Target) check(op string, t Tile) error {
 	var threads, bytes int
 	var algorithm string
 	impossible := fmt.Errorf("impossible geometry %v", t)
@@ -53,6 +56,9 @@ func (target Target) check(t Tile) error {
 	case t.Matmul != nil:
 		if t.Matmul.impossible() {
 			return impossible
+		}
+		if !t.Matmul.algorithm().fits(*t.Matmul, newProduct(op, 0, 0, 0)) {
+			return fmt.Errorf("%v does not compute %s", t, op)
 		}
 		algorithm, threads, bytes = t.Matmul.Algorithm, t.Matmul.Threads(), t.Matmul.Bytes()
 	case t.Attention != nil:
@@ -120,7 +126,7 @@ func Candidates(target Target, u Use) []Tile {
 	var out []Tile
 	seen := map[string]bool{}
 	for _, t := range all {
-		if name := t.String(); !seen[name] && target.check(t) == nil {
+		if name := t.String(); !seen[name] && target.check(u.Op, t) == nil {
 			seen[name] = true
 			out = append(out, t)
 		}

@@ -24,11 +24,3 @@ fn load_a(at: vec3<u32>, q: u32) -> array<vec4<f32>, A_ROWS> {
     return array<vec4<f32>, A_ROWS>(vec4<f32>(k0.x, k1.x, k2.x, k3.x), vec4<f32>(k0.y, k1.y, k2.y, k3.y),
         vec4<f32>(k0.z, k1.z, k2.z, k3.z), vec4<f32>(k0.w, k1.w, k2.w, k3.w));
 }
-
-fn block_a(row: u32, q: u32) -> mat4x4<f32> {
-    let at = a_at(row);
-    let k = q * 4u;
-    return mat4x4<f32>(addend_a(at, k), addend_a(at, k + 1u), addend_a(at, k + 2u), addend_a(at, k + 3u));
-}
-
-fn a_place(i: u32, rows4: u32, sums4: u32) -> vec2<u32> { return vec2<u32>(i % rows4, i / rows4); }
