@@ -25,7 +25,7 @@ var imports = map[string]string{
 	"gpu/wgpu":     "",
 	"gpu/ref":      "",
 	"gpu/op":       "gpu shaders",
-	"gpu/tune":     "data/atomicfile gpu gpu/op shaders",
+	"gpu/tune":     "data/atomicfile gpu gpu/op gpu/selftest shaders",
 	"model/gpt2":   "data/atomicfile data/exactjson data/filemap",
 	"model":        "gpu gpu/op model/gpt2",
 	"gpu/bench":    "gpu gpu/op shaders",

@@ -35,6 +35,9 @@ const vendorNVIDIA = 0x10de
 // Software says whether the adapter computes on the CPU (lavapipe, SwiftShader, WARP).
 func (a AdapterInfo) Software() bool { return a.Type == "cpu" }
 
+// DriverKnown says whether Driver has what identifies the driver. wgpu 0.19 gives no more than the device's ids.
+func (a AdapterInfo) DriverKnown() bool { return !strings.HasPrefix(a.Driver, "vendor 0x") }
+
 func (a AdapterInfo) String() string {
 	return fmt.Sprintf("%s (%s, %s)", a.Name, a.Backend, a.Type)
 }

@@ -63,6 +63,14 @@ func (s *Step) Programs() []*gpu.Program {
 	return append(s.Training.Programs(), s.Optimizer.Program())
 }
 
+// makeTokens makes those of Trial, nearly all distinct, as words are not.
+func (s *Step) makeTokens() {
+	made := func(i int) uint32 { return uint32(uint64(i) * 2654435761 % uint64(s.Model.Config.VocabSize)) }
+	for i := range s.Training.B * s.Training.T {
+		s.trialX, s.trialY = append(s.trialX, made(i)), append(s.trialY, made(i+1))
+	}
+}
+
 // Trial does optimizer step i on made-up tokens and waits for its end, for measurements. The first trial loads random
 // weights.
 func (s *Step) Trial(i int) error {
@@ -70,11 +78,7 @@ func (s *Step) Trial(i int) error {
 		if err := s.Model.Load(gpt2.Init(s.Model.Config, s.job.Seed)); err != nil {
 			return err
 		}
-		// nearly all distinct, as words are not
-		made := func(i int) uint32 { return uint32(uint64(i) * 2654435761 % uint64(s.Model.Config.VocabSize)) }
-		for i := range s.Training.B * s.Training.T {
-			s.trialX, s.trialY = append(s.trialX, made(i)), append(s.trialY, made(i+1))
-		}
+		s.makeTokens()
 	}
 	if err := s.Training.Begin(); err != nil {
 		return err

@@ -2,8 +2,10 @@ package train
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"log/slog"
+	"time"
 
 	"github.com/gpt2wgpu/gpt2wgpu/gpu"
 	"github.com/gpt2wgpu/gpt2wgpu/gpu/op"
@@ -16,8 +18,10 @@ import (
 type Tuner interface {
 	// Cached returns what was chosen on an adapter before.
 	Cached(gpu.AdapterInfo) op.Tuning
-	// Tune measures what list names and the cache lacks. With an error it returns what it has chosen until then.
-	Tune(ctx context.Context, info gpu.AdapterInfo, list func(op.Tuning) ([]op.Use, error)) (op.Tuning, error)
+	// Tune measures what list names and the cache lacks, and in the end the whole step that TuningStep builds from
+	// micro. With an error it returns what it has chosen until then.
+	Tune(ctx context.Context, info gpu.AdapterInfo, list func(op.Tuning) ([]op.Use, error), micro any) (op.Tuning,
+		error)
 }
 
 // Tiles is what measuring has chosen for a run: a part of its state, since other tiles add up in another order.
@@ -38,6 +42,32 @@ func Uses(c Job, info gpu.AdapterInfo) func(op.Tuning) ([]op.Use, error) {
 	}
 }
 
+// Tune lets a [Tuner] choose the tiles of a job's micro-step.
+func Tune(ctx context.Context, c Job, info gpu.AdapterInfo, t Tuner) (op.Tuning, error) {
+	return t.Tune(ctx, info, Uses(c, info), Config{
+		Config: c.Model(), BatchSize: c.BatchSize, SeqLen: c.SeqLen, DType: c.DType, Recompute: c.Recompute,
+	})
+}
+
+// TuningStep builds the micro-step of [Tune], in JSON, and an update, for the process in which a [Tuner] measures.
+// trial does it on made-up tokens and zeros for parameters, and returns how long it took.
+func TuningStep(d *gpu.Device, micro json.RawMessage, t op.Tuning) (trial func() (time.Duration, error), err error) {
+	var j Job
+	if err := json.Unmarshal(micro, &j.Config); err != nil {
+		return nil, err
+	}
+	s, err := NewStep(d, j, model.WithTuning(t))
+	if err != nil {
+		return nil, err
+	}
+	s.makeTokens()
+	return func() (time.Duration, error) {
+		start := time.Now()
+		err := s.Trial(0)
+		return time.Since(start), err
+	}, nil
+}
+
 // ChooseTiles returns the tiles that a new run takes on a device: what t has for it, and on GPUs, for models that are
 // worth the time, what t measures now. None with a nil t or --no-autotune. Error: ErrInterrupted, if ctx ended.
 func ChooseTiles(ctx context.Context, c Job, info gpu.AdapterInfo, t Tuner, log *slog.Logger) (op.Tuning, error) {
@@ -47,7 +77,7 @@ func ChooseTiles(ctx context.Context, c Job, info gpu.AdapterInfo, t Tuner, log 
 	if info.Software() || gpt2.ParamCount(c.Model()) < tunedParams {
 		return t.Cached(info), nil
 	}
-	tiles, err := t.Tune(ctx, info, Uses(c, info))
+	tiles, err := Tune(ctx, c, info, t)
 	if ctx.Err() != nil {
 		return nil, fmt.Errorf("%w while choosing tiles", ErrInterrupted)
 	}

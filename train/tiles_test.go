@@ -7,6 +7,7 @@ import (
 	"maps"
 	"os"
 	"path/filepath"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -22,7 +23,8 @@ type chosen struct{ tuning op.Tuning }
 
 func (c chosen) Cached(gpu.AdapterInfo) op.Tuning { return c.tuning }
 
-func (c chosen) Tune(context.Context, gpu.AdapterInfo, func(op.Tuning) ([]op.Use, error)) (op.Tuning, error) {
+func (c chosen) Tune(context.Context, gpu.AdapterInfo, func(op.Tuning) ([]op.Use, error), any) (
+	op.Tuning, error) {
 	return nil, errors.New("a small model is tuned on the way")
 }
 
@@ -162,5 +164,52 @@ func TestBadTiles(t *testing.T) {
 	if err := Run(context.Background(), c, quiet()); err == nil || !strings.Contains(err.Error(),
 		"impossible geometry") || !strings.Contains(err.Error(), "hint:") {
 		t.Errorf("got %v", err)
+	}
+}
+
+// asks is a Tuner that keeps what it is asked.
+type asks struct{ micro any }
+
+func (a *asks) Cached(gpu.AdapterInfo) op.Tuning { return nil }
+
+func (a *asks) Tune(_ context.Context, _ gpu.AdapterInfo, _ func(op.Tuning) ([]op.Use, error), micro any) (
+	op.Tuning, error) {
+	a.micro = micro
+	return nil, nil
+}
+
+// TestTuningStep: what a Tuner is asked for is the run's micro-step, with the run's uses of tuned ops, and is timed.
+func TestTuningStep(t *testing.T) {
+	c := small(t)
+	c.TotalBatchSize = 4 * c.BatchSize * c.SeqLen
+	info := gputest.Device(t).Info
+	var a asks
+	if _, err := Tune(context.Background(), c.Resolved(), info, &a); err != nil {
+		t.Fatal(err)
+	}
+	raw, err := json.Marshal(a.micro)
+	if err != nil {
+		t.Fatal(err)
+	}
+	trial, err := TuningStep(gputest.Device(t), raw, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if took, err := trial(); err != nil || took <= 0 {
+		t.Errorf("%v, %v", took, err)
+	}
+	var micro Job
+	if err := json.Unmarshal(raw, &micro.Config); err != nil {
+		t.Fatal(err)
+	}
+	of := func(c Job) []op.Use {
+		uses, err := Uses(c.Resolved(), info)(nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return uses
+	}
+	if got, want := of(micro), of(c); !reflect.DeepEqual(got, want) || micro.Resolved().AccumSteps() != 1 {
+		t.Errorf("%d micro-steps with the uses %v, want %v", micro.Resolved().AccumSteps(), got, want)
 	}
 }

@@ -26,10 +26,12 @@ var tuneCommand = &command{
 	name:  "tune",
 	short: "Choose the fastest tiles of matmul, attention and classifier for this GPU",
 	long: `
-Measures the kernels' variants at the shapes of a training step, checks their results against each other, and keeps
-the fastest for later runs, which use them automatically. On a GPU without an earlier choice, train does this before
-its first step, for up to 20 seconds. On software devices, and for models below 10 million parameters, train reuses an
-earlier choice and measures nothing. A run keeps the tiles that it began with: they are in its checkpoints.
+Measures the kernels' variants at the shapes of a training step, checks their results against each other and by the
+selftest, and keeps the fastest for later runs, which use them automatically. They must be faster in a whole micro-step
+too, and are measured again at a run's start where the driver may have changed. On a GPU without an earlier choice,
+train does this before its first step, for up to 20 seconds. On software devices, and for models below 10 million
+parameters, train reuses an earlier choice and measures nothing. A run keeps the tiles that it began with: they are in
+its checkpoints.
 
   gpt2wgpu tune --preset gpt2-124m
   gpt2wgpu tune --preset first-steps --seconds 300`,
@@ -67,7 +69,7 @@ earlier choice and measures nothing. A run keeps the tiles that it began with: t
 			tuner := newTuner(e.log)
 			tuner.Budget, tuner.Again = time.Duration(t.seconds)*time.Second, t.again
 			e.log.Info(fmt.Sprintf("using device: %v", info))
-			tiles, err := tuner.Tune(ctx, info, train.Uses(c, info))
+			tiles, err := train.Tune(ctx, c, info, tuner)
 			if err != nil {
 				return err
 			}
@@ -138,7 +140,7 @@ const tuneChild = "tune-child"
 // ends it.
 func runTuneChild() int {
 	signal.Ignore(append(hangups, os.Interrupt)...)
-	if err := tune.Child(os.Stdin, os.Stdout); err != nil {
+	if err := tune.Child(os.Stdin, os.Stdout, train.TuningStep); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		return exitFailed
 	}

@@ -35,6 +35,16 @@ type Operand struct {
 	Below   int         `json:"below"`   // of U32: ids below this
 }
 
+// Storage returns what matrices and activations are stored as.
+func (u Use) Storage() gpu.Storage {
+	for _, o := range u.Tensors {
+		if o.Storage == gpu.BF16 {
+			return gpu.BF16
+		}
+	}
+	return gpu.F32
+}
+
 // Validate refuses tiles that would not run on the target's device, as a file that was written elsewhere or by hand can
 // hold them.
 func (t Tuning) Validate(target Target) error {

@@ -60,6 +60,29 @@ func CatalogueFor(target op.Target, l gpu.Limits) []Entry {
 	return list
 }
 
+// ForTile lists the cases of a tile that u may take: those of its op, in its storage.
+func ForTile(tile op.Tile, u op.Use) (list []Entry) {
+	s := u.Storage()
+	add := func(name, shape string, run func(c *Case)) {
+		if strings.HasPrefix(name, u.Op) {
+			list = append(list, Entry{name, s.String(), shape, run})
+		}
+	}
+	switch {
+	case tile.Matmul != nil:
+		addTile(add, s, *tile.Matmul, u.Op == "matmul_forward")
+	case tile.Attention != nil:
+		rule := op.AttentionRule{Tile: *tile.Attention, MaxHS: 128}
+		for _, d := range []attentionShape{{2, 33, 3, u.Numbers["hs"]}, {1, 130, 1, u.Numbers["hs"]}} {
+			d.add(add, s, rule.Tile.Name(), rule)
+		}
+	case tile.Classifier != nil:
+		n := tile.Classifier.Rows + 1
+		add("classifier", fmt.Sprintf("N=%d", n), func(c *Case) { Classifier(c, s, n, 20, 257, n-1, 0, true) })
+	}
+	return list
+}
+
 type adder func(name, shape string, run func(c *Case))
 
 func addMatmul(add adder, s gpu.Storage) {

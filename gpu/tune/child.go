@@ -1,17 +1,21 @@
 package tune
 
 import (
+	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"math"
 	"math/rand/v2"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/gpt2wgpu/gpt2wgpu/gpu"
 	"github.com/gpt2wgpu/gpt2wgpu/gpu/op"
+	"github.com/gpt2wgpu/gpt2wgpu/gpu/selftest"
 )
 
 // request is what a child gets on its standard input.
@@ -19,20 +23,35 @@ type request struct {
 	Info   gpu.AdapterInfo  `json:"info"`
 	Target op.Target        `json:"target"`
 	Tuning op.Tuning        `json:"tuning"` // chosen before
-	Work   []job            `json:"work"`
-	Skip   map[string][]int `json:"skip"` // candidates by class that took an earlier child down
+	Work   []job            `json:"work"`   // empty: the whole step is measured
+	Skip   map[string][]int `json:"skip"`   // candidates by class that took an earlier child down
 	Budget time.Duration    `json:"budget"`
+	Step   json.RawMessage  `json:"step,omitempty"` // what Build gets
 }
 
 // job is a class of uses: the largest one, which is measured, and those that are another kernel and must be right too.
 type job struct {
 	Use    op.Use   `json:"use"`
 	Others []op.Use `json:"others"`
+	Kept   *op.Tile `json:"kept,omitempty"` // chosen in an earlier run: the only candidate beside the fixed tile
 }
+
+// candidates returns the tiles to try, the fixed one first.
+func (j job) candidates(target op.Target) []op.Tile {
+	all := op.Candidates(target, j.Use)
+	if j.Kept != nil {
+		all = append(all[:1:1], *j.Kept)
+	}
+	return all
+}
+
+// Build makes a step whose products have these tiles, on a device that is closed afterwards. trial does it once and
+// returns how long it took.
+type Build func(d *gpu.Device, step json.RawMessage, tuning op.Tuning) (trial func() (time.Duration, error), err error)
 
 // event is a line of a child's standard output.
 type event struct {
-	Kind      string        `json:"kind"` // ready | try | drop | chosen
+	Kind      string        `json:"kind"` // ready | try | drop | chosen | step
 	Class     string        `json:"class,omitempty"`
 	Candidate int           `json:"candidate,omitempty"`
 	Tile      op.Tile       `json:"tile,omitzero"`
@@ -44,21 +63,20 @@ type event struct {
 // Child does what a Tuner's child process is for: it reads a request from in, measures, and writes a line of JSON for
 // everything that it is about to do or has found. Errors: the request, the device, or a tensor that fails; a
 // candidate's are reported instead.
-func Child(in io.Reader, out io.Writer) error {
+func Child(in io.Reader, out io.Writer, build Build) error {
 	var r request
 	if err := json.NewDecoder(in).Decode(&r); err != nil {
 		return fmt.Errorf("tune: %w; hint: this command is for gpt2wgpu's own use, see gpt2wgpu help tune", err)
 	}
-	d, err := gpu.Open(strconv.Itoa(r.Info.Index))
-	if err != nil {
+	c := &child{request: r, enc: json.NewEncoder(out), deadline: time.Now().Add(r.Budget)}
+	if len(r.Work) == 0 {
+		return c.wholeStep(build)
+	}
+	var err error
+	if c.dev, err = r.open(); err != nil {
 		return err
 	}
-	defer d.Close()
-	if d.Info.String() != r.Info.String() {
-		return fmt.Errorf("tune: device %d is %v here, want %v; hint: --device with a part of its name", r.Info.Index,
-			d.Info, r.Info)
-	}
-	c := &child{dev: d, request: r, enc: json.NewEncoder(out), deadline: time.Now().Add(r.Budget)}
+	defer c.dev.Close()
 	c.tell(event{Kind: "ready"})
 	for _, j := range r.Work {
 		if c.late() {
@@ -69,6 +87,17 @@ func Child(in io.Reader, out io.Writer) error {
 		}
 	}
 	return c.err
+}
+
+// open opens the device that the Tuner means.
+func (r request) open() (*gpu.Device, error) {
+	d, err := gpu.Open(strconv.Itoa(r.Info.Index))
+	if err == nil && d.Info.String() != r.Info.String() {
+		d.Close()
+		err = fmt.Errorf("tune: device %d is %v here, want %v; hint: --device with a part of its name",
+			r.Info.Index, d.Info, r.Info)
+	}
+	return d, err
 }
 
 type child struct {
@@ -108,7 +137,7 @@ func (c *child) choose(j job) error {
 	defer b.free()
 	var fixed, best *trial
 	var want [][]float32
-	for i, tile := range op.Candidates(c.request.Target, j.Use) {
+	for i, tile := range j.candidates(c.request.Target) {
 		if slices.Contains(c.request.Skip[class], i) {
 			continue
 		}
@@ -126,7 +155,7 @@ func (c *child) choose(j job) error {
 			if want, err = b.outputs(t.p); err != nil {
 				return err
 			}
-			if err := b.calibrate(t.p); err != nil {
+			if err := b.calibrate(t, j.Kept != nil); err != nil {
 				return err
 			}
 			if err := b.time(t, math.MaxInt64); err != nil {
@@ -144,16 +173,23 @@ func (c *child) choose(j job) error {
 		}
 	}
 	if best != fixed {
-		if best, err = c.duel(b, fixed, best); err != nil {
+		least := margin
+		if j.Kept != nil {
+			least = 1
+		}
+		if best, err = c.duel(b, fixed, best, least); err != nil {
 			return err
 		}
 	}
-	for _, u := range j.Others {
-		if best == fixed {
-			break
-		}
+	if best != fixed && j.Kept == nil {
 		c.tell(event{Kind: "try", Class: class, Candidate: best.index, Tile: best.tile})
-		if err := c.verify(u, fixed.tile, best.tile); err != nil {
+		err := selfTest(c.dev, best.tile, j.Use)
+		for _, u := range j.Others {
+			if err == nil {
+				err = c.verify(u, fixed.tile, best.tile)
+			}
+		}
+		if err != nil {
 			c.tell(event{Kind: "drop", Class: class, Candidate: best.index, Tile: best.tile, Error: err.Error()})
 			best = fixed
 		}
@@ -174,19 +210,30 @@ func (c *child) with(class string, tile op.Tile) op.Tuning {
 	return t
 }
 
-// duel measures two tiles in turn and returns the better one, the fixed one unless the other is faster by the margin.
-func (c *child) duel(b *bed, fixed, other *trial) (*trial, error) {
+// selfTest runs the self-test's cases of a tile for the op of u. Error: the first failure.
+var selfTest = func(d *gpu.Device, tile op.Tile, u op.Use) (failed error) {
+	_, err := selftest.Run(context.Background(), d, selftest.ForTile(tile, u), func(r selftest.Row) {
+		if !r.OK && failed == nil {
+			failed = fmt.Errorf("selftest: %s %s %s: %s", r.Name, r.DType, r.Shape, strings.Join(r.Failures, "; "))
+		}
+	})
+	return errors.Join(failed, err)
+}
+
+// duel measures two tiles in turn and returns the better one: the other if it takes less than least of the fixed one's
+// time.
+func (c *child) duel(b *bed, fixed, other *trial, least float64) (*trial, error) {
 	fixed.best, other.best = math.MaxInt64, math.MaxInt64
 	for range samples {
 		for _, t := range []*trial{fixed, other} {
-			took, err := b.sample(t.p)
+			took, err := b.sample(t)
 			if err != nil {
 				return nil, err
 			}
 			t.best = min(t.best, took)
 		}
 	}
-	if float64(other.best) < margin*float64(fixed.best) {
+	if float64(other.best) < least*float64(fixed.best) {
 		return other, nil
 	}
 	return fixed, nil
@@ -214,6 +261,56 @@ func (c *child) verify(u op.Use, fixed, other op.Tile) error {
 			want = got
 		} else if err := b.compare(got, want); err != nil {
 			return err
+		}
+	}
+	return nil
+}
+
+// wholeStep measures the step with the chosen tiles and with the fixed ones, in turns, and reports both times: tiles
+// that are fast by themselves may be slow together. It reports none where the time does not suffice. Error: a step that
+// cannot be built or fails.
+func (c *child) wholeStep(build Build) error {
+	var fixed, tuned time.Duration = math.MaxInt64, math.MaxInt64
+	start := time.Now()
+	for i := range 4 {
+		tuning, best := c.request.Tuning, &tuned
+		if i%2 == 1 {
+			tuning, best = nil, &fixed
+		}
+		switch err := c.timeStep(build, tuning, best); {
+		case errors.Is(err, errLate) || i == 0 && 3*time.Since(start) > time.Until(c.deadline):
+			return c.err
+		case err != nil:
+			return err
+		}
+	}
+	c.tell(event{Kind: "step", Time: tuned, Fixed: fixed})
+	return c.err
+}
+
+var errLate = errors.New("the time does not suffice")
+
+// timeStep lowers best to the shortest time of the step under a tuning.
+func (c *child) timeStep(build Build, tuning op.Tuning, best *time.Duration) error {
+	d, err := c.request.open()
+	if err != nil {
+		return err
+	}
+	defer d.Close()
+	trial, err := build(d, c.request.Step, tuning)
+	if err != nil {
+		return err
+	}
+	for i := range 3 {
+		if c.tell(event{Kind: "step"}); c.late() {
+			return errLate
+		}
+		took, err := trial()
+		if err != nil {
+			return err
+		}
+		if i > 0 { // the first compiles
+			*best = min(*best, took)
 		}
 	}
 	return nil
@@ -349,10 +446,8 @@ func (b *bed) outputs(p *gpu.Program) ([][]float32, error) {
 func (b *bed) compare(got, want [][]float32) error {
 	for i, t := range b.outs {
 		tolerance := 1e-3
-		for _, o := range b.use.Tensors {
-			if o.Storage == gpu.BF16 {
-				tolerance = 2e-2
-			}
+		if b.use.Storage() == gpu.BF16 {
+			tolerance = 2e-2
 		}
 		sum := 0.0
 		for _, v := range want[i] {
@@ -376,32 +471,39 @@ const (
 	pruneFactor = 1.3 // a first sample so much slower than the best ends a trial
 )
 
-// calibrate finds how many runs a sample needs.
-func (b *bed) calibrate(p *gpu.Program) error {
-	took, err := b.sample(p)
+// calibrate finds how many runs a sample needs: for a choice that is only confirmed, fewer.
+func (b *bed) calibrate(t *trial, confirm bool) error {
+	enough := sampleTime
+	if confirm {
+		enough /= 5
+	}
+	took, err := b.sample(t)
 	if err == nil && took > 0 {
-		b.runs = int(min(mostRuns, max(1, sampleTime/took+1)))
+		b.runs = int(min(mostRuns, max(1, enough/took+1)))
 	}
 	return err
 }
 
 // sample returns the time of one run, the mean of some.
-func (b *bed) sample(p *gpu.Program) (time.Duration, error) {
+func (b *bed) sample(t *trial) (time.Duration, error) {
 	start := time.Now()
 	for range b.runs {
-		if err := p.Run(); err != nil {
+		if err := t.p.Run(); err != nil {
 			return 0, err
 		}
 	}
 	err := b.dev.Wait()
-	return time.Since(start) / time.Duration(b.runs), err
+	return measured(t.index, time.Since(start)/time.Duration(b.runs)), err
 }
+
+// measured is what a sample of a candidate took; tests replace it.
+var measured = func(candidate int, took time.Duration) time.Duration { return took }
 
 // time sets t.best, of fewer samples if the first is far slower than the best so far.
 func (b *bed) time(t *trial, best time.Duration) error {
 	t.best = math.MaxInt64
 	for range samples {
-		took, err := b.sample(t.p)
+		took, err := b.sample(t)
 		if err != nil {
 			return err
 		}

@@ -11,8 +11,12 @@
 //     tried when it died, or stopped answering, is left out when the next child takes over.
 //
 // A candidate's result is compared with that of the target's own tile and dropped where they differ by more than
-// rounding. It is chosen where it is at least a twentieth faster, measured again side by side: so that noise changes
-// nothing.
+// rounding. It is chosen where it is at least a twentieth faster, measured again side by side, so that noise changes
+// nothing, and where it passes the self-test's cases for it.
+//
+// Two more measurements may drop what was chosen. A whole micro-step must be faster with the chosen tiles than with
+// the target's own. And where the binding does not say which driver is in use, a tile of the cache must still be
+// faster than the target's own, in some milliseconds at the start.
 //
 // Errors are one line with a hint; a caller can always go on with the target's own tiles.
 package tune

@@ -44,6 +44,7 @@ type file struct {
 	Version string          `json:"version"`
 	Kernels string          `json:"kernels"` // a hash of the kernels' text
 	Tuning  op.Tuning       `json:"tuning"`
+	Steps   map[string]bool `json:"steps,omitempty"` // hashes of tiles that were faster in a whole step too
 }
 
 // Path returns the file of an adapter under this version. Its name is a hash of all that a choice depends on.
@@ -61,16 +62,17 @@ func (t *Tuner) Path(info gpu.AdapterInfo) string {
 
 // Cached returns what was chosen on an adapter before, nil if nothing was. A file that can't be used is as none, and
 // told.
-func (t *Tuner) Cached(info gpu.AdapterInfo) op.Tuning {
+func (t *Tuner) Cached(info gpu.AdapterInfo) op.Tuning { return t.read(info).Tuning }
+
+func (t *Tuner) read(info gpu.AdapterInfo) (f file) {
 	if t.Dir == "" {
-		return nil
+		return f
 	}
 	path := t.Path(info)
 	raw, err := os.ReadFile(path)
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil
+		return f
 	}
-	var f file
 	if err == nil {
 		err = json.Unmarshal(raw, &f)
 	}
@@ -79,20 +81,29 @@ func (t *Tuner) Cached(info gpu.AdapterInfo) op.Tuning {
 	}
 	if err != nil {
 		t.Log.Warn("tiles of an earlier tuning are not used", "file", path, "reason", err)
-		return nil
+		return file{}
 	}
-	return f.Tuning
+	return f
 }
 
 // Tune returns tiles for the classes of uses that list names: those in the cache, and others as far as time allows,
 // which it adds to the cache. list gets what is chosen so far and builds the programs under it, on a plan: the
-// classifier's chunks decide on the shapes of other products. Errors: of list; no child starts, or all die; ctx ended.
-// What was chosen until then is returned and kept in any case.
-func (t *Tuner) Tune(ctx context.Context, info gpu.AdapterInfo, list func(op.Tuning) ([]op.Use, error)) (op.Tuning,
-	error) {
-	tuning := op.Tuning{}
+// classifier's chunks decide on the shapes of other products. Where the driver is not known, so that another one may
+// have come, a tile of the cache is measured against the fixed one again, for some milliseconds. In the end the whole
+// step, which the child builds from step as JSON, decides between the chosen tiles and the fixed ones; nil: it does
+// not. Errors: of list; no child starts, or all die; ctx ended. What was chosen until then is returned and kept in any
+// case.
+func (t *Tuner) Tune(ctx context.Context, info gpu.AdapterInfo, list func(op.Tuning) ([]op.Use, error), step any) (
+	op.Tuning, error) {
+	s := &session{Tuner: t, info: info, target: op.TargetFor(info, info.Limits), skip: map[string][]int{},
+		tuning: op.Tuning{}, again: map[string]bool{}, steps: map[string]bool{}}
 	if !t.Again {
-		maps.Copy(tuning, t.Cached(info))
+		f := t.read(info)
+		maps.Copy(s.tuning, f.Tuning)
+		maps.Copy(s.steps, f.Steps)
+		for class := range s.tuning {
+			s.again[class] = !info.DriverKnown()
+		}
 	}
 	budget := t.Budget
 	if budget == 0 {
@@ -101,29 +112,35 @@ func (t *Tuner) Tune(ctx context.Context, info gpu.AdapterInfo, list func(op.Tun
 			budget = time.Minute
 		}
 	}
-	start, had := time.Now(), len(tuning)
-	s := &session{Tuner: t, info: info, target: op.TargetFor(info, info.Limits), tuning: tuning,
-		skip: map[string][]int{}}
-	err := s.run(ctx, list, start.Add(budget))
-	if len(tuning) > had {
-		t.Log.Info(fmt.Sprintf("tiles of %d kinds of products chosen in %.1f s", len(tuning)-had,
-			time.Since(start).Seconds()))
-		if failed := t.keep(info, tuning); failed != nil {
+	start := time.Now()
+	err := s.run(ctx, list, step, start.Add(budget))
+	if s.found > 0 {
+		t.Log.Info(fmt.Sprintf("tiles of %d kinds of products chosen in %.1f s", s.found, time.Since(start).Seconds()))
+	}
+	if s.changed {
+		if failed := t.keep(info, s.tuning, s.steps); failed != nil {
 			t.Log.Warn("the chosen tiles are not kept for the next run", "reason", failed)
 		}
 	}
-	return tuning, err
+	return s.tuning, err
 }
 
 // keep adds tiles to the file; that of another process that tuned at the same time stays.
-func (t *Tuner) keep(info gpu.AdapterInfo, tuning op.Tuning) error {
+func (t *Tuner) keep(info gpu.AdapterInfo, tuning op.Tuning, steps map[string]bool) error {
 	if t.Dir == "" {
 		return nil
 	}
-	all := op.Tuning{}
-	maps.Copy(all, t.Cached(info))
-	maps.Copy(all, tuning)
-	raw, err := json.MarshalIndent(file{info, t.Version, shaders.Fingerprint(), all}, "", "  ")
+	f := t.read(info)
+	f.Adapter, f.Version, f.Kernels = info, t.Version, shaders.Fingerprint()
+	tuning, steps = maps.Clone(tuning), maps.Clone(steps)
+	for class, tile := range f.Tuning {
+		if _, ours := tuning[class]; !ours {
+			tuning[class] = tile
+		}
+	}
+	maps.Copy(steps, f.Steps)
+	f.Tuning, f.Steps = tuning, steps
+	raw, err := json.MarshalIndent(f, "", "  ")
 	if err != nil {
 		return err
 	}
@@ -136,14 +153,18 @@ func (t *Tuner) keep(info gpu.AdapterInfo, tuning op.Tuning) error {
 // session is one Tune.
 type session struct {
 	*Tuner
-	info   gpu.AdapterInfo
-	target op.Target
-	tuning op.Tuning
-	skip   map[string][]int
-	downs  int // children that died
+	info    gpu.AdapterInfo
+	target  op.Target
+	tuning  op.Tuning
+	again   map[string]bool // classes of tuning that are to be measured again
+	steps   map[string]bool // see file
+	skip    map[string][]int
+	found   int  // classes that had no tile
+	changed bool // tuning or steps
+	downs   int  // children that died
 }
 
-func (s *session) run(ctx context.Context, list func(op.Tuning) ([]op.Use, error), deadline time.Time) error {
+func (s *session) run(ctx context.Context, list func(op.Tuning) ([]op.Use, error), step any, deadline time.Time) error {
 	for {
 		uses, err := list(s.tuning)
 		if err != nil {
@@ -151,12 +172,16 @@ func (s *session) run(ctx context.Context, list func(op.Tuning) ([]op.Use, error
 		}
 		work := s.pending(uses)
 		if len(work) == 0 {
-			return nil
+			if lost, err := s.wholeStep(ctx, uses, step, deadline); !lost || err != nil {
+				return err
+			}
+			continue // fixed tiles may have other classes
 		}
-		if left := time.Until(deadline); left > 0 {
-			s.Log.Info(fmt.Sprintf("choosing tiles of %d kinds of products, for up to %.0f s; hint: --no-autotune "+
-				"does without",
-				len(work), math.Ceil(left.Seconds())))
+		unknown := len(slices.DeleteFunc(slices.Clone(work), func(j job) bool { return j.Kept != nil }))
+		if left := time.Until(deadline); left > 0 && unknown > 0 {
+			s.Log.Info(fmt.Sprintf(
+				"choosing tiles of %d kinds of products, for up to %.0f s; hint: --no-autotune does without",
+				unknown, math.Ceil(left.Seconds())))
 		}
 		for len(work) > 0 {
 			if time.Now().After(deadline) {
@@ -164,16 +189,23 @@ func (s *session) run(ctx context.Context, list func(op.Tuning) ([]op.Use, error
 					len(work)))
 				return nil
 			}
-			before := len(s.tuning) + s.downs
-			if err := s.child(ctx, work, time.Until(deadline)); err != nil {
+			before := len(work) + s.downs
+			r := request{Info: s.info, Target: s.target, Tuning: s.tuning, Work: work, Skip: s.skip}
+			if _, err := s.child(ctx, r, deadline); err != nil {
 				return err
 			}
-			if len(s.tuning)+s.downs == before && time.Now().Before(deadline) {
+			work = slices.DeleteFunc(work, func(j job) bool { return s.settled(j.Use.Class) })
+			if len(work)+s.downs == before && time.Now().Before(deadline) {
 				return errors.New("tuning: the child process measured nothing; hint: --no-autotune does without")
 			}
-			work = slices.DeleteFunc(work, func(j job) bool { _, done := s.tuning[j.Use.Class]; return done })
 		}
 	}
+}
+
+// settled says whether a class needs no measuring.
+func (s *session) settled(class string) bool {
+	_, done := s.tuning[class]
+	return done && !s.again[class]
 }
 
 // pending returns the classes to measure, those with the most operations first; the classifier's alone while there is
@@ -181,15 +213,21 @@ func (s *session) run(ctx context.Context, list func(op.Tuning) ([]op.Use, error
 func (s *session) pending(uses []op.Use) (work []job) {
 	total, at := map[string]float64{}, map[string]int{}
 	for _, u := range uses {
-		if _, done := s.tuning[u.Class]; done {
+		if s.settled(u.Class) {
 			continue
 		}
 		total[u.Class] += u.FLOPs
 		i, seen := at[u.Class]
 		if !seen {
-			if len(op.Candidates(s.target, u)) > 1 {
-				at[u.Class] = len(work)
-				work = append(work, job{Use: u})
+			tiles := op.Candidates(s.target, u)
+			kept, ok := s.tuning[u.Class]
+			if len(tiles) < 2 || ok && kept.String() == tiles[0].String() {
+				continue
+			}
+			at[u.Class] = len(work)
+			work = append(work, job{Use: u})
+			if ok {
+				work[len(work)-1].Kept = &kept
 			}
 			continue
 		}
@@ -210,16 +248,67 @@ func (s *session) pending(uses []op.Use) (work []job) {
 	return work
 }
 
+// wholeStep lets a child measure the step with the tiles that were chosen for uses and with the fixed ones. Where those
+// are faster the chosen ones have lost: the fixed ones replace them.
+func (s *session) wholeStep(ctx context.Context, uses []op.Use, step any, deadline time.Time) (lost bool, err error) {
+	chosen, fixed := op.Tuning{}, op.Tuning{}
+	for _, u := range uses {
+		if tile, ok := s.tuning[u.Class]; ok {
+			if tiles := op.Candidates(s.target, u); len(tiles) > 1 && tile.String() != tiles[0].String() {
+				chosen[u.Class], fixed[u.Class] = tile, tiles[0]
+			}
+		}
+	}
+	raw, err := json.Marshal(struct {
+		Step  any
+		Tiles op.Tuning
+	}{step, chosen})
+	if err != nil {
+		return false, err
+	}
+	hash := sha256.Sum256(raw)
+	key := hex.EncodeToString(hash[:8])
+	if step == nil || len(chosen) == 0 || s.steps[key] {
+		return false, nil
+	}
+	r := request{Info: s.info, Target: s.target, Tuning: chosen}
+	if r.Step, err = json.Marshal(step); err != nil {
+		return false, err
+	}
+	e, err := s.child(ctx, r, deadline)
+	switch {
+	case ctx.Err() != nil:
+		return false, ctx.Err()
+	case err != nil || e.Fixed == 0:
+		if err == nil {
+			err = errLate
+		}
+		s.Log.Warn("the chosen tiles were not measured in a whole step; hint: gpt2wgpu tune goes on", "reason", err)
+		return false, nil
+	}
+	s.changed = true
+	s.Log.Info(fmt.Sprintf("a whole step: %.3g ms with the chosen tiles, %.3g ms with the fixed ones",
+		e.Time.Seconds()*1e3, e.Fixed.Seconds()*1e3))
+	if e.Time < e.Fixed {
+		s.steps[key] = true
+		return false, nil
+	}
+	s.Log.Warn("the chosen tiles are slower in a whole step and are not used")
+	maps.Copy(s.tuning, fixed)
+	return true, nil
+}
+
 // mostDowns ends a session whose children die all the time: the device itself is the reason.
 const mostDowns = 8
 
-// child lets one child measure until it is done, dies, or stops answering.
-func (s *session) child(ctx context.Context, work []job, budget time.Duration) error {
+// child lets one child measure until it is done, dies, or stops answering. It returns the last event.
+func (s *session) child(ctx context.Context, r request, deadline time.Time) (last event, err error) {
 	life, stop := context.WithCancel(ctx)
 	defer stop()
-	raw, err := json.Marshal(request{s.info, s.target, s.tuning, work, s.skip, budget})
+	r.Budget = time.Until(deadline)
+	raw, err := json.Marshal(r)
 	if err != nil {
-		return err
+		return last, err
 	}
 	cmd := s.Child(life)
 	var said bytes.Buffer
@@ -230,9 +319,9 @@ func (s *session) child(ctx context.Context, work []job, budget time.Duration) e
 	}
 	switch {
 	case ctx.Err() != nil:
-		return ctx.Err()
+		return last, ctx.Err()
 	case err != nil:
-		return fmt.Errorf("tuning: no child process: %w; hint: --no-autotune does without", err)
+		return last, fmt.Errorf("tuning: no child process: %w; hint: --no-autotune does without", err)
 	}
 	patience := s.Patience
 	if patience == 0 {
@@ -250,7 +339,7 @@ func (s *session) child(ctx context.Context, work []job, budget time.Duration) e
 		if err := json.Unmarshal(lines.Bytes(), &e); err != nil {
 			continue // a driver that prints
 		}
-		trying = event{}
+		trying, last = event{}, e
 		switch e.Kind {
 		case "try":
 			trying = e
@@ -258,7 +347,12 @@ func (s *session) child(ctx context.Context, work []job, budget time.Duration) e
 		case "drop":
 			s.Log.Warn("a tile is not used", "class", e.Class, "tile", e.Tile, "reason", e.Error)
 		case "chosen":
-			s.tuning[e.Class] = e.Tile
+			again := s.again[e.Class]
+			s.choose(e.Class, e.Tile)
+			if again {
+				continue
+			}
+			s.found++
 			if e.Candidate == 0 {
 				s.Log.Info(fmt.Sprintf("%s: %.3g ms with the fixed tile, none is faster", e.Class,
 					e.Fixed.Seconds()*1e3))
@@ -275,24 +369,34 @@ func (s *session) child(ctx context.Context, work []job, budget time.Duration) e
 	}
 	switch {
 	case ctx.Err() != nil:
-		return ctx.Err()
+		return last, ctx.Err()
 	case err == nil:
-		return nil
+		return last, nil
 	case life.Err() != nil:
 		err = fmt.Errorf("no answer in %v", patience)
 	}
 	if trying.Kind == "" {
-		return fmt.Errorf("tuning: the child process failed: %w: %s; hint: --no-autotune does without", err, lastWords)
+		return last, fmt.Errorf("tuning: the child process failed: %w: %s; hint: --no-autotune does without",
+			err, lastWords)
 	}
 	s.downs++
 	s.Log.Warn("a tile took its process down and is not used", "class", trying.Class, "tile", trying.Tile, "reason",
 		err, "said", lastWords)
 	s.skip[trying.Class] = append(s.skip[trying.Class], trying.Candidate)
 	if trying.Candidate == 0 { // without the fixed one there is nothing to compare with
-		s.tuning[trying.Class] = trying.Tile
+		s.choose(trying.Class, trying.Tile)
 	}
 	if s.downs >= mostDowns {
-		return fmt.Errorf("tuning: %d child processes died; hint: --no-autotune does without", s.downs)
+		return last, fmt.Errorf("tuning: %d child processes died; hint: --no-autotune does without", s.downs)
 	}
-	return nil
+	return last, nil
+}
+
+// choose takes a tile for a class.
+func (s *session) choose(class string, tile op.Tile) {
+	if was, ok := s.tuning[class]; ok && s.again[class] && was.String() != tile.String() {
+		s.Log.Warn("a tile of an earlier run has lost to the fixed one and is not used", "class", class, "tile", was)
+	}
+	s.changed, s.tuning[class] = true, tile
+	delete(s.again, class)
 }

@@ -31,10 +31,34 @@ func TestMain(m *testing.M) {
 		os.Exit(m.Run())
 	}
 	var out io.Writer = os.Stdout
-	if kind != "good" {
+	if kind == "crash" || kind == "hang" {
 		out = &saboteur{kind: kind}
 	}
-	if err := tune.Child(os.Stdin, out); err != nil {
+	is := func(word string) bool { return strings.Contains(kind, word) }
+	*tune.Measured = func(candidate int, took time.Duration) time.Duration {
+		switch {
+		case candidate > 0 && is("fast"):
+			return took / 1000
+		case candidate > 0 && is("slow"):
+			return took * 1000
+		}
+		return took
+	}
+	if is("wrong") {
+		*tune.SelfTest = func(*gpu.Device, op.Tile, op.Use) error { return errors.New("selftest: wrong") }
+	}
+	build := func(_ *gpu.Device, step json.RawMessage, tuning op.Tuning) (func() (time.Duration, error), error) {
+		if string(step) != `"a step"` || is("no step") {
+			return nil, fmt.Errorf("no such step: %s", step)
+		}
+		return func() (time.Duration, error) {
+			if (len(tuning) > 0) == is("apart") {
+				return 2 * time.Second, nil
+			}
+			return time.Second, nil
+		}, nil
+	}
+	if err := tune.Child(os.Stdin, out, build); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
 	}
@@ -129,13 +153,14 @@ func program(info gpu.AdapterInfo, storages ...gpu.Storage) func(op.Tuning) ([]o
 // TestTune chooses for every class, keeps it, and measures nothing twice.
 func TestTune(t *testing.T) {
 	info := adapter(t)
+	info.Driver = "known" // so that nothing is measured again
 	tn, log := tuner(t, "good")
 	list := func(tuning op.Tuning) ([]op.Use, error) {
 		uses, err := program(info, gpu.F32)(tuning)
 		packed, err2 := program(info, gpu.BF16)(tuning)
 		return append(uses, packed[2], packed[4]), errors.Join(err, err2) // dx and attention
 	}
-	got, err := tn.Tune(context.Background(), info, list)
+	got, err := tn.Tune(context.Background(), info, list, "a step")
 	if err != nil {
 		t.Fatalf("%v\n%s", err, log)
 	}
@@ -156,8 +181,67 @@ func TestTune(t *testing.T) {
 		t.Errorf("kept %v, chose %v", again, got)
 	}
 	tn.Child = func(context.Context) *exec.Cmd { t.Error("measured again"); return exec.Command(os.Args[0]) }
-	if again, err := tn.Tune(context.Background(), info, list); err != nil || !reflect.DeepEqual(again, got) {
+	if again, err := tn.Tune(context.Background(), info, list, "a step"); err != nil || !reflect.DeepEqual(again, got) {
 		t.Errorf("again: %v, %v", again, err)
+	}
+}
+
+// TestArbiters: what may keep a tile from being used that was faster by itself. The clock is made up.
+func TestArbiters(t *testing.T) {
+	for _, c := range []struct {
+		name, first, second string // kinds of the child, in two runs; the second has the cache of the first
+		known               bool   // the driver
+		kept                [2]bool
+		says                [2]string
+	}{
+		{"good", "fast", "none", true, [2]bool{true, true}, [2]string{"a whole step: 1e+03 ms", ""}},
+		{"wrong by the self-test", "fast wrong", "none", true, [2]bool{}, [2]string{"selftest: wrong", ""}},
+		{"slow in a whole step", "fast apart", "none", true, [2]bool{}, [2]string{"slower in a whole step", ""}},
+		{"no whole step", "fast no step", "fast", true, [2]bool{true, true},
+			[2]string{"no such step", "a whole step: 1e+03 ms"}},
+		{"slow under another driver", "fast", "slow", false, [2]bool{true, false}, [2]string{"", "has lost"}},
+		{"still fast under another driver", "fast", "fast", false, [2]bool{true, true}, [2]string{"", ""}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			info := adapter(t)
+			if info.DriverKnown() != c.known {
+				info.Driver = map[bool]string{true: "known", false: "vendor 0x1 device 0x2"}[c.known]
+			}
+			list := func(tuning op.Tuning) ([]op.Use, error) {
+				uses, err := program(info, gpu.F32)(tuning)
+				return uses[3:4], err // dw
+			}
+			uses, err := list(nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			fixed := op.Candidates(op.TargetFor(info, info.Limits), uses[0])[0]
+			dir := ""
+			for i, kind := range []string{c.first, c.second} {
+				tn, log := tuner(t, kind)
+				if dir == "" {
+					dir = tn.Dir
+				}
+				tn.Dir = dir
+				if kind == "none" {
+					tn.Child = func(context.Context) *exec.Cmd {
+						t.Error("measured again")
+						return exec.Command(os.Args[0])
+					}
+				}
+				got, err := tn.Tune(context.Background(), info, list, "a step")
+				if err != nil || !strings.Contains(log.String(), c.says[i]) {
+					t.Fatalf("run %d: %v, the log lacks %q:\n%s", i, err, c.says[i], log)
+				}
+				tile, ok := got[uses[0].Class]
+				if kept := tile.String() != fixed.String(); !ok || kept != c.kept[i] {
+					t.Errorf("run %d: got %v, fixed %v\n%s", i, got, fixed, log)
+				}
+				if cached := tn.Cached(info); !reflect.DeepEqual(cached, got) {
+					t.Errorf("run %d: the cache has %v, want %v", i, cached, got)
+				}
+			}
+		})
 	}
 }
 
@@ -177,7 +261,7 @@ func TestBadCandidates(t *testing.T) {
 				uses, err := program(info, gpu.F32)(tuning)
 				return uses[3:4], err // dw
 			}
-			got, err := tn.Tune(context.Background(), info, list)
+			got, err := tn.Tune(context.Background(), info, list, "a step")
 			if err != nil || len(got) != 1 {
 				t.Fatalf("%v, %v\n%s", got, err, log)
 			}
@@ -210,7 +294,7 @@ func TestNoChild(t *testing.T) {
 	} {
 		tn, _ := tuner(t, "good")
 		tn.Child = child
-		got, err := tn.Tune(context.Background(), info, program(info, gpu.F32))
+		got, err := tn.Tune(context.Background(), info, program(info, gpu.F32), nil)
 		if err == nil || !strings.Contains(err.Error(), "hint:") || strings.Contains(err.Error(), "\n") ||
 			len(got) != 0 || tn.Cached(info) != nil {
 			t.Errorf("%s: %v, %v", name, got, err)
@@ -219,7 +303,7 @@ func TestNoChild(t *testing.T) {
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()
 	tn, _ := tuner(t, "good")
-	if _, err := tn.Tune(ctx, info, program(info, gpu.F32)); !errors.Is(err, context.Canceled) {
+	if _, err := tn.Tune(ctx, info, program(info, gpu.F32), nil); !errors.Is(err, context.Canceled) {
 		t.Errorf("cancelled: %v", err)
 	}
 }
@@ -270,7 +354,7 @@ func TestCache(t *testing.T) {
 
 // TestChildRefuses what no Tuner asks for.
 func TestChildRefuses(t *testing.T) {
-	if err := tune.Child(strings.NewReader("hello"), io.Discard); err == nil || !strings.Contains(err.Error(),
+	if err := tune.Child(strings.NewReader("hello"), io.Discard, nil); err == nil || !strings.Contains(err.Error(),
 		"hint:") {
 		t.Errorf("got %v", err)
 	}
@@ -281,7 +365,7 @@ func TestNoTime(t *testing.T) {
 	info := adapter(t)
 	tu, log := tuner(t, "")
 	tu.Budget = 1
-	tiles, err := tu.Tune(context.Background(), info, program(info, gpu.F32))
+	tiles, err := tu.Tune(context.Background(), info, program(info, gpu.F32), nil)
 	if text := log.String(); err != nil || len(tiles) > 0 || !strings.Contains(text, "no time to measure") ||
 		strings.Contains(text, "for up to") {
 		t.Errorf("%v, %v: %s", tiles, err, text)
