@@ -3,6 +3,7 @@ package gpu
 import (
 	"errors"
 	"fmt"
+	"runtime"
 	"sort"
 	"strings"
 	"time"
@@ -40,6 +41,7 @@ type Device struct {
 	idle, busy int           // see Waits
 
 	onCompile func(Compilation) // nil: nobody looks
+	compilers int               // pipelines that are made at once
 	made      int               // pipelines
 	used      int               // kernels that have run
 
@@ -72,6 +74,9 @@ func OpenLocal(device string, local int) (*Device, error) {
 			err)
 	}
 	d.timestamps = d.dev.Timestamps
+	if !info.Software() { // which compiles at the first dispatch
+		d.compilers = runtime.NumCPU()
+	}
 	return d, nil
 }
 

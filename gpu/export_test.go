@@ -25,6 +25,13 @@ func (d *Device) WithoutTimestamps() (undo func()) {
 	return func() { d.timestamps = old }
 }
 
+// CompileAtOnce makes the device make n pipelines at once, until undo is called.
+func (d *Device) CompileAtOnce(n int) (undo func()) {
+	old := d.compilers
+	d.compilers = n
+	return func() { d.compilers = old }
+}
+
 // DriverBytes adds up what the driver says of every buffer that holds tensors.
 func (d *Device) DriverBytes() (n uint64) {
 	for b := range d.buffers {

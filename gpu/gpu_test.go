@@ -279,6 +279,50 @@ func TestBadShader(t *testing.T) {
 	}
 }
 
+// TestCompileAtOnce: pipelines that are made at once compute what others do, progress counts each of them once, and an
+// error is that of the kernel at fault, in a device that still works.
+func TestCompileAtOnce(t *testing.T) {
+	d := gputest.Device(t)
+	defer d.CompileAtOnce(4)()
+	x, y := tensor(t, d, "x", gpu.F32, 4), tensor(t, d, "y", gpu.F32, 4)
+	upload(t, d, x, 1, 2, 3, 4)
+	program := func(broken int) *gpu.Program {
+		p := d.NewProgram("many")
+		for i := range 12 {
+			label, factor := fmt.Sprint("times ", i), fmt.Sprint(i, ".0 *")
+			if i == broken {
+				label, factor = "broken", "nowhere *"
+			}
+			src := kernel(label, strings.Replace(scale.WGSL, "x[i] *", "x[i] * "+factor, 1))
+			p.Add(gpu.Dispatch{Source: src, Bind: map[string]gpu.Tensor{"out": y, "x": x},
+				Params: scaleParams{4, 2}, Groups: [3]uint32{1, 1, 1}})
+		}
+		return p
+	}
+	if err := program(5).Build(); err == nil || !strings.Contains(err.Error(), "many: broken: the shader") {
+		t.Fatalf("got %v", err)
+	}
+	var done []int
+	d.OnCompile(func(c gpu.Compilation) {
+		if c.Kernel != "" && !c.FirstUse {
+			done = append(done, c.Done)
+		}
+	})
+	defer d.OnCompile(nil)
+	run(t, program(-1))
+	if got := read(t, d, y); !slices.Equal(got, []float32{22, 44, 66, 88}) {
+		t.Errorf("got %v", got)
+	}
+	for i, n := range done {
+		if n != done[0]+i {
+			t.Errorf("progress %v", done)
+		}
+	}
+	if len(done) == 0 || len(done) > 12 {
+		t.Errorf("%d reports of 12 pipelines", len(done))
+	}
+}
+
 func TestRunBeforeBuild(t *testing.T) {
 	p := gputest.Device(t).NewProgram("step")
 	if err := p.Run(); err == nil || !strings.Contains(err.Error(), "step: Run before Build") {

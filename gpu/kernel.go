@@ -2,6 +2,7 @@ package gpu
 
 import (
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/gpt2wgpu/gpt2wgpu/gpu/wgpu"
@@ -87,24 +88,77 @@ func (d *Device) kernel(src Source) (*kernel, error) {
 	return k, nil
 }
 
-// compile makes the pipeline.
-func (d *Device) compile(k *kernel) (err error) {
-	if k.pipeline != nil || d.Planned() {
+// compile makes the pipelines of the kernels that have none, several at once where the device's compiler runs then.
+func (d *Device) compile(kernels []*kernel) error {
+	var todo []*kernel
+	for _, k := range kernels {
+		if k.pipeline == nil && !slices.Contains(todo, k) {
+			todo = append(todo, k)
+		}
+	}
+	defer d.compiling(Compilation{})
+	if d.compilers > 1 && len(todo) > 1 && d.compileAtOnce(todo) {
 		return nil
 	}
-	d.compiling(Compilation{Kernel: k.src.Label, Done: d.made})
-	defer d.compiling(Compilation{})
+	for _, k := range todo {
+		d.compiling(Compilation{Kernel: k.src.Label, Done: d.made})
+		if err := k.compile(d.dev); err != nil {
+			return fmt.Errorf("%s: %w%s", k.src.Label, err, pipelineHint(d.Info.Backend))
+		}
+		d.made++
+	}
+	return nil
+}
+
+// compileAtOnce makes the pipelines of todo in d.compilers goroutines. It returns false, and makes none, if there was
+// an error: the binding may report it to another call than the one at fault.
+func (d *Device) compileAtOnce(todo []*kernel) bool {
+	type result struct {
+		k   *kernel
+		err error
+	}
+	work, results := make(chan *kernel, len(todo)), make(chan result)
+	for _, k := range todo {
+		work <- k
+	}
+	close(work)
+	for range min(d.compilers, len(todo)) {
+		go func() {
+			for k := range work {
+				results <- result{k, k.compile(d.dev)}
+			}
+		}()
+	}
+	ok := true
+	for left := slices.Clone(todo); len(left) > 0; {
+		d.compiling(Compilation{Kernel: left[0].src.Label, Done: d.made + len(todo) - len(left)})
+		r := <-results
+		ok = ok && r.err == nil
+		left = slices.DeleteFunc(left, func(k *kernel) bool { return k == r.k })
+	}
+	if ok {
+		d.made += len(todo)
+		return true
+	}
+	for _, k := range todo {
+		if k.pipeline != nil {
+			k.pipeline.Release()
+			k.pipeline = nil
+		}
+	}
+	return false
+}
+
+// compile makes the kernel's pipeline.
+func (k *kernel) compile(dev *wgpu.Device) (err error) {
 	start := time.Now()
 	slots := make([]wgpu.Slot, len(k.src.Bindings))
 	for i, b := range k.src.Bindings {
 		slots[i] = wgpu.Slot{Index: b.Index, Access: b.Access}
 	}
-	if k.pipeline, err = d.dev.NewPipeline(k.src.Label, k.src.WGSL, slots); err != nil {
-		return fmt.Errorf("%s: %w%s", k.src.Label, err, pipelineHint(d.Info.Backend))
-	}
+	k.pipeline, err = dev.NewPipeline(k.src.Label, k.src.WGSL, slots)
 	k.made = time.Since(start)
-	d.made++
-	return nil
+	return err
 }
 
 // pipelineHint is the hint about a kernel that a backend's compiler refuses. Vulkan takes the same kernels another way.

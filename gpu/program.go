@@ -250,13 +250,19 @@ func (p *Program) Build() error {
 			return fmt.Errorf("%s: parameters: %w", p.Name, err)
 		}
 	}
+	var kernels []*kernel
+	for _, s := range p.entries {
+		if s.kernel != nil {
+			kernels = append(kernels, s.kernel)
+		}
+	}
+	if err := d.compile(kernels); err != nil {
+		return fmt.Errorf("%s: %w", p.Name, err)
+	}
 	p.passes = make([]wgpu.Dispatch, len(p.entries))
 	for i, s := range p.entries {
 		if s.kernel == nil {
 			continue
-		}
-		if err := d.compile(s.kernel); err != nil {
-			return fmt.Errorf("%s: %w", p.Name, err)
 		}
 		for j, b := range s.kernel.src.Bindings {
 			if b.isParams() {

@@ -124,7 +124,8 @@ type Pipeline struct {
 }
 
 // NewPipeline compiles the entry point main of a text. The layout is explicit, so an unused binding stays; the module
-// is labelled, which DX12 needs.
+// is labelled, which DX12 needs. Several goroutines may compile at once: an error may then be returned to any of them,
+// since the binding keeps one stack of error scopes for all, and a pipeline without an error may be broken.
 func (d *Device) NewPipeline(label, wgsl string, slots []Slot) (*Pipeline, error) {
 	module, err := d.raw.CreateShaderModule(&binding.ShaderModuleDescriptor{
 		Label: label, WGSLDescriptor: &binding.ShaderModuleWGSLDescriptor{Code: wgsl},
