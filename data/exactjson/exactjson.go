@@ -2,10 +2,12 @@ package exactjson
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"reflect"
+	"slices"
 	"strings"
 )
 
@@ -42,19 +44,11 @@ func Unmarshal(text []byte, v any) error {
 	if err := check(text); err != nil {
 		return err
 	}
-	t := reflect.TypeOf(v).Elem()
-	if k := t.Kind(); Kind(text) == "null" && (k == reflect.Struct || k == reflect.Map || k == reflect.Slice) {
-		return &Error{At: -1, What: "null, want " + want(t)}
+	target := reflect.ValueOf(v).Elem()
+	if Kind(text) == "null" && slices.Contains([]string{"an object", "a list"}, want(target.Type())) {
+		return &Error{At: -1, What: "null, want " + want(target.Type())}
 	}
-	cleaned, err := clean(text, t)
-	if err == nil {
-		err = json.Unmarshal(cleaned, v)
-	}
-	var wrong *json.UnmarshalTypeError
-	if errors.As(err, &wrong) {
-		return &Error{At: -1, Key: keyPath(t, wrong.Field), What: got(wrong.Value) + ", want " + want(wrong.Type)}
-	}
-	return err
+	return decode(text, target, "")
 }
 
 // Object returns the fields of a JSON object. Errors: *Error.
@@ -120,153 +114,76 @@ func check(text []byte) error {
 	return e
 }
 
-// clean returns value, which is JSON, without the keys that no field of type t has by exactly that name.
-func clean(value []byte, t reflect.Type) ([]byte, error) {
-	for t.Kind() == reflect.Pointer {
-		t = t.Elem()
-	}
-	if !hasFields(t, nil) {
-		return value, nil
-	}
-	kind := Kind(value)
-	switch t.Kind() {
-	case reflect.Struct, reflect.Map:
-		if kind != "an object" {
-			return value, nil
-		}
-		var fields map[string]json.RawMessage // of equal keys the last
-		if err := json.Unmarshal(value, &fields); err != nil {
-			return nil, err
-		}
-		types := map[string]reflect.Type{}
-		if t.Kind() == reflect.Struct {
-			fieldTypes(t, types)
-		}
-		for key, v := range fields {
-			of, known := types[key]
-			if t.Kind() == reflect.Map {
-				of, known = t.Elem(), true
-			}
-			if !known {
-				delete(fields, key)
-				continue
-			}
-			v, err := clean(v, of)
-			if err != nil {
-				return nil, err
-			}
-			fields[key] = v
-		}
-		return json.Marshal(fields)
-	case reflect.Slice, reflect.Array:
-		if kind != "a list" {
-			return value, nil
-		}
-		var list []json.RawMessage
-		if err := json.Unmarshal(value, &list); err != nil {
-			return nil, err
-		}
-		for i, v := range list {
-			v, err := clean(v, t.Elem())
-			if err != nil {
-				return nil, err
-			}
-			list[i] = v
-		}
-		return json.Marshal(list)
-	}
-	return value, nil
-}
-
 var unmarshaler = reflect.TypeFor[json.Unmarshaler]()
 
-// hasFields reports whether values of type t have fields that encoding/json would match.
-func hasFields(t reflect.Type, seen []reflect.Type) bool {
-	if reflect.PointerTo(t).Implements(unmarshaler) {
-		return false // it decodes by itself
+// decode stores a JSON value in v. path is the value's place in the whole text.
+func decode(value []byte, v reflect.Value, path string) error {
+	t := v.Type()
+	kind := t.Kind()
+	if Kind(value) == "null" || reflect.PointerTo(t).Implements(unmarshaler) {
+		kind = reflect.Invalid // encoding/json decodes it
 	}
-	for _, s := range seen {
-		if s == t {
-			return false
-		}
-	}
-	switch t.Kind() {
-	case reflect.Struct:
-		return true
-	case reflect.Pointer, reflect.Map, reflect.Slice, reflect.Array:
-		return hasFields(t.Elem(), append(seen, t))
-	}
-	return false
-}
-
-// fieldTypes adds the JSON names of a struct's fields, embedded structs included, with their types.
-func fieldTypes(t reflect.Type, into map[string]reflect.Type) {
-	for i := range t.NumField() {
-		f := t.Field(i)
-		name, _, _ := strings.Cut(f.Tag.Get("json"), ",")
-		embedded := f.Type
-		if embedded.Kind() == reflect.Pointer {
-			embedded = embedded.Elem()
-		}
-		switch {
-		case f.Tag.Get("json") == "-":
-		case f.Anonymous && name == "" && embedded.Kind() == reflect.Struct:
-			inner := map[string]reflect.Type{}
-			fieldTypes(embedded, inner)
-			for n, of := range inner {
-				if _, has := into[n]; !has { // the outer field wins
-					into[n] = of
-				}
-			}
-		case f.IsExported():
-			if name == "" {
-				name = f.Name
-			}
-			into[name] = f.Type
-		}
-	}
-}
-
-// keyPath takes the names of embedded structs, which are no keys, out of a path of encoding/json.
-func keyPath(t reflect.Type, path string) string {
-	var keys []string
-	for _, name := range strings.Split(path, ".") {
-		for t.Kind() == reflect.Pointer || t.Kind() == reflect.Slice || t.Kind() == reflect.Array {
-			t = t.Elem()
-		}
-		if t.Kind() == reflect.Struct {
-			if f, ok := t.FieldByName(name); ok && f.Anonymous {
-				t = f.Type
-				continue
-			}
-			types := map[string]reflect.Type{}
-			if fieldTypes(t, types); types[name] != nil {
-				t = types[name]
-			}
-		} else if t.Kind() == reflect.Map {
-			t = t.Elem()
-		}
-		keys = append(keys, name)
-	}
-	return strings.Join(keys, ".")
-}
-
-// got words the value of a json.UnmarshalTypeError: "string", "number 1.5", "array", "object", "bool".
-func got(value string) string {
+	var fields map[string]json.RawMessage // the last of equal keys
+	var list []json.RawMessage
 	switch {
-	case value == "array":
-		return "a list"
-	case value == "object":
-		return "an object"
-	case value == "bool":
-		return "true or false"
-	case value == "string":
-		return "a string"
-	case value == "number":
-		return "a number"
+	case kind == reflect.Pointer:
+		if v.IsNil() {
+			v.Set(reflect.New(t.Elem()))
+		}
+		return decode(value, v.Elem(), path)
+	case kind == reflect.Struct && json.Unmarshal(value, &fields) == nil:
+		return decodeStruct(fields, v, path)
+	case kind == reflect.Map && json.Unmarshal(value, &fields) == nil:
+		v.Set(reflect.MakeMapWithSize(t, len(fields)))
+		for key, value := range fields {
+			element := reflect.New(t.Elem()).Elem()
+			if err := decode(value, element, join(path, key)); err != nil {
+				return err
+			}
+			v.SetMapIndex(reflect.ValueOf(key).Convert(t.Key()), element)
+		}
+		return nil
+	case kind == reflect.Slice && json.Unmarshal(value, &list) == nil:
+		v.Set(reflect.MakeSlice(t, len(list), len(list)))
+		for i, value := range list {
+			if err := decode(value, v.Index(i), path); err != nil {
+				return err
+			}
+		}
+		return nil
 	}
-	return strings.TrimPrefix(value, "number ")
+	err := json.Unmarshal(value, v.Addr().Interface())
+	var wrong *json.UnmarshalTypeError
+	if !errors.As(err, &wrong) {
+		return err
+	}
+	got, want := Kind(value), want(wrong.Type)
+	if got == "a number" && strings.Contains(want, "number") {
+		got = string(bytes.TrimSpace(value)) // which is too large, negative or not whole
+	}
+	return &Error{At: -1, Key: path, What: got + ", want " + want}
 }
+
+// decodeStruct stores values in the fields with exactly these names. A field of an embedded struct is an object's own.
+func decodeStruct(values map[string]json.RawMessage, v reflect.Value, path string) error {
+	for i := range v.NumField() {
+		f := v.Type().Field(i)
+		tag := f.Tag.Get("json")
+		name, _, _ := strings.Cut(tag, ",")
+		var err error
+		if f.Anonymous && name == "" && f.Type.Kind() == reflect.Struct {
+			err = decodeStruct(values, v.Field(i), path)
+		} else if value, ok := values[cmp.Or(name, f.Name)]; ok && tag != "-" && f.IsExported() {
+			err = decode(value, v.Field(i), join(path, cmp.Or(name, f.Name)))
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func join(path, key string) string { return strings.TrimPrefix(path+"."+key, ".") }
 
 // want says what a field takes.
 func want(t reflect.Type) string {
