@@ -1,6 +1,9 @@
 package data
 
 import (
+	"cmp"
+	"maps"
+	"slices"
 	"strings"
 	"unicode/utf8"
 )
@@ -263,6 +266,13 @@ func (m *merger) slot(piece string) *cachedPiece {
 }
 
 func pair(left, right uint16) uint32 { return uint32(left)<<16 | uint32(right) }
+
+// mergesByRank returns the pairs that merge, by their ranks.
+func (t *bpe) mergesByRank() []uint32 {
+	return slices.SortedFunc(maps.Keys(t.merges), func(a, b uint32) int {
+		return cmp.Compare(t.merges[a].rank, t.merges[b].rank)
+	})
+}
 
 // merge returns what two neighbours become, noMerge if they stay apart.
 func (t *bpe) merge(left, right uint16) merged {

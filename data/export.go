@@ -2,14 +2,12 @@ package data
 
 import (
 	"bytes"
-	"cmp"
 	"fmt"
 	"maps"
 	"path/filepath"
-	"slices"
 	"strconv"
+	"strings"
 	"sync"
-	"unicode/utf16"
 
 	"github.com/gpt2wgpu/gpt2wgpu/data/atomicfile"
 )
@@ -49,11 +47,8 @@ func filesOf(tok Tokenizer, context int) (tokenizerFiles, error) {
 		maps.Copy(files, own)
 		special = `"<|endoftext|>"`
 	case byteTokenizer:
-		ids := make([]string, 256)
-		for b := range ids {
-			ids[b] = string([]byte{byte(b)})
-		}
-		files["vocab.json"], files["merges.txt"] = vocabJSON(ids), []byte(mergesHead)
+		tokens := byteTokens()
+		files["vocab.json"], files["merges.txt"] = vocabJSON(tokens[:]), []byte(mergesHead)
 	default:
 		return nil, fmt.Errorf("tokenizer %s: no files for it; hint: gpt2 or bytes", tok.Name())
 	}
@@ -78,44 +73,30 @@ var gpt2Files = sync.OnceValues(func() (tokenizerFiles, error) {
 	if err != nil {
 		return nil, err
 	}
-	pairs := slices.SortedFunc(maps.Keys(t.merges), func(a, b uint32) int {
-		return cmp.Compare(t.merges[a].rank,
-			t.merges[b].rank)
-	})
 	var b bytes.Buffer
 	b.WriteString(mergesHead)
-	for _, p := range pairs {
+	for _, p := range t.mergesByRank() {
 		b.WriteString(printable(t.tokens[p>>16]) + " " + printable(t.tokens[p&0xffff]) + "\n")
 	}
 	return tokenizerFiles{"vocab.json": vocabJSON(t.tokens), "merges.txt": b.Bytes()}, nil
 })
 
-// vocabJSON is a token's text to its id, in the order of ids, as Python's json.dump writes it. <|endoftext|> is printed
-// as it is, since it has no blanks.
-func vocabJSON(tokens []string) []byte {
-	var b bytes.Buffer
-	b.WriteByte('{')
-	for id, s := range tokens {
-		if id > 0 {
-			b.WriteString(", ")
-		}
-		text := printable(s)
-		b.WriteByte('"')
-		for _, u := range utf16.Encode([]rune(text)) {
-			switch {
-			case u == '"' || u == '\\':
-				b.WriteByte('\\')
-				b.WriteByte(byte(u))
-			case u < 0x7f:
-				b.WriteByte(byte(u))
-			default:
-				fmt.Fprintf(&b, `\u%04x`, u)
-			}
-		}
-		b.WriteString(`": ` + strconv.Itoa(id))
+// byteTokens are the tokens of the tokenizer bytes.
+func byteTokens() (tokens [256]string) {
+	for b := range tokens {
+		tokens[b] = string([]byte{byte(b)})
 	}
-	b.WriteByte('}')
-	return b.Bytes()
+	return tokens
+}
+
+// vocabJSON is a token's text to its id, in the order of ids, as Python's json.dump writes it. Printable texts have no
+// control characters, so Go quotes them as JSON does. <|endoftext|> is printed as it is, since it has no blanks.
+func vocabJSON(tokens []string) []byte {
+	entries := make([]string, len(tokens))
+	for id, s := range tokens {
+		entries[id] = strconv.QuoteToASCII(printable(s)) + ": " + strconv.Itoa(id)
+	}
+	return []byte("{" + strings.Join(entries, ", ") + "}")
 }
 
 // printable writes bytes as GPT-2's files do: a byte that Latin-1 prints is that character, the n-th other one is
@@ -128,15 +109,17 @@ func printable(s string) string {
 	return string(out)
 }
 
-var printableByte = func() (t [256]rune) {
+// printableByte and byteOfPrintable are that character of a byte, and the byte of a character.
+var printableByte, byteOfPrintable = func() (t [256]rune, back map[rune]byte) {
+	back = map[rune]byte{}
 	others := rune(0)
 	for b := range t {
-		if b >= '!' && b <= '~' || b >= 0xa1 && b <= 0xac || b >= 0xae {
-			t[b] = rune(b)
-			continue
+		t[b] = rune(b)
+		if b < '!' || b > '~' && b < 0xa1 || b == 0xad {
+			t[b] = 0x100 + others
+			others++
 		}
-		t[b] = 0x100 + others
-		others++
+		back[t[b]] = byte(b)
 	}
-	return
+	return t, back
 }()

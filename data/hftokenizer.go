@@ -13,6 +13,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 
@@ -39,20 +40,18 @@ const (
 // readTokenizerFiles returns the tokenizer's files in a directory; none if no file there holds a vocabulary.
 func readTokenizerFiles(dir string) (tokenizerFiles, error) {
 	files := tokenizerFiles{}
-	found := false
-	for i, name := range slices.Concat(vocabularyFiles, otherTokenizerFiles) {
-		raw, err := readTokenizerFile(filepath.Join(dir, name))
-		if errors.Is(err, fs.ErrNotExist) {
-			continue
+	for _, list := range [][]string{vocabularyFiles, otherTokenizerFiles} {
+		for _, name := range list {
+			raw, err := readTokenizerFile(filepath.Join(dir, name))
+			if err == nil {
+				files[name] = raw
+			} else if !errors.Is(err, fs.ErrNotExist) {
+				return nil, err
+			}
 		}
-		if err != nil {
-			return nil, err
+		if len(files) == 0 {
+			return nil, nil
 		}
-		files[name] = raw
-		found = found || i < len(vocabularyFiles)
-	}
-	if !found {
-		return nil, nil
 	}
 	return files, nil
 }
@@ -76,25 +75,27 @@ func readTokenizerFile(path string) ([]byte, error) {
 	return bytes.TrimPrefix(raw, []byte(byteOrderMark)), nil
 }
 
-// parseTokenizer returns the tokenizer of these files: gpt2 or bytes where it is one of these, a byte-level BPE of its
-// own, or one that only counts ids and says why.
-func parseTokenizer(name string, files tokenizerFiles) Tokenizer {
+// TokenizerOfFiles returns the tokenizer of these files: gpt2 or bytes where it is one of these, a byte-level BPE of its
+// own, or one that only counts ids and reports the reason.
+func TokenizerOfFiles(name string, files map[string][]byte) Tokenizer {
 	t, err := newForeign(name, files)
 	if err != nil {
 		return &idsOnly{name: name, reason: err.Error(), files: files, eot: -1}
 	}
-	mark := t.fingerprint()
-	for _, known := range []func() (Tokenizer, error){func() (Tokenizer, error) { return loadGPT2() },
-		func() (Tokenizer, error) { return byteTokenizer{}, nil }} {
-		if k, err := known(); err == nil && k.VocabSize() == t.VocabSize() && fingerprint(k) == mark {
-			return k
+	switch t.VocabSize() {
+	case gpt2Vocab:
+		if gpt2, err := loadGPT2(); err == nil && SameTokenizer(t, gpt2) {
+			return gpt2
+		}
+	case 256:
+		if SameTokenizer(t, byteTokenizer{}) {
+			return byteTokenizer{}
 		}
 	}
 	return t
 }
 
-// newForeign builds the byte-level BPE of these files. The error is why they describe none that this program encodes
-// text with.
+// newForeign builds the byte-level BPE of these files. The error is why this program cannot encode text with them.
 func newForeign(name string, files tokenizerFiles) (*bpe, error) {
 	f := hfTokenizer{files: files, vocab: map[string]int{}}
 	if err := f.readConfig(); err != nil {
@@ -103,7 +104,7 @@ func newForeign(name string, files tokenizerFiles) (*bpe, error) {
 	var err error
 	switch {
 	case files["tokenizer.json"] != nil:
-		err = f.readTokenizerJSON(files["tokenizer.json"])
+		err = f.readTokenizerJSON()
 	case files["vocab.json"] != nil && files["merges.txt"] != nil:
 		err = f.readVocabAndMerges()
 	case files["vocab.json"] != nil:
@@ -111,14 +112,14 @@ func newForeign(name string, files tokenizerFiles) (*bpe, error) {
 	case files["merges.txt"] != nil:
 		err = errors.New("merges.txt has no vocab.json beside it")
 	case files["vocab.txt"] != nil:
-		err = errors.New("vocab.txt is a WordPiece vocabulary, and only byte-level BPE is read")
+		err = errors.New("vocab.txt is a WordPiece vocabulary, want a byte-level BPE")
 	default:
-		err = errors.New("it is a SentencePiece model, and only byte-level BPE is read")
+		err = errors.New("it is a SentencePiece model, want a byte-level BPE")
+	}
+	if err == nil {
+		err = f.readAdded()
 	}
 	if err != nil {
-		return nil, err
-	}
-	if err := f.readAdded(); err != nil {
 		return nil, err
 	}
 	return f.build(name)
@@ -126,156 +127,177 @@ func newForeign(name string, files tokenizerFiles) (*bpe, error) {
 
 // hfTokenizer is a tokenizer being read.
 type hfTokenizer struct {
-	files        tokenizerFiles
-	config       object // tokenizer_config.json, with what special_tokens_map.json adds
-	class        string // tokenizer_class without "Fast"; "" if none is named
-	vocab        map[string]int
-	merges       [][2]string
-	unknown      string // the token of a byte that has none; "": such bytes are left out
-	fuse         bool   // neighbours without a token become one unknown
-	fallback     bool   // bytes without a token become <0x..>
-	ignoreMerges bool   // a piece that is a token is that, whatever the merges say
-	prefixSpace  bool
-	unsplit      bool
-	added        []addedToken
-	eos          string
+	files       tokenizerFiles
+	config      tokenizerConfig
+	roles       map[string]json.RawMessage // of tokenizer_config.json, with what special_tokens_map.json adds
+	gpt2Class   bool                       // GPT2Tokenizer is the class, or none is named
+	model       bpeModel
+	vocab       map[string]int
+	merges      [][2]string
+	prefixSpace bool
+	unsplit     bool
+	added       []addedToken
+	eos         string
 }
 
-// object is a JSON object; its keys match exactly, unlike those of a struct.
-type object map[string]json.RawMessage
-
-// null reports whether the field is missing or null.
-func (o object) null(key string) bool { return o[key] == nil || string(o[key]) == "null" }
-
-func (o object) text(key string) (s string) {
-	if !o.null(key) && json.Unmarshal(o[key], &s) != nil {
-		return "?"
-	}
-	return s
+// tokenizerConfig is what this program reads of tokenizer_config.json, beside the special tokens by their roles.
+type tokenizerConfig struct {
+	Class       string               `json:"tokenizer_class"`
+	AddBOS      bool                 `json:"add_bos_token"`
+	AddEOS      bool                 `json:"add_eos_token"`
+	PrefixSpace *bool                `json:"add_prefix_space"`
+	Added       map[string]addedJSON `json:"added_tokens_decoder"` // by id
+	Special     []json.RawMessage    `json:"additional_special_tokens"`
 }
 
-func (o object) is(key string, missing bool) (b bool) {
-	if o.null(key) {
-		return missing
-	}
-	return json.Unmarshal(o[key], &b) == nil && b
+// tokenizerJSON is tokenizer.json, as Hugging Face's tokenizers save it.
+type tokenizerJSON struct {
+	Model         bpeModel    `json:"model"`
+	Normalizer    *stage      `json:"normalizer"`
+	PreTokenizer  stage       `json:"pre_tokenizer"`
+	PostProcessor *stage      `json:"post_processor"`
+	Added         []addedJSON `json:"added_tokens"`
 }
 
-func (o object) object(key string) (inner object) {
-	json.Unmarshal(o[key], &inner)
-	return inner
+type bpeModel struct {
+	Type         string          `json:"type"`
+	Vocab        json.RawMessage `json:"vocab"`
+	Merges       json.RawMessage `json:"merges"`
+	Dropout      float64         `json:"dropout"`
+	Prefix       string          `json:"continuing_subword_prefix"`
+	Suffix       string          `json:"end_of_word_suffix"`
+	Unknown      string          `json:"unk_token"`     // the token of a byte that has none; "": such bytes are left out
+	FuseUnknown  bool            `json:"fuse_unk"`      // neighbours without a token become one unknown
+	ByteFallback bool            `json:"byte_fallback"` // bytes without a token become <0x..>
+	IgnoreMerges bool            `json:"ignore_merges"` // a piece that is a token is that, whatever the merges say
+}
+
+// stage is a normalizer, a pre_tokenizer or a post_processor. One of the type Sequence has others in it.
+type stage struct {
+	Type          string  `json:"type"`
+	Normalizers   []stage `json:"normalizers"`
+	PreTokenizers []stage `json:"pretokenizers"`
+	Processors    []stage `json:"processors"`
+	PrefixSpace   *bool   `json:"add_prefix_space"` // default true
+	UseRegex      *bool   `json:"use_regex"`        // default true
+	Pattern       struct {
+		Regex string
+	} `json:"pattern"`
+	Behavior string `json:"behavior"`
+	Invert   bool   `json:"invert"`
+	Single   []struct {
+		Sequence struct {
+			ID string `json:"id"`
+		}
+	} `json:"single"`
+}
+
+// addedJSON is an added token as files describe it.
+type addedJSON struct {
+	ID         *int   `json:"id"`
+	Content    string `json:"content"`
+	SingleWord bool   `json:"single_word"`
+	LStrip     bool   `json:"lstrip"`
+	RStrip     bool   `json:"rstrip"`
+	Normalized *bool  `json:"normalized"` // default: whether it isn't special
+	Special    bool   `json:"special"`
 }
 
 // addsTokens reports whether a post_processor may put tokens around a text. transformers 5 saves GPT-2's tokenizer with
 // a template that is the text and nothing else.
-func addsTokens(p object) bool {
-	switch p.text("type") {
+func (s stage) addsTokens() bool {
+	switch s.Type {
 	case "ByteLevel":
 		return false
 	case "TemplateProcessing":
-		var single []object
-		err := json.Unmarshal(p["single"], &single)
-		return err != nil || len(single) != 1 || single[0].object("Sequence").text("id") != "A"
+		return len(s.Single) != 1 || s.Single[0].Sequence.ID != "A"
 	case "Sequence":
-		var steps []object
-		err := json.Unmarshal(p["processors"], &steps)
-		return err != nil || slices.ContainsFunc(steps, addsTokens)
+		return slices.ContainsFunc(s.Processors, stage.addsTokens)
 	}
 	return true
 }
 
-func parseObject(file string, raw []byte) (o object, err error) {
-	if o, err = exactjson.Object(raw); err != nil {
-		return nil, fmt.Errorf("%s: bad JSON (%w)", file, err)
-	}
-	return o, nil
-}
-
-func (f *hfTokenizer) readConfig() (err error) {
-	f.config = object{}
-	for _, file := range []string{"special_tokens_map.json", tokenizerConfigFile} {
-		if f.files[file] == nil {
-			continue
-		}
-		o, err := parseObject(file, f.files[file])
-		if err != nil {
-			return err
-		}
-		maps.Copy(f.config, o)
-	}
-	f.class = strings.TrimSuffix(f.config.text("tokenizer_class"), "Fast")
-	for _, key := range []string{"add_bos_token", "add_eos_token"} {
-		if f.config.is(key, false) {
-			return fmt.Errorf("tokenizer_config.json: %s, which adds a token to a text, is not supported", key)
-		}
+// read decodes one of the files into v.
+func (f *hfTokenizer) read(file string, v any) error {
+	if err := exactjson.Unmarshal(f.files[file], v); err != nil {
+		return fmt.Errorf("%s: bad JSON (%w)", file, err)
 	}
 	return nil
 }
 
-// readTokenizerJSON reads what Hugging Face's tokenizers save.
-func (f *hfTokenizer) readTokenizerJSON(raw []byte) error {
-	const file = "tokenizer.json"
-	top, err := parseObject(file, raw)
-	if err != nil {
-		return err
-	}
-	model := top.object("model")
-	if kind := model.text("type"); kind != "BPE" && (kind != "" || model["merges"] == nil) {
-		return fmt.Errorf("tokenizer.json: its model is %q, and only byte-level BPE is read", kind)
-	}
-	if !model.null("dropout") && string(model["dropout"]) != "0.0" && string(model["dropout"]) != "0" {
-		return errors.New("tokenizer.json: its model has dropout, which makes ids random")
-	}
-	for _, key := range []string{"continuing_subword_prefix", "end_of_word_suffix"} {
-		if model.text(key) != "" {
-			return fmt.Errorf("tokenizer.json: its model has %s, which byte-level BPE has not", key)
+func (f *hfTokenizer) readConfig() error {
+	f.roles = map[string]json.RawMessage{}
+	for _, file := range []string{"special_tokens_map.json", tokenizerConfigFile} {
+		if f.files[file] == nil {
+			continue
 		}
+		var roles map[string]json.RawMessage
+		if err := cmp.Or(f.read(file, &roles), f.read(file, &f.config)); err != nil {
+			return err
+		}
+		maps.Copy(f.roles, roles)
 	}
-	if n := top.object("normalizer"); n != nil && !(n.text("type") == "Sequence" && string(n["normalizers"]) == "[]") {
-		return fmt.Errorf("tokenizer.json: the normalizer %q is not supported", n.text("type"))
+	if f.config.AddBOS || f.config.AddEOS {
+		return errors.New("tokenizer_config.json: add_bos_token or add_eos_token, which adds a token to a text, is " +
+			"not supported")
 	}
-	if p := top.object("post_processor"); p != nil && addsTokens(p) {
-		return fmt.Errorf("tokenizer.json: the post_processor %q, which adds tokens around a text, is not supported",
-			p.text("type"))
-	}
-	if err := f.readSplit(top.object("pre_tokenizer")); err != nil {
+	class := strings.TrimSuffix(f.config.Class, "Fast")
+	f.gpt2Class = class == "" || class == "GPT2Tokenizer"
+	return nil
+}
+
+func (f *hfTokenizer) readTokenizerJSON() error {
+	const file = "tokenizer.json"
+	var top tokenizerJSON
+	if err := f.read(file, &top); err != nil {
 		return err
 	}
-	if err := f.readVocab(file, model["vocab"]); err != nil {
+	unsupported := func(format string, args ...any) error {
+		return fmt.Errorf(file+": "+format+" is not supported, only byte-level BPE is", args...)
+	}
+	m := top.Model
+	f.model = m
+	switch n, p := top.Normalizer, top.PostProcessor; {
+	case m.Type != "BPE" && (m.Type != "" || m.Merges == nil):
+		return unsupported("the model %q", m.Type)
+	case m.Dropout != 0:
+		return unsupported("a model with dropout, which makes ids random,")
+	case m.Prefix != "" || m.Suffix != "":
+		return unsupported("a model with continuing_subword_prefix or end_of_word_suffix")
+	case n != nil && !(n.Type == "Sequence" && len(n.Normalizers) == 0):
+		return unsupported("the normalizer %q", n.Type)
+	case p != nil && p.addsTokens():
+		return unsupported("the post_processor %q, which adds tokens around a text,", p.Type)
+	}
+	if err := f.readSplit(top.PreTokenizer); err != nil {
+		return unsupported("%w", err)
+	}
+	if err := f.readVocab(file, m.Vocab); err != nil {
 		return err
 	}
 	var merges []json.RawMessage
-	if err := json.Unmarshal(model["merges"], &merges); err != nil {
-		return errors.New("tokenizer.json: its merges are no list")
+	if err := exactjson.Unmarshal(m.Merges, &merges); err != nil {
+		return fmt.Errorf("%s: bad merges (%w)", file, err)
 	}
 	for i, raw := range merges {
 		var pair []string
 		var line string
 		if json.Unmarshal(raw, &line) == nil {
 			pair = strings.Split(line, " ")
-		} else if json.Unmarshal(raw, &pair) != nil {
-			pair = nil
+		} else {
+			json.Unmarshal(raw, &pair) // else it has no two tokens
 		}
 		if len(pair) != 2 {
-			return fmt.Errorf("tokenizer.json: merge %d is %.80s, want two tokens", i, raw)
+			return fmt.Errorf("%s: merge %d is %.80s, want two tokens", file, i, raw)
 		}
 		f.merges = append(f.merges, [2]string(pair))
 	}
-	f.unknown, f.fuse = model.text("unk_token"), model.is("fuse_unk", false)
-	f.fallback, f.ignoreMerges = model.is("byte_fallback", false), model.is("ignore_merges", false)
-	if !top.null("added_tokens") {
-		var list []object
-		if err := json.Unmarshal(top["added_tokens"], &list); err != nil {
-			return errors.New("tokenizer.json: its added_tokens are no list of objects")
+	for _, t := range top.Added {
+		if t.ID == nil {
+			return fmt.Errorf("%s: the added token %.40q has no id", file, t.Content)
 		}
-		for _, o := range list {
-			var id int
-			if err := json.Unmarshal(o["id"], &id); err != nil {
-				return errors.New("tokenizer.json: an added token has no id")
-			}
-			if err := f.addAt(file, o, id); err != nil {
-				return err
-			}
+		if err := f.addAt(file, t, *t.ID); err != nil {
+			return err
 		}
 	}
 	return nil
@@ -284,51 +306,45 @@ func (f *hfTokenizer) readTokenizerJSON(raw []byte) error {
 // gpt2Patterns are GPT-2's pattern and its spelling in Hugging Face's tokenizers, whose matches are the same.
 var gpt2Patterns = []string{gpt2Pattern, `'(?:[sdmt]|ll|ve|re)| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+`}
 
-// readSplit reads how a text falls into pieces: by ByteLevel, or by a Split with GPT-2's pattern before it.
-func (f *hfTokenizer) readSplit(p object) error {
-	if p == nil {
-		return errors.New("tokenizer.json: it has no pre_tokenizer, and only ByteLevel is supported")
+// readSplit reads how a text falls into pieces: by ByteLevel, or by a Split with GPT-2's pattern before it. The error is
+// what it has instead.
+func (f *hfTokenizer) readSplit(p stage) error {
+	stages := []stage{p}
+	if p.Type == "Sequence" {
+		stages = p.PreTokenizers
 	}
-	steps := []object{p}
-	if p.text("type") == "Sequence" {
-		if err := json.Unmarshal(p["pretokenizers"], &steps); err != nil {
-			return errors.New("tokenizer.json: its pre_tokenizer is not a list of objects")
+	split := len(stages) == 2 && stages[0].Type == "Split"
+	if split {
+		s := stages[0]
+		if !slices.Contains(gpt2Patterns, s.Pattern.Regex) || strings.ToLower(s.Behavior) != "isolated" || s.Invert {
+			return errors.New("a pattern that is not GPT-2's")
+		}
+		stages = stages[1:]
+	}
+	if len(stages) == 0 || stages[0].Type == "" {
+		return errors.New("a file without pre_tokenizer")
+	}
+	for _, s := range stages {
+		if s.Type != "ByteLevel" || len(stages) > 1 {
+			return fmt.Errorf("the pre_tokenizer %q", s.Type)
 		}
 	}
-	split := false
-	for i, s := range steps {
-		last := i == len(steps)-1
-		switch kind := s.text("type"); {
-		case kind == "ByteLevel" && last:
-			f.prefixSpace = s.is("add_prefix_space", true)
-			f.unsplit = !s.is("use_regex", true) && !split
-			if split && (f.prefixSpace || s.is("use_regex", true)) {
-				return errors.New("tokenizer.json: a Split before a ByteLevel with use_regex or add_prefix_space is " +
-					"not supported")
-			}
-		case kind == "Split" && i == 0 && !last:
-			pattern := s.object("pattern").text("Regex")
-			if !slices.Contains(gpt2Patterns, pattern) || s.text("behavior") != "Isolated" &&
-				s.text("behavior") != "isolated" || s.is("invert", false) {
-				return errors.New("tokenizer.json: it splits text by a pattern that is not GPT-2's")
-			}
-			split = true
-		default:
-			return fmt.Errorf("tokenizer.json: the pre_tokenizer %q is not supported, only ByteLevel is", kind)
-		}
-	}
-	if len(steps) == 0 {
-		return errors.New("tokenizer.json: it has no pre_tokenizer, and only ByteLevel is supported")
+	useRegex := stages[0].UseRegex == nil || *stages[0].UseRegex
+	f.prefixSpace = stages[0].PrefixSpace == nil || *stages[0].PrefixSpace
+	f.unsplit = !useRegex && !split
+	if split && (f.prefixSpace || useRegex) {
+		return errors.New("a Split before a ByteLevel with use_regex or add_prefix_space")
 	}
 	return nil
 }
 
 func (f *hfTokenizer) readVocab(file string, raw []byte) error {
-	if err := exactjson.Unmarshal(raw, &f.vocab); err != nil {
-		return fmt.Errorf("%s: no vocabulary of tokens and their ids (%w)", file, err)
+	err := exactjson.Unmarshal(raw, &f.vocab)
+	if err == nil && len(f.vocab) == 0 {
+		err = errors.New("it is empty")
 	}
-	if len(f.vocab) == 0 {
-		return fmt.Errorf("%s: no vocabulary of tokens and their ids", file)
+	if err != nil {
+		return fmt.Errorf("%s: no vocabulary of tokens and their ids (%w)", file, err)
 	}
 	for s, id := range f.vocab {
 		if err := checkID(file, s, id); err != nil {
@@ -340,17 +356,17 @@ func (f *hfTokenizer) readVocab(file string, raw []byte) error {
 
 func checkID(file, token string, id int) error {
 	if id < 0 || id >= maxVocab {
-		return fmt.Errorf("%s: %.40q has the id %d, and ids must be below %d: tokens are stored in two bytes", file,
-			token, id, maxVocab)
+		return fmt.Errorf("%s: %.40q has the id %d, want 0 to %d: tokens are stored in two bytes", file, token, id,
+			maxVocab-1)
 	}
 	return nil
 }
 
 // readVocabAndMerges reads the two files of GPT2Tokenizer.
 func (f *hfTokenizer) readVocabAndMerges() error {
-	if f.class != "" && f.class != "GPT2Tokenizer" {
-		return fmt.Errorf("tokenizer_config.json: tokenizer_class %q, and of those with vocab.json only "+
-			"GPT2Tokenizer is read", f.config.text("tokenizer_class"))
+	if !f.gpt2Class {
+		return fmt.Errorf("tokenizer_config.json: tokenizer_class %q, want GPT2Tokenizer beside a vocab.json",
+			f.config.Class)
 	}
 	if err := f.readVocab("vocab.json", f.files["vocab.json"]); err != nil {
 		return err
@@ -360,11 +376,11 @@ func (f *hfTokenizer) readVocabAndMerges() error {
 		if line == "" || strings.HasPrefix(line, "#version") {
 			continue
 		}
-		left, right, ok := strings.Cut(line, " ")
-		if !ok || strings.Contains(right, " ") {
+		pair := strings.Split(line, " ")
+		if len(pair) != 2 {
 			return fmt.Errorf("merges.txt: line %d is %.80q, want two tokens", i+1, line)
 		}
-		f.merges = append(f.merges, [2]string{left, right})
+		f.merges = append(f.merges, [2]string(pair))
 	}
 	return nil
 }
@@ -375,55 +391,42 @@ var roles = []string{"bos_token", "eos_token", "unk_token", "sep_token", "pad_to
 // readAdded completes the added tokens as transformers does: from tokenizer_config.json, added_tokens.json and the
 // special tokens by their roles.
 func (f *hfTokenizer) readAdded() error {
-	if !f.config.null("add_prefix_space") {
-		asked := f.config.is("add_prefix_space", false)
-		if asked != f.prefixSpace && f.class != "" && f.class != "GPT2Tokenizer" { // transformers 4 and 5 differ
-			return fmt.Errorf("tokenizer_config.json: add_prefix_space is %v, tokenizer.json has %v", asked,
+	if asked := f.config.PrefixSpace; asked != nil {
+		if *asked != f.prefixSpace && !f.gpt2Class { // transformers 4 and 5 differ
+			return fmt.Errorf("tokenizer_config.json: add_prefix_space is %v, tokenizer.json has %v", *asked,
 				f.prefixSpace)
 		}
-		f.prefixSpace = asked
+		f.prefixSpace = *asked
 	}
-	extra, file := f.config.object("added_tokens_decoder"), tokenizerConfigFile
-	if extra == nil && f.files["added_tokens.json"] != nil {
-		file = "added_tokens.json"
-		ids := map[string]int{}
-		if err := json.Unmarshal(f.files[file], &ids); err != nil {
-			return fmt.Errorf("%s: want an object of tokens and their ids", file)
-		}
-		extra = object{}
-		for s, id := range ids {
-			extra[fmt.Sprint(id)], _ = json.Marshal(map[string]any{"content": s, "normalized": true})
-		}
-	}
-	type numbered struct {
-		id    int
-		token object
-	}
-	var list []numbered
-	for key := range extra {
-		var id int
-		if _, err := fmt.Sscanf(key, "%d", &id); err != nil {
+	file, byID := tokenizerConfigFile, map[int]addedJSON{}
+	for key, t := range f.config.Added {
+		id, err := strconv.Atoi(key)
+		if err != nil {
 			return fmt.Errorf("%s: %.40q is not the id of an added token", file, key)
 		}
-		list = append(list, numbered{id, extra.object(key)})
+		byID[id] = t
 	}
-	slices.SortFunc(list, func(a, b numbered) int { return cmp.Compare(a.id, b.id) })
-	for _, n := range list {
-		if err := f.addAt(file, n.token, n.id); err != nil {
+	if f.config.Added == nil && f.files["added_tokens.json"] != nil {
+		file = "added_tokens.json"
+		var ids map[string]int
+		if err := f.read(file, &ids); err != nil {
+			return err
+		}
+		for s, id := range ids {
+			byID[id] = addedJSON{Content: s}
+		}
+	}
+	for _, id := range slices.Sorted(maps.Keys(byID)) {
+		if err := f.addAt(file, byID[id], id); err != nil {
 			return err
 		}
 	}
 	for _, role := range roles {
-		if err := f.addRole(role, f.config[role]); err != nil {
+		if err := f.addRole(role, f.roles[role]); err != nil {
 			return err
 		}
 	}
-	var more []json.RawMessage
-	if !f.config.null("additional_special_tokens") && json.Unmarshal(f.config["additional_special_tokens"],
-		&more) != nil {
-		return errors.New("tokenizer_config.json: additional_special_tokens is not a list")
-	}
-	for _, raw := range more {
+	for _, raw := range f.config.Special {
 		if err := f.addRole("additional_special_tokens", raw); err != nil {
 			return err
 		}
@@ -433,37 +436,37 @@ func (f *hfTokenizer) readAdded() error {
 
 // addRole adds the special token of a role: a text, or an object with the token's flags.
 func (f *hfTokenizer) addRole(role string, raw json.RawMessage) error {
-	if raw == nil { // GPT2Tokenizer's default for the first three
+	t := addedJSON{}
+	var err error
+	switch exactjson.Kind(raw) {
+	case "nothing": // GPT2Tokenizer's default for the first three
 		_, has := f.vocab[endOfText]
-		if has = has || f.find(endOfText) != nil; !has || f.class != "" && f.class != "GPT2Tokenizer" ||
-			!slices.Contains(roles[:3], role) {
-			return nil
+		if (has || f.find(endOfText) != nil) && f.gpt2Class && slices.Contains(roles[:3], role) {
+			t.Content = endOfText
 		}
-		raw = []byte(`"` + endOfText + `"`)
+	case "a string":
+		err = exactjson.Unmarshal(raw, &t.Content)
+	case "an object":
+		err = exactjson.Unmarshal(raw, &t)
+	case "null":
+	default:
+		err = errors.New("want a token")
 	}
-	if string(raw) == "null" {
-		return nil
+	if err != nil {
+		return fmt.Errorf("tokenizer_config.json: %s is %.80s: %w", role, raw, err)
 	}
-	var s string
-	o := object{}
-	if json.Unmarshal(raw, &s) == nil {
-		o["content"], _ = json.Marshal(s)
-	} else if json.Unmarshal(raw, &o) != nil {
-		return fmt.Errorf("tokenizer_config.json: %s is %.80s, want a token", role, raw)
-	}
-	s = o.text("content")
-	if s == "" {
+	if t.Content == "" {
 		return nil
 	}
 	if role == "eos_token" {
-		f.eos = s
+		f.eos = t.Content
 	}
-	if t := f.find(s); t != nil {
-		t.special = true
+	if old := f.find(t.Content); old != nil {
+		old.special = true
 		return nil
 	}
-	o["special"] = json.RawMessage("true")
-	return f.addAt(tokenizerConfigFile, o, f.nextID(s))
+	t.Special = true
+	return f.addAt(tokenizerConfigFile, t, f.nextID(t.Content))
 }
 
 func (f *hfTokenizer) find(content string) *addedToken {
@@ -488,26 +491,29 @@ func (f *hfTokenizer) nextID(content string) int {
 }
 
 // addAt adds a token under an id. One that is there already keeps its flags.
-func (f *hfTokenizer) addAt(file string, o object, id int) error {
-	s := o.text("content")
-	if s == "" {
+func (f *hfTokenizer) addAt(file string, t addedJSON, id int) error {
+	if t.Content == "" {
 		return fmt.Errorf("%s: the added token %d has no content", file, id)
 	}
-	if err := checkID(file, s, id); err != nil {
+	if err := checkID(file, t.Content, id); err != nil {
 		return err
 	}
-	if t := f.find(s); t != nil {
-		if t.id != id {
-			return fmt.Errorf("%s: the added token %.40q has the id %d here and %d elsewhere", file, s, id, t.id)
+	has, ok := f.vocab[t.Content]
+	old := f.find(t.Content)
+	if old != nil {
+		has, ok = old.id, true
+	}
+	if ok && has != id {
+		return fmt.Errorf("%s: the added token %.40q has the id %d here and %d elsewhere", file, t.Content, id, has)
+	}
+	if old == nil {
+		normalized := !t.Special
+		if t.Normalized != nil {
+			normalized = *t.Normalized
 		}
-		return nil
+		f.added = append(f.added, addedToken{content: t.Content, id: id, special: t.Special, singleWord: t.SingleWord,
+			lstrip: t.LStrip, rstrip: t.RStrip, normalized: normalized})
 	}
-	if has, ok := f.vocab[s]; ok && has != id {
-		return fmt.Errorf("%s: the added token %.40q has the id %d here and %d in the vocabulary", file, s, id, has)
-	}
-	special := o.is("special", false)
-	f.added = append(f.added, addedToken{content: s, id: id, special: special, singleWord: o.is("single_word", false),
-		lstrip: o.is("lstrip", false), rstrip: o.is("rstrip", false), normalized: o.is("normalized", !special)})
 	return nil
 }
 
@@ -523,35 +529,32 @@ func (f *hfTokenizer) build(name string) (*bpe, error) {
 	tokens := make([]string, size)
 	printed := make(map[string]int, len(f.vocab)) // tokens of bytes: bytes to id
 	for s, id := range f.vocab {
-		raw, ok := unprintable(s)
-		if !ok { // Hugging Face decodes it to itself
-			raw = s
-		} else {
-			printed[raw] = id
+		tokens[id] = s // Hugging Face decodes what isn't printed bytes to itself
+		if raw, ok := unprintable(s); ok {
+			tokens[id], printed[raw] = raw, id
 		}
-		tokens[id] = raw
 	}
-	unknown := -1
-	if id, ok := f.vocab[f.unknown]; ok && f.unknown != "" {
-		unknown = id
+	m := f.model
+	unknown, known := f.vocab[m.Unknown]
+	if m.Unknown == "" || !known {
+		unknown = -1
 	}
-	missing := 0
+	missing := false
 	t := newBPE(name, tokens, func(b byte) int {
 		if id, ok := printed[string([]byte{b})]; ok {
 			return id
 		}
-		missing++
+		missing = true
 		return unknown
 	})
-	if missing > 0 {
-		switch {
-		case f.fallback:
-			return nil, errors.New("tokenizer.json: byte_fallback is not supported")
-		case f.fuse && f.unknown != "":
-			return nil, errors.New("tokenizer.json: fuse_unk is not supported")
-		case f.unknown != "" && unknown < 0:
-			return nil, fmt.Errorf("tokenizer.json: the vocabulary has no unk_token %.40q", f.unknown)
-		}
+	switch {
+	case !missing:
+	case m.ByteFallback:
+		return nil, errors.New("tokenizer.json: byte_fallback is not supported")
+	case m.FuseUnknown && m.Unknown != "":
+		return nil, errors.New("tokenizer.json: fuse_unk is not supported")
+	case m.Unknown != "" && !known:
+		return nil, fmt.Errorf("tokenizer.json: the vocabulary has no unk_token %.40q", m.Unknown)
 	}
 	for rank, m := range f.merges {
 		left, ok1 := f.vocab[m[0]]
@@ -563,18 +566,14 @@ func (f *hfTokenizer) build(name string) (*bpe, error) {
 		}
 		t.merges[pair(uint16(left), uint16(right))] = merged{int32(rank), uint16(both)}
 	}
-	var m merger
-	var parts []uint16
+	var scratch merger
 	for s, id := range printed {
-		if f.ignoreMerges {
+		if m.IgnoreMerges {
 			t.addWhole(s, id)
-			continue
-		}
-		if t.gaps {
-			continue
-		}
-		if parts = t.mergeBytes(parts[:0], s, &m); len(parts) == 1 && int(parts[0]) == id {
-			t.addWhole(s, id)
+		} else if !t.gaps {
+			if parts := t.mergeBytes(nil, s, &scratch); len(parts) == 1 && int(parts[0]) == id {
+				t.addWhole(s, id)
+			}
 		}
 	}
 	for _, a := range f.added {
@@ -583,12 +582,10 @@ func (f *hfTokenizer) build(name string) (*bpe, error) {
 	t.added = newAddedTokens(f.added)
 	t.special = t.added
 	t.prefixSpace, t.unsplit, t.files = f.prefixSpace, f.unsplit, f.files
-	if f.eos == "" {
-		f.eos = endOfText
-	}
-	if a := f.find(f.eos); a != nil {
+	eos := cmp.Or(f.eos, endOfText)
+	if a := f.find(eos); a != nil {
 		t.eot = a.id
-	} else if id, ok := f.vocab[f.eos]; ok {
+	} else if id, ok := f.vocab[eos]; ok {
 		t.eot = id
 	}
 	return t, nil
@@ -607,14 +604,6 @@ func unprintable(s string) (raw string, ok bool) {
 	return string(b), true
 }
 
-var byteOfPrintable = func() map[rune]byte {
-	m := map[rune]byte{}
-	for b, r := range printableByte {
-		m[r] = byte(b)
-	}
-	return m
-}()
-
 // fingerprint says which ids texts get: two tokenizers with the same one encode alike.
 func (t *bpe) fingerprint() string {
 	h := sha256.New()
@@ -622,38 +611,32 @@ func (t *bpe) fingerprint() string {
 	for id, s := range t.tokens {
 		write("%d %q\n", id, s)
 	}
-	keys := slices.SortedFunc(maps.Keys(t.merges), func(a, b uint32) int {
-		return cmp.Compare(t.merges[a].rank, t.merges[b].rank)
-	})
-	for _, k := range keys { // by rank: ranks may have gaps, their order is what counts
+	for _, k := range t.mergesByRank() { // ranks may have gaps, their order is what counts
 		binary.Write(h, binary.LittleEndian, [2]uint32{k, uint32(t.merges[k].id)})
 	}
-	for _, a := range slices.SortedFunc(slices.Values(t.special.all),
-		func(a, b addedToken) int { return cmp.Compare(a.id, b.id) }) {
-		flags := a
-		flags.special, flags.normalized = false, false // which change no id of a tokenizer without normalizer
-		write("%+v\n", flags)
+	byID := func(a, b addedToken) int { return cmp.Compare(a.id, b.id) }
+	for _, a := range slices.SortedFunc(slices.Values(t.special.all), byID) {
+		a.special, a.normalized = false, false // which change no id of a tokenizer without normalizer
+		write("%+v\n", a)
 	}
 	write("%v %v %v", t.prefixSpace, t.unsplit, t.ofByte)
 	return fmt.Sprintf("%x", h.Sum(nil))
 }
 
-var gpt2Fingerprint = sync.OnceValue(func() string {
-	t, err := loadGPT2()
-	if err != nil {
-		return ""
-	}
-	return t.fingerprint()
-})
-
-// bytesAsBPE is the tokenizer bytes as the files that it writes describe it.
-var bytesFingerprint = sync.OnceValue(func() string {
-	tokens := make([]string, 256)
-	for b := range tokens {
-		tokens[b] = string([]byte{byte(b)})
-	}
-	return newBPE("bytes", tokens, func(b byte) int { return int(b) }).fingerprint()
-})
+var (
+	gpt2Fingerprint = sync.OnceValue(func() string {
+		t, err := loadGPT2()
+		if err != nil {
+			return ""
+		}
+		return t.fingerprint()
+	})
+	// of the tokenizer bytes, as the files that it writes describe it
+	bytesFingerprint = sync.OnceValue(func() string {
+		tokens := byteTokens()
+		return newBPE("bytes", tokens[:], func(b byte) int { return int(b) }).fingerprint()
+	})
+)
 
 func fingerprint(tok Tokenizer) string {
 	switch t := tok.(type) {
@@ -707,9 +690,4 @@ func TokenizerFiles(tok Tokenizer) map[string][]byte {
 		return t.files
 	}
 	return nil
-}
-
-// TokenizerOfFiles returns the tokenizer of such files.
-func TokenizerOfFiles(name string, files map[string][]byte) Tokenizer {
-	return parseTokenizer(name, files)
 }

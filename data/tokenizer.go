@@ -64,7 +64,7 @@ func NewTokenizer(spec string) (Tokenizer, error) {
 		if filepath.Base(spec) == "tokenizer.json" || filepath.Base(spec) == "vocab.json" {
 			return NewTokenizer(filepath.Dir(spec))
 		}
-		return parseTokenizer(spec, tokenizerFiles{"tokenizer.json": raw}), nil
+		return TokenizerOfFiles(spec, tokenizerFiles{"tokenizer.json": raw}), nil
 	}
 	tok, err := FindTokenizer(spec)
 	if err == nil && tok == nil {
@@ -90,7 +90,7 @@ func FindTokenizer(dir string) (Tokenizer, error) {
 	if files == nil {
 		return nil, nil
 	}
-	return parseTokenizer(dir, files), nil
+	return TokenizerOfFiles(dir, files), nil
 }
 
 // TextError is why tok cannot encode text; nil if it can.
