@@ -2,7 +2,6 @@ package data
 
 import (
 	"encoding/binary"
-	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -126,33 +125,26 @@ func textInfo(path string) (ShardInfo, error) {
 	if !isPlain(path) {
 		info.Format = extension(path)[1:]
 	}
-	src, err := openSource(inputs[0], position{}, "", byteTokenizer{})
-	if err != nil {
-		return ShardInfo{}, err
-	}
-	defer src.close()
-	for {
-		c, err := src.next()
-		if errors.Is(err, io.EOF) {
-			return info, nil
-		} else if err != nil {
+	for c, err := range inputs[0].chunks(position{}, "", byteTokenizer{}, encodeChunk) {
+		if err != nil {
 			return ShardInfo{}, err
 		}
 		for _, d := range c.docs {
-			if info.Text == "" {
-				text := d.text
-				if d.json != nil {
-					if text, _, _, err = jsonText(d.json); err != nil {
-						return ShardInfo{}, fmt.Errorf("%s: byte %d: %w", path, d.at, err)
-					}
-				}
-				info.Text = strings.ToValidUTF8(text[:min(len(text), 200)], "")
-			}
 			if d.begin {
 				info.Documents++
 			}
+			if info.Text != "" {
+				continue
+			}
+			if d.json != nil {
+				if _, err := d.decode(); err != nil {
+					return ShardInfo{}, fmt.Errorf("%s: byte %d: %w", path, d.at, err)
+				}
+			}
+			info.Text = strings.ToValidUTF8(d.text[:min(len(d.text), 200)], "")
 		}
 	}
+	return info, nil
 }
 
 // decode fills in Tokenizer and Text.

@@ -159,16 +159,10 @@ func TestForeignShards(t *testing.T) {
 	}
 	want := tok.Encode(text)
 	for _, size := range []int{17, 100, 4096} {
-		s, err := openText(input{path: path}, position{}, "", tok)
-		if err != nil {
-			t.Fatal(err)
-		}
-		s.size = size
 		var ids []uint16
-		for {
-			c, err := s.next()
+		for c, err := range (input{path: path}).chunks(position{}, "", tok, size) {
 			if err != nil {
-				break
+				t.Fatal(err)
 			}
 			for _, d := range c.docs {
 				if ids, err = appendPart(tok, ids, d.text, d.begin); err != nil {
@@ -176,7 +170,6 @@ func TestForeignShards(t *testing.T) {
 				}
 			}
 		}
-		s.close()
 		if !slices.Equal(widen(ids), want) {
 			t.Errorf("chunks of %d bytes give %d ids that differ from the whole's %d", size, len(ids), len(want))
 		}

@@ -1,14 +1,15 @@
 package data
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
-	"reflect"
 	"regexp"
+	"slices"
 
 	"github.com/gpt2wgpu/gpt2wgpu/data/atomicfile"
 	"github.com/gpt2wgpu/gpt2wgpu/data/exactjson"
@@ -38,73 +39,70 @@ type settings struct {
 
 // doneShard is a complete shard, and where the next one begins: Skip tokens into the chunk at Next.
 type doneShard struct {
-	File        string   `json:"file"`
-	Tokens      int64    `json:"tokens"`
-	Next        position `json:"next"`
-	Skip        int64    `json:"skip"`
-	Documents   int64    `json:"documents"` // begun before Next
-	InvalidUTF8 int64    `json:"invalid_utf8,omitempty"`
-	Nulls       int64    `json:"nulls,omitempty"`
+	File   string   `json:"file"`
+	Tokens int64    `json:"tokens"`
+	Next   position `json:"next"`
+	Skip   int64    `json:"skip"`
+	Counts          // of what begins before Next
 }
 
 func (t *tokenizing) manifestPath() string {
-	return filepath.Join(t.o.Out, t.o.Name+t.splitSuffix()+".tokenize.json")
-}
-
-func (t *tokenizing) splitSuffix() string {
-	if t.o.Split == "" {
-		return ""
+	name := t.o.Name
+	if t.o.Split != "" {
+		name += "_" + string(t.o.Split)
 	}
-	return "_" + string(t.o.Split)
+	return filepath.Join(t.o.Out, name+".tokenize.json")
 }
 
 // resume reads what an earlier run has left, or starts anew.
 func (t *tokenizing) resume() error {
 	o := t.o
-	want := manifest{Version: 1, Settings: settings{
-		Name: o.Name, Format: o.Format, Tokenizer: o.Tokenizer.Name(), ShardTokens: o.ShardTokens,
-		ValTokens: o.ValTokens,
-		Split:     o.Split, Separator: o.Separator}}
+	want := manifest{Version: 1, Settings: settings{Name: o.Name, Format: o.Format, Tokenizer: o.Tokenizer.Name(),
+		ShardTokens: o.ShardTokens, ValTokens: o.ValTokens, Split: o.Split, Separator: o.Separator}}
 	if TokenizerFiles(o.Tokenizer) != nil {
 		want.Settings.Tokenizer, want.Settings.Fingerprint = o.Name+tokenizerFolder, fingerprint(o.Tokenizer)
 	}
 	for _, in := range t.inputs {
 		want.Inputs = append(want.Inputs, in.ID)
 	}
+	complete, unfinished, err := t.existing()
+	if err != nil {
+		return err
+	}
 	path := t.manifestPath()
 	raw, err := os.ReadFile(path)
-	switch {
-	case errors.Is(err, fs.ErrNotExist):
-		old, err := t.find(true)
-		if err != nil {
-			return err
-		}
-		if len(old) > 0 {
-			return fmt.Errorf("%s: is there already, and %s isn't, which would say what it was made from; hint: "+
-				"another --out, or remove the old shards",
-				old[0], filepath.Base(path))
+	if errors.Is(err, fs.ErrNotExist) {
+		if len(complete) > 0 {
+			return fmt.Errorf("%s: is there already, but not %s, which says what it was made from; hint: another "+
+				"--out, or remove the old shards", complete[0], filepath.Base(path))
 		}
 		t.m = want
 		return t.save()
-	case err != nil:
+	} else if err != nil {
 		return fmt.Errorf("%w; hint: check the directory's permissions", err)
 	}
 	if err := exactjson.Unmarshal(raw, &t.m); err != nil {
 		return fmt.Errorf("%s: %w; hint: remove this file and the shards beside it", path, err)
 	}
-	if len(t.m.Shards) == 0 { // nothing to go on with, whatever it was for
-		t.m = want
-		return errors.Join(t.sweep(), t.save())
-	}
-	if t.m.Version != want.Version || t.m.Settings != want.Settings || !reflect.DeepEqual(t.m.Inputs, want.Inputs) {
-		what := fmt.Sprintf("%d other inputs", len(t.m.Inputs))
-		if t.m.Settings != want.Settings {
-			what = fmt.Sprintf("other options: %+v, now %+v", t.m.Settings, want.Settings)
+	if m := t.m; len(m.Shards) > 0 && (m.Version != want.Version || m.Settings != want.Settings ||
+		!slices.Equal(m.Inputs, want.Inputs)) {
+		what := fmt.Sprintf("%d other inputs", len(m.Inputs))
+		if m.Settings != want.Settings {
+			what = fmt.Sprintf("other options: %+v, now %+v", m.Settings, want.Settings)
 		}
 		return fmt.Errorf("%s: the shards in this directory were made from %s; hint: another --out, or remove the "+
 			"old shards and this file", path, what)
 	}
-	for i, s := range t.m.Shards { // go on behind the last that is there
+	for _, p := range unfinished {
+		if err := os.Remove(p); err != nil {
+			return fmt.Errorf("%w; hint: check the directory's permissions", err)
+		}
+	}
+	if len(t.m.Shards) == 0 { // nothing to continue, whatever it was for
+		t.m = want
+		return t.save()
+	}
+	for i, s := range t.m.Shards { // continue behind the last that is there
 		size := int64(len(t.header(s.Tokens))) + 2*s.Tokens
 		if info, err := os.Stat(filepath.Join(o.Out, s.File)); err != nil || info.Size() != size {
 			t.m.Shards, t.m.Done = t.m.Shards[:i], false
@@ -116,54 +114,38 @@ func (t *tokenizing) resume() error {
 	}
 	for _, s := range t.m.Shards {
 		t.tokens += s.Tokens
-		t.documents, t.invalid, t.nulls = s.Documents, s.InvalidUTF8, s.Nulls
+		t.Counts = s.Counts
 	}
 	t.resumed, t.startTokens = len(t.m.Shards), t.tokens
 	if t.m.Done {
-		t.bytes = t.totalBytes()
+		t.bytes = sizeOf(t.inputs)
 	} else if t.resumed > 0 {
 		o.Log.Info("continuing", "shards", t.resumed, "tokens", t.tokens)
 	}
 	t.startBytes = t.bytes
-	return t.sweep()
+	return nil
 }
 
-// find returns the files in the directory that are shards of this run's name, finished or not.
-func (t *tokenizing) find(finished bool) ([]string, error) {
+// existing returns the files in the directory that are shards of this run's name: complete ones, and those that a
+// stopped run left unfinished.
+func (t *tokenizing) existing() (complete, unfinished []string, err error) {
 	entries, err := os.ReadDir(t.o.Out)
 	if err != nil {
-		return nil, fmt.Errorf("%w; hint: check --out", err)
+		return nil, nil, fmt.Errorf("%w; hint: check --out", err)
 	}
-	split := "(val|train)"
-	if t.o.Split != "" {
-		split = string(t.o.Split)
-	}
-	pattern := regexp.QuoteMeta(t.o.Name) + "_" + split + `_\d{6}\.(npy|bin)`
-	re := regexp.MustCompile("^(" + pattern + ")$")
-	if !finished {
-		re = regexp.MustCompile(`^\.(` + pattern + ")")
-	}
-	var found []string
+	split := cmp.Or(string(t.o.Split), "(?:val|train)")
+	shard := regexp.MustCompile(`^(\.?)(` + regexp.QuoteMeta(t.o.Name) + "_" + split + `_\d{6}\.(?:npy|bin))(.*)$`)
 	for _, e := range entries {
-		if m := re.FindStringSubmatch(e.Name()); m != nil && (finished || atomicfile.IsTemp(e.Name(), m[1])) {
-			found = append(found, filepath.Join(t.o.Out, e.Name()))
+		path := filepath.Join(t.o.Out, e.Name())
+		switch m := shard.FindStringSubmatch(e.Name()); {
+		case m == nil:
+		case m[1] == "" && m[3] == "":
+			complete = append(complete, path)
+		case atomicfile.IsTemp(e.Name(), m[2]):
+			unfinished = append(unfinished, path)
 		}
 	}
-	return found, nil
-}
-
-// sweep removes unfinished files of earlier runs.
-func (t *tokenizing) sweep() error {
-	old, err := t.find(false)
-	if err != nil {
-		return err
-	}
-	for _, p := range old {
-		if err := os.Remove(p); err != nil {
-			return fmt.Errorf("%w; hint: check the directory's permissions", err)
-		}
-	}
-	return nil
+	return complete, unfinished, nil
 }
 
 func (t *tokenizing) save() error {

@@ -3,11 +3,11 @@ package data
 import (
 	"bufio"
 	"bytes"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"hash/crc32"
 	"io"
+	"iter"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -17,6 +17,7 @@ import (
 
 	"github.com/parquet-go/parquet-go"
 
+	"github.com/gpt2wgpu/gpt2wgpu/data/atomicfile"
 	"github.com/gpt2wgpu/gpt2wgpu/data/exactjson"
 )
 
@@ -43,24 +44,20 @@ func findInputs(paths []string) (Parts, error) {
 	dir := false
 	for _, p := range paths {
 		info, err := os.Stat(p)
-		if err != nil {
-			return Parts{}, fmt.Errorf("%s: %w; hint: check the path", p, cause(err))
-		}
-		if !info.IsDir() {
-			if !isText(p) {
-				return Parts{}, fmt.Errorf("%s: extension %q, want %s; hint: %s", p, extension(p), wantInputs,
-					inputHint(p))
+		found := []string{p}
+		switch {
+		case err != nil:
+			return Parts{}, fmt.Errorf("%s: %w; hint: check the path", p, atomicfile.Reason(err))
+		case info.IsDir():
+			dir = true
+			if found, err = walk(p, isText); err != nil {
+				return Parts{}, err
 			}
-			files = append(files, p)
-			continue
-		}
-		dir = true
-		found, err := walk(p, isText)
-		if err != nil {
-			return Parts{}, err
-		}
-		if len(found) == 0 {
-			return Parts{}, fmt.Errorf("%s: no %s file in this directory; hint: check the path", p, wantInputs)
+			if len(found) == 0 {
+				return Parts{}, fmt.Errorf("%s: no %s file in this directory; hint: check the path", p, wantInputs)
+			}
+		case !isText(p):
+			return Parts{}, fmt.Errorf("%s: extension %q, want %s; hint: %s", p, extension(p), wantInputs, inputHint(p))
 		}
 		files = append(files, found...)
 	}
@@ -106,18 +103,13 @@ func withoutCards(files []string) (rest, cards []string) {
 
 // inputHint says what to do with a file of another extension.
 func inputHint(path string) string {
-	switch extension(path) {
+	switch ext := extension(path); ext {
 	case ".json":
 		return "rename it to .jsonl if it has a JSON object per line; a JSON list becomes that by jq -c '.[]' FILE " +
 			"> NEW.jsonl"
-	case ".gz":
-		return "unpack it: gunzip " + path
-	case ".zst":
-		return "unpack it: unzstd " + path
-	case ".zip":
-		return "unpack it: unzip " + path
-	case ".xz":
-		return "unpack it: unxz " + path
+	case ".gz", ".zst", ".zip", ".xz":
+		return "unpack it: " + map[string]string{".gz": "gunzip ", ".zst": "unzstd ", ".zip": "unzip ",
+			".xz": "unxz "}[ext] + path
 	case ".npy", ".bin":
 		return "these are tokens already: give them to train --data"
 	case ".csv", ".tsv":
@@ -164,13 +156,10 @@ func identify(path string) (inputID, error) {
 		return inputID{}, err
 	}
 	const edge = 64 << 10
+	ends := io.MultiReader(io.NewSectionReader(f, 0, edge), io.NewSectionReader(f, max(0, info.Size()-edge), edge))
 	sum := crc32.NewIEEE()
-	for _, r := range []io.Reader{io.LimitReader(f, edge), io.NewSectionReader(f, max(0, info.Size()-edge), edge)} {
-		if _, err := io.Copy(sum, r); err != nil {
-			return inputID{}, err
-		}
-	}
-	return inputID{filepath.Base(path), info.Size(), sum.Sum32()}, nil
+	_, err = io.Copy(sum, ends)
+	return inputID{filepath.Base(path), info.Size(), sum.Sum32()}, err
 }
 
 // position is a place between two chunks of the inputs.
@@ -193,29 +182,36 @@ type document struct {
 	json  []byte
 	at    int64 // for messages: bytes, of .parquet the row
 	begin bool  // not the continuation of a document in the chunk before
-	null  bool  // a row of .parquet without a text
+	null  bool  // a row or a line without a text
 }
 
-// source makes chunks of one input. next returns io.EOF after the last. Where the chunks begin depends on the position
-// the source was opened at, but never the ids that the documents have.
-type source interface {
-	next() (chunk, error)
-	close() error
-}
-
-func openSource(in input, from position, separator string, tok Tokenizer) (source, error) {
-	switch extension(in.path) {
-	case ".parquet":
-		return openParquet(in, from)
-	case ".jsonl":
-		return openJSONL(in, from)
+// chunks returns an input's chunks from a position on, of about size bytes each. Where they begin depends on the
+// position, but never the ids that the documents have. After an error no other chunk comes.
+func (in input) chunks(from position, separator string, tok Tokenizer, size int) iter.Seq2[chunk, error] {
+	return func(yield func(chunk, error) bool) {
+		f, err := os.Open(in.path)
+		if err != nil {
+			yield(chunk{}, fmt.Errorf("input: %w; hint: check the path", err))
+			return
+		}
+		defer f.Close()
+		emit := func(c chunk) bool { return yield(c, nil) }
+		switch extension(in.path) {
+		case ".parquet":
+			err = in.readParquet(f, from, size, emit)
+		case ".jsonl":
+			err = in.readJSONL(f, from, size, emit)
+		default:
+			err = (&textSource{f: f, sep: []byte(separator), pos: from, size: size, tok: tok}).read(emit)
+		}
+		if err != nil {
+			yield(chunk{}, err)
+		}
 	}
-	return openText(in, from, separator, tok)
 }
 
 // textSource reads a .txt or .md file: one document, or several with a separator between them.
 type textSource struct {
-	in   input
 	f    *os.File
 	sep  []byte
 	buf  []byte // what was read and not yet handed out
@@ -228,19 +224,6 @@ type textSource struct {
 // longestRun bounds what textSource keeps in memory while it looks for a place to cut. A longer run of letters, say, is
 // cut anyway, the one case in which a chunk's border shows in the ids.
 const longestRun = 64 << 20
-
-func openText(in input, from position, separator string, tok Tokenizer) (*textSource, error) {
-	f, err := os.Open(in.path)
-	if err == nil {
-		_, err = f.Seek(from.At, io.SeekStart)
-	}
-	if err != nil {
-		return nil, fmt.Errorf("input: %w; hint: check the path", err)
-	}
-	return &textSource{in: in, f: f, sep: []byte(separator), pos: from, size: encodeChunk, tok: tok}, nil
-}
-
-func (s *textSource) close() error { return s.f.Close() }
 
 // fill reads until buf has n bytes or the file ends.
 func (s *textSource) fill(n int) error {
@@ -257,17 +240,33 @@ func (s *textSource) fill(n int) error {
 	return nil
 }
 
+// read calls emit with the chunks until it returns false.
+func (s *textSource) read(emit func(chunk) bool) error {
+	if _, err := s.f.Seek(s.pos.At, io.SeekStart); err != nil {
+		return fmt.Errorf("input: %w; hint: check the disk", err)
+	}
+	for {
+		c, err := s.next()
+		if err != nil {
+			return err
+		}
+		if c.to == c.from.At || !emit(c) {
+			return nil
+		}
+	}
+}
+
+// next returns the next chunk, which takes no bytes at the end of the file.
 func (s *textSource) next() (chunk, error) {
-	c := chunk{from: s.pos}
-	taken := 0
-	for taken < s.size {
+	c := chunk{from: s.pos, to: s.pos.At}
+	for c.to-c.from.At < int64(s.size) {
 		if err := s.fill(s.size + len(s.sep) + 1<<12); err != nil {
 			return c, err
 		}
 		if s.pos.At == 0 && bytes.HasPrefix(s.buf, []byte(byteOrderMark)) {
-			s.buf, s.pos.At, taken = s.buf[len(byteOrderMark):], int64(len(byteOrderMark)), len(byteOrderMark)
+			s.buf, s.pos.At = s.buf[len(byteOrderMark):], int64(len(byteOrderMark))
 		}
-		if len(s.buf) == 0 {
+		if c.to = s.pos.At; len(s.buf) == 0 {
 			break
 		}
 		n, ends, err := s.cut()
@@ -290,17 +289,12 @@ func (s *textSource) next() (chunk, error) {
 		if ends && n < len(s.buf) {
 			n += len(s.sep)
 		}
-		taken += n
 		s.pos.At += int64(n)
-		s.buf = s.buf[n:]
+		s.buf, c.to = s.buf[n:], s.pos.At
 		if len(s.sep) == 0 {
 			break
 		}
 	}
-	if taken == 0 {
-		return c, io.EOF
-	}
-	c.to = s.pos.At
 	return c, nil
 }
 
@@ -347,96 +341,99 @@ func (s *textSource) cut() (n int, ends bool, err error) {
 	}
 }
 
-// jsonlSource reads a .jsonl file: one JSON object a line, the text in its field "text".
-type jsonlSource struct {
-	in  input
-	f   *os.File
-	r   *bufio.Reader
-	pos position
+// line is one line of a .jsonl file, without the white space around it.
+type line struct {
+	text    []byte
+	at, end int64 // bytes: where it begins in the file, and where the next one does
 }
 
 const longestLine = 256 << 20
 
-func openJSONL(in input, from position) (*jsonlSource, error) {
-	f, err := os.Open(in.path)
-	if err == nil {
-		_, err = f.Seek(from.At, io.SeekStart)
-	}
-	if err != nil {
-		return nil, fmt.Errorf("input: %w; hint: check the path", err)
-	}
-	return &jsonlSource{in: in, f: f, r: bufio.NewReaderSize(f, 1<<20), pos: from}, nil
-}
-
-func (s *jsonlSource) close() error { return s.f.Close() }
-
-func (s *jsonlSource) next() (chunk, error) {
-	c := chunk{from: s.pos}
-	for s.pos.At-c.from.At < encodeChunk {
-		var line []byte
-		var err error
-		for more := true; more; {
-			var part []byte
-			part, err = s.r.ReadSlice('\n')
-			line = append(line, part...)
-			if more = errors.Is(err, bufio.ErrBufferFull); more && len(line) > longestLine {
-				return c, fmt.Errorf("%s: byte %d: a line of more than %d bytes; hint: .jsonl is one JSON object a "+
-					"line", s.in.path, s.pos.At, longestLine)
+// lines returns the lines of r, which stands at byte `at` of its file. Errors: those of r; a line that is too long.
+func lines(r io.Reader, at int64) iter.Seq2[line, error] {
+	return func(yield func(line, error) bool) {
+		s := bufio.NewScanner(r)
+		s.Buffer(make([]byte, 1<<20), longestLine)
+		s.Split(func(data []byte, last bool) (int, []byte, error) { // bufio.ScanLines hides how long a line is
+			n := bytes.IndexByte(data, '\n') + 1
+			if n == 0 && last {
+				n = len(data)
+			}
+			if n == 0 {
+				return 0, nil, nil
+			}
+			return n, data[:n], nil
+		})
+		for s.Scan() {
+			l := line{at: at, end: at + int64(len(s.Bytes()))}
+			l.text = bytes.Clone(bytes.TrimSpace(bytes.TrimPrefix(s.Bytes(), []byte(byteOrderMark))))
+			if at = l.end; !yield(l, nil) {
+				return
 			}
 		}
-		if err != nil && !errors.Is(err, io.EOF) {
-			return c, fmt.Errorf("input: %w; hint: check the disk", err)
-		}
-		at := s.pos.At
-		s.pos.At += int64(len(line))
-		if at == 0 {
-			line = bytes.TrimPrefix(line, []byte(byteOrderMark))
-		}
-		if line = bytes.TrimSpace(line); len(line) > 0 {
-			c.docs = append(c.docs, document{json: line, at: at, begin: true})
-		}
-		if err != nil {
-			break
+		if err := s.Err(); errors.Is(err, bufio.ErrTooLong) {
+			yield(line{}, fmt.Errorf("byte %d: a line of more than %d bytes; hint: .jsonl is one JSON object a line",
+				at, longestLine))
+		} else if err != nil {
+			yield(line{}, fmt.Errorf("byte %d: %w; hint: check the disk", at, err))
 		}
 	}
-	if s.pos.At == c.from.At {
-		return c, io.EOF
-	}
-	c.to = s.pos.At
-	return c, nil
 }
 
-// jsonText returns the field "text" of a line of JSON, and how many bytes and escapes in it are no valid UTF-8. null:
-// the field is there and has no text.
-func jsonText(line []byte) (text string, invalid int, null bool, err error) {
+// readJSONL reads a .jsonl file: one JSON object a line, the text in its field "text".
+func (in input) readJSONL(f *os.File, from position, size int, emit func(chunk) bool) error {
+	if _, err := f.Seek(from.At, io.SeekStart); err != nil {
+		return fmt.Errorf("input: %w; hint: check the disk", err)
+	}
+	c := chunk{from: from}
+	for l, err := range lines(f, from.At) {
+		if err != nil {
+			return fmt.Errorf("%s: %w", in.path, err)
+		}
+		if len(l.text) > 0 {
+			c.docs = append(c.docs, document{json: l.text, at: l.at, begin: true})
+		}
+		if c.to = l.end; c.to-c.from.At >= int64(size) {
+			if !emit(c) {
+				return nil
+			}
+			c = chunk{from: position{File: from.File, At: l.end}}
+		}
+	}
+	if c.to > 0 {
+		emit(c)
+	}
+	return nil
+}
+
+// decode sets text and null by the line of JSON, and returns how many bytes and escapes of its text are not valid UTF-8.
+func (d *document) decode() (invalid int, err error) {
 	const hint = `.jsonl is a JSON object per line, with the text in the field "text"`
-	fields, err := exactjson.Object(line)
+	fields, err := exactjson.Object(d.json)
 	if err != nil {
 		other := hint
-		if line[0] == '[' {
+		if d.json[0] == '[' {
 			other = "this is a JSON list: jq -c '.[]' FILE > NEW.jsonl writes its objects a line each"
-		} else if len(line) < 3 {
+		} else if len(d.json) < 3 {
 			other = "this object takes several lines: jq -c . FILE > NEW.jsonl writes it in one"
 		}
-		return "", 0, false, fmt.Errorf("%w, in %.40q; hint: %s", err, line, exactjson.Hint(err, other))
+		return 0, fmt.Errorf("%w, in %.40q; hint: %s", err, d.json, exactjson.Hint(err, other))
 	}
 	raw, ok := fields["text"]
-	switch kind := exactjson.Kind(raw); {
-	case !ok:
-		return "", 0, false, fmt.Errorf("no field \"text\" in %.40q; hint: rename the field that holds the text", line)
-	case kind == "null":
-		return "", 0, true, nil
-	case kind != "a string":
-		return "", 0, false, fmt.Errorf("the field \"text\" is %s, want a string, in %.40q; hint: %s", kind, line, hint)
+	if !ok {
+		return 0, fmt.Errorf("no field \"text\" in %.40q; hint: rename the field that holds the text", d.json)
 	}
-	if err := json.Unmarshal(raw, &text); err != nil {
-		return "", 0, false, fmt.Errorf("%w, in %.40q; hint: %s", err, line, hint)
+	if d.null = exactjson.Kind(raw) == "null"; d.null {
+		return 0, nil
 	}
-	if strings.Contains(text, "\ufffd") { // what the decoder writes for either
+	if err := exactjson.Unmarshal(raw, &d.text); err != nil {
+		return 0, fmt.Errorf("the field \"text\" is %w, in %.40q; hint: %s", err, d.json, hint)
+	}
+	if strings.Contains(d.text, "\ufffd") { // what the decoder writes for either
 		_, invalid = invalidUTF8(string(raw))
 		invalid += loneSurrogates(raw)
 	}
-	return text, invalid, false, nil
+	return invalid, nil
 }
 
 var surrogate = regexp.MustCompile(
@@ -452,145 +449,81 @@ func loneSurrogates(raw []byte) (n int) {
 	return n
 }
 
-// parquetSource reads the column "text" of a .parquet file, and only that column.
-type parquetSource struct {
-	in     input
-	f      *os.File
-	file   *parquet.File
-	column int
-	groups []parquet.RowGroup
-	pos    position
-	skip   int64         // rows of the first group that were done before
-	pages  parquet.Pages // of the current group; nil before the first
-	page   parquet.Page
-	values parquet.ValueReader
-	buf    [256]parquet.Value
-}
-
-func openParquet(in input, from position) (s *parquetSource, err error) {
-	f, err := os.Open(in.path)
-	if err != nil {
-		return nil, fmt.Errorf("input: %w; hint: check the path", err)
-	}
-	defer func() {
+// readParquet reads the column "text" of a .parquet file, and only that column.
+func (in input) readParquet(f *os.File, from position, size int, emit func(chunk) bool) (err error) {
+	hint := "the file must be Parquet with a column \"text\" of strings; download it again if it is"
+	c, taken := chunk{from: from}, 0
+	pos := from
+	defer func() { // the library panics on some damaged files
 		if r := recover(); r != nil {
 			err = fmt.Errorf("%v", r)
 		}
 		if err != nil {
-			f.Close()
-			err = fmt.Errorf("%s: %w; hint: the file must be Parquet with a column \"text\" of strings; download it "+
-				"again if it is", in.path, err)
+			err = fmt.Errorf("%s: row %d: %w; hint: %s", in.path, pos.At, err, hint)
 		}
 	}()
 	file, err := parquet.OpenFile(f, in.ID.Bytes, parquet.SkipPageIndex(true), parquet.SkipBloomFilters(true),
 		parquet.ReadBufferSize(1<<20))
 	if err != nil {
-		return nil, err
+		return err
 	}
+	if err := checkTextColumn(file); err != nil {
+		return err
+	}
+	hint = "the file is damaged: download it again"
+	rows := parquet.NewGenericReader[textRow](file)
+	defer rows.Close()
+	if err := rows.SeekToRow(from.At); err != nil {
+		return err
+	}
+	var buf [256]textRow
+	for err == nil {
+		var n int
+		n, err = rows.Read(buf[:])
+		for _, row := range buf[:n] {
+			d := document{at: pos.At, begin: true, null: row.Text == nil}
+			if !d.null {
+				d.text = *row.Text
+			}
+			c.docs = append(c.docs, d)
+			taken += len(d.text) + 1
+			pos.At++
+		}
+		c.to = int64(float64(in.ID.Bytes) * float64(pos.At) / float64(max(1, file.NumRows())))
+		if taken >= size || errors.Is(err, io.EOF) && len(c.docs) > 0 {
+			if !emit(c) {
+				return nil
+			}
+			c, taken = chunk{from: pos}, 0
+		}
+	}
+	if errors.Is(err, io.EOF) {
+		return nil
+	}
+	return err
+}
+
+type textRow struct {
+	Text *string `parquet:"text,optional"`
+}
+
+// checkTextColumn returns an error if there is no column "text", or if it is not of strings.
+func checkTextColumn(file *parquet.File) error {
 	leaf, ok := file.Schema().Lookup("text")
 	if !ok {
 		var have []string
 		for _, c := range file.Schema().Columns() {
 			have = append(have, strings.Join(c, "."))
 		}
-		return nil, fmt.Errorf("no column \"text\", the columns are %s", strings.Join(have, ", "))
+		return fmt.Errorf("no column \"text\", the columns are %s", strings.Join(have, ", "))
 	}
 	switch k := leaf.Node.Type().Kind(); {
 	case leaf.MaxRepetitionLevel > 0:
-		return nil, errors.New("column \"text\" is a list, want one string a row")
+		return errors.New("column \"text\" is a list, want one string a row")
 	case k < parquet.Boolean || k > parquet.FixedLenByteArray: // pyarrow's type null
-		return nil, errors.New("column \"text\" has no type, want one string a row")
+		return errors.New("column \"text\" has no type, want one string a row")
 	case k != parquet.ByteArray:
-		return nil, fmt.Errorf("column \"text\" is of type %v, want one string a row", k)
+		return fmt.Errorf("column \"text\" is of type %v, want one string a row", k)
 	}
-	s = &parquetSource{in: in, f: f, file: file, column: leaf.ColumnIndex, groups: file.RowGroups(), pos: from,
-		skip: from.At}
-	for len(s.groups) > 0 && s.skip >= s.groups[0].NumRows() {
-		s.skip -= s.groups[0].NumRows()
-		s.groups = s.groups[1:]
-	}
-	return s, nil
-}
-
-func (s *parquetSource) close() error {
-	if s.page != nil {
-		parquet.Release(s.page)
-	}
-	if s.pages != nil {
-		s.pages.Close()
-	}
-	return s.f.Close()
-}
-
-func (s *parquetSource) next() (c chunk, err error) {
-	defer func() { // the library panics on some damaged files
-		if r := recover(); r != nil {
-			err = fmt.Errorf("%v", r)
-		}
-		if err != nil && !errors.Is(err, io.EOF) {
-			err = fmt.Errorf("%s: row %d: %w; hint: the file is damaged: download it again", s.in.path, s.pos.At, err)
-		}
-	}()
-	c.from = s.pos
-	for taken := 0; taken < encodeChunk; {
-		n, err := s.read()
-		if errors.Is(err, io.EOF) {
-			break
-		} else if err != nil {
-			return c, err
-		}
-		for _, v := range s.buf[:n] {
-			d := document{at: s.pos.At, begin: true, null: v.IsNull()}
-			if !d.null {
-				d.text = string(v.ByteArray())
-			}
-			c.docs = append(c.docs, d)
-			taken += len(d.text) + 1
-			s.pos.At++
-		}
-	}
-	if len(c.docs) == 0 {
-		return c, io.EOF
-	}
-	c.to = int64(float64(s.in.ID.Bytes) * float64(s.pos.At) / float64(max(1, s.file.NumRows())))
-	return c, nil
-}
-
-// read reads values into buf and returns how many, at least one, or io.EOF after the last row group.
-func (s *parquetSource) read() (int, error) {
-	for {
-		if s.values != nil {
-			n, err := s.values.ReadValues(s.buf[:])
-			if n > 0 {
-				return n, nil // an error comes again with the next call
-			}
-			if err != nil && !errors.Is(err, io.EOF) {
-				return 0, err
-			}
-			parquet.Release(s.page)
-			s.page, s.values = nil, nil
-		}
-		if s.pages == nil {
-			if len(s.groups) == 0 {
-				return 0, io.EOF
-			}
-			s.pages = s.groups[0].ColumnChunks()[s.column].Pages()
-			s.groups = s.groups[1:]
-			if s.skip > 0 {
-				if err := s.pages.SeekToRow(s.skip); err != nil {
-					return 0, err
-				}
-				s.skip = 0
-			}
-		}
-		page, err := s.pages.ReadPage()
-		if errors.Is(err, io.EOF) {
-			s.pages.Close()
-			s.pages = nil
-			continue
-		} else if err != nil {
-			return 0, err
-		}
-		s.page, s.values = page, page.Values()
-	}
+	return nil
 }

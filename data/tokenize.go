@@ -1,10 +1,11 @@
 package data
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
-	"io"
+	"iter"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -26,9 +27,8 @@ type TokenizeOptions struct {
 	Tokenizer   Tokenizer // default gpt2
 	ShardTokens int64     // tokens a shard; default 100,000,000
 
-	// ValTokens is how many tokens at the start become the validation shard. 0: a whole shard, as the field has it;
-	// if the
-	// input ends inside that shard, a tenth of it. Negative: none.
+	// ValTokens is how many tokens at the start become the validation shard. 0: a whole shard, as the field has it; if
+	// the input ends inside that shard, a tenth of it. Negative: none.
 	ValTokens int64
 
 	// Split, if set, makes every shard one of that split, whatever the inputs' names say.
@@ -55,12 +55,24 @@ type TokenizeProgress struct {
 
 // TokenizeResult is what Tokenize has written.
 type TokenizeResult struct {
-	Shards            []string // paths, in order
-	Tokens, Documents int64
-	ValTokens         int64 // of Tokens, those in validation shards
-	Resumed           int   // shards that an earlier run had written
-	InvalidUTF8       int64 // bytes and halves of characters read as U+FFFD
-	Nulls             int64 // rows and lines without a text, passed over
+	Counts
+	Shards    []string // paths, in order
+	Tokens    int64
+	ValTokens int64 // of Tokens, those in validation shards
+	Resumed   int   // shards that an earlier run had written
+}
+
+// Counts are what was read of documents.
+type Counts struct {
+	Documents   int64 `json:"documents"`
+	InvalidUTF8 int64 `json:"invalid_utf8,omitempty"` // bytes and halves of characters read as U+FFFD
+	Nulls       int64 `json:"nulls,omitempty"`        // rows and lines without a text, passed over
+}
+
+func (c *Counts) add(o Counts) {
+	c.Documents += o.Documents
+	c.InvalidUTF8 += o.InvalidUTF8
+	c.Nulls += o.Nulls
 }
 
 // Tokenize encodes texts into shards: .txt and .md files (one document each), .jsonl (a document a line, in the field
@@ -88,21 +100,20 @@ func Tokenize(ctx context.Context, inputs []string, o TokenizeOptions) (Tokenize
 	return r, nil
 }
 
-func tokenize(ctx context.Context, paths []string, o TokenizeOptions) (TokenizeResult, error) {
+func tokenize(ctx context.Context, paths []string, o TokenizeOptions) (all TokenizeResult, err error) {
 	if err := o.setDefaults(paths); err != nil {
-		return TokenizeResult{}, err
+		return all, err
 	}
 	p, err := findInputs(paths)
 	if err != nil {
-		return TokenizeResult{}, err
+		return all, err
 	}
 	if o.Split != "" {
 		p = Parts{Train: slices.Concat(p.Train, p.Val, p.Left)}
 	}
 	if p.Val != nil && o.ValTokens > 0 {
-		return TokenizeResult{}, fmt.Errorf("%d validation tokens, but there are files for validation: %s; hint: "+
-			"leave --val-tokens out, or --val-tokens -1 for no validation shards",
-			o.ValTokens, someNames(p.Val))
+		return all, fmt.Errorf("%d validation tokens, but there are files for validation: %s; hint: leave --val-tokens "+
+			"out, or --val-tokens -1 for no validation shards", o.ValTokens, someNames(p.Val))
 	}
 	if p.Val != nil && o.ValTokens < 0 {
 		p.Left, p.Val = append(p.Val, p.Left...), nil
@@ -111,81 +122,62 @@ func tokenize(ctx context.Context, paths []string, o TokenizeOptions) (TokenizeR
 		o.Log.Info(p.String())
 	}
 	if err := TextError(o.Tokenizer); err != nil {
-		return TokenizeResult{}, err
+		return all, err
 	}
 	if err := os.MkdirAll(o.Out, 0o755); err != nil {
-		return TokenizeResult{}, fmt.Errorf("%w; hint: check --out", err)
+		return all, fmt.Errorf("%w; hint: check --out", err)
 	}
 	held, err := lock.Take(ctx, filepath.Join(o.Out, ".tokenize.lock"), 0, nil)
 	var by *lock.HeldError
 	switch {
 	case errors.As(err, &by):
-		return TokenizeResult{}, fmt.Errorf("%s: %v is tokenizing into this directory; hint: wait until it is done, "+
-			"or another --out", o.Out, by.Owner)
+		return all, fmt.Errorf("%s: %v is tokenizing into this directory; hint: wait until it is done, or another "+
+			"--out", o.Out, by.Owner)
 	case errors.Is(err, lock.ErrUnsupported):
 		o.Log.Warn("no other process may tokenize into this directory meanwhile", "dir", o.Out, "error", err)
 	case err != nil:
-		return TokenizeResult{}, fmt.Errorf("%w; hint: check the permissions of --out", err)
+		return all, fmt.Errorf("%w; hint: check the permissions of --out", err)
 	}
 	defer held.Release()
-	if p.Val == nil {
-		return tokenizeFiles(ctx, p.Train, o, nil)
-	}
-	var all TokenizeResult
-	var before TokenizeProgress // of the other split
 	train, err := identifyAll(p.Train)
 	if err != nil {
 		return all, err
 	}
-	before.TotalBytes = sizeOf(train)
-	for _, part := range []struct {
-		split Split
-		files []string
-	}{{Val, p.Val}, {Train, p.Train}} {
-		o.Split = part.split
-		var last TokenizeProgress
-		r, err := tokenizeFiles(ctx, part.files, o, func(p TokenizeProgress) TokenizeProgress {
-			last = p
-			return p.after(before)
-		})
-		all.add(r)
-		if err != nil {
-			return all, err
-		}
-		before = last
+	if p.Val == nil {
+		return tokenizeInputs(ctx, train, o)
 	}
-	return all, nil
-}
-
-// after adds what another part has done to p. The other's bytes are all done, or none of them are.
-func (p TokenizeProgress) after(o TokenizeProgress) TokenizeProgress {
-	p.Bytes += o.Bytes
-	p.TotalBytes += o.TotalBytes
-	p.Tokens += o.Tokens
-	p.Documents += o.Documents
-	p.Shards += o.Shards
-	return p
-}
-
-func (r *TokenizeResult) add(o TokenizeResult) {
-	r.Shards = append(r.Shards, o.Shards...)
-	r.Tokens += o.Tokens
-	r.Documents += o.Documents
-	r.ValTokens += o.ValTokens
-	r.Resumed += o.Resumed
-	r.InvalidUTF8 += o.InvalidUTF8
-	r.Nulls += o.Nulls
-}
-
-// tokenizeFiles tokenizes files into one split, or into a validation shard and training shards. whole, if not nil,
-// makes of the progress of these files that of all.
-func tokenizeFiles(ctx context.Context, files []string, o TokenizeOptions,
-	whole func(TokenizeProgress) TokenizeProgress) (TokenizeResult, error) {
-	inputs, err := identifyAll(files)
+	val, err := identifyAll(p.Val)
 	if err != nil {
-		return TokenizeResult{}, err
+		return all, err
 	}
-	t := &tokenizing{o: o, inputs: inputs, began: time.Now(), whole: whole}
+	last, before := TokenizeProgress{}, TokenizeProgress{TotalBytes: sizeOf(train)} // of the other split
+	if report := o.Progress; report != nil {
+		o.Progress = func(p TokenizeProgress) {
+			last = p
+			p.Bytes += before.Bytes // all of its bytes are done, or none are
+			p.TotalBytes += before.TotalBytes
+			p.Tokens += before.Tokens
+			p.Documents += before.Documents
+			p.Shards += before.Shards
+			report(p)
+		}
+	}
+	o.Split = Val
+	if all, err = tokenizeInputs(ctx, val, o); err != nil {
+		return all, err
+	}
+	o.Split, before = Train, last
+	r, err := tokenizeInputs(ctx, train, o)
+	all.add(r.Counts)
+	all.Shards = append(all.Shards, r.Shards...)
+	all.Tokens += r.Tokens
+	all.Resumed += r.Resumed
+	return all, err
+}
+
+// tokenizeInputs tokenizes inputs into one split, or into a validation shard and training shards.
+func tokenizeInputs(ctx context.Context, inputs []input, o TokenizeOptions) (TokenizeResult, error) {
+	t := &tokenizing{o: o, inputs: inputs, began: time.Now()}
 	if err := t.resume(); err != nil {
 		return TokenizeResult{}, err
 	}
@@ -210,22 +202,17 @@ func (o *TokenizeOptions) setDefaults(paths []string) error {
 	if o.Out == "" {
 		return errors.New("no directory for the shards; hint: --out DIR")
 	}
-	if o.Format == "" {
-		o.Format = "npy"
-	}
+	o.Format = cmp.Or(o.Format, "npy")
 	if o.Format != "npy" && o.Format != "bin" {
 		return fmt.Errorf("format %q, want npy or bin; hint: --format npy", o.Format)
 	}
-	if o.ShardTokens == 0 {
-		o.ShardTokens = 100_000_000
+	o.ShardTokens = cmp.Or(o.ShardTokens, 100_000_000)
+	const most = 1<<31 - 1 // .bin's header counts in 4 bytes
+	if o.ShardTokens < 1 || o.Format == "bin" && o.ShardTokens > most || o.ShardTokens > 1<<40 {
+		return fmt.Errorf("%d tokens a shard, want 1 to %d; hint: --shard-tokens 100000000", o.ShardTokens, most)
 	}
-	if most := int64(1<<31 - 1); o.ShardTokens < 1 || o.Format == "bin" && o.ShardTokens > most ||
-		o.ShardTokens > 1<<40 {
-		return fmt.Errorf("%d tokens a shard, want 1 to %d (the header counts in 4 bytes); hint: --shard-tokens "+
-			"100000000", o.ShardTokens, most)
-	}
-	if o.ValTokens > 1<<31-1 {
-		return fmt.Errorf("%d validation tokens, want at most %d; hint: --val-tokens 10485760", o.ValTokens, 1<<31-1)
+	if o.ValTokens > most {
+		return fmt.Errorf("%d validation tokens, want at most %d; hint: --val-tokens 10485760", o.ValTokens, most)
 	}
 	if o.Split != "" && o.Split != Train && o.Split != Val {
 		return fmt.Errorf("split %q, want train or val; hint: leave it out to have both", o.Split)
@@ -262,24 +249,19 @@ type tokenizing struct {
 	inputs []input
 	m      manifest
 
+	Counts
 	resumed     int
 	began       time.Time
 	lastReport  time.Time
 	startTokens int64 // written by earlier runs
 	startBytes  int64
 	tokens      int64 // written
-	documents   int64
 	bytes       int64
-	invalid     int64
-	nulls       int64
 	endings     int64 // times that endOfText was read as characters, in this run
 	endingsIn   string
-	whole       func(TokenizeProgress) TokenizeProgress
 
 	shard *shardWriter // being written; nil between shards
 }
-
-func (t *tokenizing) totalBytes() int64 { return sizeOf(t.inputs) }
 
 func sizeOf(inputs []input) (n int64) {
 	for _, in := range inputs {
@@ -288,10 +270,10 @@ func sizeOf(inputs []input) (n int64) {
 	return n
 }
 
-// warn says once what the texts of this run were not.
+// warn warns once of what the texts of this run may lack.
 func (t *tokenizing) warn() {
-	if t.nulls > 0 {
-		t.o.Log.Warn("null texts are passed over", "nulls", t.nulls)
+	if t.Nulls > 0 {
+		t.o.Log.Warn("null texts are passed over", "nulls", t.Nulls)
 	}
 	if t.endings > 0 {
 		t.o.Log.Warn(fmt.Sprintf("texts hold %s, which is read as %d characters and not as the token; hint: "+
@@ -301,8 +283,7 @@ func (t *tokenizing) warn() {
 }
 
 func (t *tokenizing) result() TokenizeResult {
-	r := TokenizeResult{Tokens: t.tokens, Documents: t.documents, Resumed: t.resumed, InvalidUTF8: t.invalid,
-		Nulls: t.nulls}
+	r := TokenizeResult{Counts: t.Counts, Tokens: t.tokens, Resumed: t.resumed}
 	for _, s := range t.m.Shards {
 		r.Shards = append(r.Shards, filepath.Join(t.o.Out, s.File))
 		if strings.HasPrefix(s.File, t.o.Name+"_"+string(Val)+"_") {
@@ -317,16 +298,13 @@ func (t *tokenizing) progress(last bool) {
 		return
 	}
 	t.lastReport = time.Now()
-	p := TokenizeProgress{Bytes: t.bytes, TotalBytes: t.totalBytes(), Tokens: t.tokens, Documents: t.documents,
-		Shards: len(t.m.Shards)}
+	p := TokenizeProgress{Bytes: t.bytes, TotalBytes: sizeOf(t.inputs), Tokens: t.tokens,
+		Documents: t.Documents, Shards: len(t.m.Shards)}
 	if s := time.Since(t.began).Seconds(); s > 0 {
 		p.TokensPerSecond = float64(t.tokens-t.startTokens) / s
 		if done := t.bytes - t.startBytes; done > 0 {
 			p.ETA = time.Duration(s * float64(p.TotalBytes-p.Bytes) / float64(done) * float64(time.Second))
 		}
-	}
-	if t.whole != nil {
-		p = t.whole(p)
 	}
 	t.o.Progress(p)
 }
@@ -335,11 +313,10 @@ func (t *tokenizing) progress(last bool) {
 // reader's order, waits for done.
 type job struct {
 	chunk
+	Counts
 	path    string
 	ids     []uint16
-	invalid int64
 	bad     int64 // where the first invalid byte is: that byte, or its line or row
-	nulls   int64
 	endings int64
 	err     error
 	done    chan struct{}
@@ -359,9 +336,7 @@ func (t *tokenizing) run(parent context.Context) error {
 	if n := len(t.m.Shards); n > 0 {
 		from, skip = t.m.Shards[n-1].Next, t.m.Shards[n-1].Skip
 	}
-	for _, in := range t.inputs[:from.File] {
-		t.startBytes += in.ID.Bytes
-	}
+	t.startBytes = sizeOf(t.inputs[:from.File])
 	if from.File < len(t.inputs) && extension(t.inputs[from.File].path) != ".parquet" {
 		t.startBytes += from.At
 	}
@@ -369,22 +344,20 @@ func (t *tokenizing) run(parent context.Context) error {
 
 	work := make(chan *job)
 	ordered := make(chan *job, 2*t.o.Workers) // bounds what is under way
-	var readErr error
 	wg.Add(1 + t.o.Workers)
 	go func() {
 		defer wg.Done()
 		defer close(ordered)
 		defer close(work)
-		readErr = t.readAll(ctx, from, func(j *job) bool {
+		for j := range t.jobs(from) {
 			for _, c := range []chan *job{ordered, work} {
 				select {
 				case c <- j:
 				case <-ctx.Done():
-					return false
+					return
 				}
 			}
-			return true
-		})
+		}
 	}()
 	for range t.o.Workers {
 		go func() {
@@ -394,11 +367,6 @@ func (t *tokenizing) run(parent context.Context) error {
 				close(j.done)
 			}
 		}()
-	}
-
-	inputBytes := make([]int64, len(t.inputs)+1) // before input i
-	for i, in := range t.inputs {
-		inputBytes[i+1] = inputBytes[i] + in.ID.Bytes
 	}
 	for j := range ordered {
 		select {
@@ -413,29 +381,20 @@ func (t *tokenizing) run(parent context.Context) error {
 			return err
 		}
 		skip = 0
-		t.bytes = inputBytes[j.from.File] + j.to
-		for _, d := range j.docs {
-			if d.begin {
-				t.documents++
+		t.bytes = sizeOf(t.inputs[:j.from.File]) + j.to
+		if j.InvalidUTF8 > 0 && t.InvalidUTF8 == 0 {
+			at := "first_at"
+			if extension(j.path) == ".parquet" {
+				at = "first_row"
 			}
-		}
-		t.documents -= j.nulls
-		t.nulls += j.nulls
-		if j.invalid > 0 {
-			if t.invalid == 0 {
-				at := "first_at"
-				if extension(j.path) == ".parquet" {
-					at = "first_row"
-				}
-				t.o.Log.Warn("text isn't valid UTF-8: each invalid byte or half of a character is read as U+FFFD",
-					"file", j.path, at, j.bad)
-			}
-			t.invalid += j.invalid
+			t.o.Log.Warn("text isn't valid UTF-8: each invalid byte or half of a character is read as U+FFFD",
+				"file", j.path, at, j.bad)
 		}
 		if j.endings > 0 && t.endings == 0 {
 			t.endingsIn = j.path
 		}
 		t.endings += j.endings
+		t.add(j.Counts)
 		ids := j.ids[:0]
 		idPool.Put(&ids)
 		t.progress(false)
@@ -443,78 +402,61 @@ func (t *tokenizing) run(parent context.Context) error {
 	if ctx.Err() != nil {
 		return ctx.Err()
 	}
-	if readErr != nil { // ordered is closed after it was set
-		return readErr
-	}
 	return t.finish()
 }
 
-// readAll makes jobs of all inputs from a position on, until emit returns false.
-func (t *tokenizing) readAll(ctx context.Context, from position, emit func(*job) bool) error {
-	for i := from.File; i < len(t.inputs); i++ {
-		if i != from.File {
-			from = position{File: i}
-		}
-		src, err := openSource(t.inputs[i], from, t.o.Separator, t.o.Tokenizer)
-		if err != nil {
-			return err
-		}
-		for {
-			c, err := src.next()
-			if err != nil {
-				src.close()
-				if errors.Is(err, io.EOF) {
-					break
+// jobs makes jobs of all inputs from a position on. The last one may be an error of reading.
+func (t *tokenizing) jobs(from position) iter.Seq[*job] {
+	return func(yield func(*job) bool) {
+		for i := from.File; i < len(t.inputs); i++ {
+			for c, err := range t.inputs[i].chunks(from, t.o.Separator, t.o.Tokenizer, encodeChunk) {
+				ids := *idPool.Get().(*[]uint16)
+				j := &job{chunk: c, path: t.inputs[i].path, ids: ids, err: err, done: make(chan struct{})}
+				if !yield(j) || err != nil {
+					return
 				}
-				return err
 			}
-			ids := idPool.Get().(*[]uint16)
-			if !emit(&job{chunk: c, path: t.inputs[i].path, ids: *ids, done: make(chan struct{})}) {
-				src.close()
-				return ctx.Err()
-			}
+			from = position{File: i + 1}
 		}
 	}
-	return nil
 }
 
 func (j *job) encode(tok Tokenizer) {
 	eot, separated := tok.EOT()
 	for _, d := range j.docs {
-		text, invalid, at := d.text, 0, d.at
-		null := d.null
+		invalid, at := 0, d.at
 		if d.json != nil {
-			var err error
-			if text, invalid, null, err = jsonText(d.json); err != nil {
-				j.err = fmt.Errorf("%s: byte %d: %w", j.path, d.at, err)
+			if invalid, j.err = d.decode(); j.err != nil {
+				j.err = fmt.Errorf("%s: byte %d: %w", j.path, d.at, j.err)
 				return
 			}
 		} else if tok.Name() != "bytes" {
-			first, n := invalidUTF8(text)
+			first, n := invalidUTF8(d.text)
 			if invalid = n; isPlain(j.path) {
 				at += int64(first)
-				if i := strings.IndexByte(text, 0); i >= 0 {
+				if i := strings.IndexByte(d.text, 0); i >= 0 {
 					j.err = fmt.Errorf("%s: byte %d is zero, so this isn't UTF-8 text; hint: convert UTF-16 to "+
 						"UTF-8 first", j.path, d.at+int64(i))
 					return
 				}
 			}
 		}
-		if null {
-			j.nulls++
+		if d.null {
+			j.Nulls++
 			continue
 		}
-		if invalid > 0 {
-			if j.invalid == 0 {
-				j.bad = at
+		if invalid > 0 && j.InvalidUTF8 == 0 {
+			j.bad = at
+		}
+		j.InvalidUTF8 += int64(invalid)
+		j.endings += int64(spelledEnds(tok, d.text))
+		if d.begin {
+			j.Documents++
+			if separated {
+				j.ids = append(j.ids, uint16(eot))
 			}
-			j.invalid += int64(invalid)
 		}
-		j.endings += int64(spelledEnds(tok, text))
-		if d.begin && separated {
-			j.ids = append(j.ids, uint16(eot))
-		}
-		if j.ids, j.err = appendPart(tok, j.ids, text, d.begin); j.err != nil {
+		if j.ids, j.err = appendPart(tok, j.ids, d.text, d.begin); j.err != nil {
 			j.err = fmt.Errorf("%s: %w", j.path, j.err)
 			return
 		}
@@ -580,18 +522,16 @@ func (t *tokenizing) complete(next position, skip int64) error {
 	}
 	t.shard = nil
 	t.m.Shards = append(t.m.Shards, doneShard{File: filepath.Base(s.path), Tokens: s.n, Next: next, Skip: skip,
-		Documents: t.documents, InvalidUTF8: t.invalid, Nulls: t.nulls})
+		Counts: t.Counts})
 	return t.save()
 }
 
 // finish completes the last shard.
 func (t *tokenizing) finish() error {
-	end := position{File: len(t.inputs)}
-	if t.tokens == 0 {
-		if t.nulls > 0 {
-			return fmt.Errorf("%s: no text in any input, but %d null texts; hint: does another field or column hold "+
-				"the text? it must be named text", t.inputs[0].path, t.nulls)
-		}
+	if t.tokens == 0 && t.Nulls > 0 {
+		return fmt.Errorf("%s: no text in any input, but %d null texts; hint: does another field or column hold the "+
+			"text? it must be named text", t.inputs[0].path, t.Nulls)
+	} else if t.tokens == 0 {
 		return fmt.Errorf("%s: no text in any input; hint: check the paths", t.inputs[0].path)
 	}
 	if split, size := t.target(len(t.m.Shards)); t.shard != nil && split == Val && t.o.Split == "" {
@@ -604,7 +544,7 @@ func (t *tokenizing) finish() error {
 		}
 	}
 	if t.shard != nil {
-		if err := t.complete(end, 0); err != nil {
+		if err := t.complete(position{File: len(t.inputs)}, 0); err != nil {
 			return err
 		}
 	}
@@ -626,14 +566,13 @@ func (t *tokenizing) splitSmall() error {
 			"text, or --val-tokens -1 for no validation shards", whole.n)
 	}
 	rest, err := t.newShard(t.shardName(1, Train))
+	if err == nil {
+		err = whole.moveTail(n, rest)
+	}
+	if err == nil {
+		err = t.complete(position{}, n)
+	}
 	if err != nil {
-		return err
-	}
-	if err := whole.moveTail(n, rest); err != nil {
-		rest.abandon()
-		return err
-	}
-	if err := t.complete(position{}, n); err != nil {
 		rest.abandon()
 		return err
 	}

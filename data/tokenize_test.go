@@ -393,17 +393,8 @@ func TestTextSource(t *testing.T) {
 				want = tok.appendIDs(append(want, gpt2EOT), d)
 			}
 			read := func(from position, size int) (ids []uint16, starts []position) {
-				s, err := openText(input{path: path}, from, sep, tok)
-				if err != nil {
-					t.Fatal(err)
-				}
-				defer s.close()
-				s.size = size
-				for {
-					c, err := s.next()
-					if err == io.EOF {
-						return ids, starts
-					} else if err != nil {
+				for c, err := range (input{path: path}).chunks(from, sep, tok, size) {
+					if err != nil {
 						t.Fatal(err)
 					}
 					starts = append(starts, c.from)
@@ -414,6 +405,7 @@ func TestTextSource(t *testing.T) {
 						ids = tok.appendIDs(ids, d.text)
 					}
 				}
+				return ids, starts
 			}
 			for _, size := range []int{1, 3, 17, 1000} {
 				got, starts := read(position{}, size)
