@@ -40,7 +40,6 @@ type Option func(*openOptions)
 
 type openOptions struct {
 	split Split
-	cache string
 	join  bool
 	mark  bool
 	alone bool
@@ -65,9 +64,6 @@ func OfModel() Option { return func(o *openOptions) { o.model = true } }
 // WithSplit chooses among the files of a directory or a glob by the splits that their names say: see [Parts]. The
 // default is [Train]. A file that is named itself is taken whole.
 func WithSplit(s Split) Option { return func(o *openOptions) { o.split = s } }
-
-// WithCacheDir looks for fetched datasets in dir, not in [cache.Dir].
-func WithCacheDir(dir string) Option { return func(o *openOptions) { o.cache = dir } }
 
 // Open opens what spec names:
 //
@@ -104,7 +100,7 @@ func (c *Corpus) open(spec string, tok Tokenizer, o openOptions) error {
 	if spec == "sample" {
 		return c.addText(spec, SampleText(), tok)
 	}
-	p, err := find(spec, o)
+	p, err := find(spec)
 	if err != nil {
 		return err
 	}
@@ -393,17 +389,13 @@ func guard(name string, f func()) (err error) {
 	return nil
 }
 
-// Find returns the files that spec names, by what they are for. It opens none of them. Of the options it takes
-// [WithCacheDir]. The text "sample" is not a file: its parts are empty. Errors: those of [Open] about the spec.
-func Find(spec string, opts ...Option) (Parts, error) {
-	var o openOptions
-	for _, f := range opts {
-		f(&o)
-	}
+// Find returns the files that spec names, by what they are for. It opens none of them. The text "sample" is not a file:
+// its parts are empty. Errors: those of [Open] about the spec.
+func Find(spec string) (Parts, error) {
 	if spec == "sample" {
 		return Parts{Named: true}, nil
 	}
-	p, err := find(spec, o)
+	p, err := find(spec)
 	if err == nil && p.Train == nil && p.dir {
 		err = p.noTraining(spec)
 	}
@@ -411,8 +403,8 @@ func Find(spec string, opts ...Option) (Parts, error) {
 }
 
 // cached returns the files of a corpus fetched before.
-func cached(name, dir string) (Parts, error) {
-	path, files, err := cache.Open(name, dir)
+func cached(name string) (Parts, error) {
+	path, files, err := cache.Open(name)
 	if err != nil {
 		return Parts{}, err
 	}
@@ -428,9 +420,9 @@ func cached(name, dir string) (Parts, error) {
 	return p, nil
 }
 
-func find(spec string, o openOptions) (Parts, error) {
+func find(spec string) (Parts, error) {
 	if cache.Datasets[spec].Corpus {
-		return cached(spec, o.cache)
+		return cached(spec)
 	}
 	if spec == "" {
 		return Parts{}, fmt.Errorf("data: no corpus was named; hint: sample, shakespeare, a .txt or .md file, or a " +
@@ -483,7 +475,7 @@ func checkKind(path string) error {
 			"give DIR", path, extension(path), path)
 	default:
 		hint := "rename a text to .txt"
-		if looksBinary(path) {
+		if bytes.IndexByte(readHead(path), 0) >= 0 {
 			hint = "this looks like binary data; name a text, or a shard of tokens"
 		}
 		return fmt.Errorf("%s: extension %q, want .txt, .md, .npy or .bin; hint: %s", path, extension(path), hint)
@@ -500,17 +492,6 @@ func isPlain(path string) bool { e := extension(path); return e == ".txt" || e =
 func isText(path string) bool {
 	e := extension(path)
 	return isPlain(path) || e == ".jsonl" || e == ".parquet"
-}
-
-func looksBinary(path string) bool {
-	f, err := os.Open(path)
-	if err != nil {
-		return false
-	}
-	defer f.Close()
-	head := make([]byte, 4096)
-	n, _ := f.Read(head)
-	return bytes.IndexByte(head[:n], 0) >= 0
 }
 
 // isShard reports whether the name is that of a token file.

@@ -12,6 +12,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/adrg/xdg"
 	"github.com/sbinet/npyio"
 )
 
@@ -194,9 +195,9 @@ func TestOpenErrors(t *testing.T) {
 		{file("none.bin", binFile()), []string{"none.bin", "no tokens"}},
 		{file("version.bin", header(binShard, 2, 0)), []string{"byte 4", "version 2"}},
 		{file("negative.bin", header(binShard, 1, -5)), []string{"byte 8", "-5"}},
-		{file("llama.bin", header(binShardLlama, 7, 1)), []string{"Llama"}},
+		{file("llama.bin", header(20240801, 7, 1)), []string{"Llama"}},
 		{file("hs.bin", header(binEval, 1, 1)), []string{"--hellaswag"}},
-		{file("model.bin", header(binModel, 3, 1)), []string{"--init"}},
+		{file("model.bin", header(20240326, 3, 1)), []string{"--init"}},
 		{file("no.npy", []byte("hello, this is text")), []string{"no.npy", "byte 0", "NUMPY"}},
 		{file("cut.npy", npyFile(1, 2, 3)[:130]), []string{"cut.npy", "truncated", "130", "134"}},
 		{file("head.npy", huge), []string{"head.npy", "byte 8"}},
@@ -233,12 +234,20 @@ func TestOpenErrors(t *testing.T) {
 	if _, err := Open("sample", nil, 0, nil); err == nil {
 		t.Error("a text without a tokenizer opens")
 	}
+	emptyCache(t)
 	for _, name := range []string{"shakespeare", "fineweb-edu"} {
-		_, err := Open(name, nil, 0, nil, WithCacheDir(dir))
+		_, err := Open(name, nil, 0, nil)
 		if err == nil || !strings.HasSuffix(err.Error(), "hint: gpt2wgpu data fetch "+name) {
 			t.Errorf("Open(%s): %v", name, err)
 		}
 	}
+}
+
+// emptyCache gives the test a cache of its own.
+func emptyCache(t testing.TB) {
+	old := xdg.CacheHome
+	t.Cleanup(func() { xdg.CacheHome = old })
+	xdg.CacheHome = t.TempDir()
 }
 
 func TestInvalidUTF8Warns(t *testing.T) {

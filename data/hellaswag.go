@@ -1,8 +1,6 @@
 package data
 
 import (
-	"bufio"
-	"bytes"
 	"encoding/binary"
 	"encoding/json"
 	"errors"
@@ -30,44 +28,39 @@ type Example struct {
 
 // ReadHellaSwag reads questions from the dataset's own .jsonl (fields ctx, endings, label), encoded by tok, or from
 // llm.c's .bin, which holds GPT-2 tokens. The path "hellaswag" is the validation set fetched before,
-// 10,042 questions. Labels may be numbers or texts. Errors tell the file and the byte.
-func ReadHellaSwag(path string, tok Tokenizer, opts ...Option) ([]Example, error) {
+// 10,042 questions. Labels may be numbers or texts. Errors name the file and the byte.
+func ReadHellaSwag(path string, tok Tokenizer) ([]Example, error) {
 	if path == "hellaswag" {
-		var o openOptions
-		for _, f := range opts {
-			f(&o)
-		}
 		var err error
-		if path, _, err = cache.Open(path, o.cache); err != nil {
+		if path, _, err = cache.Open(path); err != nil {
 			return nil, err
 		}
+	}
+	var read func(io.Reader, Tokenizer) ([]Example, error)
+	switch ext := extension(path); ext {
+	case ".bin":
+		read = readEvalBin
+	case ".jsonl":
+		read = readEvalJSONL
+	default:
+		hint := "gpt2wgpu data fetch hellaswag"
+		if ext == ".json" {
+			hint = inputHint(path)
+		} else if ext == ".parquet" {
+			hint = fmt.Sprintf(`write its rows as JSON: python3 -c "import pandas as p; `+
+				`p.read_parquet('%s').to_json('hellaswag.jsonl', orient='records', lines=True)"`, path)
+		}
+		return nil, fmt.Errorf("%s: extension %q, want .jsonl or .bin; hint: %s", path, ext, hint)
 	}
 	f, err := os.Open(path)
 	if err != nil {
 		return nil, fmt.Errorf("hellaswag: %w; hint: gpt2wgpu data fetch hellaswag, or check the path", err)
 	}
 	defer f.Close()
-	var examples []Example
-	switch extension(path) {
-	case ".bin":
-		if examples, err = readEvalBin(f); err == nil && tok != nil && tok.Name() != "gpt2" && tok.Name() != "ids" {
-			err = fmt.Errorf("holds GPT-2 tokens, as llm.c's files do, but the model's tokenizer is %s; hint: take "+
-				"the dataset's .jsonl", tok.Name())
-		}
-	case ".jsonl":
-		examples, err = readEvalJSONL(f, tok)
-	default:
-		hint := "gpt2wgpu data fetch hellaswag"
-		switch extension(path) {
-		case ".json":
-			hint = inputHint(path)
-		case ".parquet":
-			hint = fmt.Sprintf(
-				`write its rows as JSON: python3 -c "import pandas as p; `+
-					`p.read_parquet('%s').to_json('hellaswag.jsonl', orient='records', lines=True)"`, path)
-		}
-		err = fmt.Errorf("extension %q, want .jsonl or .bin; hint: %s", extension(path), hint)
+	if err := refuseForeign(path, "HellaSwag's questions"); err != nil {
+		return nil, err
 	}
+	examples, err := read(f, tok)
 	if err == nil && len(examples) == 0 {
 		err = errors.New("holds no questions; hint: gpt2wgpu data fetch hellaswag")
 	}
@@ -77,78 +70,61 @@ func ReadHellaSwag(path string, tok Tokenizer, opts ...Option) ([]Example, error
 	return examples, nil
 }
 
-func readEvalJSONL(r io.Reader, tok Tokenizer) ([]Example, error) {
-	const hint = "want one JSON object per line with HellaSwag's fields ctx, endings (four) and label (0 to 3); " +
-		"gpt2wgpu data fetch hellaswag"
+func readEvalJSONL(r io.Reader, tok Tokenizer) (examples []Example, err error) {
 	if tok == nil {
 		return nil, errors.New("a text, but no tokenizer was given; hint: --tokenizer gpt2")
 	}
 	if err := TextError(tok); err != nil {
 		return nil, err
 	}
-	var examples []Example
-	in := bufio.NewReaderSize(r, 1<<20)
-	for at := int64(0); ; {
-		line, err := in.ReadBytes('\n')
-		if err != nil && !errors.Is(err, io.EOF) {
-			return nil, fmt.Errorf("%w; hint: check the disk", err)
-		}
-		text := line
-		if at == 0 {
-			text = bytes.TrimPrefix(text, []byte("\ufeff"))
-			if err := inPlaceOfQuestions(text); err != nil {
-				return nil, err
-			}
-		}
-		if text = bytes.TrimSpace(text); len(text) > 0 {
-			var q struct {
-				Ctx     string          `json:"ctx"`
-				Endings []*string       `json:"endings"` // nil: null
-				Label   json.RawMessage `json:"label"`
-			}
-			if e := exactjson.Unmarshal(text, &q); e != nil {
-				return nil, fmt.Errorf("line at byte %d: %w; hint: %s", at, e, exactjson.Hint(e, hint))
-			}
-			label, e := evalLabel(q.Label)
-			switch {
-			case q.Ctx == "":
-				return nil, fmt.Errorf("byte %d: no ctx; hint: %s", at, hint)
-			case len(q.Endings) != 4:
-				return nil, fmt.Errorf("byte %d: %d endings, want 4; hint: %s", at, len(q.Endings), hint)
-			case slices.Contains(q.Endings, nil):
-				return nil, fmt.Errorf("byte %d: an ending is null, want a text; hint: %s", at, hint)
-			case e != nil:
-				return nil, fmt.Errorf("byte %d: %w; hint: %s", at, e, hint)
-			}
-			// a score of other texts than the dataset's would mean nothing
-			if i, n := invalidUTF8(string(text)); n > 0 {
-				return nil, fmt.Errorf("byte %d: invalid UTF-8; hint: convert the file with iconv -t UTF-8, or "+
-					"gpt2wgpu data fetch hellaswag", at+int64(i))
-			}
-			x := Example{Context: tok.Encode(q.Ctx), Label: label}
-			for i, ending := range q.Endings {
-				x.Endings[i], x.Chars[i] = tok.Encode(" "+*ending), utf8.RuneCountInString(*ending)
-			}
-			examples = append(examples, x)
-		}
-		at += int64(len(line))
+	for l, err := range lines(r, 0) {
 		if err != nil {
-			return examples, nil
+			return nil, err
 		}
+		if len(l.text) == 0 {
+			continue
+		}
+		x, err := parseQuestion(l.text, tok)
+		if err != nil {
+			return nil, fmt.Errorf("line at byte %d: %w; hint: %s", l.at, err, exactjson.Hint(err, "want one JSON "+
+				"object per line with HellaSwag's fields ctx, endings (four) and label (0 to 3), in UTF-8; gpt2wgpu "+
+				"data fetch hellaswag"))
+		}
+		examples = append(examples, x)
 	}
+	return examples, nil
 }
 
-// inPlaceOfQuestions says what a file is that begins like text and holds no questions.
-func inPlaceOfQuestions(text []byte) error {
-	switch {
-	case bytes.HasPrefix(text, []byte("version https://git-lfs.github.com/spec/")):
-		return errors.New("a Git LFS pointer, a text that stands for the file; hint: git lfs pull, in the directory " +
-			"that was cloned, brings the file itself")
-	case bytes.HasPrefix(bytes.TrimSpace(text), []byte("<")):
-		return errors.New("an HTML or XML page; hint: the download saved a web page: use the file's download link, " +
-			"or gpt2wgpu data fetch hellaswag")
+// parseQuestion reads a line of the dataset.
+func parseQuestion(text []byte, tok Tokenizer) (x Example, err error) {
+	var q struct {
+		Ctx     string          `json:"ctx"`
+		Endings []*string       `json:"endings"` // nil: null
+		Label   json.RawMessage `json:"label"`
 	}
-	return nil
+	if err := exactjson.Unmarshal(text, &q); err != nil {
+		return x, err
+	}
+	switch {
+	case q.Ctx == "":
+		return x, errors.New("no ctx")
+	case len(q.Endings) != 4:
+		return x, fmt.Errorf("%d endings, want 4", len(q.Endings))
+	case slices.Contains(q.Endings, nil):
+		return x, errors.New("an ending is null, want a text")
+	}
+	if x.Label, err = evalLabel(q.Label); err != nil {
+		return x, err
+	}
+	// a score of other texts than the dataset's would mean nothing
+	if i, n := invalidUTF8(string(text)); n > 0 {
+		return x, fmt.Errorf("invalid UTF-8 in its byte %d", i)
+	}
+	x.Context = tok.Encode(q.Ctx)
+	for i, ending := range q.Endings {
+		x.Endings[i], x.Chars[i] = tok.Encode(" "+*ending), utf8.RuneCountInString(*ending)
+	}
+	return x, nil
 }
 
 // evalLabel returns the number of the right ending. The Hugging Face hub's copy of the dataset has it as a text.
@@ -172,59 +148,54 @@ func evalLabel(raw json.RawMessage) (int, error) {
 // readEvalBin reads llm.c's format: a header of 256 int32 (magic, version 1, examples, longest example in bytes), then
 // for each example, in uint16: 65535, its size in bytes, its index, the label, the number of endings, and for the
 // context and each ending its length and tokens.
-func readEvalBin(r io.Reader) ([]Example, error) {
-	const hint = "hint: the file is damaged or no HellaSwag; gpt2wgpu data fetch hellaswag"
+func readEvalBin(r io.Reader, tok Tokenizer) ([]Example, error) {
+	at := 0
+	damaged := func(format string, args ...any) error {
+		return fmt.Errorf("byte %d: "+format+"; hint: the file is damaged or no HellaSwag; gpt2wgpu data fetch hellaswag",
+			append([]any{at}, args...)...)
+	}
 	raw, err := io.ReadAll(r)
 	if err != nil {
 		return nil, fmt.Errorf("%w; hint: check the disk", err)
 	}
-	if err := inPlaceOfQuestions(raw); err != nil {
-		return nil, err
+	if magic, name := magicOf(raw); magic != binEval {
+		return nil, damaged("%s, want llm.c's %d", name, binEval)
+	}
+	version, n, err := binCounts(raw)
+	if err != nil || version != 1 || n < 0 {
+		return nil, damaged("version %d with %d examples, want version 1", version, n)
 	}
 	gpt2, err := NewTokenizer("gpt2")
 	if err != nil {
 		return nil, err
 	}
-	word := func(i int) int32 { return int32(binary.LittleEndian.Uint32(raw[4*i:])) }
-	if len(raw) < binHeader || word(0) != binEval {
-		got := "no header"
-		if len(raw) >= 4 {
-			got = fmt.Sprintf("magic %d", word(0))
+	if tok != nil && tok.Name() != "gpt2" && tok.Name() != "ids" {
+		return nil, fmt.Errorf("holds GPT-2 tokens, as llm.c's files do, but the model's tokenizer is %s; hint: take "+
+			"the dataset's .jsonl", tok.Name())
+	}
+	at = binHeader
+	next := func() int { // the next uint16; -1 at the end
+		if len(raw) < at+2 {
+			return -1
 		}
-		return nil, fmt.Errorf("byte 0: %s, want llm.c's %d; %s", got, binEval, hint)
-	}
-	if word(1) != 1 || word(2) < 0 {
-		return nil, fmt.Errorf("byte 4: version %d with %d examples, want version 1; %s", word(1), word(2), hint)
-	}
-	at := binHeader
-	left := func() int { return (len(raw) - at) / 2 }
-	next := func() int {
-		v := int(binary.LittleEndian.Uint16(raw[at:]))
 		at += 2
-		return v
+		return int(binary.LittleEndian.Uint16(raw[at-2:]))
 	}
 	var examples []Example
-	for i := range int(word(2)) {
+	for i := range n {
 		begin := at
-		if left() < 6 {
-			return nil, fmt.Errorf("byte %d: truncated at example %d of %d; %s", at, i, word(2), hint)
-		}
 		start, size, _, label, endings := next(), next(), next(), next(), next()
 		if start != 0xffff || label > 3 || endings != 4 {
-			return nil, fmt.Errorf("byte %d: example %d begins with %d, label %d, %d endings, want 65535, 0 to 3, "+
-				"4; %s", begin, i, start, label, endings, hint)
+			return nil, damaged("example %d of %d begins with %d, label %d, %d endings, want 65535, 0 to 3, 4", i, n,
+				start, label, endings)
 		}
 		e := Example{Label: label}
 		for k := range 5 {
-			n := -1
-			if left() > 0 {
-				n = next()
+			size := next()
+			if left := (len(raw) - at) / 2; size < 1 || size > left {
+				return nil, damaged("part %d of example %d has %d tokens, of %d left in the file", k, i, size, left)
 			}
-			if n < 1 || n > left() {
-				return nil, fmt.Errorf("byte %d: part %d of example %d has %d tokens, of %d left in the file; %s", at,
-					k, i, n, left(), hint)
-			}
-			ids := make([]int, n)
+			ids := make([]int, size)
 			for j := range ids {
 				ids[j] = next()
 			}
@@ -236,13 +207,12 @@ func readEvalBin(r io.Reader) ([]Example, error) {
 			}
 		}
 		if at-begin != size {
-			return nil, fmt.Errorf("byte %d: example %d takes %d bytes, its header says %d; %s", begin, i, at-begin,
-				size, hint)
+			return nil, damaged("example %d takes %d bytes, its header says %d", i, at-begin, size)
 		}
 		examples = append(examples, e)
 	}
 	if at != len(raw) {
-		return nil, fmt.Errorf("byte %d: %d bytes more than %d examples take; %s", at, len(raw)-at, len(examples), hint)
+		return nil, damaged("%d bytes more than %d examples take", len(raw)-at, n)
 	}
 	return examples, nil
 }

@@ -1,12 +1,12 @@
 package data
 
 import (
-	"encoding/binary"
 	"fmt"
-	"io"
 	"os"
 	"path/filepath"
 	"strings"
+
+	"github.com/gpt2wgpu/gpt2wgpu/data/atomicfile"
 )
 
 // ShardInfo is what one file of data holds: tokens, or text that is not tokenized yet.
@@ -28,37 +28,33 @@ type ShardInfo struct {
 
 // InfoFiles returns paths with the files of every directory in place of it. Files that the program keeps beside shards
 // (NAME.tokenize.json, complete.json and other .json), hidden ones and those of no known kind are left out where a
-// directory or several files were named; left says which, but for the .json. Errors: a path that is missing, no file of
-// data among them.
+// directory or several files were named; left names them, but not the .json. Error: no file of data among them.
 func InfoFiles(paths []string) (files, left []string, err error) {
-	known := func(p string) bool { return isShard(filepath.Base(p)) || isText(p) }
-	take := func(p string) {
-		switch base := filepath.Base(p); {
-		case known(p):
-			files = append(files, p)
-		case extension(p) != ".json" && !strings.HasPrefix(base, "."):
-			left = append(left, p)
+	candidates := paths
+	if len(paths) == 1 {
+		info, err := os.Stat(paths[0])
+		if err != nil || !info.IsDir() {
+			return paths, nil, nil // whatever is wrong, Info reports it
+		}
+		entries, err := os.ReadDir(paths[0])
+		if err != nil {
+			return nil, nil, fmt.Errorf("data: %w; hint: check the directory's permissions", err)
+		}
+		candidates = nil
+		for _, e := range entries {
+			if !e.IsDir() {
+				candidates = append(candidates, filepath.Join(paths[0], e.Name()))
+			}
 		}
 	}
-	for _, p := range paths {
+	for _, p := range candidates {
 		info, err := os.Stat(p)
+		known := isShard(filepath.Base(p)) || isText(p)
 		switch {
-		case err == nil && info.IsDir() && len(paths) > 1:
+		case err != nil || known && !info.IsDir():
+			files = append(files, p)
+		case info.IsDir() || extension(p) != ".json" && !strings.HasPrefix(filepath.Base(p), "."):
 			left = append(left, p)
-		case err == nil && info.IsDir():
-			entries, err := os.ReadDir(p)
-			if err != nil {
-				return nil, nil, fmt.Errorf("data: %w; hint: check the directory's permissions", err)
-			}
-			for _, e := range entries {
-				if !e.IsDir() {
-					take(filepath.Join(p, e.Name()))
-				}
-			}
-		case err != nil || len(paths) == 1:
-			files = append(files, p) // whatever is wrong, Info reports it
-		default:
-			take(p)
 		}
 	}
 	if len(files) == 0 {
@@ -70,12 +66,12 @@ func InfoFiles(paths []string) (files, left []string, err error) {
 // Info reads a file of data to its end. Errors are those of [Open] and [Tokenize].
 func Info(path string) (ShardInfo, error) {
 	if _, err := os.Stat(path); err != nil {
-		return ShardInfo{}, fmt.Errorf("%s: %w; hint: check the path", path, cause(err))
+		return ShardInfo{}, fmt.Errorf("%s: %w; hint: check the path", path, atomicfile.Reason(err))
 	}
 	if isText(path) {
 		return textInfo(path)
 	}
-	if magic(path) == binEval {
+	if n, _ := magicOf(readHead(path)); n == binEval && extension(path) == ".bin" {
 		return evalInfo(path)
 	}
 	if !isShard(filepath.Base(path)) {
@@ -87,19 +83,15 @@ func Info(path string) (ShardInfo, error) {
 		return ShardInfo{}, err
 	}
 	defer s.close()
-	info := ShardInfo{Path: path, Format: "llm.c", Bytes: int64(len(s.file.Bytes)), Tokens: s.len(), MinID: 1 << 16}
+	info := ShardInfo{Path: path, Format: "llm.c", Bytes: int64(len(s.file.Bytes)), MinID: maxVocab}
 	if extension(path) == ".npy" {
 		info.Format = "npy"
 	}
 	count := make([]int64, maxVocab)
 	err = guard(path, func() {
 		for i := range s.len() {
-			id := int(s.token(i))
-			info.MinID, info.MaxID = min(info.MinID, id), max(info.MaxID, id)
-			count[id]++
-		}
-		for i := range min(64, s.len()) {
-			info.First = append(info.First, int(s.token(i)))
+			info.add(int(s.token(i)))
+			count[s.token(i)]++
 		}
 	})
 	if err != nil {
@@ -113,6 +105,15 @@ func Info(path string) (ShardInfo, error) {
 		info.Documents = count[eot]
 	}
 	return info, nil
+}
+
+// add counts a token.
+func (info *ShardInfo) add(id int) {
+	info.Tokens++
+	info.MinID, info.MaxID = min(info.MinID, id), max(info.MaxID, id)
+	if len(info.First) < 64 {
+		info.First = append(info.First, id)
+	}
 }
 
 // textInfo counts the documents of a text and shows where it begins.
@@ -148,68 +149,45 @@ func textInfo(path string) (ShardInfo, error) {
 }
 
 // decode fills in Tokenizer and Text.
-func (info *ShardInfo) decode() (Tokenizer, error) {
+func (info *ShardInfo) decode() (tok Tokenizer, err error) {
 	if m := makerOf(info.Path); m != nil {
-		if tok, err := NewTokenizer(m.spec); err == nil {
-			info.Tokenizer, info.Text = m.spec, tok.Decode(info.First)
-			return tok, nil
+		info.Tokenizer = m.spec
+		tok, err = NewTokenizer(m.spec)
+	}
+	if tok == nil || err != nil {
+		switch {
+		case info.MaxID < 256:
+			info.Tokenizer = "bytes"
+		case info.MaxID < paddedVocab:
+			info.Tokenizer = "gpt2"
+		default:
+			info.Tokenizer = "ids"
+		}
+		if tok, err = NewTokenizer(info.Tokenizer); err != nil {
+			return nil, err
 		}
 	}
-	switch {
-	case info.MaxID < 256:
-		info.Tokenizer = "bytes"
-	case info.MaxID < paddedVocab:
-		info.Tokenizer = "gpt2"
-	default:
-		info.Tokenizer = "ids"
-	}
-	tok, err := NewTokenizer(info.Tokenizer)
-	if err == nil {
-		info.Text = tok.Decode(info.First)
-	}
-	return tok, err
-}
-
-// magic returns the first four bytes of a .bin file as a number, 0 if there are none.
-func magic(path string) int64 {
-	if extension(path) != ".bin" {
-		return 0
-	}
-	f, err := os.Open(path)
-	if err != nil {
-		return 0
-	}
-	defer f.Close()
-	var b [4]byte
-	if _, err := io.ReadFull(f, b[:]); err != nil {
-		return 0
-	}
-	return int64(binary.LittleEndian.Uint32(b[:]))
+	info.Text = tok.Decode(info.First)
+	return tok, nil
 }
 
 func evalInfo(path string) (ShardInfo, error) {
-	tok, err := NewTokenizer("gpt2")
+	examples, err := ReadHellaSwag(path, nil)
 	if err != nil {
 		return ShardInfo{}, err
 	}
-	examples, err := ReadHellaSwag(path, tok)
-	if err != nil {
-		return ShardInfo{}, err
-	}
-	info := ShardInfo{Path: path, Format: "llm.c eval", Documents: int64(len(examples)), MinID: 1 << 16}
+	info := ShardInfo{Path: path, Format: "llm.c eval", Documents: int64(len(examples)), MinID: maxVocab}
 	if st, err := os.Stat(path); err == nil {
 		info.Bytes = st.Size()
 	}
 	for _, e := range examples {
-		for _, ids := range [][]int{e.Context, e.Endings[0], e.Endings[1], e.Endings[2], e.Endings[3]} {
-			info.Tokens += int64(len(ids))
+		for _, ids := range append([][]int{e.Context}, e.Endings[:]...) {
 			for _, id := range ids {
-				info.MinID, info.MaxID = min(info.MinID, id), max(info.MaxID, id)
+				info.add(id)
 			}
 		}
 	}
-	info.First = examples[0].Context
-	info.First = info.First[:min(64, len(info.First))]
+	info.First = examples[0].Context[:min(64, len(examples[0].Context))]
 	_, err = info.decode()
 	return info, err
 }

@@ -91,7 +91,7 @@ func TokenizerOf(spec string) (string, error) {
 	if spec == "sample" {
 		return "", nil
 	}
-	p, err := find(spec, openOptions{})
+	p, err := find(spec)
 	if err != nil {
 		return "", nil
 	}

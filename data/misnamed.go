@@ -4,8 +4,11 @@ import (
 	"bytes"
 	"encoding/binary"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
+	"regexp"
+	"strings"
 	"unicode/utf8"
 )
 
@@ -13,68 +16,58 @@ import (
 
 const sniffed = 512 // bytes that misnamed looks at
 
+// signatures are what files of other kinds begin with, what they are and the hint, in which FILE is the path.
+var signatures = []struct{ begin, found, hint string }{
+	{"version https://git-lfs.github.com/spec/", "a Git LFS pointer, a text that stands for the file",
+		"git lfs pull, in the directory that was cloned, brings the file itself"},
+	{"\x1f\x8b", "compressed with gzip", "unpack it: gunzip FILE"},
+	{"\x28\xb5\x2f\xfd", "compressed with zstd", "unpack it: unzstd FILE"},
+	{"\xfd7zXZ\x00", "compressed with xz", "unpack it: unxz FILE"},
+	{"BZh", "compressed with bzip2", "unpack it: bunzip2 FILE"},
+	{"PK\x03\x04", "a zip archive, as PyTorch's weights are", "unpack it: unzip FILE; weights belong to --init, as " +
+		"model.safetensors"},
+	{"%PDF-", "a PDF document", "extract its text first: pdftotext FILE"},
+	{"PAR1", "a Parquet file", "rename it to .parquet, then gpt2wgpu data tokenize"},
+	{"ARROW1", "an Arrow file", `write Parquet instead: python3 -c "from datasets import load_from_disk as l; ` +
+		`l('DIR').to_parquet('text.parquet')"`},
+	{"\x93NUMPY", "a NumPy array", "rename it to .npy"},
+	{"\xff\xfe", "UTF-16, as Windows' editors write it", "convert it: iconv -f UTF-16 -t UTF-8 FILE"},
+	{"\xfe\xff", "UTF-16, as Windows' editors write it", "convert it: iconv -f UTF-16 -t UTF-8 FILE"},
+}
+
 // misnamed reports a file that is something else than what is wanted ("text", "a token shard"), if its first bytes say
 // so.
 func misnamed(path string, head []byte, want string) error {
-	is := func(what, hint string) error { return fmt.Errorf("%s: %s, want %s; hint: %s", path, what, want, hint) }
-	begins := func(s string) bool { return bytes.HasPrefix(head, []byte(s)) }
-	unpack := func(name, command string) error {
-		return is("compressed with "+name, fmt.Sprintf("unpack it: %s %s", command, path))
-	}
-	switch extension(path) {
-	case ".npy", ".bin", ".parquet", ".jsonl":
-		if text := bytes.TrimLeft(head, " \t\r\n"); len(text) > 1 && text[0] == '<' &&
-			(text[1] == '!' || text[1] == 'h' || text[1] == 'H' || text[1] == '?') {
-			return is("a web page", "the download saved a page: use the file's own address (/resolve/main/, not "+
-				"/blob/main/)")
+	ext := extension(path)
+	for _, s := range signatures {
+		own := s.begin == "PAR1" && ext == ".parquet" || s.begin == "\x93NUMPY" && ext == ".npy" ||
+			strings.HasPrefix(s.found, "UTF-16") && !isText(path)
+		if bytes.HasPrefix(head, []byte(s.begin)) && !own {
+			return fmt.Errorf("%s: %s, want %s; hint: %s", path, s.found, want, strings.ReplaceAll(s.hint, "FILE", path))
 		}
 	}
-	switch {
-	case begins("version https://git-lfs.github.com/spec/"):
-		return is("a Git LFS pointer, a text that stands for the file", "git lfs pull, in the directory that was "+
-			"cloned, brings the file itself")
-	case begins("\x1f\x8b"):
-		return unpack("gzip", "gunzip")
-	case begins("\x28\xb5\x2f\xfd"):
-		return unpack("zstd", "unzstd")
-	case begins("\xfd7zXZ\x00"):
-		return unpack("xz", "unxz")
-	case begins("BZh"):
-		return unpack("bzip2", "bunzip2")
-	case begins("PK\x03\x04"):
-		if extension(path) == ".bin" {
-			return is("PyTorch's weights (a zip archive)", "weights belong to --init, as model.safetensors")
-		}
-		return unpack("zip", "unzip")
-	case begins("%PDF-"):
-		return is("a PDF document", "extract its text first: pdftotext "+path)
-	case begins("PAR1") && extension(path) != ".parquet":
-		return is("a Parquet file", "rename it to .parquet, then gpt2wgpu data tokenize")
-	case begins("ARROW1"):
-		return is("an Arrow file",
-			`write Parquet instead: python3 -c "from datasets import load_from_disk as l; `+
-				`l('DIR').to_parquet('text.parquet')"`)
-	case begins("\x93NUMPY") && extension(path) != ".npy":
-		return is("a NumPy array", "rename it to .npy")
-	case begins("\xff\xfe") || begins("\xfe\xff"):
-		if isText(path) {
-			return is("UTF-16, as Windows' editors write it", fmt.Sprintf("convert it: iconv -f UTF-16 -t UTF-8 %s",
-				path))
-		}
+	if webPage.Match(head) && !isPlain(path) {
+		return fmt.Errorf("%s: a web page (HTML), want %s; hint: the download saved a page: use the file's own address "+
+			"(/resolve/main/, not /blob/main/)", path, want)
 	}
 	return nil
 }
 
-// refuseForeign is [misnamed] for a file that is not open yet. What can't be read is left to whoever opens it.
-func refuseForeign(path, want string) error {
+var webPage = regexp.MustCompile(`^\s*<[!?hH]`)
+
+// refuseForeign is [misnamed] for a file that is not open yet.
+func refuseForeign(path, want string) error { return misnamed(path, readHead(path), want) }
+
+// readHead returns the first bytes of a file; none of one that cannot be read, which whoever opens it reports.
+func readHead(path string) []byte {
 	f, err := os.Open(path)
 	if err != nil {
 		return nil
 	}
 	defer f.Close()
 	head := make([]byte, sniffed)
-	n, _ := f.Read(head)
-	return misnamed(path, head[:n], want)
+	n, _ := io.ReadFull(f, head)
+	return head[:n]
 }
 
 // headerless reports a .bin file that begins with tokens, as nanoGPT's prepare.py writes them: ids below GPT-2's
@@ -89,15 +82,6 @@ func headerless(head []byte, size int64) bool {
 		}
 	}
 	return true
-}
-
-// magicNamed reports whether a file begins with one of llm.c's numbers for other files, which parseBin names.
-func magicNamed(head []byte) bool {
-	if len(head) < 4 {
-		return false
-	}
-	n := binary.LittleEndian.Uint32(head)
-	return n == binShardLlama || n == binEval || n == binModel
 }
 
 // isUTF8Text reports whether a file's first bytes are text, its last character perhaps cut.
@@ -116,8 +100,6 @@ func isUTF8Text(head []byte) bool {
 
 // headerlessHint is the command that makes a .npy shard of such a file.
 func headerlessHint(path string) string {
-	out := path[:len(path)-len(filepath.Ext(path))] + ".npy"
-	return fmt.Sprintf(
-		`write its header: python3 -c "import numpy as np; np.save('%s', np.fromfile('%s', np.uint16))", then `+
-			`remove the .bin`, out, path)
+	return fmt.Sprintf(`write its header: python3 -c "import numpy as np; np.save('%s.npy', np.fromfile('%s', `+
+		`np.uint16))", then remove the .bin`, strings.TrimSuffix(path, filepath.Ext(path)), path)
 }

@@ -3,11 +3,11 @@ package data
 import (
 	"bytes"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"io"
 	"os"
 	"regexp"
-	"slices"
 	"strconv"
 	"strings"
 
@@ -38,8 +38,7 @@ func (s *shard) close() error {
 }
 
 // firstOutside returns the index of the first of tokens begin to end (end not included) that is not an id of a
-// vocabulary
-// of that size, or -1.
+// vocabulary of that size, or -1.
 func (s *shard) firstOutside(begin, end int64, vocab int) int64 {
 	if vocab > 0xffff {
 		return -1
@@ -71,16 +70,6 @@ func (s *shard) outside(i int64, vocab int, settled bool) error {
 		vocab, hint)
 }
 
-// openShard maps a token file: .npy or .bin by its extension. The header must be right and the size must fit it.
-func openShard(path string) (*shard, error) {
-	f, err := os.Open(path)
-	if err != nil {
-		return nil, fmt.Errorf("shard: %w; hint: check the path", err)
-	}
-	defer f.Close()
-	return mapShard(path, f)
-}
-
 // CheckShard returns what is wrong with a token file's header or size, nil if nothing is.
 func CheckShard(path string) error {
 	s, err := openShard(path)
@@ -90,104 +79,115 @@ func CheckShard(path string) error {
 	return s.close()
 }
 
-func mapShard(path string, f *os.File) (*shard, error) {
+// openShard maps a token file: .npy or .bin by its extension. The header must be right and the size must fit it.
+func openShard(path string) (*shard, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, fmt.Errorf("shard: %w; hint: check the path", err)
+	}
+	defer f.Close()
 	info, err := f.Stat()
 	if err != nil {
 		return nil, fmt.Errorf("shard: %w; hint: check the path", err)
 	}
-	head := make([]byte, min(info.Size(), 64<<10))
+	size := info.Size()
+	head := make([]byte, min(size, 64<<10))
 	if _, err := io.ReadFull(f, head); err != nil {
 		return nil, fmt.Errorf("shard %s: %w; hint: check the disk", path, err)
-	}
-	if len(head) == 0 {
-		return nil, fmt.Errorf("%s: the file is empty, want a shard of tokens; hint: make it again with gpt2wgpu "+
-			"data tokenize", path)
 	}
 	parse := parseBin
 	if extension(path) == ".npy" {
 		parse = parseNPY
 	}
 	at, n, err := parse(head)
-	if err != nil {
-		first := head[:min(len(head), sniffed)]
-		if err := misnamed(path, first, "a shard of tokens"); err != nil {
-			return nil, err
-		}
-		if extension(path) == ".bin" && binary.LittleEndian.Uint32(append(slices.Clone(first), 0, 0, 0,
-			0)) != binShard && !magicNamed(first) {
-			switch {
-			case isUTF8Text(first):
-				return nil, fmt.Errorf("%s: looks like text, want a shard of tokens; hint: rename it to .txt", path)
-			case headerless(first, info.Size()):
-				return nil, fmt.Errorf("%s: byte 0: no header, want llm.c's %d; it looks like nanoGPT's train.bin: "+
-					"%d tokens without a header; hint: %s",
-					path, binShard, info.Size()/2, headerlessHint(path))
-			}
-		}
-		return nil, fmt.Errorf("%s: %w", path, err)
-	}
-	if want := at + 2*n; info.Size() != want {
+	first := head[:min(len(head), sniffed)]
+	switch {
+	case size == 0:
+		err = errors.New("the file is empty, want a shard of tokens; hint: make it again with gpt2wgpu data tokenize")
+	case err != nil && misnamed(path, first, "a shard of tokens") != nil:
+		return nil, misnamed(path, first, "a shard of tokens")
+	case errors.Is(err, errNoMagic) && isUTF8Text(first):
+		err = errors.New("looks like text, want a shard of tokens; hint: rename it to .txt")
+	case errors.Is(err, errNoMagic) && headerless(first, size):
+		err = fmt.Errorf("byte 0: no header, want llm.c's %d; it looks like nanoGPT's train.bin: %d tokens without a "+
+			"header; hint: %s", binShard, size/2, headerlessHint(path))
+	case err == nil && size != at+2*n:
 		what := "truncated"
-		if info.Size() > want {
+		if size > at+2*n {
 			what = "too long"
 		}
-		return nil, fmt.Errorf("%s: %s: %d bytes, want %d (a header of %d and %d tokens of 2); hint: make or "+
-			"download the shard again",
-			path, what, info.Size(), want, at, n)
+		err = fmt.Errorf("%s: %d bytes, want %d (a header of %d and %d tokens of 2); hint: make or download the "+
+			"shard again", what, size, at+2*n, at, n)
+	case err == nil && n == 0:
+		err = errors.New("holds no tokens; hint: remove it")
 	}
-	if n == 0 {
-		return nil, fmt.Errorf("%s: holds no tokens; hint: remove it", path)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", path, err)
 	}
 	file, err := filemap.Open(f)
 	if err != nil {
-		return nil, fmt.Errorf("%s: mapping %d bytes into memory: %w; hint: use smaller or fewer shards", path,
-			info.Size(), err)
+		return nil, fmt.Errorf("%s: mapping %d bytes into memory: %w; hint: use smaller or fewer shards", path, size,
+			err)
 	}
 	return &shard{name: path, raw: file.Bytes[at : at+2*n : at+2*n], at: at, file: file}, nil
 }
 
-// llm.c's headers are 256 int32; the first says what the file is.
+// llm.c's headers are 256 int32: what the file is, a version, and how many tokens or examples it has.
 const (
-	binHeader     = 1024
-	binShard      = 20240520 // tokens, uint16
-	binShardLlama = 20240801 // tokens, uint32
-	binEval       = 20240522 // multiple choice (HellaSwag, MMLU)
-	binModel      = 20240326
+	binHeader = 1024
+	binShard  = 20240520 // tokens, uint16
+	binEval   = 20240522 // multiple choice (HellaSwag, MMLU)
 )
+
+// binOthers are the files of llm.c that are not shards: what they are, and the hint.
+var binOthers = map[uint32][2]string{
+	20240801: {"a shard of 4-byte Llama tokens", "tokenize the text with gpt2wgpu data tokenize"},
+	binEval:  {"a HellaSwag file", "give it to --hellaswag"},
+	20240326: {"a model", "give it to --init or --model"},
+}
+
+// errNoMagic is wrapped by the error of a file that begins with none of llm.c's numbers.
+var errNoMagic = errors.New("hint: .bin files without a header (nanoGPT's) aren't read; make shards from the text " +
+	"with gpt2wgpu data tokenize")
+
+// magicOf returns the number that a file of llm.c begins with, and its name for messages.
+func magicOf(head []byte) (n uint32, name string) {
+	if len(head) < 4 {
+		return 0, "no header"
+	}
+	n = binary.LittleEndian.Uint32(head)
+	return n, fmt.Sprintf("magic %d", n)
+}
 
 // parseBin reads the header of an llm.c token shard: where the tokens begin, in bytes, and how many there are.
 func parseBin(head []byte) (at, n int64, err error) {
+	magic, name := magicOf(head)
+	if other, ok := binOthers[magic]; ok {
+		return 0, 0, fmt.Errorf("byte 0: %s is %s, want %d (2-byte GPT-2 tokens); hint: %s", name, other[0], binShard,
+			other[1])
+	}
+	if magic != binShard {
+		return 0, 0, fmt.Errorf("byte 0: %s, want llm.c's %d; %w", name, binShard, errNoMagic)
+	}
+	version, n, err := binCounts(head)
+	if err == nil && version != 1 {
+		err = fmt.Errorf("byte 4: version %d, want 1", version)
+	} else if err == nil && n < 0 {
+		err = fmt.Errorf("byte 8: %d tokens, want 0 or more", n)
+	}
+	if err != nil {
+		return 0, 0, fmt.Errorf("%w; hint: make or download the shard again", err)
+	}
+	return binHeader, n, nil
+}
+
+// binCounts returns the version and the count in a header of llm.c.
+func binCounts(head []byte) (version, n int64, err error) {
+	if len(head) < binHeader {
+		return 0, 0, fmt.Errorf("byte 0: %d bytes, want a header of %d", len(head), binHeader)
+	}
 	word := func(i int) int64 { return int64(int32(binary.LittleEndian.Uint32(head[4*i:]))) }
-	if len(head) >= 4 {
-		switch word(0) {
-		case binShardLlama:
-			return 0, 0, fmt.Errorf("byte 0: magic %d is a shard of 4-byte Llama tokens, want %d (2-byte GPT-2 "+
-				"tokens); hint: tokenize the text with gpt2wgpu data tokenize", word(0), binShard)
-		case binEval:
-			return 0, 0, fmt.Errorf("byte 0: magic %d is a HellaSwag file, want %d (tokens); hint: give it to "+
-				"--hellaswag", word(0), binShard)
-		case binModel:
-			return 0, 0, fmt.Errorf("byte 0: magic %d is a model, want %d (tokens); hint: give it to --init or --model",
-				word(0), binShard)
-		}
-	}
-	if len(head) < binHeader || word(0) != binShard {
-		got := "no header"
-		if len(head) >= 4 {
-			got = fmt.Sprintf("magic %d", word(0))
-		}
-		return 0, 0, fmt.Errorf("byte 0: %s, want llm.c's %d; hint: .bin files without a header (nanoGPT's) aren't "+
-			"read; make shards from the text with gpt2wgpu data tokenize",
-			got, binShard)
-	}
-	if word(1) != 1 {
-		return 0, 0, fmt.Errorf("byte 4: version %d, want 1; hint: make the shard again with gpt2wgpu data tokenize",
-			word(1))
-	}
-	if word(2) < 0 {
-		return 0, 0, fmt.Errorf("byte 8: %d tokens, want 0 or more; hint: make or download the shard again", word(2))
-	}
-	return binHeader, word(2), nil
+	return word(1), word(2), nil
 }
 
 // binHead is the header that parseBin reads, for n tokens.

@@ -366,7 +366,10 @@ func lines(r io.Reader, at int64) iter.Seq2[line, error] {
 		})
 		for s.Scan() {
 			l := line{at: at, end: at + int64(len(s.Bytes()))}
-			l.text = bytes.Clone(bytes.TrimSpace(bytes.TrimPrefix(s.Bytes(), []byte(byteOrderMark))))
+			if l.text = s.Bytes(); at == 0 {
+				l.text = bytes.TrimPrefix(l.text, []byte(byteOrderMark))
+			}
+			l.text = bytes.Clone(bytes.TrimSpace(l.text))
 			if at = l.end; !yield(l, nil) {
 				return
 			}

@@ -1,7 +1,6 @@
 package cache
 
 import (
-	"cmp"
 	"fmt"
 	"maps"
 	"os"
@@ -104,14 +103,14 @@ func ReadAccount(dir string) (a Account, ok bool) {
 }
 
 // Open returns where something that was fetched before lies: the file of shakespeare and hellaswag, the directory of
-// the others; and the files that its account names, not those that a larger fetch has begun to add. dir "" is [Dir]. If
-// it isn't there, or not all of it, the error's hint is the command that fetches it.
-func Open(name, dir string) (path string, files []string, err error) {
+// the others; and the files that its account names, not those that a larger fetch has begun to add. If it isn't
+// there, or not all of it, the error's hint is the command that fetches it.
+func Open(name string) (path string, files []string, err error) {
 	d, err := Find(name)
 	if err != nil {
 		return "", nil, err
 	}
-	dir = filepath.Join(cmp.Or(dir, Dir()), name)
+	dir := filepath.Join(Dir(), name)
 	account, ok := ReadAccount(dir)
 	if !ok {
 		what := "isn't in the cache yet"

@@ -14,7 +14,7 @@ func Model(name string) (string, error) {
 	if dir, ok := HubSnapshot(name); ok {
 		return dir, nil
 	}
-	path, _, err := Open(name, "")
+	path, _, err := Open(name)
 	return path, err
 }
 

@@ -13,6 +13,7 @@ import (
 	"net/http"
 	"net/url"
 	"os"
+	"regexp"
 	"strconv"
 	"strings"
 	"time"
@@ -121,185 +122,165 @@ func (f *fetcher) get(ctx context.Context, u string, hub bool, header map[string
 	return f.o.Client.Do(req)
 }
 
-// download brings u to the file dest and returns its SHA-256, which must be want if that isn't "". Until it is complete
-// it is dest.part, beside dest.part.tag, which says what version of the file the part is of.
+// part is a file that is not complete: dest.part, and beside it dest.part.tag with the tag.
+type part struct {
+	*os.File
+	at  int64  // bytes that are there
+	tag string // the version of the file that they are of; "": unknown
+	sum string // the SHA-256 of the whole, where the hub reports it
+}
+
+// openPart opens what an earlier run left of a download, or begins anew. What is of an unknown version is dropped.
+func openPart(path string) (*part, error) {
+	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o644)
+	if err != nil {
+		return nil, err
+	}
+	p := &part{File: f}
+	if tag, e := os.ReadFile(p.tagFile()); e == nil && len(tag) > 0 {
+		p.tag = string(tag)
+		p.at, err = f.Seek(0, io.SeekEnd)
+	} else {
+		err = p.restart("")
+	}
+	if err != nil {
+		f.Close()
+		return nil, err
+	}
+	return p, nil
+}
+
+func (p *part) tagFile() string { return p.Name() + ".tag" }
+
+// restart drops all bytes. Those that come are of the version tag.
+func (p *part) restart(tag string) error {
+	p.at, p.tag = 0, tag
+	_, err := p.Seek(0, io.SeekStart)
+	return cmp.Or(err, p.Truncate(0), os.WriteFile(p.tagFile(), []byte(tag), 0o644))
+}
+
+// disk is the error of a file that cannot be written, which another attempt wouldn't mend.
+func disk(err error) error {
+	if err == nil {
+		return nil
+	}
+	return final{fmt.Errorf("%w; hint: check the disk's free space and the cache directory's permissions", err)}
+}
+
+// download brings u to the file dest and returns its SHA-256, which must be want if that isn't "".
 func (f *fetcher) download(ctx context.Context, u, dest, want string, hub bool) (string, error) {
 	f.began, f.beganAt = time.Time{}, 0
-	part, tagFile := dest+".part", dest+".part.tag"
-	told := "" // the SHA-256 that the hub reports
-	err := f.retry(ctx, u, func(ctx context.Context) (moved bool, err error) {
-		moved, told, err = f.attempt(ctx, u, part, tagFile, hub)
-		return moved, err
-	})
+	p, err := openPart(dest + ".part")
+	if err != nil {
+		return "", disk(err)
+	}
+	defer p.Close()
+	err = f.retry(ctx, u, func(ctx context.Context) (moved bool, err error) { return f.attempt(ctx, u, p, hub) })
 	if err != nil {
 		return "", err
 	}
-	want = cmp.Or(want, told)
-	got, err := fileSHA256(part)
-	if err != nil {
+	h := sha256.New()
+	if _, err := io.Copy(h, io.NewSectionReader(p, 0, p.at)); err != nil {
 		return "", fmt.Errorf("%w; hint: check the disk", err)
 	}
-	if want != "" && got != want {
-		os.Remove(part)
-		os.Remove(tagFile)
+	got := hex.EncodeToString(h.Sum(nil))
+	if want = cmp.Or(want, p.sum, got); got != want {
+		p.Close()
+		os.Remove(p.Name())
+		os.Remove(p.tagFile())
 		return "", fmt.Errorf("%s: SHA-256 %s, want %s; hint: the file was removed; try again, and if that doesn't "+
 			"help it has changed at its source: report this as a bug", u, got, want)
 	}
-	p, err := os.OpenFile(part, os.O_RDWR, 0)
-	if err == nil {
-		if err = atomicfile.Publish(p, dest); err == nil {
-			os.Remove(tagFile)
-		}
+	if err := atomicfile.Publish(p.File, dest); err != nil {
+		return "", disk(err)
 	}
-	if err != nil {
-		return "", fmt.Errorf("%w; hint: check the disk's free space", err)
-	}
+	os.Remove(p.tagFile())
 	return got, nil
 }
 
-// attempt goes on with a download where part ends. moved: bytes have come. told: the SHA-256 of the whole, if the hub
-// tells it.
-func (f *fetcher) attempt(ctx context.Context, u, part, tagFile string, hub bool) (moved bool, told string, err error) {
-	disk := func(err error) error {
-		return final{fmt.Errorf("%w; hint: check the disk's free space and the cache directory's permissions", err)}
-	}
+var sha256Text = regexp.MustCompile("^[0-9a-f]{64}$") // of a small file the hub reports git's hash, which is shorter
+
+// attempt continues a download where the part ends. moved: bytes have come.
+func (f *fetcher) attempt(ctx context.Context, u string, p *part, hub bool) (moved bool, err error) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	file, err := os.OpenFile(part, os.O_RDWR|os.O_CREATE, 0o644)
-	if err != nil {
-		return false, "", disk(err)
-	}
-	defer file.Close()
-	at, err := file.Seek(0, io.SeekEnd)
-	if err != nil {
-		return false, "", disk(err)
-	}
-	restart := func() error {
-		at = 0
-		if err := file.Truncate(0); err != nil {
-			return disk(err)
-		}
-		if _, err := file.Seek(0, io.SeekStart); err != nil {
-			return disk(err)
-		}
-		return nil
-	}
-	header := map[string]string{}
-	tag, err := os.ReadFile(tagFile)
-	if at > 0 && (err != nil || len(tag) == 0) { // of which version it is isn't known
-		if err := restart(); err != nil {
-			return false, "", err
-		}
-	}
-	if at > 0 {
-		header["Range"] = fmt.Sprintf("bytes=%d-", at)
-	}
 	stalled := time.AfterFunc(f.o.stall, func() { cancel(fmt.Errorf("no byte came for %v", f.o.stall)) })
 	defer stalled.Stop()
-	why := func(err error) error {
-		if c := context.Cause(ctx); c != nil && ctx.Err() != nil {
-			return c
-		}
-		return err
+	header := map[string]string{}
+	if p.at > 0 {
+		header["Range"] = fmt.Sprintf("bytes=%d-", p.at)
 	}
 	resp, err := f.get(ctx, u, hub, header)
 	if err != nil {
-		return false, "", why(err)
+		return false, cmp.Or(context.Cause(ctx), err)
 	}
 	defer resp.Body.Close()
 	version := versionOf(resp)
-	if told = version; len(told) != 64 || strings.Trim(told, "0123456789abcdef") != "" || !hub {
-		told = "" // of a small file the hub reports git's hash
+	if hub && sha256Text.MatchString(version) {
+		p.sum = version
 	}
-	total := int64(-1)
-	switch resp.StatusCode {
-	case http.StatusOK:
-		if at > 0 {
-			if err := restart(); err != nil {
-				return false, told, err
-			}
+	begin, total := contentRange(resp)
+	switch code := resp.StatusCode; {
+	case code == http.StatusOK:
+		if err := p.restart(version); err != nil {
+			return false, disk(err)
 		}
 		total = resp.ContentLength
-	case http.StatusPartialContent:
-		begin, whole := contentRange(resp)
-		if begin != at || version != string(tag) {
-			if err := restart(); err != nil {
-				return false, told, err
-			}
-			os.Remove(tagFile)
-			return false, told, fmt.Errorf("the file has changed since its first %d bytes came: starting anew", at)
-		}
-		total = whole
-	case http.StatusRequestedRangeNotSatisfiable: // all of it is there, or too much
-		if _, whole := contentRange(resp); whole == at && version == string(tag) {
-			return false, told, nil
-		}
-		if err := restart(); err != nil {
-			return false, told, err
-		}
-		os.Remove(tagFile)
-		return false, told, errors.New("what was there didn't fit the file: starting anew")
+	case code == http.StatusPartialContent && begin == p.at && version == p.tag:
+	case code == http.StatusRequestedRangeNotSatisfiable && total == p.at && version == p.tag: // all of it is there
+		return false, nil
+	case code == http.StatusPartialContent || code == http.StatusRequestedRangeNotSatisfiable:
+		err := fmt.Errorf("the file has changed since its first %d bytes came: starting anew", p.at)
+		return false, cmp.Or(disk(p.restart("")), err)
 	default:
-		return false, told, refused(resp)
-	}
-	if at == 0 {
-		if err := os.WriteFile(tagFile, []byte(version), 0o644); err != nil {
-			return false, told, disk(err)
-		}
+		return false, refused(resp)
 	}
 	buf := make([]byte, 256<<10)
 	for {
 		n, err := resp.Body.Read(buf)
 		if n > 0 {
 			stalled.Reset(f.o.stall)
-			if _, err := file.Write(buf[:n]); err != nil {
-				return moved, told, disk(err)
+			if _, err := p.Write(buf[:n]); err != nil {
+				return moved, disk(err)
 			}
-			at, moved = at+int64(n), true
-			f.progress(at, total, false)
+			p.at, moved = p.at+int64(n), true
+			f.progress(p.at, total, false)
 		}
 		if errors.Is(err, io.EOF) {
 			break
 		} else if err != nil {
-			return moved, told, fmt.Errorf("after %d bytes: %w", at, why(err))
+			return moved, fmt.Errorf("after %d bytes: %w", p.at, cmp.Or(context.Cause(ctx), err))
 		}
 	}
-	if total >= 0 && at != total {
-		return moved, told, fmt.Errorf("the connection closed after %d of %d bytes", at, total)
+	if total >= 0 && p.at != total {
+		return moved, fmt.Errorf("the connection closed after %d of %d bytes", p.at, total)
 	}
-	f.progress(at, at, true)
-	return moved, told, nil
+	f.progress(p.at, p.at, true)
+	return moved, nil
 }
 
 // versionOf returns what distinguishes one version of a file from another: of the hub's large files their SHA-256,
-// which the
-// redirect to its storage carries, else the ETag. It is never empty.
+// which the redirect to its storage carries, else the ETag. It is never empty.
 func versionOf(resp *http.Response) string {
-	tag := resp.Header.Get("ETag")
-	for r := resp; r != nil; r = r.Request.Response {
-		if v := r.Header.Get("X-Linked-Etag"); v != "" {
-			tag = v
-			break
-		}
-		if r.Request == nil {
-			break
-		}
+	linked := ""
+	for r := resp; r != nil && r.Request != nil && linked == ""; r = r.Request.Response {
+		linked = r.Header.Get("X-Linked-Etag")
 	}
+	tag := cmp.Or(linked, resp.Header.Get("ETag"))
 	return cmp.Or(strings.Trim(strings.TrimPrefix(tag, "W/"), `"`), "unknown")
 }
 
 // contentRange reads "bytes BEGIN-END/WHOLE" or "bytes */WHOLE"; -1 for what is missing.
 func contentRange(resp *http.Response) (begin, whole int64) {
-	begin, whole = -1, -1
+	number := func(s string) int64 {
+		if n, err := strconv.ParseInt(s, 10, 64); err == nil {
+			return n
+		}
+		return -1
+	}
 	span, size, _ := strings.Cut(strings.TrimPrefix(resp.Header.Get("Content-Range"), "bytes "), "/")
-	if n, err := strconv.ParseInt(size, 10, 64); err == nil {
-		whole = n
-	}
 	first, _, _ := strings.Cut(span, "-")
-	if n, err := strconv.ParseInt(first, 10, 64); err == nil {
-		begin = n
-	}
-	return begin, whole
+	return number(first), number(size)
 }
 
 func (f *fetcher) progress(at, total int64, last bool) {
@@ -319,17 +300,4 @@ func (f *fetcher) progress(at, total int64, last bool) {
 		}
 	}
 	f.o.Progress(p)
-}
-
-func fileSHA256(path string) (string, error) {
-	f, err := os.Open(path)
-	if err != nil {
-		return "", err
-	}
-	defer f.Close()
-	h := sha256.New()
-	if _, err := io.Copy(h, f); err != nil {
-		return "", err
-	}
-	return hex.EncodeToString(h.Sum(nil)), nil
 }

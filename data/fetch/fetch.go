@@ -25,7 +25,6 @@ import (
 
 // Options adjusts [Dataset]. The zero value of a field is its default.
 type Options struct {
-	CacheDir string                      // default: cache.Dir()
 	Shards   int                         // fineweb-edu: how many training shards of 100 million tokens; default all 99
 	Progress func(Progress)              // called about twice a second, and at each file's end
 	Tokenize func(data.TokenizeProgress) // the same while tinystories is being tokenized
@@ -37,8 +36,7 @@ type Options struct {
 	Client *http.Client // default: one that honours HTTPS_PROXY
 
 	pause func(ctx context.Context, attempt int, atLeast time.Duration) error // between attempts; tests don't wait
-	// without a byte, after which an attempt is given up
-	stall time.Duration
+	stall time.Duration                                                       // without a byte, ends an attempt
 }
 
 // Progress is how far a download has come.
@@ -94,7 +92,7 @@ func fetch(ctx context.Context, name string, o Options) (string, error) {
 			"have all", o.Shards)
 	}
 	f := newFetcher(o)
-	dir := filepath.Join(f.o.CacheDir, name)
+	dir := filepath.Join(cache.Dir(), name)
 	result := filepath.Join(dir, d.File)
 	there := func() bool {
 		c, ok := cache.ReadAccount(dir)
@@ -106,7 +104,7 @@ func fetch(ctx context.Context, name string, o Options) (string, error) {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return "", fmt.Errorf("%w; hint: check the cache directory's permissions, or set XDG_CACHE_HOME", err)
 	}
-	held, err := lock.Take(ctx, filepath.Join(f.o.CacheDir, "."+name+".lock"), -1, func(by lock.Owner) {
+	held, err := lock.Take(ctx, filepath.Join(cache.Dir(), "."+name+".lock"), -1, func(by lock.Owner) {
 		f.o.Log.Info(fmt.Sprintf("waiting for %v, which is fetching %s", by, name))
 	})
 	switch {
@@ -155,16 +153,11 @@ type fetcher struct {
 }
 
 func newFetcher(o Options) *fetcher {
-	o.CacheDir = cmp.Or(o.CacheDir, cache.Dir())
 	o.Hub = strings.TrimSuffix(cmp.Or(o.Hub, os.Getenv("HF_ENDPOINT"), "https://huggingface.co"), "/")
 	o.Raw = strings.TrimSuffix(cmp.Or(o.Raw, "https://raw.githubusercontent.com"), "/")
 	o.Token = cmp.Or(o.Token, os.Getenv("HF_TOKEN"))
-	if o.Client == nil {
-		o.Client = &http.Client{} // the default transport: proxies from the environment; stalls are attempt's to see
-	}
-	if o.Log == nil {
-		o.Log = slog.New(slog.DiscardHandler)
-	}
+	o.Client = cmp.Or(o.Client, http.DefaultClient) // proxies from the environment; attempt watches for stalls
+	o.Log = cmp.Or(o.Log, slog.New(slog.DiscardHandler))
 	if o.pause == nil {
 		o.pause = pause
 	}
@@ -180,24 +173,21 @@ func (f *fetcher) fetchRaw(ctx context.Context, d cache.Dataset, dir string, don
 		return err
 	}
 	if d.Examples > 0 {
-		if err := checkExamples(dest, d.Examples); err != nil {
+		tok, err := data.NewTokenizer("bytes")
+		if err != nil {
+			return err
+		}
+		got, err := data.ReadHellaSwag(dest, tok)
+		if err == nil && len(got) != d.Examples {
+			err = fmt.Errorf("%s: %d questions, want %d; hint: try again; the file was removed", dest, len(got),
+				d.Examples)
+		}
+		if err != nil {
 			os.Remove(dest)
 			return err
 		}
 	}
 	return add(done, dir, d.File, sum)
-}
-
-func checkExamples(path string, want int) error {
-	tok, err := data.NewTokenizer("bytes")
-	if err != nil {
-		return err
-	}
-	got, err := data.ReadHellaSwag(path, tok)
-	if err == nil && len(got) != want {
-		err = fmt.Errorf("%s: %d questions, want %d; hint: try again; the file was removed", path, len(got), want)
-	}
-	return err
 }
 
 // add enters a file into an account.
@@ -252,27 +242,20 @@ func (f *fetcher) fetchHub(ctx context.Context, d cache.Dataset, dir string, don
 	}
 	for i, n := range names {
 		f.file, f.index, f.files = n, i+1, len(names)
-		dest := filepath.Join(into, n)
-		if d.Sharded && data.CheckShard(dest) == nil {
-			if err := add(done, dir, n, ""); err != nil {
-				return err
-			}
-			continue
-		}
-		if _, err := os.Stat(dest); err == nil && !d.Sharded {
-			if err := add(done, into, n, ""); err != nil { // it got its name when it was complete
-				return err
-			}
-			continue
-		}
-		sum, err := f.download(ctx, prefix+d.Repo+"/resolve/"+commit+"/"+n, dest, "", true)
-		if err != nil {
-			return err
-		}
+		dest, sum := filepath.Join(into, n), ""
+		_, err := os.Stat(dest) // it got its name when it was complete
 		if d.Sharded {
-			if err := data.CheckShard(dest); err != nil {
-				os.Remove(dest)
-				return fmt.Errorf("the downloaded file was removed: %w", err)
+			err = data.CheckShard(dest)
+		}
+		if err != nil {
+			if sum, err = f.download(ctx, prefix+d.Repo+"/resolve/"+commit+"/"+n, dest, "", true); err != nil {
+				return err
+			}
+			if d.Sharded {
+				if err := data.CheckShard(dest); err != nil {
+					os.Remove(dest)
+					return fmt.Errorf("the downloaded file was removed: %w", err)
+				}
 			}
 		}
 		if err := add(done, into, n, sum); err != nil {
@@ -290,10 +273,9 @@ func (f *fetcher) tokenize(ctx context.Context, d cache.Dataset, from, dir strin
 	done *cache.Account) error {
 	done.Files = nil
 	for _, n := range names {
-		split := data.SplitOf(n)
-		r, err := data.Tokenize(ctx, []string{filepath.Join(from, n)}, data.TokenizeOptions{Out: dir,
-			Name: filepath.Base(dir), Format: "bin",
-			Split: split, Separator: d.Separator, Progress: f.o.Tokenize, Log: f.o.Log})
+		r, err := data.Tokenize(ctx, []string{filepath.Join(from, n)}, data.TokenizeOptions{Out: dir, Format: "bin",
+			Name: filepath.Base(dir), Split: data.SplitOf(n), Separator: d.Separator, Progress: f.o.Tokenize,
+			Log: f.o.Log})
 		if err != nil {
 			return err
 		}

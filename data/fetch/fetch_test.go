@@ -127,7 +127,8 @@ func (c *cutter) Write(b []byte) (int, error) {
 }
 
 func (r *remote) options(t testing.TB) Options {
-	return Options{CacheDir: t.TempDir(), Hub: r.URL, Raw: r.URL,
+	emptyCache(t)
+	return Options{Hub: r.URL, Raw: r.URL,
 		pause: func(ctx context.Context, attempt int, atLeast time.Duration) error { return ctx.Err() }}
 }
 
@@ -161,7 +162,7 @@ func TestFetchText(t *testing.T) {
 	if b, err := os.ReadFile(path); err != nil || string(b) != r.files["/"+cache.Datasets["shakespeare"].Raw] {
 		t.Errorf("the file differs: %v", err)
 	}
-	c, err := data.Open("shakespeare", mustTokenizer(t, "bytes"), 256, nil, data.WithCacheDir(o.CacheDir))
+	c, err := data.Open("shakespeare", mustTokenizer(t, "bytes"), 256, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -208,8 +209,8 @@ func TestFetchResumes(t *testing.T) {
 	if !errors.Is(err, context.Canceled) || !strings.Contains(err.Error(), "hint:") {
 		t.Fatalf("stopped: %v", err)
 	}
-	if _, err := data.Open("shakespeare", mustTokenizer(t, "bytes"), 0, nil,
-		data.WithCacheDir(o.CacheDir)); err == nil || !strings.Contains(err.Error(), "only in part") {
+	if _, err := data.Open("shakespeare", mustTokenizer(t, "bytes"), 0, nil); err == nil ||
+		!strings.Contains(err.Error(), "only in part") {
 		t.Errorf("half a fetch opens: %v", err)
 	}
 	r.cutAfter, r.requests = 0, nil
@@ -227,7 +228,7 @@ func TestFetchRestarts(t *testing.T) {
 	path := r.pin(t, manyWords(100_000))
 	for name, tag := range map[string]string{"another version": "other", "unknown": "", "too long": "same"} {
 		o := r.options(t)
-		dir := filepath.Join(o.CacheDir, "shakespeare")
+		dir := filepath.Join(cache.Dir(), "shakespeare")
 		if err := os.MkdirAll(dir, 0o755); err != nil {
 			t.Fatal(err)
 		}
@@ -247,7 +248,7 @@ func TestFetchRestarts(t *testing.T) {
 	}
 	// A part that is the whole file needs no more bytes.
 	o := r.options(t)
-	dir := filepath.Join(o.CacheDir, "shakespeare")
+	dir := filepath.Join(cache.Dir(), "shakespeare")
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		t.Fatal(err)
 	}
@@ -278,7 +279,7 @@ func TestFetchErrors(t *testing.T) {
 	o := r.options(t)
 	check("wrong hash", fetch("shakespeare", o),
 		"SHA-256 8810ad581e59f2bc3928b261707a71308f7e139eb04820366dc4d5c18d980225, want", path)
-	if names := dirNames(filepath.Join(o.CacheDir, "shakespeare")); len(names) != 0 {
+	if names := dirNames(filepath.Join(cache.Dir(), "shakespeare")); len(names) != 0 {
 		t.Errorf("a wrong file is kept: %v", names)
 	}
 	r.files[path] = "right"
@@ -327,7 +328,8 @@ func TestFetchStalls(t *testing.T) {
 	}))
 	defer s.Close()
 	defer close(release)
-	o := Options{CacheDir: t.TempDir(), Raw: s.URL, stall: 30 * time.Millisecond,
+	emptyCache(t)
+	o := Options{Raw: s.URL, stall: 30 * time.Millisecond,
 		pause: func(context.Context, int, time.Duration) error { return errors.New("enough") }}
 	if _, err := Dataset(t.Context(), "shakespeare", o); err == nil || !strings.Contains(err.Error(), "enough") {
 		t.Errorf("%v", err)
@@ -350,7 +352,7 @@ func TestFetchShards(t *testing.T) {
 	if !slices.Contains(r.auth, "Bearer secret") {
 		t.Error("the token wasn't sent")
 	}
-	tokens := func(split data.Split) []int { return tokensOf(t, "fineweb-edu", o.CacheDir, split) }
+	tokens := func(split data.Split) []int { return tokensOf(t, "fineweb-edu", split) }
 	if got := tokens(data.Train); len(got) != 200 || got[100] != 2000 {
 		t.Errorf("%d tokens", len(got))
 	}
@@ -369,7 +371,7 @@ func TestFetchShards(t *testing.T) {
 	if err := os.Truncate(filepath.Join(dir, "finewebedu_train_000003.bin"), 30); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := data.Open("fineweb-edu", nil, 0, nil, data.WithCacheDir(o.CacheDir)); err == nil ||
+	if _, err := data.Open("fineweb-edu", nil, 0, nil); err == nil ||
 		!strings.Contains(err.Error(), "only in part") {
 		t.Errorf("a damaged cache opens: %v", err)
 	}
@@ -389,7 +391,7 @@ func TestFetchShards(t *testing.T) {
 	if _, err := Dataset(t.Context(), "fineweb-edu", o); err == nil || !strings.Contains(err.Error(), "was removed") {
 		t.Errorf("a file that is no shard: %v", err)
 	}
-	if names := dirNames(filepath.Join(o.CacheDir, "fineweb-edu")); len(names) != 0 {
+	if names := dirNames(filepath.Join(cache.Dir(), "fineweb-edu")); len(names) != 0 {
 		t.Errorf("kept: %v", names)
 	}
 }
@@ -412,7 +414,7 @@ func TestFetchTinyStories(t *testing.T) {
 		data.Val:   "<|endoftext|>Once.<|endoftext|>There was.",
 		data.Train: "<|endoftext|>A cat.<|endoftext|>A dog.<|endoftext|>A bird.",
 	} {
-		if got := tok.Decode(tokensOf(t, "tinystories", o.CacheDir, split)); got != want {
+		if got := tok.Decode(tokensOf(t, "tinystories", split)); got != want {
 			t.Errorf("%s: %q, want %q", split, got, want)
 		}
 	}
@@ -436,11 +438,11 @@ func TestFetchHellaSwag(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	examples, err := data.ReadHellaSwag("hellaswag", mustTokenizer(t, "gpt2"), data.WithCacheDir(o.CacheDir))
+	examples, err := data.ReadHellaSwag("hellaswag", mustTokenizer(t, "gpt2"))
 	if err != nil || len(examples) != 10042 || filepath.Base(file) != "hellaswag_val.jsonl" {
 		t.Errorf("%d questions, %v", len(examples), err)
 	}
-	if _, err := data.Open("hellaswag", nil, 0, nil, data.WithCacheDir(o.CacheDir)); err == nil {
+	if _, err := data.Open("hellaswag", nil, 0, nil); err == nil {
 		t.Error("hellaswag opens as a corpus")
 	}
 }
@@ -451,7 +453,7 @@ func TestFetchWeights(t *testing.T) {
 		r.files["/openai-community/gpt2-medium/resolve/"+commit+"/"+n] = "content of " + n
 	}
 	o := r.options(t)
-	if _, _, err := cache.Open("gpt2-medium", o.CacheDir); err == nil || !strings.HasSuffix(err.Error(),
+	if _, _, err := cache.Open("gpt2-medium"); err == nil || !strings.HasSuffix(err.Error(),
 		"hint: gpt2wgpu data fetch gpt2-medium") {
 		t.Errorf("%v", err)
 	}
@@ -459,7 +461,7 @@ func TestFetchWeights(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if again, _, err := cache.Open("gpt2-medium", o.CacheDir); err != nil || again != dir {
+	if again, _, err := cache.Open("gpt2-medium"); err != nil || again != dir {
 		t.Errorf("%q, %v", again, err)
 	}
 	want := map[string]bool{"config.json": true, "model.safetensors": true, cache.AccountFile: true}
@@ -478,7 +480,7 @@ func TestFetchLock(t *testing.T) {
 	r := newRemote(t)
 	r.pin(t, manyWords(1000))
 	o := r.options(t)
-	held, err := lock.Take(t.Context(), filepath.Join(o.CacheDir, ".shakespeare.lock"), 0, nil)
+	held, err := lock.Take(t.Context(), filepath.Join(cache.Dir(), ".shakespeare.lock"), 0, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -503,7 +505,7 @@ func TestFetchLock(t *testing.T) {
 	}
 	// One that is stopped while it waits says so.
 	o = r.options(t)
-	if held, err = lock.Take(t.Context(), filepath.Join(o.CacheDir, ".shakespeare.lock"), 0, nil); err != nil {
+	if held, err = lock.Take(t.Context(), filepath.Join(cache.Dir(), ".shakespeare.lock"), 0, nil); err != nil {
 		t.Fatal(err)
 	}
 	defer held.Release()

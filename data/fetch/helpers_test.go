@@ -8,7 +8,10 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/adrg/xdg"
+
 	"github.com/gpt2wgpu/gpt2wgpu/data"
+	"github.com/gpt2wgpu/gpt2wgpu/data/cache"
 )
 
 func write(t testing.TB, path string, content []byte) {
@@ -62,10 +65,20 @@ func shard(from, n int) string {
 	return b.String()
 }
 
+// emptyCache gives the test a cache of its own.
+func emptyCache(t testing.TB) {
+	old := xdg.CacheHome
+	t.Cleanup(func() { xdg.CacheHome = old })
+	xdg.CacheHome = t.TempDir()
+	if err := os.Mkdir(cache.Dir(), 0o777); err != nil {
+		t.Fatal(err)
+	}
+}
+
 // tokensOf opens a fetched corpus and returns the tokens of its files.
-func tokensOf(t testing.TB, name, cacheDir string, split data.Split) (ids []int) {
+func tokensOf(t testing.TB, name string, split data.Split) (ids []int) {
 	t.Helper()
-	c, err := data.Open(name, nil, 50257, nil, data.WithSplit(split), data.WithCacheDir(cacheDir))
+	c, err := data.Open(name, nil, 50257, nil, data.WithSplit(split))
 	if err != nil {
 		t.Fatal(err)
 	}

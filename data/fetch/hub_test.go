@@ -49,13 +49,13 @@ func TestHubCache(t *testing.T) {
 			"model.safetensors")); err != nil {
 			t.Fatal(err)
 		}
-		o := Options{CacheDir: t.TempDir()}
-		if dir, err := Model(t.Context(), "gpt2", o); err == nil {
+		emptyCache(t)
+		if dir, err := Model(t.Context(), "gpt2", Options{}); err == nil {
 			t.Errorf("%s: half a model was taken: %s", variable, dir)
 		}
 		write(blob, "weights")
 		for what, get := range map[string]func() (string, error){
-			"fetch.Model": func() (string, error) { return Model(t.Context(), "gpt2", o) },
+			"fetch.Model": func() (string, error) { return Model(t.Context(), "gpt2", Options{}) },
 			"cache.Model": func() (string, error) { return cache.Model("gpt2") },
 		} {
 			if dir, err := get(); err != nil || dir != snapshot {
@@ -63,7 +63,7 @@ func TestHubCache(t *testing.T) {
 			}
 		}
 		write(filepath.Join(root, "refs", "main"), "../../elsewhere")
-		if dir, err := Model(t.Context(), "gpt2", o); err == nil {
+		if dir, err := Model(t.Context(), "gpt2", Options{}); err == nil {
 			t.Errorf("%s: a reference outside the cache was followed: %s", variable, dir)
 		}
 	}
