@@ -76,7 +76,9 @@ func (p *addedPass) split(text string, emit func(part string, id int)) {
 		}
 		begin, end := at, at+len(t.content)
 		at = end
-		if t.singleWord && (endsWithWord(text[:begin]) || startsWithWord(text[end:])) {
+		before, _ := utf8.DecodeLastRuneInString(text[:begin]) // U+FFFD, not a word's, where there is none
+		after, _ := utf8.DecodeRuneInString(text[end:])
+		if t.singleWord && (isWord(before) || isWord(after)) {
 			continue
 		}
 		if t.lstrip {
@@ -115,16 +117,6 @@ func (a *addedTokens) touches(text string, at int) bool {
 		}
 	}
 	return false
-}
-
-func endsWithWord(s string) bool {
-	r, n := utf8.DecodeLastRuneInString(s)
-	return n > 0 && isWord(r)
-}
-
-func startsWithWord(s string) bool {
-	r, n := utf8.DecodeRuneInString(s)
-	return n > 0 && isWord(r)
 }
 
 // isWord is \w of Rust's regex, which follows Unicode's UTS 18.

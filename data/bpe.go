@@ -86,9 +86,8 @@ func (t *bpe) appendIDs(dst []uint16, text string) []uint16 {
 	return t.appendText(dst, text, t.added, true)
 }
 
-// appendRest is appendIDs for a part of a text that isn't its beginning.
-func (t *bpe) appendRest(dst []uint16, text string) []uint16 {
-	return t.appendText(dst, text, t.added, false)
+func (t *bpe) appendPart(dst []uint16, text string, begins bool) []uint16 {
+	return t.appendText(dst, text, t.added, begins)
 }
 
 func (t *bpe) appendText(dst []uint16, text string, added addedTokens, begins bool) []uint16 {
@@ -130,13 +129,13 @@ func scanPiece(text string) int {
 			return n
 		}
 	}
-	first, n := decodeRune(text)
+	first, n := utf8.DecodeRuneInString(text)
 	k := kindOf(first)
 	if k != kindSpace {
 		return n + runLength(text[n:], k)
 	}
 	if first == ' ' && len(text) > 1 { // one blank joins the run behind it
-		if next, m := decodeRune(text[1:]); kindOf(next) != kindSpace {
+		if next, m := utf8.DecodeRuneInString(text[1:]); kindOf(next) != kindSpace {
 			return 1 + m + runLength(text[1+m:], kindOf(next))
 		}
 	}
@@ -152,48 +151,24 @@ func scanPiece(text string) int {
 	return end - last
 }
 
+// contraction returns the length of a contraction that text begins with, 0 if it begins with none.
 func contraction(text string) int {
-	if len(text) < 2 {
-		return 0
-	}
-	switch text[1] {
-	case 's', 't', 'm', 'd':
-		return 2
-	}
-	if len(text) >= 3 {
-		switch text[1:3] {
-		case "re", "ve", "ll":
-			return 3
+	for _, c := range [...]string{"'s", "'t", "'m", "'d", "'re", "'ve", "'ll"} {
+		if strings.HasPrefix(text, c) {
+			return len(c)
 		}
 	}
 	return 0
 }
 
-func decodeRune(s string) (rune, int) {
-	if s[0] < utf8.RuneSelf {
-		return rune(s[0]), 1
-	}
-	return utf8.DecodeRuneInString(s)
-}
-
 // runLength returns how many bytes of s belong to characters of kind k before the first of another kind.
 func runLength(s string, k kind) int {
-	i := 0
-	for i < len(s) {
-		if c := s[i]; c < utf8.RuneSelf {
-			if asciiKind[c] != k {
-				break
-			}
-			i++
-			continue
+	for i, r := range s {
+		if kindOf(r) != k {
+			return i
 		}
-		r, n := utf8.DecodeRuneInString(s[i:])
-		if unicodeKind(r) != k {
-			break
-		}
-		i += n
 	}
-	return i
+	return len(s)
 }
 
 // heapFrom is the piece length in bytes from which merges go through a heap, O(n log n), and not through a scan for the

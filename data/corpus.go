@@ -2,6 +2,7 @@ package data
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -15,6 +16,7 @@ import (
 	"sync"
 	"unicode/utf8"
 
+	"github.com/gpt2wgpu/gpt2wgpu/data/atomicfile"
 	"github.com/gpt2wgpu/gpt2wgpu/data/cache"
 )
 
@@ -117,35 +119,38 @@ func (c *Corpus) open(spec string, tok Tokenizer, o openOptions) error {
 		c.log.Info(fmt.Sprintf("%s: left out, neither .txt nor .md: %s", spec, someNames(p.foreign)))
 	}
 	c.files = paths
-	if len(paths) > 1 && (p.dir || o.join) && !slices.ContainsFunc(paths,
-		func(path string) bool { return !isPlain(path) }) {
+	plain := len(filter(paths, isPlain))
+	if plain > 1 && plain == len(paths) && (p.dir || o.join) {
 		return c.addTexts(spec, paths, tok)
 	}
-	shards := 0
 	for _, p := range paths {
-		if isPlain(p) {
-			text, err := readText(p, o.mark)
-			if err == nil {
-				err = c.addText(p, text, tok)
-			}
+		if !isPlain(p) {
+			s, err := openShard(p)
 			if err != nil {
 				return err
 			}
+			c.add(s)
 			continue
 		}
-		s, err := openShard(p)
+		text, err := readText(p, o.mark)
+		if err == nil {
+			err = c.addText(p, text, tok)
+		}
 		if err != nil {
 			return err
 		}
-		c.add(s)
-		shards++
 	}
-	if shards > 0 {
-		c.log.Info(fmt.Sprintf("found %d shards with %d tokens", shards, c.total))
-		if err := c.checkMaker(paths, tok, c.settled); err != nil {
+	if plain == len(paths) {
+		return nil
+	}
+	c.log.Info(fmt.Sprintf("found %d shards with %d tokens", len(paths)-plain, c.total))
+	if err := c.checkMaker(paths, tok, c.settled); err != nil {
+		return err
+	}
+	for _, s := range c.shards {
+		if err := c.checkIDs(s, 0, c.checked(s)); err != nil {
 			return err
 		}
-		return c.checkSome()
 	}
 	return nil
 }
@@ -154,21 +159,19 @@ func (c *Corpus) open(spec string, tok Tokenizer, o openOptions) error {
 // shows in the first thousand; a damaged spot further on is found when its batch is read.
 const checkBudget = 64 << 20
 
-func (c *Corpus) checkSome() error {
+// checked is how many tokens of a shard Open looks at.
+func (c *Corpus) checked(s *shard) int64 { return min(s.len(), checkBudget/int64(len(c.shards))) }
+
+// checkIDs reports the first of tokens begin to end (end not included) that is not an id of the vocabulary.
+func (c *Corpus) checkIDs(s *shard, begin, end int64) error {
 	if c.vocab <= 0 {
 		return nil
 	}
-	for _, s := range c.shards {
-		n := min(s.len(), checkBudget/int64(len(c.shards)))
-		bad := int64(-1)
-		if err := guard(s.name, func() { bad = s.firstOutside(0, n, c.vocab) }); err != nil {
-			return err
-		}
-		if bad >= 0 {
-			return s.outside(bad, c.vocab, c.settled)
-		}
+	bad, err := s.firstOutside(begin, end, c.vocab)
+	if err == nil && bad >= 0 {
+		err = s.outside(bad, c.vocab, c.settled)
 	}
-	return nil
+	return err
 }
 
 func (c *Corpus) add(s *shard) {
@@ -231,10 +234,8 @@ func (c *Corpus) addTexts(name string, paths []string, tok Tokenizer) error {
 // addIDs adds a text's ids; of says in the log what else they are.
 func (c *Corpus) addIDs(name string, ids []uint16, of string) error {
 	s := memoryShard(name, ids)
-	if c.vocab > 0 {
-		if i := s.firstOutside(0, s.len(), c.vocab); i >= 0 {
-			return s.outside(i, c.vocab, c.settled)
-		}
+	if err := c.checkIDs(s, 0, s.len()); err != nil {
+		return err
 	}
 	c.add(s)
 	c.log.Info(fmt.Sprintf("loaded %d tokens%s", len(ids), of))
@@ -272,9 +273,6 @@ func (c *Corpus) encode(ids []uint16, name, text string, tok Tokenizer) ([]uint1
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", name, err)
 	}
-	if ids == nil {
-		return more, nil
-	}
 	return append(ids, more...), nil
 }
 
@@ -295,15 +293,13 @@ func invalidUTF8(text string) (first, n int) {
 	if utf8.ValidString(text) {
 		return 0, 0
 	}
-	for i := 0; i < len(text); {
-		r, size := utf8.DecodeRuneInString(text[i:])
-		if r == utf8.RuneError && size == 1 {
+	for i, r := range text {
+		if _, size := utf8.DecodeRuneInString(text[i:]); r == utf8.RuneError && size == 1 {
 			if n == 0 {
 				first = i
 			}
 			n++
 		}
-		i += size
 	}
 	return first, n
 }
@@ -333,46 +329,38 @@ func (c *Corpus) Close() error {
 		return nil
 	}
 	c.closed = true
-	var errs []error
+	var err error
 	for _, s := range c.shards {
-		errs = append(errs, s.close())
+		err = errors.Join(err, s.close())
 	}
-	return errors.Join(errs...)
+	return err
 }
 
 // read copies tokens at, at+1, ... of a shard into x and the tokens one further into y; both have the same length.
 func (c *Corpus) read(i int, at int64, x, y []uint32) error {
-	whole := c
-	if c.whole != nil {
-		whole = c.whole
-	}
+	whole := cmp.Or(c.whole, c)
 	whole.mu.RLock()
 	defer whole.mu.RUnlock()
 	if whole.closed {
 		return fmt.Errorf("%s: the corpus is closed; hint: close it after its last loader", c.name)
 	}
 	s := c.shards[i]
-	bad := int64(-1)
+	end := at + int64(len(x)) + 1
+	top := uint32(0)
 	err := guard(s.name, func() {
-		raw := s.raw[2*at : 2*(at+int64(len(x))+1)]
+		raw := s.raw[2*at : 2*end]
 		prev := uint32(binary.LittleEndian.Uint16(raw))
-		top := prev
+		top = prev
 		for k := range x {
 			next := uint32(binary.LittleEndian.Uint16(raw[2*k+2:]))
 			x[k], y[k] = prev, next
 			prev, top = next, max(top, next)
 		}
-		if c.vocab > 0 && int(top) >= c.vocab {
-			bad = s.firstOutside(at, at+int64(len(x))+1, c.vocab)
-		}
 	})
-	if err != nil {
-		return err
+	if err == nil && int(top) >= c.vocab {
+		err = c.checkIDs(s, at, end)
 	}
-	if bad >= 0 {
-		return s.outside(bad, c.vocab, c.settled)
-	}
-	return nil
+	return err
 }
 
 // guard runs f, which reads mapped memory. If the file was cut short or its disk failed meanwhile, the processor faults
@@ -435,20 +423,12 @@ func find(spec string) (Parts, error) {
 	case isPattern(spec, err):
 		return glob(spec)
 	case err != nil:
-		return Parts{}, fmt.Errorf("%s: %w; hint: %s", spec, cause(err), missingHint(spec))
+		return Parts{}, fmt.Errorf("%s: %w; hint: %s", spec, atomicfile.Reason(err), missingHint(spec))
 	}
 	if err := checkKind(spec); err != nil {
 		return Parts{}, err
 	}
 	return Parts{Train: []string{spec}, Texts: isPlain(spec)}, nil
-}
-
-// cause is the reason in an error of a file, without the operation and the path.
-func cause(err error) error {
-	if e := (*fs.PathError)(nil); errors.As(err, &e) {
-		return e.Err
-	}
-	return err
 }
 
 // missingHint is the hint about a spec that cannot be found, whatever the error: systems differ in it.
@@ -465,7 +445,7 @@ func missingHint(spec string) string {
 // checkKind says what is wrong with a file whose extension isn't one that Open reads.
 func checkKind(path string) error {
 	switch {
-	case isPlain(path), isShard(filepath.Base(path)):
+	case isPlain(path), isShard(path):
 		return nil
 	case isText(path):
 		if err := refuseForeign(path, inputKind(path)); err != nil {
@@ -495,22 +475,31 @@ func isText(path string) bool {
 }
 
 // isShard reports whether the name is that of a token file.
-func isShard(name string) bool {
-	ext := extension(name)
-	return (ext == ".npy" || ext == ".bin") && !strings.HasPrefix(name, ".")
+func isShard(path string) bool {
+	ext := extension(path)
+	return (ext == ".npy" || ext == ".bin") && !strings.HasPrefix(filepath.Base(path), ".")
 }
 
-// walk returns the files below dir that are wanted, hidden ones left out, in the order of their paths.
-func walk(dir string, wanted func(path string) bool) (paths []string, err error) {
+func filter(paths []string, wanted func(path string) bool) (found []string) {
+	for _, p := range paths {
+		if wanted(p) {
+			found = append(found, p)
+		}
+	}
+	return found
+}
+
+// walk returns the files below dir, hidden ones left out, in the order of their paths.
+func walk(dir string) (paths []string, err error) {
 	err = filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
-		if err != nil {
+		if err != nil || path == dir {
 			return err
 		}
-		hidden := strings.HasPrefix(d.Name(), ".") && path != dir
-		// merges.txt is not a text to train on
-		if d.IsDir() && (hidden || strings.HasSuffix(d.Name(), tokenizerFolder) && path != dir) {
-			return fs.SkipDir
-		} else if !hidden && !d.IsDir() && wanted(path) {
+		hidden := strings.HasPrefix(d.Name(), ".")
+		switch {
+		case d.IsDir() && (hidden || strings.HasSuffix(d.Name(), tokenizerFolder)):
+			return fs.SkipDir // merges.txt is not a text to train on
+		case !d.IsDir() && !hidden:
 			paths = append(paths, path)
 		}
 		return nil
@@ -524,46 +513,30 @@ func walk(dir string, wanted func(path string) bool) (paths []string, err error)
 // filesIn returns the parts of a directory: its shards, those in it or else those in folders below it, or the texts in
 // it and below.
 func filesIn(dir string) (Parts, error) {
-	var foreign []string
-	all, err := walk(dir, func(path string) bool {
-		known := isShard(filepath.Base(path)) || isText(path)
-		if !known && extension(path) != ".json" { // which describes data
-			foreign = append(foreign, path)
-		}
-		return known
-	})
+	all, err := walk(dir)
 	if err != nil {
 		return Parts{}, err
 	}
-	kind := func(wanted func(string) bool) (paths []string) {
-		for _, p := range all {
-			if wanted(p) {
-				paths = append(paths, p)
-			}
-		}
-		return paths
+	paths := filter(all, isShard)
+	if own := filter(paths, func(p string) bool { return filepath.Dir(p) == filepath.Clean(dir) }); own != nil {
+		paths = own
 	}
-	paths := kind(func(p string) bool { return isShard(filepath.Base(p)) && filepath.Dir(p) == filepath.Clean(dir) })
-	if len(paths) == 0 {
-		paths = kind(func(p string) bool { return isShard(filepath.Base(p)) })
-	}
-	texts := false
-	if len(paths) == 0 {
-		if paths = kind(isText); len(paths) == 0 {
-			return Parts{}, fmt.Errorf("%s: no .npy or .bin shards and no .txt or .md texts in this directory; "+
-				"hint: check the path", dir)
-		}
-		if n := len(paths) - len(kind(isPlain)); n > 0 {
+	var foreign []string
+	texts := paths == nil
+	if texts {
+		paths = filter(all, isText)
+		if n := len(paths) - len(filter(paths, isPlain)); n > 0 {
 			return Parts{}, fmt.Errorf("%s: no .npy or .bin shards in this directory; hint: it has %d .jsonl or "+
 				".parquet files: gpt2wgpu data tokenize %s --out DIR, then give DIR", dir, n, dir)
 		}
-		texts = true
+		foreign = filter(all, func(p string) bool { return !isText(p) && extension(p) != ".json" }) // it describes data
+	}
+	if len(paths) == 0 {
+		return Parts{}, fmt.Errorf("%s: no .npy or .bin shards and no .txt or .md texts in this directory; hint: "+
+			"check the path", dir)
 	}
 	p := partition(paths, namesBelow(dir, paths))
-	p.dir, p.Texts = true, texts
-	if texts {
-		p.foreign = foreign
-	}
+	p.dir, p.Texts, p.foreign = true, texts, foreign
 	return p, nil
 }
 
@@ -572,22 +545,20 @@ func glob(pattern string) (Parts, error) {
 	if err != nil {
 		return Parts{}, err
 	}
-	paths = slices.DeleteFunc(paths, func(p string) bool {
+	paths = filter(paths, func(p string) bool {
 		info, err := os.Stat(p)
-		return err != nil || info.IsDir() || extension(p) == ".json" // the manifests beside shards
+		return err == nil && !info.IsDir() && extension(p) != ".json" // the manifests beside shards
 	})
 	if len(paths) == 0 {
 		return Parts{}, fmt.Errorf("data: only directories and .json files match %q: %w; hint: name one of them, or "+
 			"a pattern of files", pattern, fs.ErrNotExist)
 	}
 	p := partition(paths, namesBelow(globRoot(pattern), paths))
-	for _, list := range [][]string{p.Train, p.Val} {
-		for _, path := range list {
-			if err := checkKind(path); err != nil {
-				return Parts{}, err
-			}
+	for _, path := range slices.Concat(p.Train, p.Val) {
+		if err := checkKind(path); err != nil {
+			return Parts{}, err
 		}
 	}
-	p.Texts = !slices.ContainsFunc(paths, func(path string) bool { return !isPlain(path) })
+	p.Texts = len(filter(paths, isPlain)) == len(paths)
 	return p, nil
 }

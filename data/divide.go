@@ -46,7 +46,7 @@ func (s *shard) piece(begin, end int64) *shard {
 // tokens that are part of it none is an input or a target.
 func (c *Corpus) Rows(T int) (rows, unused int64) {
 	for _, s := range c.shards {
-		n := max(s.len()-1, 0) / int64(T)
+		n := s.rows(T)
 		rows += n
 		if unused += s.len(); n > 0 {
 			unused -= n*int64(T) + 1

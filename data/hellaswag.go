@@ -151,8 +151,8 @@ func evalLabel(raw json.RawMessage) (int, error) {
 func readEvalBin(r io.Reader, tok Tokenizer) ([]Example, error) {
 	at := 0
 	damaged := func(format string, args ...any) error {
-		return fmt.Errorf("byte %d: "+format+"; hint: the file is damaged or no HellaSwag; gpt2wgpu data fetch hellaswag",
-			append([]any{at}, args...)...)
+		return fmt.Errorf("byte %d: %w; hint: the file is damaged or no HellaSwag; gpt2wgpu data fetch hellaswag", at,
+			fmt.Errorf(format, args...))
 	}
 	raw, err := io.ReadAll(r)
 	if err != nil {

@@ -144,7 +144,7 @@ func TestHellaSwagErrors(t *testing.T) {
 		{"a.jsonl", strings.Replace(line, `"label": 0, `, ``, 1), "no label"},
 		{"a.jsonl", strings.Replace(line, `ctx`, `text`, 1), "no ctx"},
 		{"a.jsonl", strings.Replace(line, `"e"`, `null`, 1), "an ending is null"},
-		{"a.jsonl", line + strings.Replace(line, `"e"`, "\"caf\xe9\"", 1), "line at byte 58: invalid UTF-8 in its byte 56"},
+		{"a.jsonl", line + strings.Replace(line, `"e"`, "\"caf\xe9\"", 1), "58: invalid UTF-8 in its byte 56"},
 		{"a.JSONL", "{", "byte 1"},
 		{"a.json", line, ".jsonl"},
 		{"a.parquet", line, "pandas"},

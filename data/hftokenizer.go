@@ -75,8 +75,8 @@ func readTokenizerFile(path string) ([]byte, error) {
 	return bytes.TrimPrefix(raw, []byte(byteOrderMark)), nil
 }
 
-// TokenizerOfFiles returns the tokenizer of these files: gpt2 or bytes where it is one of these, a byte-level BPE of its
-// own, or one that only counts ids and reports the reason.
+// TokenizerOfFiles returns the tokenizer of these files: gpt2 or bytes where it is one of these, a byte-level BPE of
+// its own, or one that only counts ids and reports the reason.
 func TokenizerOfFiles(name string, files map[string][]byte) Tokenizer {
 	t, err := newForeign(name, files)
 	if err != nil {
@@ -166,7 +166,7 @@ type bpeModel struct {
 	Dropout      float64         `json:"dropout"`
 	Prefix       string          `json:"continuing_subword_prefix"`
 	Suffix       string          `json:"end_of_word_suffix"`
-	Unknown      string          `json:"unk_token"`     // the token of a byte that has none; "": such bytes are left out
+	Unknown      string          `json:"unk_token"`     // the token of a byte without one; "": it is left out
 	FuseUnknown  bool            `json:"fuse_unk"`      // neighbours without a token become one unknown
 	ByteFallback bool            `json:"byte_fallback"` // bytes without a token become <0x..>
 	IgnoreMerges bool            `json:"ignore_merges"` // a piece that is a token is that, whatever the merges say
@@ -306,8 +306,8 @@ func (f *hfTokenizer) readTokenizerJSON() error {
 // gpt2Patterns are GPT-2's pattern and its spelling in Hugging Face's tokenizers, whose matches are the same.
 var gpt2Patterns = []string{gpt2Pattern, `'(?:[sdmt]|ll|ve|re)| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+`}
 
-// readSplit reads how a text falls into pieces: by ByteLevel, or by a Split with GPT-2's pattern before it. The error is
-// what it has instead.
+// readSplit reads how a text falls into pieces: by ByteLevel, or by a Split with GPT-2's pattern before it. The error
+// is what it has instead.
 func (f *hfTokenizer) readSplit(p stage) error {
 	stages := []stage{p}
 	if p.Type == "Sequence" {

@@ -49,7 +49,7 @@ func InfoFiles(paths []string) (files, left []string, err error) {
 	}
 	for _, p := range candidates {
 		info, err := os.Stat(p)
-		known := isShard(filepath.Base(p)) || isText(p)
+		known := isShard(p) || isText(p)
 		switch {
 		case err != nil || known && !info.IsDir():
 			files = append(files, p)
@@ -74,7 +74,7 @@ func Info(path string) (ShardInfo, error) {
 	if n, _ := magicOf(readHead(path)); n == binEval && extension(path) == ".bin" {
 		return evalInfo(path)
 	}
-	if !isShard(filepath.Base(path)) {
+	if !isShard(path) {
 		return ShardInfo{}, fmt.Errorf("%s: extension %q, want .npy or .bin, or a text's; hint: give it a shard of "+
 			"tokens", path, extension(path))
 	}

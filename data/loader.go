@@ -61,34 +61,30 @@ func NewLoader(c *Corpus, B, T, rank, ranks int) (*Loader, error) {
 		return nil, fmt.Errorf("loader: rank %d of %d, want 0 <= rank < ranks; hint: check how the processes were "+
 			"started", rank, ranks)
 	}
-	l := &Loader{c: c, B: B, T: T, rank: rank, window: int64(B) * int64(T) * int64(ranks), first: -1}
-	for _, s := range c.shards {
-		l.readAhead = l.readAhead || s.file != nil || s.mapped
-	}
-	l.byRows = c.whole != nil
+	l := &Loader{c: c, B: B, T: T, rank: rank, window: int64(B) * int64(T) * int64(ranks), first: -1,
+		byRows: c.whole != nil}
 	longest, short := int64(0), 0
 	for i, s := range c.shards {
+		l.readAhead = l.readAhead || s.isMapped()
 		longest = max(longest, s.len())
 		if !l.fits(i, 0) {
 			short++
 		} else if l.first < 0 {
 			l.first = i
 		}
-		l.rows += max(s.len()-1, 0) / int64(T)
+		l.rows += s.rows(T)
 		l.rowsUpTo = append(l.rowsUpTo, l.rows)
 	}
+	what := fmt.Sprintf("%d tokens", c.total)
 	enough := l.first >= 0
 	if l.byRows {
 		enough = l.rows*int64(T) >= l.window
+	} else if len(c.shards) > 1 {
+		what = fmt.Sprintf("%d tokens in its longest shard", longest)
 	}
 	if !enough {
-		what := fmt.Sprintf("%d tokens", c.total)
-		if len(c.shards) > 1 && !l.byRows {
-			what = fmt.Sprintf("%d tokens in its longest shard", longest)
-		}
 		return nil, fmt.Errorf("%s: %s, want at least %d (B=%d times T=%d times %d ranks, and one more as the last "+
-			"target); hint: smaller --batch-size or --seq-len, or a longer text",
-			c.name, what, l.window+1, B, T, ranks)
+			"target); hint: smaller --batch-size or --seq-len, or a longer text", c.name, what, l.window+1, B, T, ranks)
 	}
 	if short > 0 && !l.byRows {
 		c.log.Warn("some shards are shorter than one batch and are passed over", "shards", short, "of", len(c.shards),
@@ -192,7 +188,7 @@ func (l *Loader) after(s State) State {
 // Batches returns how many batches of B*T tokens the corpus holds, tokens/(B*T) rounded down: the document's "1 epoch =
 // N batches". Of a divided corpus only whole rows count.
 func (l *Loader) Batches() int64 {
-	if l.c.whole != nil {
+	if l.byRows {
 		return l.rows / int64(l.B)
 	}
 	return l.c.total / (int64(l.B) * int64(l.T))
@@ -204,13 +200,10 @@ func (l *Loader) State() State { return l.state }
 // Reset goes back to the start, for validation on the same batches every time.
 func (l *Loader) Reset() {
 	l.settle()
-	s := State{Tokens: l.c.total}
+	l.state = State{Tokens: l.c.total, Shard: l.first}
 	if l.byRows {
-		s.SeqLen = l.T
-	} else {
-		s.Shard = l.first
+		l.state = State{Tokens: l.c.total, SeqLen: l.T}
 	}
-	l.state = s
 }
 
 // Seek goes to a state saved before. B, T and the number of ranks may have changed since, the corpus may not. It fails,
@@ -220,29 +213,26 @@ func (l *Loader) Seek(s State) error {
 		l.Reset()
 		return nil
 	}
-	const hint = "hint: resume with the same --data as before"
-	if s.Tokens != 0 && s.Tokens != l.c.total {
-		return fmt.Errorf("%s: has %d tokens, but the saved position is from a corpus of %d; %s", l.c.name, l.c.total,
-			s.Tokens, hint)
+	bad := func(format string, args ...any) error {
+		return fmt.Errorf("%s: the saved position is "+format+"; hint: resume with the same --data and --val-fraction",
+			append([]any{l.c.name}, args...)...)
 	}
-	if l.byRows != (s.SeqLen != 0) {
-		return fmt.Errorf("%s: the saved position is of batches made of rows: %v, this loader's: %v; hint: resume "+
-			"with the same --val-fraction",
-			l.c.name, s.SeqLen != 0, l.byRows)
-	}
-	if s.Epoch < 0 || s.Shard < 0 || s.Shard >= len(l.c.shards) {
-		return fmt.Errorf("%s: saved position epoch %d, shard %d, want shards 0 to %d; %s", l.c.name, s.Epoch, s.Shard,
-			len(l.c.shards)-1, hint)
-	}
-	if n := l.c.shards[s.Shard].len(); s.Offset < 0 || s.Offset > n {
-		return fmt.Errorf("%s: saved position is token %d of shard %d, which has %d; %s", l.c.name, s.Offset, s.Shard,
-			n, hint)
+	shards := len(l.c.shards)
+	switch {
+	case s.Tokens != 0 && s.Tokens != l.c.total:
+		return bad("of a corpus of %d tokens, this one has %d", s.Tokens, l.c.total)
+	case l.byRows != (s.SeqLen != 0):
+		return bad("of batches made of rows: %v, this loader's: %v", s.SeqLen != 0, l.byRows)
+	case s.Epoch < 0 || s.Shard < 0 || s.Shard >= shards:
+		return bad("epoch %d, shard %d, want shards 0 to %d", s.Epoch, s.Shard, shards-1)
+	case s.Offset < 0 || s.Offset > l.c.shards[s.Shard].len():
+		return bad("token %d of shard %d, which has %d", s.Offset, s.Shard, l.c.shards[s.Shard].len())
 	}
 	if l.byRows && s.SeqLen != l.T && s.SeqLen > 0 && s.Rows >= 0 {
 		s.Rows, s.SeqLen = l.rowAt(s.Rows, s.SeqLen), l.T
 	}
 	if s.Rows < 0 || s.Rows > l.rows {
-		return fmt.Errorf("%s: saved position is row %d, want 0 to %d; %s", l.c.name, s.Rows, l.rows, hint)
+		return bad("row %d, want 0 to %d", s.Rows, l.rows)
 	}
 	s.Tokens = l.c.total
 	// A longer step than when the state was saved may not fit any more: then what is left is dropped, as a tail is.
@@ -261,11 +251,11 @@ func (l *Loader) Seek(s State) error {
 // rowAt returns the first row that begins at or behind row i of rows of T tokens.
 func (l *Loader) rowAt(i int64, T int) int64 {
 	for k, s := range l.c.shards {
-		if n := max(s.len()-1, 0) / int64(T); i >= n {
+		if n := s.rows(T); i >= n {
 			i -= n
 			continue
 		}
-		behind := l.rowsUpTo[k] - max(s.len()-1, 0)/int64(l.T) // rows before this shard
+		behind := l.rowsUpTo[k] - s.rows(l.T) // rows before this shard
 		return min(behind+(i*int64(T)+int64(l.T)-1)/int64(l.T), l.rowsUpTo[k])
 	}
 	return l.rows

@@ -1,10 +1,10 @@
 package data
 
 import (
-	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/gpt2wgpu/gpt2wgpu/data/exactjson"
@@ -27,19 +27,15 @@ func makerOf(path string) *maker {
 	for _, file := range manifests {
 		raw, err := os.ReadFile(file)
 		var m manifest
-		if err != nil || exactjson.Unmarshal(raw, &m) != nil {
+		if err != nil || exactjson.Unmarshal(raw, &m) != nil || m.Settings.Tokenizer == "" ||
+			!slices.ContainsFunc(m.Shards, func(s doneShard) bool { return s.File == filepath.Base(path) }) {
 			continue
 		}
-		for _, s := range m.Shards {
-			if s.File != filepath.Base(path) || m.Settings.Tokenizer == "" {
-				continue
-			}
-			by := &maker{spec: m.Settings.Tokenizer, fingerprint: m.Settings.Fingerprint, source: filepath.Base(file)}
-			if by.fingerprint != "" {
-				by.spec = filepath.Join(dir, by.spec)
-			}
-			return by
+		by := &maker{m.Settings.Tokenizer, m.Settings.Fingerprint, filepath.Base(file)}
+		if by.fingerprint != "" {
+			by.spec = filepath.Join(dir, by.spec)
 		}
+		return by
 	}
 	return nil
 }
@@ -58,19 +54,6 @@ func (m *maker) is(tok Tokenizer) bool {
 		return tok.Name() == m.spec
 	}
 	return fingerprint(tok) == m.fingerprint
-}
-
-// check refuses shards of another tokenizer than tok. One that is not known takes any. settled: tok cannot be another.
-func (m *maker) check(path string, tok Tokenizer, settled bool) error {
-	if tok == nil || tok.Name() == "ids" || m.is(tok) {
-		return nil
-	}
-	hint := remakeHint(tok)
-	if !settled {
-		hint = fmt.Sprintf("--tokenizer %s, or %s", m.spec, hint)
-	}
-	return fmt.Errorf("%s: made with the tokenizer %s, as %s says, not with %s; hint: %s", path, m.spec, m.source,
-		tok.Name(), hint)
 }
 
 // remakeHint says how shards of tok's ids are made.
@@ -96,16 +79,15 @@ func TokenizerOf(spec string) (string, error) {
 		return "", nil
 	}
 	said, by := "", ""
-	for _, path := range append(append([]string(nil), p.Train...), p.Val...) {
-		if !isShard(filepath.Base(path)) {
+	for _, path := range slices.Concat(p.Train, p.Val) {
+		if !isShard(path) {
 			return "", nil
 		}
-		m := makerOf(path)
-		switch {
+		switch m := makerOf(path); {
 		case m == nil:
 		case said == "":
 			said, by = m.spec, path
-		case said != m.spec && !sameSpec(said, m.spec):
+		case !sameSpec(said, m.spec):
 			return "", fmt.Errorf("--data %s: %s was made with the tokenizer %s, and %s with %s; hint: name shards "+
 				"of one tokenizer", spec, by, said, path, m.spec)
 		}
@@ -118,46 +100,50 @@ func TokenizerOf(spec string) (string, error) {
 		return "", nil
 	}
 	defer s.close()
-	err = guard(s.name, func() {
-		n := min(s.len(), 1<<20)
-		if s.firstOutside(0, n, 256) >= 0 && s.firstOutside(0, n, gpt2Vocab) < 0 {
-			said = "gpt2"
-		}
-	})
-	return said, err
+	n := min(s.len(), 1<<20)
+	wide, err := s.firstOutside(0, n, 256)
+	if err != nil || wide < 0 {
+		return "", err
+	}
+	if other, err := s.firstOutside(0, n, gpt2Vocab); err != nil || other >= 0 {
+		return "", err
+	}
+	return "gpt2", nil
 }
 
 func sameSpec(a, b string) bool {
-	x, err := NewTokenizer(a)
-	if err != nil {
-		return false
-	}
-	y, err := NewTokenizer(b)
-	return err == nil && SameTokenizer(x, y)
+	x, err1 := NewTokenizer(a)
+	y, err2 := NewTokenizer(b)
+	return a == b || err1 == nil && err2 == nil && SameTokenizer(x, y)
 }
 
-// checkMaker refuses shards that tok has not made, as far as their manifests or ids show. settled: tok cannot be
-// another.
+// checkMaker refuses shards that tok has not made, as far as their manifests or ids show. A tokenizer that is not known
+// takes any. settled: tok cannot be another.
 func (c *Corpus) checkMaker(paths []string, tok Tokenizer, settled bool) error {
 	if tok == nil {
 		return nil
 	}
 	said := false
 	for _, p := range paths {
-		if m := makerOf(p); m != nil {
-			said = true
-			if err := m.check(p, tok, settled); err != nil {
-				return err
-			}
+		m := makerOf(p)
+		said = said || m != nil
+		if m == nil || tok.Name() == "ids" || m.is(tok) {
+			continue
 		}
+		hint := remakeHint(tok)
+		if !settled {
+			hint = fmt.Sprintf("--tokenizer %s, or %s", m.spec, hint)
+		}
+		return fmt.Errorf("%s: made with the tokenizer %s, as %s says, not with %s; hint: %s", p, m.spec, m.source,
+			tok.Name(), hint)
 	}
-	if said || len(c.shards) == 0 {
+	if said {
 		return nil
 	}
 	for _, s := range c.shards {
-		wide := int64(-1)
-		n := min(s.len(), checkBudget/int64(len(c.shards)))
-		if err := guard(s.name, func() { wide = s.firstOutside(0, n, 256) }); err != nil {
+		n := c.checked(s)
+		wide, err := s.firstOutside(0, n, 256)
+		if err != nil {
 			return err
 		}
 		switch {
@@ -185,7 +171,7 @@ func (t *tokenizing) writeTokenizer() error {
 		return nil
 	}
 	dir := filepath.Join(t.o.Out, t.m.Settings.Tokenizer)
-	if err := os.MkdirAll(dir, 0o777); err != nil && !errors.Is(err, os.ErrExist) {
+	if err := os.MkdirAll(dir, 0o777); err != nil {
 		return fmt.Errorf("%w; hint: check the permissions of --out", err)
 	}
 	return WriteTokenizerFiles(dir, t.o.Tokenizer, 0)

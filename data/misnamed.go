@@ -43,12 +43,13 @@ func misnamed(path string, head []byte, want string) error {
 		own := s.begin == "PAR1" && ext == ".parquet" || s.begin == "\x93NUMPY" && ext == ".npy" ||
 			strings.HasPrefix(s.found, "UTF-16") && !isText(path)
 		if bytes.HasPrefix(head, []byte(s.begin)) && !own {
-			return fmt.Errorf("%s: %s, want %s; hint: %s", path, s.found, want, strings.ReplaceAll(s.hint, "FILE", path))
+			hint := strings.ReplaceAll(s.hint, "FILE", path)
+			return fmt.Errorf("%s: %s, want %s; hint: %s", path, s.found, want, hint)
 		}
 	}
 	if webPage.Match(head) && !isPlain(path) {
-		return fmt.Errorf("%s: a web page (HTML), want %s; hint: the download saved a page: use the file's own address "+
-			"(/resolve/main/, not /blob/main/)", path, want)
+		return fmt.Errorf("%s: a web page (HTML), want %s; hint: the download saved a page: use the file's own "+
+			"address (/resolve/main/, not /blob/main/)", path, want)
 	}
 	return nil
 }

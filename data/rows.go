@@ -16,9 +16,8 @@ func NewRows(c *Corpus, T int) *Rows {
 	r := &Rows{c: c}
 	longest := int64(0)
 	for _, s := range c.shards {
-		n := max(s.len()-1, 0)
-		longest = max(longest, n)
-		r.Total += n
+		longest = max(longest, s.rows(1))
+		r.Total += s.rows(1)
 	}
 	r.T = int(min(int64(T), longest))
 	return r

@@ -27,6 +27,12 @@ type shard struct {
 
 func (s *shard) len() int64 { return int64(len(s.raw) / 2) }
 
+// rows is how many rows of T tokens, with the target behind the last, the shard holds.
+func (s *shard) rows(T int) int64 { return max(s.len()-1, 0) / int64(T) }
+
+// isMapped reports whether the tokens are in a file, and not in memory.
+func (s *shard) isMapped() bool { return s.file != nil || s.mapped }
+
 func (s *shard) token(i int64) uint16 { return binary.LittleEndian.Uint16(s.raw[2*i:]) }
 
 func (s *shard) close() error {
@@ -38,32 +44,34 @@ func (s *shard) close() error {
 }
 
 // firstOutside returns the index of the first of tokens begin to end (end not included) that is not an id of a
-// vocabulary of that size, or -1.
-func (s *shard) firstOutside(begin, end int64, vocab int) int64 {
-	if vocab > 0xffff {
-		return -1
-	}
-	for i, raw := 0, s.raw[2*begin:2*end]; i+1 < len(raw); i += 2 {
-		if int(binary.LittleEndian.Uint16(raw[i:])) >= vocab {
-			return begin + int64(i/2)
+// vocabulary of that size, or -1. Error: the file cannot be read any more.
+func (s *shard) firstOutside(begin, end int64, vocab int) (at int64, err error) {
+	at = -1
+	err = guard(s.name, func() {
+		for i, raw := 0, s.raw[2*begin:2*end]; vocab < maxVocab && i < len(raw); i += 2 {
+			if int(binary.LittleEndian.Uint16(raw[i:])) >= vocab {
+				at = begin + int64(i/2)
+				return
+			}
 		}
-	}
-	return -1
+	})
+	return at, err
 }
 
 // outside is the error for a token that is not an id of the vocabulary.
 // settled: the vocabulary is that of a model.
 func (s *shard) outside(i int64, vocab int, settled bool) error {
 	where := fmt.Sprintf("token %d", s.first+i)
-	if s.file != nil || s.mapped {
+	if s.isMapped() {
 		where += fmt.Sprintf(" at byte %d", s.at+2*i)
 	}
 	hint := "--tokenizer gpt2, if GPT-2's tokenizer made it, else the one that did, and its --vocab-size"
-	if text := s.file == nil && !s.mapped; text && settled {
-		hint = "the text's tokenizer has more ids than the model: --tokenizer with the model's own"
-	} else if settled {
+	switch {
+	case settled && s.isMapped():
 		hint = "the model has no such token: take shards that its own tokenizer has made"
-	} else if vocab >= gpt2Vocab || int(s.token(i)) >= gpt2Vocab {
+	case settled:
+		hint = "the text's tokenizer has more ids than the model: --tokenizer with the model's own"
+	case vocab >= gpt2Vocab || int(s.token(i)) >= gpt2Vocab:
 		hint = "the file was made with another tokenizer or is damaged; make it again with gpt2wgpu data tokenize"
 	}
 	return fmt.Errorf("%s: %s has id %d, want less than the vocabulary's %d; hint: %s", s.name, where, s.token(i),

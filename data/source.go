@@ -50,10 +50,10 @@ func findInputs(paths []string) (Parts, error) {
 			return Parts{}, fmt.Errorf("%s: %w; hint: check the path", p, atomicfile.Reason(err))
 		case info.IsDir():
 			dir = true
-			if found, err = walk(p, isText); err != nil {
+			if found, err = walk(p); err != nil {
 				return Parts{}, err
 			}
-			if len(found) == 0 {
+			if found = filter(found, isText); found == nil {
 				return Parts{}, fmt.Errorf("%s: no %s file in this directory; hint: check the path", p, wantInputs)
 			}
 		case !isText(p):
@@ -87,7 +87,7 @@ func findInputs(paths []string) (Parts, error) {
 // withoutCards takes away what describes a data set and isn't part of it: the README and the licence beside .jsonl or
 // .parquet files.
 func withoutCards(files []string) (rest, cards []string) {
-	if !slices.ContainsFunc(files, func(p string) bool { return !isPlain(p) }) {
+	if len(filter(files, isPlain)) == len(files) {
 		return files, nil
 	}
 	for _, p := range files {
@@ -409,7 +409,8 @@ func (in input) readJSONL(f *os.File, from position, size int, emit func(chunk) 
 	return nil
 }
 
-// decode sets text and null by the line of JSON, and returns how many bytes and escapes of its text are not valid UTF-8.
+// decode sets text and null by the line of JSON, and returns how many bytes and escapes of its text are not valid
+// UTF-8.
 func (d *document) decode() (invalid int, err error) {
 	const hint = `.jsonl is a JSON object per line, with the text in the field "text"`
 	fields, err := exactjson.Object(d.json)

@@ -2,6 +2,7 @@ package data
 
 import (
 	"fmt"
+	"path"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -24,24 +25,15 @@ var weakWords = map[string]Split{"training": Train, "dev": Val, "testing": test,
 
 // splitOf returns the split that a name says, "" if it says none. A name is a path below the directory that was given:
 // the innermost folder whose whole name is such a word decides, else the last such word in the file's own name. A word
-// stands between characters that are no letters: medieval.txt and constrained_0.npy say nothing.
+// stands between characters that are not letters: medieval.txt and constrained_0.npy say nothing.
 func splitOf(name string) (s Split, weak bool) {
-	folders := strings.Split(filepath.ToSlash(name), "/")
-	words := strings.FieldsFunc(strings.ToLower(folders[len(folders)-1]), func(r rune) bool {
-		return r < 'a' ||
-			r > 'z'
-	})
-	for i, f := range folders[:len(folders)-1] {
-		folders[i] = strings.ToLower(f)
-	}
-	for _, list := range [][]string{folders[:len(folders)-1], words} {
-		for _, w := range slices.Backward(list) {
-			if s := splitWords[w]; s != "" {
-				return s, false
-			}
-			if s := weakWords[w]; s != "" {
-				return s, true
-			}
+	folders, file := path.Split(strings.ToLower(filepath.ToSlash(name)))
+	words := strings.FieldsFunc(file, func(r rune) bool { return r < 'a' || r > 'z' })
+	for _, w := range slices.Backward(append(words, strings.Split(folders, "/")...)) {
+		if s := splitWords[w]; s != "" {
+			return s, false
+		} else if s := weakWords[w]; s != "" {
+			return s, true
 		}
 	}
 	return "", false
@@ -106,25 +98,18 @@ func partition(paths, names []string) (p Parts) {
 // of returns the files of a split. A file or a glob that names files of the other split only says what is wanted; of a
 // directory it is an error.
 func (p Parts) of(split Split, spec string) ([]string, error) {
-	if split == Val {
-		if p.Val != nil {
-			return p.Val, nil
-		}
-		if p.dir && SplitOf(filepath.Base(p.Train[0])) == Train {
-			return nil,
-				fmt.Errorf(
-					`%s: none of its files is named for validation ("val" or "test"), %s is for training; hint: `+
-						`name the file or a quoted glob`, spec, filepath.Base(p.Train[0]))
-		}
+	switch {
+	case split == Val && p.Val != nil:
+		return p.Val, nil
+	case split == Val && p.dir && SplitOf(filepath.Base(p.Train[0])) == Train:
+		return nil, fmt.Errorf(`%s: none of its files is named for validation ("val" or "test"), %s is for training; `+
+			`hint: name the file or a quoted glob`, spec, filepath.Base(p.Train[0]))
+	case p.Train != nil:
 		return p.Train, nil
-	}
-	if p.Train != nil {
-		return p.Train, nil
-	}
-	if p.dir {
+	case p.dir:
 		return nil, p.noTraining(spec)
 	}
-	return append(slices.Clone(p.Val), p.Left...), nil
+	return slices.Concat(p.Val, p.Left), nil
 }
 
 // Validation returns the files to validate on while others train; none: no file is named for it.
@@ -136,15 +121,15 @@ func (p Parts) Validation() []string {
 }
 
 func (p Parts) noTraining(spec string) error {
-	return fmt.Errorf(
-		`%s: all of its files are %s data by their names (%s), want some to train on ("train", or no such word); `+
-			`hint: name them by a quoted glob, '%s', to train on them anyway`,
-		spec, map[Split]string{Val: "validation", test: "test"}[p.only], someNames(p.Val),
+	return fmt.Errorf(`%s: all of its files are %s data by their names (%s), want some to train on ("train", or no such `+
+		`word); hint: name them by a quoted glob, '%s', to train on them anyway`, spec,
+		map[Split]string{Val: "validation", test: "test"}[p.only], someNames(p.Val),
 		filepath.Join(filepath.Dir(p.Val[0]), "*"))
 }
 
 // use says in a line what the files do where paths are opened; empty: nothing that isn't said elsewhere.
 func (p Parts) use(o openOptions, paths []string) string {
+	rest := slices.Concat(p.Val, p.Left)
 	switch {
 	case o.split == Val && p.Val != nil:
 		return "to validate on: " + someNames(paths)
@@ -152,29 +137,26 @@ func (p Parts) use(o openOptions, paths []string) string {
 		return strings.Replace(Parts{Train: paths, Left: p.Left}.String(), "train", "validate", 1)
 	case p.Train == nil: // all were named one by one
 		return Parts{Train: paths}.String()
-	case o.alone:
-		left := append(slices.Clone(p.Val), p.Left...)
-		if len(left) == 0 {
-			return ""
-		}
-		return Parts{Train: paths, Left: left}.String()
+	case !o.alone:
+		return p.String()
+	case len(rest) > 0:
+		return Parts{Train: paths, Left: rest}.String()
 	}
-	return p.String()
+	return ""
 }
 
 // String says in a line which files train, which validate and which are left out.
 func (p Parts) String() string {
-	var b strings.Builder
-	if len(p.Train) > 0 {
-		fmt.Fprintf(&b, "to train on: %s", someNames(p.Train))
+	var parts []string
+	for _, list := range []struct {
+		what  string
+		paths []string
+	}{{"to train on: ", p.Train}, {"to validate on: ", p.Val}, {"left out: ", p.Left}} {
+		if len(list.paths) > 0 {
+			parts = append(parts, list.what+someNames(list.paths))
+		}
 	}
-	if len(p.Val) > 0 {
-		fmt.Fprintf(&b, "; to validate on: %s", someNames(p.Val))
-	}
-	if len(p.Left) > 0 {
-		fmt.Fprintf(&b, "; left out: %s", someNames(p.Left))
-	}
-	return strings.TrimPrefix(b.String(), "; ")
+	return strings.Join(parts, "; ")
 }
 
 // someNames lists up to three files.

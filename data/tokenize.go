@@ -112,8 +112,8 @@ func tokenize(ctx context.Context, paths []string, o TokenizeOptions) (all Token
 		p = Parts{Train: slices.Concat(p.Train, p.Val, p.Left)}
 	}
 	if p.Val != nil && o.ValTokens > 0 {
-		return all, fmt.Errorf("%d validation tokens, but there are files for validation: %s; hint: leave --val-tokens "+
-			"out, or --val-tokens -1 for no validation shards", o.ValTokens, someNames(p.Val))
+		return all, fmt.Errorf("%d validation tokens, but there are files for validation: %s; hint: leave "+
+			"--val-tokens out, or --val-tokens -1 for no validation shards", o.ValTokens, someNames(p.Val))
 	}
 	if p.Val != nil && o.ValTokens < 0 {
 		p.Left, p.Val = append(p.Val, p.Left...), nil

@@ -1,12 +1,14 @@
 package data
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"sync"
 	"unicode"
@@ -45,33 +47,30 @@ func NewTokenizer(spec string) (Tokenizer, error) {
 		return &idsOnly{name: "ids", reason: "it is not known which they are", eot: -1}, nil
 	}
 	info, err := os.Stat(spec)
-	if errors.Is(err, fs.ErrNotExist) || spec == "" {
+	switch {
+	case errors.Is(err, fs.ErrNotExist) || spec == "":
 		return nil, fmt.Errorf("tokenizer %q: no such tokenizer; hint: gpt2 or bytes, or a directory with "+
 			"tokenizer.json or vocab.json and merges.txt", spec)
-	}
-	if err != nil {
+	case err != nil:
 		return nil, fmt.Errorf("tokenizer: %w; hint: check the path", err)
-	}
-	if !info.IsDir() {
-		raw, err := readTokenizerFile(spec)
-		if err != nil {
-			return nil, fmt.Errorf("tokenizer: %w", err)
+	case info.IsDir():
+		tok, err := FindTokenizer(spec)
+		if err == nil && tok == nil {
+			err = fmt.Errorf("tokenizer %s: the directory has neither tokenizer.json nor vocab.json; hint: gpt2, "+
+				"bytes, or another directory", spec)
 		}
-		if filepath.Ext(spec) != ".json" {
-			return nil, fmt.Errorf("tokenizer %s: a file that is not a tokenizer.json; hint: name the directory "+
-				"that holds it", spec)
-		}
-		if filepath.Base(spec) == "tokenizer.json" || filepath.Base(spec) == "vocab.json" {
-			return NewTokenizer(filepath.Dir(spec))
-		}
-		return TokenizerOfFiles(spec, tokenizerFiles{"tokenizer.json": raw}), nil
+		return tok, err
+	case filepath.Ext(spec) != ".json":
+		return nil, fmt.Errorf("tokenizer %s: a file that is not a tokenizer.json; hint: name the directory that "+
+			"holds it", spec)
+	case filepath.Base(spec) == "tokenizer.json" || filepath.Base(spec) == "vocab.json":
+		return NewTokenizer(filepath.Dir(spec))
 	}
-	tok, err := FindTokenizer(spec)
-	if err == nil && tok == nil {
-		err = fmt.Errorf("tokenizer %s: the directory has neither tokenizer.json nor vocab.json; hint: gpt2, bytes, "+
-			"or another directory", spec)
+	raw, err := readTokenizerFile(spec)
+	if err != nil {
+		return nil, fmt.Errorf("tokenizer: %w", err)
 	}
-	return tok, err
+	return TokenizerOfFiles(spec, tokenizerFiles{"tokenizer.json": raw}), nil
 }
 
 // IsPath reports whether a tokenizer's name is the path of its files, and not one that the program knows.
@@ -124,7 +123,7 @@ type byteTokenizer struct{}
 func (byteTokenizer) Name() string               { return "bytes" }
 func (byteTokenizer) VocabSize() int             { return 256 }
 func (byteTokenizer) EOT() (id int, ok bool)     { return 0, false }
-func (t byteTokenizer) Encode(text string) []int { return widen(t.appendIDs(nil, text)) }
+func (t byteTokenizer) Encode(text string) []int { return widen(t.appendPart(nil, text, true)) }
 
 func (byteTokenizer) Decode(ids []int) string {
 	var b strings.Builder
@@ -136,9 +135,7 @@ func (byteTokenizer) Decode(ids []int) string {
 	return b.String()
 }
 
-func (t byteTokenizer) appendRest(dst []uint16, text string) []uint16 { return t.appendIDs(dst, text) }
-
-func (byteTokenizer) appendIDs(dst []uint16, text string) []uint16 {
+func (byteTokenizer) appendPart(dst []uint16, text string, _ bool) []uint16 {
 	for i := range len(text) {
 		dst = append(dst, uint16(text[i]))
 	}
@@ -147,8 +144,7 @@ func (byteTokenizer) appendIDs(dst []uint16, text string) []uint16 {
 
 // idAppender is what our own tokenizers offer beside Tokenizer: ids in the two bytes that shards hold.
 type idAppender interface {
-	appendIDs(dst []uint16, text string) []uint16  // of a text, or of its first part
-	appendRest(dst []uint16, text string) []uint16 // of a later part
+	appendPart(dst []uint16, text string, begins bool) []uint16 // begins: it is a text's first part
 }
 
 func widen(ids []uint16) []int {
@@ -166,16 +162,12 @@ func appendPart(tok Tokenizer, dst []uint16, text string, begins bool) ([]uint16
 		return nil, err
 	}
 	if a, ok := tok.(idAppender); ok {
-		if !begins {
-			return a.appendRest(dst, text), nil
-		}
-		return a.appendIDs(dst, text), nil
+		return a.appendPart(dst, text, begins), nil
 	}
 	for _, id := range tok.Encode(text) {
 		if id < 0 || id >= maxVocab {
 			return nil, fmt.Errorf("tokenizer %s: id %d, want 0 to 65535: tokens are stored in two bytes; hint: use "+
-				"gpt2 or bytes",
-				tok.Name(), id)
+				"gpt2 or bytes", tok.Name(), id)
 		}
 		dst = append(dst, uint16(id))
 	}
@@ -211,18 +203,7 @@ func encodeChunks(tok Tokenizer, text string, chunk int) ([]uint16, error) {
 		}()
 	}
 	wg.Wait()
-	total := 0
-	for i := range parts {
-		if errs[i] != nil {
-			return nil, errs[i]
-		}
-		total += len(parts[i])
-	}
-	out := make([]uint16, 0, total)
-	for _, p := range parts {
-		out = append(out, p...)
-	}
-	return out, nil
+	return slices.Concat(parts...), cmp.Or(errs...)
 }
 
 // cutFor is safeCut for the tokenizer that encodes the halves.

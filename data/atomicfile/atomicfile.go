@@ -2,6 +2,7 @@ package atomicfile
 
 import (
 	"bufio"
+	"cmp"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -80,10 +81,7 @@ func WriteFunc(path string, write func(*bufio.Writer) error) error {
 	}
 	defer f.Abandon()
 	w := bufio.NewWriterSize(f, 1<<20)
-	if err := write(w); err != nil {
-		return err
-	}
-	if err := w.Flush(); err != nil {
+	if err := cmp.Or(write(w), w.Flush()); err != nil {
 		return err
 	}
 	return f.Commit()
@@ -91,11 +89,7 @@ func WriteFunc(path string, write func(*bufio.Writer) error) error {
 
 // Publish syncs and closes f and renames it to path, which must be on the same file system.
 func Publish(f *os.File, path string) error {
-	err := Sync(f)
-	if e := f.Close(); err == nil {
-		err = e
-	}
-	if err != nil {
+	if err := cmp.Or(Sync(f), f.Close()); err != nil {
 		return err
 	}
 	return Rename(f.Name(), path)

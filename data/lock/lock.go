@@ -53,16 +53,18 @@ func Take(ctx context.Context, path string, wait time.Duration, waiting func(Own
 	return take(ctx, flock.New(path), wait, waiting)
 }
 
-func take(ctx context.Context, f *flock.Flock, wait time.Duration, waiting func(Owner)) (*Lock, error) {
-	began := time.Now()
-	for {
+func take(ctx context.Context, f *flock.Flock, wait time.Duration, waiting func(Owner)) (l *Lock, err error) {
+	defer func() {
+		if err != nil {
+			f.Close()
+		}
+	}()
+	for began := time.Now(); ; {
 		ok, err := f.TryLock()
 		switch {
 		case unsupported(err):
-			f.Close()
 			return nil, fmt.Errorf("%s: %w (%w)", f.Path(), ErrUnsupported, err)
 		case err != nil:
-			f.Close()
 			return nil, err
 		case ok:
 			return hold(f)
@@ -73,12 +75,10 @@ func take(ctx context.Context, f *flock.Flock, wait time.Duration, waiting func(
 			waiting = nil
 		}
 		if wait >= 0 && time.Since(began) >= wait {
-			f.Close()
 			return nil, &HeldError{f.Path(), owner}
 		}
 		select {
 		case <-ctx.Done():
-			f.Close()
 			return nil, ctx.Err()
 		case <-time.After(retry):
 		}
@@ -90,14 +90,10 @@ func unsupported(err error) bool {
 }
 
 func hold(f *flock.Flock) (*Lock, error) {
-	l := &Lock{f, f.Path() + ".json"}
 	host, _ := os.Hostname()
-	raw, err := json.Marshal(Owner{os.Getpid(), host})
-	if err == nil {
-		err = atomicfile.Write(l.owner, append(raw, '\n'))
-	}
-	if err != nil {
-		l.Release()
+	raw, _ := json.Marshal(Owner{os.Getpid(), host})
+	l := &Lock{f, f.Path() + ".json"}
+	if err := atomicfile.Write(l.owner, append(raw, '\n')); err != nil {
 		return nil, err
 	}
 	return l, nil
