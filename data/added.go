@@ -11,12 +11,13 @@ import (
 // addedToken is a token that is found in a text before the text is split and merged, as Hugging Face's tokenizers have
 // it.
 type addedToken struct {
-	content        string
-	id             int
-	singleWord     bool // only where no letter, number or underscore touches it
-	lstrip, rstrip bool // it takes the white space before, behind it
-	normalized     bool // looked for after those that are not
-	special        bool
+	ID         *int   `json:"id"` // nil only while files are read
+	Content    string `json:"content"`
+	SingleWord bool   `json:"single_word"` // only where no letter, number or underscore touches it
+	LStrip     bool   `json:"lstrip"`      // it takes the white space before it
+	RStrip     bool   `json:"rstrip"`      // it takes the white space behind it
+	Normalized *bool  `json:"normalized"`  // looked for after those that are not; default: whether it isn't special
+	Special    bool   `json:"special"`
 }
 
 // addedTokens are the added tokens of a tokenizer, in the two passes that look for them.
@@ -33,16 +34,16 @@ func newAddedTokens(list []addedToken) addedTokens {
 	a := addedTokens{all: list}
 	for _, t := range list {
 		pass := 0
-		if t.normalized {
+		if t.Normalized != nil && *t.Normalized {
 			pass = 1
 		}
-		first := t.content[0]
+		first := t.Content[0]
 		a.passes[pass][first] = append(a.passes[pass][first], t)
-		a.maxLen = max(a.maxLen, len(t.content))
+		a.maxLen = max(a.maxLen, len(t.Content))
 	}
 	for i := range a.passes {
 		for _, of := range a.passes[i] {
-			slices.SortStableFunc(of, func(x, y addedToken) int { return cmp.Compare(len(y.content), len(x.content)) })
+			slices.SortStableFunc(of, func(x, y addedToken) int { return cmp.Compare(len(y.Content), len(x.Content)) })
 		}
 	}
 	return a
@@ -74,23 +75,23 @@ func (p *addedPass) split(text string, emit func(part string, id int)) {
 			at++
 			continue
 		}
-		begin, end := at, at+len(t.content)
+		begin, end := at, at+len(t.Content)
 		at = end
 		before, _ := utf8.DecodeLastRuneInString(text[:begin]) // U+FFFD, not a word's, where there is none
 		after, _ := utf8.DecodeRuneInString(text[end:])
-		if t.singleWord && (isWord(before) || isWord(after)) {
+		if t.SingleWord && (isWord(before) || isWord(after)) {
 			continue
 		}
-		if t.lstrip {
+		if t.LStrip {
 			begin = max(done, len(strings.TrimRightFunc(text[:begin], unicode.IsSpace)))
 		}
-		if t.rstrip {
+		if t.RStrip {
 			end = len(text) - len(strings.TrimLeftFunc(text[end:], unicode.IsSpace))
 		}
 		if begin > done {
 			emit(text[done:begin], -1)
 		}
-		emit(text[begin:end], t.id)
+		emit(text[begin:end], *t.ID)
 		done = end
 	}
 	if done < len(text) {
@@ -101,7 +102,7 @@ func (p *addedPass) split(text string, emit func(part string, id int)) {
 // at returns the longest token that text begins with.
 func (p *addedPass) at(text string) (addedToken, bool) {
 	for _, t := range p[text[0]] {
-		if strings.HasPrefix(text, t.content) {
+		if strings.HasPrefix(text, t.Content) {
 			return t, true
 		}
 	}
@@ -112,7 +113,7 @@ func (p *addedPass) at(text string) (addedToken, bool) {
 func (a *addedTokens) touches(text string, at int) bool {
 	window := text[max(0, at-a.maxLen):min(len(text), at+a.maxLen)]
 	for _, t := range a.all {
-		if strings.Contains(window, t.content) {
+		if strings.Contains(window, t.Content) {
 			return true
 		}
 	}

@@ -64,28 +64,12 @@ func (t *bpe) addWhole(s string, id int) {
 func (t *bpe) Name() string             { return t.name }
 func (t *bpe) VocabSize() int           { return len(t.tokens) }
 func (t *bpe) EOT() (id int, ok bool)   { return t.eot, t.eot >= 0 }
-func (t *bpe) Encode(text string) []int { return widen(t.appendIDs(nil, text)) }
+func (t *bpe) Encode(text string) []int { return widen(t.appendPart(nil, text, true)) }
 
-func (t *bpe) encodePrompt(text string) []int {
-	return widen(t.appendText(nil, text, t.special, true))
-}
+func (t *bpe) Decode(ids []int) string { return decode(t.tokens, ids) }
 
-func (t *bpe) Decode(ids []int) string {
-	var b strings.Builder
-	for _, id := range ids {
-		if id >= 0 && id < len(t.tokens) {
-			b.WriteString(t.tokens[id])
-		}
-	}
-	return b.String()
-}
-
-// appendIDs follows tiktoken's encode_ordinary for GPT-2, and Hugging Face's encode without special tokens around the
+// appendPart follows tiktoken's encode_ordinary for GPT-2, and Hugging Face's encode without special tokens around the
 // text for others. Each byte that isn't valid UTF-8 counts as the character U+FFFD.
-func (t *bpe) appendIDs(dst []uint16, text string) []uint16 {
-	return t.appendText(dst, text, t.added, true)
-}
-
 func (t *bpe) appendPart(dst []uint16, text string, begins bool) []uint16 {
 	return t.appendText(dst, text, t.added, begins)
 }

@@ -87,9 +87,7 @@ func Open(spec string, tok Tokenizer, vocabSize int, log *slog.Logger, opts ...O
 	for _, f := range opts {
 		f(&o)
 	}
-	if log == nil {
-		log = slog.New(slog.DiscardHandler)
-	}
+	log = cmp.Or(log, slog.New(slog.DiscardHandler))
 	c := &Corpus{name: spec, vocab: vocabSize, settled: o.model || o.split == Val, log: log}
 	if err := c.open(spec, tok, o); err != nil {
 		c.Close()
@@ -251,9 +249,8 @@ func (c *Corpus) encode(ids []uint16, name, text string, tok Tokenizer) ([]uint1
 		return nil, fmt.Errorf("%s: the file is empty, want text; hint: check the path", name)
 	}
 	if tok.Name() != "bytes" {
-		if i := strings.IndexByte(text, 0); i >= 0 {
-			return nil, fmt.Errorf("%s: byte %d is zero, so this isn't UTF-8 text; hint: convert UTF-16 to UTF-8 "+
-				"first, or use --tokenizer bytes for binary data", name, i)
+		if err := checkZeros(name, 0, text); err != nil {
+			return nil, err
 		}
 		if i, n := invalidUTF8(text); n > 0 {
 			c.log.Warn("text isn't valid UTF-8: each invalid byte is read as U+FFFD", "file", name, "invalid", n,
@@ -265,9 +262,8 @@ func (c *Corpus) encode(ids []uint16, name, text string, tok Tokenizer) ([]uint1
 		if tok.Name() == "bytes" { // tokenize's default is gpt2
 			with = " --tokenizer bytes"
 		}
-		c.log.Warn(fmt.Sprintf("the text holds %s, which is read as %d characters and not as the token; hint: "+
-			"gpt2wgpu data tokenize %s --separator '%s'%s --out DIR, then --data DIR",
-			endOfText, len(endOfText), name, endOfText, with), "file", name, "times", n)
+		c.log.Warn(fmt.Sprintf("%s; hint: gpt2wgpu data tokenize %s --separator '%s'%s --out DIR, then --data DIR",
+			spelled, name, endOfText, with), "file", name, "times", n)
 	}
 	more, err := encodeText(tok, text)
 	if err != nil {
@@ -276,13 +272,24 @@ func (c *Corpus) encode(ids []uint16, name, text string, tok Tokenizer) ([]uint1
 	return append(ids, more...), nil
 }
 
+// checkZeros reports the first byte that is zero in a part of a text, which begins at byte `at`.
+func checkZeros(path string, at int64, text string) error {
+	if i := strings.IndexByte(text, 0); i >= 0 {
+		return fmt.Errorf("%s: byte %d is zero, so this isn't UTF-8 text; hint: convert UTF-16 to UTF-8 first, or use "+
+			"--tokenizer bytes for binary data", path, at+int64(i))
+	}
+	return nil
+}
+
 // endOfText is GPT-2's token between documents, as texts write it.
 const endOfText = "<|endoftext|>"
+
+const spelled = "the text holds " + endOfText + ", which is read as 13 characters and not as the token"
 
 // spelledEnds counts the times that text has endOfText and tok reads its characters, not the token.
 func spelledEnds(tok Tokenizer, text string) int {
 	if t, ok := tok.(*bpe); ok && slices.ContainsFunc(t.added.all,
-		func(a addedToken) bool { return a.content == endOfText }) {
+		func(a addedToken) bool { return a.Content == endOfText }) {
 		return 0
 	}
 	return strings.Count(text, endOfText)
@@ -305,10 +312,7 @@ func invalidUTF8(text string) (first, n int) {
 }
 
 func memoryShard(name string, ids []uint16) *shard {
-	raw := make([]byte, 2*len(ids))
-	for i, id := range ids {
-		binary.LittleEndian.PutUint16(raw[2*i:], id)
-	}
+	raw, _ := binary.Append(nil, binary.LittleEndian, ids)
 	return &shard{name: name, raw: raw}
 }
 
@@ -369,8 +373,7 @@ func guard(name string, f func()) (err error) {
 	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
 	defer func() {
 		if r := recover(); r != nil {
-			err = fmt.Errorf("%s: reading the mapped file: %v; hint: don't change a shard while it is in use; check "+
-				"the disk", name, r)
+			err = fmt.Errorf("%s: reading the mapped file: %v; hint: leave a shard in use as it is", name, r)
 		}
 	}()
 	f()
@@ -380,9 +383,6 @@ func guard(name string, f func()) (err error) {
 // Find returns the files that spec names, by what they are for. It opens none of them. The text "sample" is not a file:
 // its parts are empty. Errors: those of [Open] about the spec.
 func Find(spec string) (Parts, error) {
-	if spec == "sample" {
-		return Parts{Named: true}, nil
-	}
 	p, err := find(spec)
 	if err == nil && p.Train == nil && p.dir {
 		err = p.noTraining(spec)
@@ -399,20 +399,21 @@ func cached(name string) (Parts, error) {
 	if len(files) == 1 && files[0] == path {
 		return Parts{Train: files, Named: true}, nil
 	}
-	p := partition(files, namesBelow(path, files))
+	p := partition(path, files)
 	if p.Train == nil || p.Val == nil {
-		return Parts{}, fmt.Errorf("%s: no shards to train on, or none to validate on, in %s; hint: gpt2wgpu data "+
-			"fetch %s", name, path, name)
+		return Parts{}, fmt.Errorf("%s: no train or val shards in %s; hint: gpt2wgpu data fetch %s", name, path, name)
 	}
 	p.Named = true
 	return p, nil
 }
 
 func find(spec string) (Parts, error) {
-	if cache.Datasets[spec].Corpus {
+	switch {
+	case spec == "sample":
+		return Parts{Named: true}, nil
+	case cache.Datasets[spec].Corpus:
 		return cached(spec)
-	}
-	if spec == "" {
+	case spec == "":
 		return Parts{}, fmt.Errorf("data: no corpus was named; hint: sample, shakespeare, a .txt or .md file, or a " +
 			"directory of texts or shards")
 	}
@@ -451,8 +452,7 @@ func checkKind(path string) error {
 		if err := refuseForeign(path, inputKind(path)); err != nil {
 			return err
 		}
-		return fmt.Errorf("%s: a %s file must be tokenized first; hint: gpt2wgpu data tokenize %s --out DIR, then "+
-			"give DIR", path, extension(path), path)
+		return fmt.Errorf("%s: a %s file, want tokens; %s", path, extension(path), tokenizeHint(path))
 	default:
 		hint := "rename a text to .txt"
 		if bytes.IndexByte(readHead(path), 0) >= 0 {
@@ -460,6 +460,10 @@ func checkKind(path string) error {
 		}
 		return fmt.Errorf("%s: extension %q, want .txt, .md, .npy or .bin; hint: %s", path, extension(path), hint)
 	}
+}
+
+func tokenizeHint(path string) string {
+	return fmt.Sprintf("hint: gpt2wgpu data tokenize %s --out DIR, then give DIR", path)
 }
 
 // extension is filepath.Ext in small letters: Windows' programs write FILE.TXT.
@@ -526,16 +530,15 @@ func filesIn(dir string) (Parts, error) {
 	if texts {
 		paths = filter(all, isText)
 		if n := len(paths) - len(filter(paths, isPlain)); n > 0 {
-			return Parts{}, fmt.Errorf("%s: no .npy or .bin shards in this directory; hint: it has %d .jsonl or "+
-				".parquet files: gpt2wgpu data tokenize %s --out DIR, then give DIR", dir, n, dir)
+			return Parts{}, fmt.Errorf("%s: no .npy or .bin shards, but %d .jsonl or .parquet files; %s", dir, n,
+				tokenizeHint(dir))
 		}
 		foreign = filter(all, func(p string) bool { return !isText(p) && extension(p) != ".json" }) // it describes data
 	}
 	if len(paths) == 0 {
-		return Parts{}, fmt.Errorf("%s: no .npy or .bin shards and no .txt or .md texts in this directory; hint: "+
-			"check the path", dir)
+		return Parts{}, fmt.Errorf("%s: no .npy or .bin shards, .txt or .md texts in it; hint: check the path", dir)
 	}
-	p := partition(paths, namesBelow(dir, paths))
+	p := partition(dir, paths)
 	p.dir, p.Texts, p.foreign = true, texts, foreign
 	return p, nil
 }
@@ -550,10 +553,10 @@ func glob(pattern string) (Parts, error) {
 		return err == nil && !info.IsDir() && extension(p) != ".json" // the manifests beside shards
 	})
 	if len(paths) == 0 {
-		return Parts{}, fmt.Errorf("data: only directories and .json files match %q: %w; hint: name one of them, or "+
-			"a pattern of files", pattern, fs.ErrNotExist)
+		return Parts{}, fmt.Errorf("data: only directories and .json files match %q: %w; hint: name one of them",
+			pattern, fs.ErrNotExist)
 	}
-	p := partition(paths, namesBelow(globRoot(pattern), paths))
+	p := partition(globRoot(pattern), paths)
 	for _, path := range slices.Concat(p.Train, p.Val) {
 		if err := checkKind(path); err != nil {
 			return Parts{}, err

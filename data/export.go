@@ -31,28 +31,20 @@ func WriteTokenizerFiles(dir string, tok Tokenizer, context int) error {
 }
 
 func filesOf(tok Tokenizer, context int) (tokenizerFiles, error) {
-	files := tokenizerFiles{}
+	if own := TokenizerFiles(tok); own != nil || TextError(tok) != nil {
+		return own, nil
+	}
+	files := tokenizerFiles{"vocab.json": vocabJSON(byteTokens), "merges.txt": []byte(mergesHead)}
 	special := "null"
-	switch t := tok.(type) {
-	case *idsOnly:
-		return t.files, nil
-	case *bpe:
-		if t.files != nil {
-			return t.files, nil
-		}
+	if tok.Name() == "gpt2" {
 		own, err := gpt2Files()
 		if err != nil {
 			return nil, err
 		}
 		maps.Copy(files, own)
 		special = `"<|endoftext|>"`
-	case byteTokenizer:
-		tokens := byteTokens()
-		files["vocab.json"], files["merges.txt"] = vocabJSON(tokens[:]), []byte(mergesHead)
-	default:
-		return nil, fmt.Errorf("tokenizer %s: no files for it; hint: gpt2 or bytes", tok.Name())
 	}
-	files[tokenizerConfigFile] = []byte(fmt.Sprintf(`{
+	files[tokenizerConfigFile] = fmt.Appendf(nil, `{
   "add_prefix_space": false,
   "bos_token": %s,
   "clean_up_tokenization_spaces": false,
@@ -61,7 +53,7 @@ func filesOf(tok Tokenizer, context int) (tokenizerFiles, error) {
   "tokenizer_class": "GPT2Tokenizer",
   "unk_token": %s
 }
-`, special, special, context, special))
+`, special, special, context, special)
 	return files, nil
 }
 
@@ -82,12 +74,12 @@ var gpt2Files = sync.OnceValues(func() (tokenizerFiles, error) {
 })
 
 // byteTokens are the tokens of the tokenizer bytes.
-func byteTokens() (tokens [256]string) {
-	for b := range tokens {
-		tokens[b] = string([]byte{byte(b)})
+var byteTokens = func() (tokens []string) {
+	for b := range 256 {
+		tokens = append(tokens, string([]byte{byte(b)}))
 	}
 	return tokens
-}
+}()
 
 // vocabJSON is a token's text to its id, in the order of ids, as Python's json.dump writes it. Printable texts have no
 // control characters, so Go quotes them as JSON does. <|endoftext|> is printed as it is, since it has no blanks.

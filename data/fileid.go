@@ -39,23 +39,20 @@ func Identify(path string) (FileID, error) {
 	if err != nil {
 		return FileID{}, fmt.Errorf("data: %w; hint: check the disk", err)
 	}
-	id := FileID{Path: path, Bytes: info.Size()}
+	size, blocks, block := info.Size(), int64(digestBlocks), int64(digestBlock)
+	if size <= digestWhole {
+		blocks, block = 1, size
+	}
+	var places []io.Reader
+	for i := range blocks - 1 {
+		places = append(places, io.NewSectionReader(f, (size-block)/(blocks-1)*i, block))
+	}
+	places = append(places, io.NewSectionReader(f, size-block, block))
 	sum := sha256.New()
-	blocks, block := int64(digestBlocks), int64(digestBlock)
-	if id.Bytes <= digestWhole {
-		blocks, block = 1, id.Bytes
+	if _, err := io.Copy(sum, io.MultiReader(places...)); err != nil {
+		return FileID{}, fmt.Errorf("data: %w; hint: check the disk", err)
 	}
-	for i := range blocks {
-		at := (id.Bytes - block) / max(1, blocks-1) * i
-		if i == blocks-1 {
-			at = id.Bytes - block
-		}
-		if _, err := io.Copy(sum, io.NewSectionReader(f, at, block)); err != nil {
-			return FileID{}, fmt.Errorf("data: %w; hint: check the disk", err)
-		}
-	}
-	id.Digest = hex.EncodeToString(sum.Sum(nil))
-	return id, nil
+	return FileID{Path: path, Bytes: size, Digest: hex.EncodeToString(sum.Sum(nil))}, nil
 }
 
 // Files identifies the corpus's files, in their order. The embedded text and tokens in memory have none.

@@ -53,6 +53,6 @@ var loadGPT2 = sync.OnceValues(func() (*bpe, error) {
 	}
 	tokens[gpt2EOT] = endOfText
 	t.eot = gpt2EOT
-	t.special = newAddedTokens([]addedToken{{content: endOfText, id: gpt2EOT, special: true}})
+	t.special = newAddedTokens([]addedToken{{Content: endOfText, ID: &t.eot, Special: true}})
 	return t, nil
 })

@@ -70,6 +70,9 @@ func ReadHellaSwag(path string, tok Tokenizer) ([]Example, error) {
 	return examples, nil
 }
 
+const wantQuestion = "want a JSON object per line with HellaSwag's fields ctx, endings (four) and label (0 to 3), in " +
+	"UTF-8; gpt2wgpu data fetch hellaswag"
+
 func readEvalJSONL(r io.Reader, tok Tokenizer) (examples []Example, err error) {
 	if tok == nil {
 		return nil, errors.New("a text, but no tokenizer was given; hint: --tokenizer gpt2")
@@ -86,9 +89,7 @@ func readEvalJSONL(r io.Reader, tok Tokenizer) (examples []Example, err error) {
 		}
 		x, err := parseQuestion(l.text, tok)
 		if err != nil {
-			return nil, fmt.Errorf("line at byte %d: %w; hint: %s", l.at, err, exactjson.Hint(err, "want one JSON "+
-				"object per line with HellaSwag's fields ctx, endings (four) and label (0 to 3), in UTF-8; gpt2wgpu "+
-				"data fetch hellaswag"))
+			return nil, fmt.Errorf("line at byte %d: %w; hint: %s", l.at, err, exactjson.Hint(err, wantQuestion))
 		}
 		examples = append(examples, x)
 	}
@@ -170,8 +171,7 @@ func readEvalBin(r io.Reader, tok Tokenizer) ([]Example, error) {
 		return nil, err
 	}
 	if tok != nil && tok.Name() != "gpt2" && tok.Name() != "ids" {
-		return nil, fmt.Errorf("holds GPT-2 tokens, as llm.c's files do, but the model's tokenizer is %s; hint: take "+
-			"the dataset's .jsonl", tok.Name())
+		return nil, fmt.Errorf("GPT-2 tokens, want those of the tokenizer %s; hint: the dataset's .jsonl", tok.Name())
 	}
 	at = binHeader
 	next := func() int { // the next uint16; -1 at the end

@@ -142,21 +142,21 @@ type hfTokenizer struct {
 
 // tokenizerConfig is what this program reads of tokenizer_config.json, beside the special tokens by their roles.
 type tokenizerConfig struct {
-	Class       string               `json:"tokenizer_class"`
-	AddBOS      bool                 `json:"add_bos_token"`
-	AddEOS      bool                 `json:"add_eos_token"`
-	PrefixSpace *bool                `json:"add_prefix_space"`
-	Added       map[string]addedJSON `json:"added_tokens_decoder"` // by id
-	Special     []json.RawMessage    `json:"additional_special_tokens"`
+	Class       string                `json:"tokenizer_class"`
+	AddBOS      bool                  `json:"add_bos_token"`
+	AddEOS      bool                  `json:"add_eos_token"`
+	PrefixSpace *bool                 `json:"add_prefix_space"`
+	Added       map[string]addedToken `json:"added_tokens_decoder"` // by id
+	Special     []json.RawMessage     `json:"additional_special_tokens"`
 }
 
 // tokenizerJSON is tokenizer.json, as Hugging Face's tokenizers save it.
 type tokenizerJSON struct {
-	Model         bpeModel    `json:"model"`
-	Normalizer    *stage      `json:"normalizer"`
-	PreTokenizer  stage       `json:"pre_tokenizer"`
-	PostProcessor *stage      `json:"post_processor"`
-	Added         []addedJSON `json:"added_tokens"`
+	Model         bpeModel     `json:"model"`
+	Normalizer    *stage       `json:"normalizer"`
+	PreTokenizer  stage        `json:"pre_tokenizer"`
+	PostProcessor *stage       `json:"post_processor"`
+	Added         []addedToken `json:"added_tokens"`
 }
 
 type bpeModel struct {
@@ -190,17 +190,6 @@ type stage struct {
 			ID string `json:"id"`
 		}
 	} `json:"single"`
-}
-
-// addedJSON is an added token as files describe it.
-type addedJSON struct {
-	ID         *int   `json:"id"`
-	Content    string `json:"content"`
-	SingleWord bool   `json:"single_word"`
-	LStrip     bool   `json:"lstrip"`
-	RStrip     bool   `json:"rstrip"`
-	Normalized *bool  `json:"normalized"` // default: whether it isn't special
-	Special    bool   `json:"special"`
 }
 
 // addsTokens reports whether a post_processor may put tokens around a text. transformers 5 saves GPT-2's tokenizer with
@@ -398,7 +387,7 @@ func (f *hfTokenizer) readAdded() error {
 		}
 		f.prefixSpace = *asked
 	}
-	file, byID := tokenizerConfigFile, map[int]addedJSON{}
+	file, byID := tokenizerConfigFile, map[int]addedToken{}
 	for key, t := range f.config.Added {
 		id, err := strconv.Atoi(key)
 		if err != nil {
@@ -413,7 +402,7 @@ func (f *hfTokenizer) readAdded() error {
 			return err
 		}
 		for s, id := range ids {
-			byID[id] = addedJSON{Content: s}
+			byID[id] = addedToken{Content: s}
 		}
 	}
 	for _, id := range slices.Sorted(maps.Keys(byID)) {
@@ -436,7 +425,7 @@ func (f *hfTokenizer) readAdded() error {
 
 // addRole adds the special token of a role: a text, or an object with the token's flags.
 func (f *hfTokenizer) addRole(role string, raw json.RawMessage) error {
-	t := addedJSON{}
+	t := addedToken{}
 	var err error
 	switch exactjson.Kind(raw) {
 	case "nothing": // GPT2Tokenizer's default for the first three
@@ -462,7 +451,7 @@ func (f *hfTokenizer) addRole(role string, raw json.RawMessage) error {
 		f.eos = t.Content
 	}
 	if old := f.find(t.Content); old != nil {
-		old.special = true
+		old.Special = true
 		return nil
 	}
 	t.Special = true
@@ -471,7 +460,7 @@ func (f *hfTokenizer) addRole(role string, raw json.RawMessage) error {
 
 func (f *hfTokenizer) find(content string) *addedToken {
 	for i := range f.added {
-		if f.added[i].content == content {
+		if f.added[i].Content == content {
 			return &f.added[i]
 		}
 	}
@@ -485,13 +474,13 @@ func (f *hfTokenizer) nextID(content string) int {
 	}
 	next := len(f.vocab)
 	for _, t := range f.added {
-		next = max(next, t.id+1)
+		next = max(next, *t.ID+1)
 	}
 	return next
 }
 
 // addAt adds a token under an id. One that is there already keeps its flags.
-func (f *hfTokenizer) addAt(file string, t addedJSON, id int) error {
+func (f *hfTokenizer) addAt(file string, t addedToken, id int) error {
 	if t.Content == "" {
 		return fmt.Errorf("%s: the added token %d has no content", file, id)
 	}
@@ -501,18 +490,17 @@ func (f *hfTokenizer) addAt(file string, t addedJSON, id int) error {
 	has, ok := f.vocab[t.Content]
 	old := f.find(t.Content)
 	if old != nil {
-		has, ok = old.id, true
+		has, ok = *old.ID, true
 	}
 	if ok && has != id {
 		return fmt.Errorf("%s: the added token %.40q has the id %d here and %d elsewhere", file, t.Content, id, has)
 	}
 	if old == nil {
-		normalized := !t.Special
-		if t.Normalized != nil {
-			normalized = *t.Normalized
+		if t.ID = &id; t.Normalized == nil {
+			normalized := !t.Special
+			t.Normalized = &normalized
 		}
-		f.added = append(f.added, addedToken{content: t.Content, id: id, special: t.Special, singleWord: t.SingleWord,
-			lstrip: t.LStrip, rstrip: t.RStrip, normalized: normalized})
+		f.added = append(f.added, t)
 	}
 	return nil
 }
@@ -524,7 +512,7 @@ func (f *hfTokenizer) build(name string) (*bpe, error) {
 		size = max(size, id+1)
 	}
 	for _, t := range f.added {
-		size = max(size, t.id+1)
+		size = max(size, *t.ID+1)
 	}
 	tokens := make([]string, size)
 	printed := make(map[string]int, len(f.vocab)) // tokens of bytes: bytes to id
@@ -577,14 +565,14 @@ func (f *hfTokenizer) build(name string) (*bpe, error) {
 		}
 	}
 	for _, a := range f.added {
-		tokens[a.id] = a.content
+		tokens[*a.ID] = a.Content
 	}
 	t.added = newAddedTokens(f.added)
 	t.special = t.added
 	t.prefixSpace, t.unsplit, t.files = f.prefixSpace, f.unsplit, f.files
 	eos := cmp.Or(f.eos, endOfText)
 	if a := f.find(eos); a != nil {
-		t.eot = a.id
+		t.eot = *a.ID
 	} else if id, ok := f.vocab[eos]; ok {
 		t.eot = id
 	}
@@ -614,10 +602,11 @@ func (t *bpe) fingerprint() string {
 	for _, k := range t.mergesByRank() { // ranks may have gaps, their order is what counts
 		binary.Write(h, binary.LittleEndian, [2]uint32{k, uint32(t.merges[k].id)})
 	}
-	byID := func(a, b addedToken) int { return cmp.Compare(a.id, b.id) }
+	byID := func(a, b addedToken) int { return cmp.Compare(*a.ID, *b.ID) }
 	for _, a := range slices.SortedFunc(slices.Values(t.special.all), byID) {
-		a.special, a.normalized = false, false // which change no id of a tokenizer without normalizer
-		write("%+v\n", a)
+		// normalized and special change no id of a tokenizer without normalizer
+		write("{content:%s id:%d singleWord:%v lstrip:%v rstrip:%v normalized:false special:false}\n", a.Content,
+			*a.ID, a.SingleWord, a.LStrip, a.RStrip)
 	}
 	write("%v %v %v", t.prefixSpace, t.unsplit, t.ofByte)
 	return fmt.Sprintf("%x", h.Sum(nil))
@@ -633,15 +622,12 @@ var (
 	})
 	// of the tokenizer bytes, as the files that it writes describe it
 	bytesFingerprint = sync.OnceValue(func() string {
-		tokens := byteTokens()
-		return newBPE("bytes", tokens[:], func(b byte) int { return int(b) }).fingerprint()
+		return newBPE("bytes", byteTokens, func(b byte) int { return int(b) }).fingerprint()
 	})
 )
 
 func fingerprint(tok Tokenizer) string {
 	switch t := tok.(type) {
-	case byteTokenizer:
-		return bytesFingerprint()
 	case *idsOnly:
 		h := sha256.New()
 		for _, name := range slices.Sorted(maps.Keys(t.files)) {
@@ -654,7 +640,7 @@ func fingerprint(tok Tokenizer) string {
 		}
 		return t.fingerprint()
 	}
-	return tok.Name()
+	return bytesFingerprint()
 }
 
 // SameTokenizer reports whether two tokenizers give the same ids.
@@ -671,6 +657,8 @@ func (t *idsOnly) Name() string           { return t.name }
 func (t *idsOnly) VocabSize() int         { return 0 }
 func (t *idsOnly) Encode(string) []int    { return nil }
 func (t *idsOnly) EOT() (id int, ok bool) { return t.eot, t.eot >= 0 }
+
+func (t *idsOnly) appendPart(dst []uint16, _ string, _ bool) []uint16 { return dst }
 
 // Decode prints the ids themselves, each with a blank behind it.
 func (t *idsOnly) Decode(ids []int) string {

@@ -99,7 +99,7 @@ func TestHuggingFaceTokenizers(t *testing.T) {
 
 // strips reports whether an added token takes white space that is not in its text.
 func (t *bpe) strips() bool {
-	return slices.ContainsFunc(t.added.all, func(a addedToken) bool { return a.lstrip || a.rstrip })
+	return slices.ContainsFunc(t.added.all, func(a addedToken) bool { return a.LStrip || a.RStrip })
 }
 
 // TestChunksOfAddedTokens cuts texts everywhere: no added token may be cut, and no white space that one takes.

@@ -75,8 +75,8 @@ func Info(path string) (ShardInfo, error) {
 		return evalInfo(path)
 	}
 	if !isShard(path) {
-		return ShardInfo{}, fmt.Errorf("%s: extension %q, want .npy or .bin, or a text's; hint: give it a shard of "+
-			"tokens", path, extension(path))
+		return ShardInfo{}, fmt.Errorf("%s: extension %q, want .npy, .bin or %s; hint: give it a shard of tokens", path,
+			extension(path), wantInputs)
 	}
 	s, err := openShard(path)
 	if err != nil {

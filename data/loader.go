@@ -54,12 +54,10 @@ type State struct {
 func NewLoader(c *Corpus, B, T, rank, ranks int) (*Loader, error) {
 	const most = 1<<31 - 1 // elements of a batch
 	if B < 1 || T < 1 || B > most/T {
-		return nil, fmt.Errorf("loader: B=%d T=%d, want both at least 1 and their product below 2^31; hint: "+
-			"--batch-size and --seq-len", B, T)
+		return nil, fmt.Errorf("loader: B=%d T=%d, want 1 <= B*T < 2^31; hint: --batch-size and --seq-len", B, T)
 	}
 	if ranks < 1 || ranks > 1<<20 || rank < 0 || rank >= ranks {
-		return nil, fmt.Errorf("loader: rank %d of %d, want 0 <= rank < ranks; hint: check how the processes were "+
-			"started", rank, ranks)
+		return nil, fmt.Errorf("loader: rank %d of %d ranks; hint: check how the processes were started", rank, ranks)
 	}
 	l := &Loader{c: c, B: B, T: T, rank: rank, window: int64(B) * int64(T) * int64(ranks), first: -1,
 		byRows: c.whole != nil}

@@ -71,9 +71,6 @@ func TokenizerOf(spec string) (string, error) {
 	if spec == "fineweb-edu" || spec == "tinystories" {
 		return "gpt2", nil
 	}
-	if spec == "sample" {
-		return "", nil
-	}
 	p, err := find(spec)
 	if err != nil {
 		return "", nil
@@ -148,8 +145,7 @@ func (c *Corpus) checkMaker(paths []string, tok Tokenizer, settled bool) error {
 		}
 		switch {
 		case wide < 0 && tok.Name() == "gpt2" && n > 256:
-			c.log.Warn("every id is below 256, as the tokenizer bytes makes them; hint: --tokenizer bytes, if they "+
-				"are bytes", "file", s.name, "tokenizer", "gpt2")
+			c.log.Warn("every id is below 256; hint: --tokenizer bytes, if they are bytes", "file", s.name)
 			return nil
 		case wide >= 0 && tok.Name() == "bytes":
 			hint := "--tokenizer gpt2, if GPT-2's tokenizer made it, else --tokenizer DIR with the tokenizer's files"

@@ -90,8 +90,8 @@ func (t *tokenizing) resume() error {
 		if m.Settings != want.Settings {
 			what = fmt.Sprintf("other options: %+v, now %+v", m.Settings, want.Settings)
 		}
-		return fmt.Errorf("%s: the shards in this directory were made from %s; hint: another --out, or remove the "+
-			"old shards and this file", path, what)
+		return fmt.Errorf("%s: these shards were made from %s; hint: another --out, or remove them and this file", path,
+			what)
 	}
 	for _, p := range unfinished {
 		if err := os.Remove(p); err != nil {

@@ -18,17 +18,13 @@ func ModelTokenizer(flag, stated, path string, vocab int) (Tokenizer, error) {
 	if err != nil {
 		return nil, fmt.Errorf("--%w", err)
 	}
-	if !known || SameTokenizer(tok, own) {
+	if !known || tok.Name() == "ids" || SameTokenizer(tok, own) {
 		return tok, nil
 	}
 	if TextError(own) != nil && IsPath(tok.Name()) && tok.VocabSize() <= vocab { // the same ids, in files that say more
 		return tok, nil
 	}
-	if tok.Name() == "ids" {
-		return tok, nil
-	}
-	return nil, fmt.Errorf("--tokenizer is %s, the weights of %s have another tokenizer: %s; hint: leave "+
-		"--tokenizer out", flag, path, own.Name())
+	return nil, fmt.Errorf("--tokenizer is %s, the weights of %s have %s; hint: leave it out", flag, path, own.Name())
 }
 
 // ownTokenizer is ModelTokenizer without a flag; known says that it is not a guess.

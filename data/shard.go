@@ -117,15 +117,15 @@ func openShard(path string) (*shard, error) {
 	case errors.Is(err, errNoMagic) && isUTF8Text(first):
 		err = errors.New("looks like text, want a shard of tokens; hint: rename it to .txt")
 	case errors.Is(err, errNoMagic) && headerless(first, size):
-		err = fmt.Errorf("byte 0: no header, want llm.c's %d; it looks like nanoGPT's train.bin: %d tokens without a "+
-			"header; hint: %s", binShard, size/2, headerlessHint(path))
+		err = fmt.Errorf("byte 0: no header, want llm.c's %d; it looks like nanoGPT's train.bin of %d tokens; hint: %s",
+			binShard, size/2, headerlessHint(path))
 	case err == nil && size != at+2*n:
 		what := "truncated"
 		if size > at+2*n {
 			what = "too long"
 		}
-		err = fmt.Errorf("%s: %d bytes, want %d (a header of %d and %d tokens of 2); hint: make or download the "+
-			"shard again", what, size, at+2*n, at, n)
+		err = fmt.Errorf("%s: %d bytes, want %d (a header of %d and %d tokens of 2); hint: make or download it again",
+			what, size, at+2*n, at, n)
 	case err == nil && n == 0:
 		err = errors.New("holds no tokens; hint: remove it")
 	}
@@ -200,10 +200,7 @@ func binCounts(head []byte) (version, n int64, err error) {
 
 // binHead is the header that parseBin reads, for n tokens.
 func binHead(n int64) []byte {
-	head := make([]byte, binHeader)
-	for i, v := range []uint32{binShard, 1, uint32(n)} {
-		binary.LittleEndian.PutUint32(head[4*i:], v)
-	}
+	head, _ := binary.Append(nil, binary.LittleEndian, [binHeader / 4]uint32{binShard, 1, uint32(n)})
 	return head
 }
 
@@ -232,8 +229,7 @@ func parseNPY(head []byte) (at, n int64, err error) {
 		return 0, 0, fmt.Errorf("byte 6: NumPy format version %d, want 1 to 3; hint: %s", head[6], again)
 	}
 	if at+size > int64(len(head)) {
-		return 0, 0, fmt.Errorf("byte 8: the header takes %d bytes, but %d are there; hint: the file is truncated "+
-			"or damaged: %s", size, int64(len(head))-at, again)
+		return 0, 0, fmt.Errorf("byte 8: a header of %d bytes, found %d; hint: %s", size, int64(len(head))-at, again)
 	}
 	dict := head[at : at+size]
 	descr, fortran, shape := npyDescr.FindSubmatch(dict), npyFortran.FindSubmatch(dict), npyShape.FindSubmatch(dict)
@@ -251,14 +247,9 @@ func parseNPY(head []byte) (at, n int64, err error) {
 	return at + size, n, nil
 }
 
-// npyHead is the header that np.save writes for n uint16, byte for byte: padded with blanks so that the data begin at a
-// multiple of 64, with room for the shape to grow to 21 digits.
+// npyHead is the header that np.save writes for n uint16, byte for byte: 128 bytes, with room for the shape to grow to
+// 21 digits.
 func npyHead(n int64) []byte {
 	dict := fmt.Sprintf("{'descr': '<u2', 'fortran_order': False, 'shape': (%d,), }", n)
-	dict += strings.Repeat(" ", 21-len(strconv.FormatInt(n, 10)))
-	size := (10 + len(dict) + 1 + 63) / 64 * 64
-	dict += strings.Repeat(" ", size-10-len(dict)-1) + "\n"
-	head := append([]byte{}, npyMagic...)
-	head = append(head, 1, 0, byte(len(dict)), byte(len(dict)>>8))
-	return append(head, dict...)
+	return fmt.Appendf(nil, "%s\x01\x00\x76\x00%-117s\n", npyMagic, dict)
 }

@@ -44,24 +44,8 @@ func (s *shardWriter) failed(err error) error {
 }
 
 func (s *shardWriter) append(ids []uint16) error {
-	for len(ids) > 0 {
-		space := s.w.AvailableBuffer()
-		n := min(len(ids), cap(space)/2)
-		if n == 0 {
-			if err := s.w.Flush(); err != nil {
-				return s.failed(err)
-			}
-			continue
-		}
-		for _, id := range ids[:n] {
-			space = binary.LittleEndian.AppendUint16(space, id)
-		}
-		if _, err := s.w.Write(space); err != nil {
-			return s.failed(err)
-		}
-		ids, s.n = ids[n:], s.n+int64(n)
-	}
-	return nil
+	s.n += int64(len(ids))
+	return s.failed(binary.Write(s.w, binary.LittleEndian, ids))
 }
 
 // moveTail moves the tokens from n on to another shard.

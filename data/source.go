@@ -72,7 +72,7 @@ func findInputs(paths []string) (Parts, error) {
 		root = commonDir(paths)
 	}
 	files, cards := withoutCards(files)
-	p := partition(files, namesBelow(root, files))
+	p := partition(root, files)
 	p.dir = dir
 	p.Left = append(p.Left, cards...)
 	if p.Train == nil {

@@ -51,20 +51,23 @@ type Parts struct {
 
 	Named bool // of a data set that has a name
 
-	only Split // the one split that all files are named for, if it isn't Train; they are in Val
-	dir  bool  // a directory was named, and not the files themselves
+	dir bool // a directory was named, and not the files themselves
 
 	foreign []string // beside the texts of a directory: files of other kinds
 }
 
-// partition sorts files by the splits that their names say.
-func partition(paths, names []string) (p Parts) {
+// partition sorts files below root by the splits that their names say.
+func partition(root string, paths []string) (p Parts) {
 	by := map[Split][]string{}
 	for _, counts := range []bool{true, false} { // whether weak words do
 		clear(by)
 		strong := false
-		for i, path := range paths {
-			s, weak := splitOf(names[i])
+		for _, path := range paths {
+			name, err := filepath.Rel(root, path)
+			if err != nil {
+				name = filepath.Base(path)
+			}
+			s, weak := splitOf(name)
 			strong = strong || s != "" && !weak
 			if weak && !counts {
 				s = ""
@@ -85,12 +88,6 @@ func partition(paths, names []string) (p Parts) {
 		p.Left = append(p.Left, by[test]...)
 	} else {
 		p.Val = by[test]
-	}
-	if p.Train == nil {
-		p.only = test
-		if by[Val] != nil {
-			p.only = Val
-		}
 	}
 	return p
 }
@@ -121,10 +118,9 @@ func (p Parts) Validation() []string {
 }
 
 func (p Parts) noTraining(spec string) error {
-	return fmt.Errorf(`%s: all of its files are %s data by their names (%s), want some to train on ("train", or no such `+
-		`word); hint: name them by a quoted glob, '%s', to train on them anyway`, spec,
-		map[Split]string{Val: "validation", test: "test"}[p.only], someNames(p.Val),
-		filepath.Join(filepath.Dir(p.Val[0]), "*"))
+	return fmt.Errorf(`%s: all of its files are validation or test data by their names (%s), want some to train on `+
+		`("train", or no such word); hint: name them by a quoted glob, '%s', to train on them anyway`, spec,
+		someNames(p.Val), filepath.Join(filepath.Dir(p.Val[0]), "*"))
 }
 
 // use says in a line what the files do where paths are opened; empty: nothing that isn't said elsewhere.
@@ -173,19 +169,6 @@ func someNames(paths []string) string {
 		return fmt.Sprintf("%s and %d more", strings.Join(names[:3], ", "), len(names)-3)
 	}
 	return strings.Join(names, ", ")
-}
-
-// namesBelow returns paths as they stand below dir.
-func namesBelow(dir string, paths []string) []string {
-	names := make([]string, len(paths))
-	for i, p := range paths {
-		rel, err := filepath.Rel(dir, p)
-		if err != nil {
-			rel = filepath.Base(p)
-		}
-		names[i] = rel
-	}
-	return names
 }
 
 // commonDir returns the directory that all paths lie in.

@@ -131,8 +131,8 @@ func tokenize(ctx context.Context, paths []string, o TokenizeOptions) (all Token
 	var by *lock.HeldError
 	switch {
 	case errors.As(err, &by):
-		return all, fmt.Errorf("%s: %v is tokenizing into this directory; hint: wait until it is done, or another "+
-			"--out", o.Out, by.Owner)
+		return all, fmt.Errorf("%s: %v is tokenizing into it; hint: wait until it is done, or another --out", o.Out,
+			by.Owner)
 	case errors.Is(err, lock.ErrUnsupported):
 		o.Log.Warn("no other process may tokenize into this directory meanwhile", "dir", o.Out, "error", err)
 	case err != nil:
@@ -235,9 +235,7 @@ func (o *TokenizeOptions) setDefaults(paths []string) error {
 	if o.Workers <= 0 {
 		o.Workers = runtime.GOMAXPROCS(0)
 	}
-	if o.Log == nil {
-		o.Log = slog.New(slog.DiscardHandler)
-	}
+	o.Log = cmp.Or(o.Log, slog.New(slog.DiscardHandler))
 	return nil
 }
 
@@ -276,9 +274,8 @@ func (t *tokenizing) warn() {
 		t.o.Log.Warn("null texts are passed over", "nulls", t.Nulls)
 	}
 	if t.endings > 0 {
-		t.o.Log.Warn(fmt.Sprintf("texts hold %s, which is read as %d characters and not as the token; hint: "+
-			"--separator '%s' parts the documents of a .txt or .md file there",
-			endOfText, len(endOfText), endOfText), "times", t.endings, "first_in", t.endingsIn)
+		t.o.Log.Warn(spelled+"; hint: --separator '"+endOfText+"' parts the documents of a .txt or .md file there",
+			"times", t.endings, "first_in", t.endingsIn)
 	}
 }
 
@@ -434,9 +431,7 @@ func (j *job) encode(tok Tokenizer) {
 			first, n := invalidUTF8(d.text)
 			if invalid = n; isPlain(j.path) {
 				at += int64(first)
-				if i := strings.IndexByte(d.text, 0); i >= 0 {
-					j.err = fmt.Errorf("%s: byte %d is zero, so this isn't UTF-8 text; hint: convert UTF-16 to "+
-						"UTF-8 first", j.path, d.at+int64(i))
+				if j.err = checkZeros(j.path, d.at, d.text); j.err != nil {
 					return
 				}
 			}
@@ -488,8 +483,7 @@ func (t *tokenizing) shardName(i int, split Split) string {
 // write appends the tokens of a job, less the first skip, to the shards.
 func (t *tokenizing) write(j *job, skip int64) error {
 	if skip > int64(len(j.ids)) {
-		return fmt.Errorf("%s: has changed since the run that is being continued; hint: remove the old shards and "+
-			"start anew", j.path)
+		return fmt.Errorf("%s: has changed since the run that this continues; hint: remove the old shards", j.path)
 	}
 	done := skip
 	for ids := j.ids[skip:]; len(ids) > 0; {
@@ -536,8 +530,8 @@ func (t *tokenizing) finish() error {
 	}
 	if split, size := t.target(len(t.m.Shards)); t.shard != nil && split == Val && t.o.Split == "" {
 		if t.o.ValTokens > 0 {
-			return fmt.Errorf("the inputs have %d tokens, and --val-tokens wants %d in the validation shard; hint: "+
-				"--val-tokens %d", t.tokens, size, max(1, t.tokens/10))
+			return fmt.Errorf("the inputs have %d tokens, --val-tokens wants %d; hint: --val-tokens %d", t.tokens, size,
+				max(1, t.tokens/10))
 		}
 		if err := t.splitSmall(); err != nil {
 			return err
@@ -562,8 +556,8 @@ func (t *tokenizing) splitSmall() error {
 	whole := t.shard
 	n := whole.n / 10
 	if n == 0 {
-		return fmt.Errorf("the inputs have %d tokens, too few for a validation and a training shard; hint: a longer "+
-			"text, or --val-tokens -1 for no validation shards", whole.n)
+		return fmt.Errorf("the inputs have %d tokens, too few for two shards; hint: a longer text, or --val-tokens -1",
+			whole.n)
 	}
 	rest, err := t.newShard(t.shardName(1, Train))
 	if err == nil {

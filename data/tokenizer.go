@@ -15,7 +15,7 @@ import (
 	"unicode/utf8"
 )
 
-// Tokenizer turns text into ids and back. Its methods are safe for concurrent use.
+// Tokenizer turns text into ids and back. Its methods are safe for concurrent use. All tokenizers are this package's.
 type Tokenizer interface {
 	// Name is what the command line knows it by: "gpt2", "bytes", "ids", or the path of a tokenizer's files.
 	Name() string
@@ -29,6 +29,9 @@ type Tokenizer interface {
 	Decode(ids []int) string
 	// EOT is the id that separates documents; ok is false for tokenizers that have none.
 	EOT() (id int, ok bool)
+
+	// appendPart appends the ids of a text, or of a part of one that safeCut made. begins: it is the first.
+	appendPart(dst []uint16, text string, begins bool) []uint16
 }
 
 // NewTokenizer returns the tokenizer that spec names:
@@ -56,13 +59,11 @@ func NewTokenizer(spec string) (Tokenizer, error) {
 	case info.IsDir():
 		tok, err := FindTokenizer(spec)
 		if err == nil && tok == nil {
-			err = fmt.Errorf("tokenizer %s: the directory has neither tokenizer.json nor vocab.json; hint: gpt2, "+
-				"bytes, or another directory", spec)
+			err = fmt.Errorf("tokenizer %s: no tokenizer.json or vocab.json in it; hint: gpt2, bytes, or another", spec)
 		}
 		return tok, err
 	case filepath.Ext(spec) != ".json":
-		return nil, fmt.Errorf("tokenizer %s: a file that is not a tokenizer.json; hint: name the directory that "+
-			"holds it", spec)
+		return nil, fmt.Errorf("tokenizer %s: a file, want a tokenizer.json; hint: name its directory", spec)
 	case filepath.Base(spec) == "tokenizer.json" || filepath.Base(spec) == "vocab.json":
 		return NewTokenizer(filepath.Dir(spec))
 	}
@@ -74,9 +75,7 @@ func NewTokenizer(spec string) (Tokenizer, error) {
 }
 
 // IsPath reports whether a tokenizer's name is the path of its files, and not one that the program knows.
-func IsPath(name string) bool {
-	return name != "" && name != "gpt2" && name != "bytes" && name != "ids"
-}
+func IsPath(name string) bool { return !slices.Contains([]string{"", "gpt2", "bytes", "ids"}, name) }
 
 // FindTokenizer returns the tokenizer whose Hugging Face files are in dir, nil if there are none. A byte-level BPE
 // encodes text, from tokenizer.json or from vocab.json and merges.txt; any other kind counts ids only (see
@@ -112,7 +111,7 @@ func EncodePrompt(tok Tokenizer, text string) ([]int, error) {
 		return nil, err
 	}
 	if t, ok := tok.(*bpe); ok {
-		return t.encodePrompt(text), nil
+		return widen(t.appendText(nil, text, t.special, true)), nil
 	}
 	return tok.Encode(text), nil
 }
@@ -125,11 +124,14 @@ func (byteTokenizer) VocabSize() int             { return 256 }
 func (byteTokenizer) EOT() (id int, ok bool)     { return 0, false }
 func (t byteTokenizer) Encode(text string) []int { return widen(t.appendPart(nil, text, true)) }
 
-func (byteTokenizer) Decode(ids []int) string {
+func (byteTokenizer) Decode(ids []int) string { return decode(byteTokens, ids) }
+
+// decode joins tokens. Ids that are none of theirs are left out.
+func decode(tokens []string, ids []int) string {
 	var b strings.Builder
 	for _, id := range ids {
-		if id >= 0 && id < 256 {
-			b.WriteByte(byte(id))
+		if id >= 0 && id < len(tokens) {
+			b.WriteString(tokens[id])
 		}
 	}
 	return b.String()
@@ -142,11 +144,6 @@ func (byteTokenizer) appendPart(dst []uint16, text string, _ bool) []uint16 {
 	return dst
 }
 
-// idAppender is what our own tokenizers offer beside Tokenizer: ids in the two bytes that shards hold.
-type idAppender interface {
-	appendPart(dst []uint16, text string, begins bool) []uint16 // begins: it is a text's first part
-}
-
 func widen(ids []uint16) []int {
 	out := make([]int, len(ids))
 	for i, id := range ids {
@@ -155,23 +152,12 @@ func widen(ids []uint16) []int {
 	return out
 }
 
-// appendPart appends the ids of a part of a text, cut by safeCut, as tok encodes it; begins says that it is the first.
-// An id that takes more than two bytes is an error.
+// appendPart appends the ids of a part of a text, cut by safeCut, as tok encodes it; begins: it is the first.
 func appendPart(tok Tokenizer, dst []uint16, text string, begins bool) ([]uint16, error) {
 	if err := TextError(tok); err != nil {
 		return nil, err
 	}
-	if a, ok := tok.(idAppender); ok {
-		return a.appendPart(dst, text, begins), nil
-	}
-	for _, id := range tok.Encode(text) {
-		if id < 0 || id >= maxVocab {
-			return nil, fmt.Errorf("tokenizer %s: id %d, want 0 to 65535: tokens are stored in two bytes; hint: use "+
-				"gpt2 or bytes", tok.Name(), id)
-		}
-		dst = append(dst, uint16(id))
-	}
-	return dst, nil
+	return tok.appendPart(dst, text, begins), nil
 }
 
 // encodeChunk is how much text a worker takes at a time: long enough that the cut costs nothing, short enough that
@@ -208,9 +194,6 @@ func encodeChunks(tok Tokenizer, text string, chunk int) ([]uint16, error) {
 
 // cutFor is safeCut for the tokenizer that encodes the halves.
 func cutFor(tok Tokenizer, text string, at int) int {
-	if _, ours := tok.(idAppender); !ours { // a tokenizer that nothing is known of
-		return len(text)
-	}
 	t, ok := tok.(*bpe)
 	if !ok || !t.unsplit && len(t.added.all) == 0 {
 		return safeCut(text, at)

@@ -204,6 +204,8 @@ func manyWords(n int) string {
 	return b.String()
 }
 
+func (t *bpe) appendIDs(dst []uint16, text string) []uint16 { return t.appendPart(dst, text, true) }
+
 func BenchmarkEncode(b *testing.B) {
 	text := manyWords(1 << 20)
 	tok := mustTokenizer(b, "gpt2").(*bpe)

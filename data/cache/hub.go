@@ -1,6 +1,7 @@
 package cache
 
 import (
+	"cmp"
 	"os"
 	"path/filepath"
 	"strings"
@@ -21,17 +22,9 @@ func Model(name string) (string, error) {
 // hubCache is where the Hugging Face libraries keep what they download: HF_HUB_CACHE, or hub in HF_HOME, by default
 // ~/.cache/huggingface.
 func hubCache() string {
-	if dir := os.Getenv("HF_HUB_CACHE"); dir != "" {
-		return dir
-	}
-	if dir := os.Getenv("HF_HOME"); dir != "" {
-		return filepath.Join(dir, "hub")
-	}
-	cache := os.Getenv("XDG_CACHE_HOME") // theirs is ~/.cache on every system, unlike xdg.CacheHome
-	if cache == "" {
-		cache = filepath.Join(xdg.Home, ".cache")
-	}
-	return filepath.Join(cache, "huggingface", "hub")
+	cache := cmp.Or(os.Getenv("XDG_CACHE_HOME"), filepath.Join(xdg.Home, ".cache")) // so on every system, unlike xdg's
+	home := cmp.Or(os.Getenv("HF_HOME"), filepath.Join(cache, "huggingface"))
+	return cmp.Or(os.Getenv("HF_HUB_CACHE"), filepath.Join(home, "hub"))
 }
 
 // HubSnapshot returns the snapshot of a model's main branch that the Hugging Face libraries keep, if all its files are

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"reflect"
+	"regexp"
 	"slices"
 	"strings"
 )
@@ -90,31 +91,28 @@ func check(text []byte) error {
 		return err
 	}
 	e := &Error{At: max(syntax.Offset-1, 0), What: syntax.Error()}
-	if len(bytes.TrimSpace(text)) == 0 {
-		e.At, e.What = 0, "nothing, want JSON"
-		return e
-	}
-	if e.At >= int64(len(text)) || strings.HasPrefix(e.What, "unexpected end") {
-		e.At = int64(len(text))
-		return e
-	}
-	rest := text[e.At:]
-	for _, word := range []string{"NaN", "Infinity"} {
-		if bytes.HasPrefix(rest, []byte(word)) {
-			e.What = word + ", which JSON does not have (Python's json module writes it)"
-			e.Hint = "write null instead; json.dumps(..., allow_nan=False) finds such values"
-		}
-	}
+	rest := text[min(e.At, int64(len(text))):]
+	begins := func(in []byte, s string) bool { return bytes.HasPrefix(in, []byte(s)) }
 	switch {
-	case bytes.HasPrefix(text, []byte("\xff\xfe")) || bytes.HasPrefix(text, []byte("\xfe\xff")):
+	case len(bytes.TrimSpace(text)) == 0:
+		e.At, e.What = 0, "nothing, want JSON"
+	case len(rest) == 0 || strings.HasPrefix(e.What, "unexpected end"):
+		e.At = int64(len(text))
+	case pythons.Match(rest):
+		e.What = string(pythons.Find(rest)) + ", which JSON does not have (Python's json module writes it)"
+		e.Hint = "write null instead; json.dumps(..., allow_nan=False) finds such values"
+	case begins(text, "\xff\xfe") || begins(text, "\xfe\xff"):
 		e.What, e.Hint = "the text is UTF-16, want UTF-8", "convert it with iconv -f UTF-16 -t UTF-8"
-	case rest[0] == '\'':
+	case begins(rest, "'"):
 		e.Hint = "strings stand in double quotes: write with json.dumps, not str()"
 	}
 	return e
 }
 
-var unmarshaler = reflect.TypeFor[json.Unmarshaler]()
+var (
+	pythons     = regexp.MustCompile("^(NaN|Infinity)")
+	unmarshaler = reflect.TypeFor[json.Unmarshaler]()
+)
 
 // decode stores a JSON value in v. path is the value's place in the whole text.
 func decode(value []byte, v reflect.Value, path string) error {
@@ -187,20 +185,20 @@ func join(path, key string) string { return strings.TrimPrefix(path+"."+key, "."
 
 // want says what a field takes.
 func want(t reflect.Type) string {
-	switch t.Kind() {
-	case reflect.Pointer:
+	switch k := t.Kind(); {
+	case k == reflect.Pointer:
 		return want(t.Elem())
-	case reflect.Bool:
+	case k == reflect.Bool:
 		return "true or false"
-	case reflect.Int, reflect.Int8, reflect.Int16, reflect.Int32, reflect.Int64:
+	case k >= reflect.Int && k <= reflect.Int64:
 		return "a whole number"
-	case reflect.Uint, reflect.Uint8, reflect.Uint16, reflect.Uint32, reflect.Uint64:
+	case k >= reflect.Uint && k <= reflect.Uint64:
 		return "a whole number, 0 or more"
-	case reflect.Float32, reflect.Float64:
+	case k == reflect.Float32 || k == reflect.Float64:
 		return "a number"
-	case reflect.String:
+	case k == reflect.String:
 		return "a string"
-	case reflect.Slice, reflect.Array:
+	case k == reflect.Slice || k == reflect.Array:
 		return "a list"
 	}
 	return "an object"

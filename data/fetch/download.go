@@ -292,7 +292,8 @@ func (f *fetcher) progress(at, total int64, last bool) {
 		return
 	}
 	f.reported = now
-	p := Progress{File: f.file, Index: f.index, Files: f.files, Bytes: at, Total: max(0, total)}
+	p := f.now
+	p.Bytes, p.Total = at, max(0, total)
 	if s := now.Sub(f.began).Seconds(); s > 0 && at > f.beganAt {
 		p.BytesPerSecond = float64(at-f.beganAt) / s
 		if total > at {

@@ -88,8 +88,7 @@ func fetch(ctx context.Context, name string, o Options) (string, error) {
 		return "", err
 	}
 	if o.Shards < 0 || o.Shards > 0 && !d.Sharded {
-		return "", fmt.Errorf("%d shards: only fineweb-edu comes in shards, want 1 or more; hint: leave it out to "+
-			"have all", o.Shards)
+		return "", fmt.Errorf("%d shards, want 1 or more of fineweb-edu; hint: leave it out to have all", o.Shards)
 	}
 	f := newFetcher(o)
 	dir := filepath.Join(cache.Dir(), name)
@@ -145,11 +144,10 @@ func fetch(ctx context.Context, name string, o Options) (string, error) {
 type fetcher struct {
 	o Options
 
-	file         string
-	index, files int
-	began        time.Time // of this file
-	beganAt      int64
-	reported     time.Time
+	now      Progress  // of the file at hand
+	began    time.Time // of this file
+	beganAt  int64
+	reported time.Time
 }
 
 func newFetcher(o Options) *fetcher {
@@ -166,7 +164,7 @@ func newFetcher(o Options) *fetcher {
 }
 
 func (f *fetcher) fetchRaw(ctx context.Context, d cache.Dataset, dir string, done *cache.Account) error {
-	f.file, f.index, f.files = d.File, 1, 1
+	f.now = Progress{File: d.File, Index: 1, Files: 1}
 	dest := filepath.Join(dir, d.File)
 	sum, err := f.download(ctx, f.o.Raw+"/"+d.Raw, dest, d.SHA256, false)
 	if err != nil {
@@ -241,7 +239,7 @@ func (f *fetcher) fetchHub(ctx context.Context, d cache.Dataset, dir string, don
 		prefix += d.Kind + "/"
 	}
 	for i, n := range names {
-		f.file, f.index, f.files = n, i+1, len(names)
+		f.now = Progress{File: n, Index: i + 1, Files: len(names)}
 		dest, sum := filepath.Join(into, n), ""
 		_, err := os.Stat(dest) // it got its name when it was complete
 		if d.Sharded {

@@ -100,10 +100,8 @@ func hold(f *flock.Flock) (*Lock, error) {
 }
 
 func readOwner(path string) (o Owner) {
-	raw, err := os.ReadFile(path + ".json")
-	if err != nil || json.Unmarshal(raw, &o) != nil {
-		return Owner{}
-	}
+	raw, _ := os.ReadFile(path + ".json")
+	json.Unmarshal(raw, &o)
 	return o
 }
 

@@ -1,6 +1,7 @@
 package needs
 
 import (
+	"cmp"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -11,18 +12,16 @@ import (
 // Symlinks: Windows makes symbolic links only for administrators and developers, and Wine does not follow them.
 func Symlinks(t testing.TB) {
 	t.Helper()
-	dir := t.TempDir()
-	if err := os.WriteFile(filepath.Join(dir, "target"), nil, 0o666); err != nil {
-		t.Fatal(err)
-	}
-	link := filepath.Join(dir, "link")
-	err := os.Symlink("target", link)
-	if err == nil {
-		_, err = os.Stat(link)
-	}
+	link := filepath.Join(t.TempDir(), "link")
+	err := cmp.Or(os.WriteFile(link+".target", nil, 0o666), os.Symlink("link.target", link), exists(link))
 	if err != nil {
 		t.Skip("needs symbolic links: ", err)
 	}
+}
+
+func exists(path string) error {
+	_, err := os.Stat(path)
+	return err
 }
 
 // Permissions: a directory without the right to write must refuse a new file, as it does not for root and on Windows.
@@ -41,10 +40,7 @@ func Permissions(t testing.TB) {
 func Modes(t testing.TB) {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "file")
-	if err := os.WriteFile(path, nil, 0o640); err != nil {
-		t.Fatal(err)
-	}
-	if err := os.Chmod(path, 0o400); err != nil {
+	if err := cmp.Or(os.WriteFile(path, nil, 0o640), os.Chmod(path, 0o400)); err != nil {
 		t.Skip("needs permission bits: ", err)
 	}
 	if info, err := os.Stat(path); err != nil || info.Mode().Perm() != 0o400 {
@@ -74,7 +70,7 @@ func Programs(t testing.TB, names ...string) {
 func Paths(t testing.TB, paths ...string) {
 	t.Helper()
 	for _, path := range paths {
-		if _, err := os.Stat(path); err != nil {
+		if exists(path) != nil {
 			t.Skip("needs ", path)
 		}
 	}
@@ -87,7 +83,7 @@ func CaseSensitive(t testing.TB) {
 	if err := os.WriteFile(filepath.Join(dir, "a"), nil, 0o666); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := os.Stat(filepath.Join(dir, "A")); err == nil {
+	if exists(filepath.Join(dir, "A")) == nil {
 		t.Skip("needs a file system that distinguishes upper and lower case")
 	}
 }
