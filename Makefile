@@ -3,7 +3,7 @@
 # lavapipe compiles shaders at their first dispatch; its cache makes that a matter of milliseconds the next time.
 export MESA_SHADER_CACHE_DIR ?= $(CURDIR)/.cache/mesa
 
-.PHONY: build mpi train test quick test-mpi test-clients fxc isa texts mixed conformance lint reproduce setup clean
+.PHONY: build mpi train test quick test-mpi test-clients fxc isa texts metal mixed conformance lint reproduce setup clean
 
 build: setup
 	go build -o gpt2wgpu ./cmd/gpt2wgpu
@@ -57,6 +57,11 @@ isa:
 OUT ?= build/texts
 texts: setup
 	go run ./cmd/isa texts $(OUT)
+
+# The texts as Metal gets them, and whether LLVM proves their reads of workgroup memory to be in bounds. Installs clang 16 with
+# apt-get where it is missing; needs cargo.
+metal: setup
+	@bash .ci/metal
 
 # Two vendors in one run, without a GPU: lavapipe and SwiftShader, taken from Debian's chromium-common where there is none.
 mixed: setup

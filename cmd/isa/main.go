@@ -24,23 +24,26 @@ import (
 const child = "child"
 
 func main() {
-	if len(os.Args) == 2 && os.Args[1] == child {
-		if err := isa.Child(os.Stdin); err != nil {
-			fmt.Println(err)
-			os.Exit(1)
-		}
-		return
-	}
-	if len(os.Args) == 3 && os.Args[1] == "texts" {
-		if err := writeTexts(os.Args[2]); err != nil {
-			fmt.Fprintln(os.Stderr, "isa:", err)
-			os.Exit(1)
-		}
-		return
-	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
-	if err := run(ctx, os.Args[1:], os.Stdout); err != nil {
+	args := append(os.Args[1:], "")
+	var err error
+	switch {
+	case args[0] == child:
+		if err = isa.Child(os.Stdin); err != nil {
+			fmt.Println(err) // standard error is the driver's
+		}
+	case args[0] == "texts" && len(args) == 3:
+		err = writeTexts(args[1])
+	case args[0] == "metal" && len(args) == 6:
+		var only *regexp.Regexp
+		if only, err = regexp.Compile(args[4]); err == nil {
+			err = metal(ctx, args[1], args[2], args[3], only, os.Stdout)
+		}
+	default:
+		err = run(ctx, os.Args[1:], os.Stdout)
+	}
+	if err != nil {
 		fmt.Fprintln(os.Stderr, "isa:", err)
 		os.Exit(1)
 	}

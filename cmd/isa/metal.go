@@ -1,0 +1,97 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"runtime"
+	"slices"
+	"strings"
+	"sync"
+
+	"github.com/gpt2wgpu/gpt2wgpu/gpu/isa"
+)
+
+// metal translates all texts of dir, as writeTexts has written it, with the program translate, and counts guarded reads
+// in the products and attention that a GPU's target has by default. It prints those and a line of the whole.
+func metal(ctx context.Context, dir, translate, include string, only *regexp.Regexp, out io.Writer) error {
+	raw, err := os.ReadFile(filepath.Join(dir, "index.json"))
+	if err != nil {
+		return fmt.Errorf("%w; hint: make texts", err)
+	}
+	var index []indexed
+	if err := json.Unmarshal(raw, &index); err != nil {
+		return err
+	}
+	texts, err := os.MkdirTemp("", "metal")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(texts)
+	passed, failed := 0, 0
+	var mu sync.Mutex
+	result := func(e indexed, g isa.Guards, err error) {
+		mu.Lock()
+		defer mu.Unlock()
+		switch {
+		case err != nil:
+			failed++
+			fmt.Fprintln(out, "FAIL", err)
+		case g.Guarded > 0:
+			failed++
+			fmt.Fprintf(out, "FAIL %s: %d of %d reads of workgroup memory are guarded, %d multiply-adds; for %s\n",
+				e.Label, g.Guarded, g.Reads, g.FMAs, strings.Join(e.Targets, ", "))
+		default:
+			passed++
+		}
+	}
+	m := isa.Metal{Clang: "clang++-16", Include: include}
+	seen := map[string]bool{}
+	var wait sync.WaitGroup
+	cores := make(chan bool, runtime.NumCPU())
+	for _, e := range index {
+		if !only.MatchString(e.Label) || !checked(e) && seen[e.File] {
+			continue
+		}
+		seen[e.File] = true
+		cores <- true
+		wait.Add(1)
+		go func() {
+			defer wait.Done()
+			defer func() { <-cores }()
+			said, err := exec.CommandContext(ctx, translate, texts, filepath.Join(dir, e.File)).CombinedOutput()
+			if err != nil {
+				result(e, isa.Guards{}, errors.New(strings.TrimSpace(string(said))))
+				return
+			}
+			var g isa.Guards
+			if checked(e) {
+				file := strings.TrimSuffix(e.File, ".wgsl") + ".metal"
+				var text []byte
+				if text, err = os.ReadFile(filepath.Join(texts, file)); err == nil {
+					g, err = m.Guards(ctx, e.Label, string(text))
+				}
+			}
+			result(e, g, err)
+		}()
+	}
+	wait.Wait()
+	fmt.Fprintf(out, "%d passed, %d failed\n", passed, failed)
+	if failed > 0 {
+		return fmt.Errorf("%d texts break a rule", failed)
+	}
+	return nil
+}
+
+// checked says whether an entry is a product or attention that a GPU has by default.
+func checked(e indexed) bool {
+	gpu := func(t string) bool { return t != "cpu" && t != "lavapipe" }
+	return e.Default && slices.ContainsFunc(e.Targets, gpu) &&
+		(strings.HasPrefix(e.Kernel, "matmul_") || strings.HasPrefix(e.Kernel, "attention_"))
+}

@@ -1,0 +1,1 @@
+// naga's texts include it and use nothing of it.
