@@ -3,7 +3,7 @@
 # lavapipe compiles shaders at their first dispatch; its cache makes that a matter of milliseconds the next time.
 export MESA_SHADER_CACHE_DIR ?= $(CURDIR)/.cache/mesa
 
-.PHONY: build mpi train test quick test-mpi test-clients fxc isa texts metal mixed conformance lint reproduce setup clean
+.PHONY: build mpi train test quick test-mpi test-clients fxc isa texts metal tint mixed conformance lint reproduce setup clean
 
 build: setup
 	go build -o gpt2wgpu ./cmd/gpt2wgpu
@@ -62,6 +62,10 @@ texts: setup
 # apt-get where it is missing; needs cargo.
 metal: setup
 	@bash .ci/metal
+
+# The texts of `make texts` through Tint, the compiler of Chromium's WebGPU, which npm's webgpu has.
+tint: texts
+	bash .ci/tint $(OUT)
 
 # Two vendors in one run, without a GPU: lavapipe and SwiftShader, taken from Debian's chromium-common where there is none.
 mixed: setup
