@@ -4,7 +4,7 @@
 //   dx[n,c] += rstd * (g[c] - sum_i g[i] / C - xhat[c] * sum_i g[i]*xhat[i] / C)
 //   partial[s,c] = sum of dout*xhat, partial[s,C+c] = sum of dout, over the rows of strip s
 //
-// out: dx (N,C), the residual stream's gradient, accumulated  partial (S,2C), summed by sum_strips
+// out: dstream (N,C), dx above: the residual stream's gradient, accumulated  partial (S,2C), summed by sum_strips
 // in: dout (N,C)  x (N,C)  w (C)  mean (N)  rstd (N)
 // dispatch: S groups, folded; group s takes rows [s*ROWS, (s+1)*ROWS).  C % 4 == 0, C/4 <= WG*PER.
 //
@@ -21,7 +21,7 @@ alias Sum = vec2<f32>;
 struct Params { N: u32, C: u32, ROWS: u32 }
 
 @group(0) @binding(0) var<uniform> p: Params;
-@group(0) @binding(1) var<storage, read_write> dx: array<vec4<f32>>;
+@group(0) @binding(1) var<storage, read_write> dstream: array<vec4<f32>>;
 @group(0) @binding(2) var<storage, read_write> partial: array<vec4<f32>>;
 @group(0) @binding(3) var<storage, read> dout: array<Quad>;
 @group(0) @binding(4) var<storage, read> x: array<vec4<f32>>;
@@ -66,7 +66,7 @@ fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) nwg: vec
         let sums = group_sum(li, vec2<f32>(dot(sum0, vec4<f32>(1.0)), dot(sum1, vec4<f32>(1.0)))) / f32(p.C);
         for (var j = 0u; j < PER; j++) { // unroll
             let at = n * c4 + j * WG + li;
-            if j * WG + li < c4 { dx[at] = dx[at] + s * (g[j] - vec4<f32>(sums.x) - xhat[j] * sums.y); }
+            if j * WG + li < c4 { dstream[at] = dstream[at] + s * (g[j] - vec4<f32>(sums.x) - xhat[j] * sums.y); }
         }
     }
     for (var j = 0u; j < PER; j++) { // unroll

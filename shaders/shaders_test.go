@@ -275,6 +275,7 @@ func TestHouseRules(t *testing.T) {
 				{`\bsubgroup`, "naga 0.19 has none"},
 				{`atomic<`, "sums in any order differ from run to run"},
 				{`0x1\.fffffep\+?127f|0x7f800000`, "no infinities"},
+				{`\bdx\b`, "a namespace in DXC's HLSL"},
 				{`\(&\w+\[`, "a pointer to an element aborts at pipeline creation"},
 			} {
 				if found := regexp.MustCompile(bad.pattern).FindString(code); found != "" {

@@ -68,7 +68,8 @@ func (op LayerNormBackward) AddTo(p *Builder) {
 	p.Add(gpu.Dispatch{
 		Source: source(p, name, store(op.DOut), shaders.Spec{"WG": g.wg, "PER": g.per}),
 		Bind: map[string]gpu.Tensor{
-			"dx": op.DX, "partial": partial, "dout": op.DOut, "x": op.X, "w": op.W, "mean": op.Mean, "rstd": op.Rstd,
+			"dstream": op.DX, "partial": partial, "dout": op.DOut, "x": op.X, "w": op.W, "mean": op.Mean,
+			"rstd": op.Rstd,
 		},
 		Params: struct{ N, C, ROWS uint32 }{u32(n), u32(c), u32(stripRows(n))},
 		Groups: p.Groups1D(partial.Dim(0)),
