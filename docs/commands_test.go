@@ -341,8 +341,8 @@ func scratch(t *testing.T) string {
 func hub(t *testing.T) string {
 	t.Helper()
 	dir := t.TempDir()
-	if err := gpt2.WriteDir(dir, gpt2.Init(gpt2.Config{NLayer: 1, NHead: 2, NEmbd: 16, BlockSize: 1024,
-		VocabSize: 50257}, 1), nil); err != nil {
+	w := gpt2.Init(gpt2.Config{NLayer: 1, NHead: 2, NEmbd: 16, BlockSize: 1024, VocabSize: 50257}, 1)
+	if err := gpt2.WriteDir(dir, w.Config, w.Tensor, nil); err != nil {
 		t.Fatal(err)
 	}
 	const commit = "0123456789012345678901234567890123456789"

@@ -18,10 +18,10 @@ type AdamW struct {
 func (AdamW) Name() string { return "adamw" }
 
 // State implements OptimizerSettings.
-func (AdamW) State(c gpt2.Config) (list []StateTensor) {
+func (AdamW) State(c gpt2.Config) (list []gpt2.Param) {
 	for _, p := range gpt2.Table(c) {
-		list = append(list, StateTensor{Name: "m." + p.Name, Shape: p.Shape}, StateTensor{Name: "v." + p.Name,
-			Shape: p.Shape, Squares: true})
+		list = append(list, gpt2.Param{Name: "m." + p.Name, Shape: p.Shape},
+			gpt2.Param{Name: "v." + p.Name, Shape: p.Shape, Squares: true})
 	}
 	return list
 }

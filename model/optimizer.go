@@ -11,27 +11,11 @@ import (
 type OptimizerSettings interface {
 	// Name is what state.json calls the optimizer.
 	Name() string
-	// State lists what the optimizer keeps for a model of that shape beside the parameters, in the order of a
-	// checkpoint's file.
-	State(c gpt2.Config) []StateTensor
+	// State lists what the optimizer keeps for a model of that shape beside the parameters, such as m.wte.weight, in the
+	// order of a checkpoint's file. Only Name, Shape and Squares count.
+	State(c gpt2.Config) []gpt2.Param
 	// New allocates the state, as zeros, and builds the update of tr's parameters.
 	New(tr *Training) (Optimizer, error)
-}
-
-// StateTensor is a float32 tensor of an optimizer's state.
-type StateTensor struct {
-	Name    string // such as m.wte.weight, unique
-	Shape   []int
-	Squares bool // a mean of squares: no value is below 0
-}
-
-// Size returns the number of values.
-func (s StateTensor) Size() int {
-	n := 1
-	for _, d := range s.Shape {
-		n *= d
-	}
-	return n
 }
 
 // Optimizer updates a Training's parameters, and their bf16 copy, on the device.

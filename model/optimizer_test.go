@@ -16,11 +16,11 @@ type matricesOnly struct{}
 
 func (matricesOnly) Name() string { return "matrices-only" }
 
-func (matricesOnly) State(c gpt2.Config) (list []StateTensor) {
+func (matricesOnly) State(c gpt2.Config) (list []gpt2.Param) {
 	for _, p := range gpt2.Table(c) {
 		if p.Matrix() {
-			list = append(list, StateTensor{Name: "mean." + p.Name, Shape: p.Shape},
-				StateTensor{Name: "square." + p.Name, Shape: p.Shape, Squares: true})
+			list = append(list, gpt2.Param{Name: "mean." + p.Name, Shape: p.Shape},
+				gpt2.Param{Name: "square." + p.Name, Shape: p.Shape, Squares: true})
 		}
 	}
 	return list

@@ -35,7 +35,7 @@ func TestTorchReadsUs(t *testing.T) {
 		t.Run(fmt.Sprintf("C=%d", c.NEmbd), func(t *testing.T) {
 			w := unevenWeights(c)
 			dir := t.TempDir()
-			if err := gpt2.WriteDir(filepath.Join(dir, "hf"), w, nil); err != nil {
+			if err := gpt2.WriteDir(filepath.Join(dir, "hf"), w.Config, w.Tensor, nil); err != nil {
 				t.Fatal(err)
 			}
 			text := make([]byte, 200)
@@ -153,7 +153,7 @@ func TestClientLogits(t *testing.T) {
 	} {
 		t.Run(fmt.Sprintf("C=%d", c.NEmbd), func(t *testing.T) {
 			dir, w := t.TempDir(), unevenWeights(c)
-			if err := gpt2.WriteDir(filepath.Join(dir, "hf"), w, nil); err != nil {
+			if err := gpt2.WriteDir(filepath.Join(dir, "hf"), w.Config, w.Tensor, nil); err != nil {
 				t.Fatal(err)
 			}
 			tokens, ids := []uint32{}, [][]int{}

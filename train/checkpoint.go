@@ -10,7 +10,6 @@ import (
 
 	"github.com/gpt2wgpu/gpt2wgpu/data"
 	"github.com/gpt2wgpu/gpt2wgpu/data/atomicfile"
-	"github.com/gpt2wgpu/gpt2wgpu/model"
 	"github.com/gpt2wgpu/gpt2wgpu/model/gpt2"
 )
 
@@ -57,9 +56,8 @@ type checkpointer struct {
 // and renamed; the name in `latest` moves last. So a kill at any moment, or a full disk, leaves the one before usable.
 // Old directories that cannot be removed are only warned about.
 //
-// model writes the model's own files. The tensors of optimizer and, if there are any, outer are asked for one by one.
-func (c checkpointer) save(s State, model func(dir string) error, optimizer, outer []gpt2.LazyTensor) (dir string,
-	err error) {
+// Each of files writes what it has into a directory: the model's files, the optimizer's state and the like.
+func (c checkpointer) save(s State, files ...func(dir string) error) (dir string, err error) {
 	root := filepath.Join(c.out, gpt2.CheckpointsDir)
 	name := fmt.Sprintf("step-%06d", s.Step)
 	dir, tmp := filepath.Join(root, name), filepath.Join(root, writingPrefix+name)
@@ -74,25 +72,8 @@ func (c checkpointer) save(s State, model func(dir string) error, optimizer, out
 	if err := os.MkdirAll(tmp, 0o755); err != nil {
 		return dir, err
 	}
-	if err := model(tmp); err != nil {
-		return dir, err
-	}
-	if err := gpt2.WriteLazily(filepath.Join(tmp, optimizerFile), optimizer, nil); err != nil {
-		return dir, err
-	}
-	if outer != nil {
-		if err := gpt2.WriteLazily(filepath.Join(tmp, outerFile), outer, nil); err != nil {
-			return dir, err
-		}
-	}
-	if err := writeState(tmp, s); err != nil {
-		return dir, err
-	}
-	if err := atomicfile.SyncDir(tmp); err != nil {
-		return dir, err
-	}
-	if c.before != nil {
-		if err := c.before(); err != nil {
+	for _, do := range append(files, s.write, atomicfile.SyncDir, func(string) error { return c.before() }) {
+		if err := do(tmp); err != nil {
 			return dir, err
 		}
 	}
@@ -167,8 +148,8 @@ const damagedHint = "hint: the checkpoint is damaged: name another complete step
 
 // readTensors returns the values of a file's tensors that list names, in its order. It refuses values that no training
 // leaves: what is not finite, and means of squares below zero, whose root is NaN.
-func readTensors(path string, list []model.StateTensor) (values [][]float32, err error) {
-	file, _, err := gpt2.ReadSafetensors(path)
+func readTensors(path string, list []gpt2.Param) (values [][]float32, err error) {
+	file, err := gpt2.ReadSafetensors(path)
 	if err != nil {
 		return nil, err
 	}
@@ -196,20 +177,9 @@ func readTensors(path string, list []model.StateTensor) (values [][]float32, err
 }
 
 // outerState lists the tensors of outer steps.
-func outerState(c gpt2.Config) (list []model.StateTensor) {
+func outerState(c gpt2.Config) (list []gpt2.Param) {
 	for _, p := range gpt2.Table(c) {
-		list = append(list, model.StateTensor{Name: "b." + p.Name, Shape: p.Shape})
+		list = append(list, gpt2.Param{Name: "b." + p.Name, Shape: p.Shape})
 	}
 	return list
-}
-
-// lazily returns the tensors of list to be written, with the values that the function returns for each.
-func lazily(list []model.StateTensor, values func(i int) ([]float32, error)) (out []gpt2.LazyTensor) {
-	for i, t := range list {
-		out = append(out, gpt2.LazyTensor{Name: t.Name, Shape: t.Shape, Values: func() ([]float32,
-			error) {
-			return values(i)
-		}})
-	}
-	return out
 }

@@ -34,7 +34,7 @@ func TestResumeNotFinite(t *testing.T) {
 	must(t, err)
 	rewrite := func() {
 		t.Helper()
-		must(t, gpt2.WriteLazily(path, lazily(list, func(i int) ([]float32, error) { return values[i], nil }), nil))
+		must(t, gpt2.WriteSafetensors(path, list, func(i int) ([]float32, error) { return values[i], nil }, nil))
 	}
 	check := func(want ...string) {
 		t.Helper()
@@ -61,12 +61,12 @@ func TestResumeNotFinite(t *testing.T) {
 	}
 
 	good.Get("wpe.weight")[3] = nan
-	if err := gpt2.WriteDir(dir, good, nil); err != nil {
+	if err := gpt2.WriteDir(dir, good.Config, good.Tensor, nil); err != nil {
 		t.Fatal(err)
 	}
 	state, err := readState(dir)
 	// with the checksums of what is there now
-	must(t, err, os.Remove(filepath.Join(dir, gpt2.StateFile)), writeState(dir, state))
+	must(t, err, os.Remove(filepath.Join(dir, gpt2.StateFile)), state.write(dir))
 	r := newRun(c, quiet())
 	r.cfg.Resume = true
 	if _, err := r.readStart(); err == nil || !strings.Contains(err.Error(), "wpe.weight") ||

@@ -8,12 +8,11 @@ import (
 
 // WriteModel writes a model's directory as transformers reads it: weights, config.json, generation_config.json and the
 // tokenizer's files. special are the ids that the weights came with; where they name none, the tokenizer's end of a
-// document is it.
-// values returns those of a parameter, see [gpt2.WriteDirLazily].
+// document is it. values returns those of a parameter, see [gpt2.WriteDir].
 func WriteModel(dir string, c gpt2.Config, values func(i int) ([]float32, error), tok data.Tokenizer,
 	special gpt2.Special) error {
 	special = special.Complete(endOf(tok, c.VocabSize))
-	if err := gpt2.WriteDirLazily(dir, c, values, special.Fields); err != nil {
+	if err := gpt2.WriteDir(dir, c, values, special.Fields); err != nil {
 		return err
 	}
 	if err := special.Write(dir); err != nil {

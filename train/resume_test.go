@@ -255,7 +255,7 @@ func TestAnotherOptimizer(t *testing.T) {
 		t.Errorf("state.json names the optimizer %q", state.Optimizer)
 	}
 	state.Optimizer = "muon"
-	must(t, os.Remove(filepath.Join(dir, gpt2.StateFile)), writeState(dir, state))
+	must(t, os.Remove(filepath.Join(dir, gpt2.StateFile)), state.write(dir))
 	c.Resume = true
 	wantError(t, Run(context.Background(), c, quiet()), "the optimizer is adamw, the run has muon", "hint: ",
 		"--init "+c.Out)

@@ -2,6 +2,7 @@ package train
 
 import (
 	"fmt"
+	"path/filepath"
 	"slices"
 
 	"github.com/gpt2wgpu/gpt2wgpu/gpu"
@@ -88,24 +89,25 @@ func (r *run) writeCheckpoint() (failed, err error) {
 		return x, err
 	}
 	if r.group.Rank() == 0 {
-		var outer []gpt2.LazyTensor
+		params, settings, shape := r.Model.Parameters(), r.cfg.optimizer(), r.Model.Config
+		files := []func(dir string) error{func(dir string) error {
+			return WriteModel(dir, shape, func(i int) ([]float32, error) { return read(params[i]) }, r.tok, r.special)
+		}, func(dir string) error {
+			return gpt2.WriteSafetensors(filepath.Join(dir, optimizerFile), settings.State(shape), values, nil)
+		}}
 		if r.outer != nil {
-			outer = lazily(outerState(r.Model.Config), func(i int) ([]float32, error) {
-				return r.outer.Momenta[i],
-					nil
+			momenta := func(i int) ([]float32, error) { return r.outer.Momenta[i], nil }
+			files = append(files, func(dir string) error {
+				return gpt2.WriteSafetensors(filepath.Join(dir, outerFile), outerState(shape), momenta, nil)
 			})
 		}
-		params, settings := r.Model.Parameters(), r.cfg.optimizer()
 		c := checkpointer{out: r.cfg.Out, keep: r.cfg.Keep, log: r.env.Log, before: r.metrics.Flush, warned: r.warned}
 		var dir string
 		dir, failed = c.save(State{
 			Step: r.step, Tokens: r.tokens, Skipped: r.skipped, Data: r.position(), DataFiles: r.files,
 			Tokenizer: r.cfg.Tokenizer, Config: r.cfg.Config, Version: r.env.Version, Tiles: r.tiles,
 			Optimizer: settings.Name(),
-		}, func(dir string) error {
-			return WriteModel(dir, r.Model.Config, func(i int) ([]float32, error) { return read(params[i]) }, r.tok,
-				r.special)
-		}, lazily(settings.State(r.Model.Config), values), outer)
+		}, files...)
 		if failed == nil {
 			r.ends.checkpoint = dir
 			r.env.Log.Info("checkpoint "+dir, NewEvent("checkpoint", "step", r.step, "path", dir))

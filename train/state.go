@@ -55,8 +55,8 @@ func checksumsOf(dir string, names []string) ([]checksum, []error) {
 	return sums, errs
 }
 
-// writeState writes state.json with the checksums of all that is in dir, and its own.
-func writeState(dir string, s State) error {
+// write writes state.json with the checksums of all that is in dir, and its own.
+func (s State) write(dir string) error {
 	entries, err := os.ReadDir(dir)
 	if err != nil {
 		return err

@@ -98,7 +98,7 @@ func TestExportVocabulary(t *testing.T) {
 		dir := t.TempDir()
 		in, out := filepath.Join(dir, "in"), filepath.Join(dir, "out")
 		w := gpt2.Init(gpt2.Config{NLayer: 1, NHead: 1, NEmbd: 4, BlockSize: 8, VocabSize: x.rows}, 3)
-		if err := gpt2.WriteDir(in, w, nil); err != nil {
+		if err := gpt2.WriteDir(in, w.Config, w.Tensor, nil); err != nil {
 			t.Fatal(err)
 		}
 		stderr := export(t, "--model", in, "--out", out)

@@ -20,7 +20,7 @@ func greedyWith(t *testing.T, change func(w *gpt2.Weights)) string {
 	}
 	change(w)
 	dir := filepath.Join(t.TempDir(), "model")
-	if err := gpt2.WriteDir(dir, w, nil); err != nil {
+	if err := gpt2.WriteDir(dir, w.Config, w.Tensor, nil); err != nil {
 		t.Fatal(err)
 	}
 	return dir

@@ -19,7 +19,7 @@ func foreignModel(t *testing.T) (dir string, files map[string][]byte) {
 	dir, files = filepath.Join(t.TempDir(), "own"), map[string][]byte{}
 	w := gpt2.Init(gpt2.Config{NLayer: 1, NHead: 2, NEmbd: 8, BlockSize: 16, VocabSize: 508}, 3)
 	ids := map[string]any{"bos_token_id": 3, "eos_token_id": []int{4, 507}, "pad_token_id": 507}
-	if err := gpt2.WriteDir(dir, w, ids); err != nil {
+	if err := gpt2.WriteDir(dir, w.Config, w.Tensor, ids); err != nil {
 		t.Fatal(err)
 	}
 	fixture := filepath.Join("..", "..", "data", "testdata", "tokenizers", "added")
@@ -113,8 +113,8 @@ func TestModelWithoutTokenizer(t *testing.T) {
 	gputest.Available(t)
 	dir := t.TempDir()
 	bare, out := filepath.Join(dir, "bare"), filepath.Join(dir, "out")
-	if err := gpt2.WriteDir(bare, gpt2.Init(gpt2.Config{NLayer: 1, NHead: 2, NEmbd: 8, BlockSize: 16, VocabSize: 3000},
-		3), nil); err != nil {
+	w := gpt2.Init(gpt2.Config{NLayer: 1, NHead: 2, NEmbd: 8, BlockSize: 16, VocabSize: 3000}, 3)
+	if err := gpt2.WriteDir(bare, w.Config, w.Tensor, nil); err != nil {
 		t.Fatal(err)
 	}
 	sample := append([]string{"sample", "--model", bare, "-n", "1", "--max-tokens", "2", "--json"}, device()...)

@@ -173,7 +173,8 @@ func TestClientTokenizers(t *testing.T) {
 	tok := tokenizer(t, foreign)
 	weights := gpt2.Init(gpt2.Config{NLayer: 1, NHead: 2, NEmbd: 16, BlockSize: 16, VocabSize: tok.VocabSize()}, 1)
 	eot, _ := tok.EOT()
-	if err := gpt2.WriteDir(foreign, weights, map[string]any{"bos_token_id": eot, "eos_token_id": eot}); err != nil {
+	ids := map[string]any{"bos_token_id": eot, "eos_token_id": eot}
+	if err := gpt2.WriteDir(foreign, weights.Config, weights.Tensor, ids); err != nil {
 		t.Fatal(err)
 	}
 	tokenizers := map[string]string{} // by directory
@@ -235,7 +236,7 @@ func TestClientWeights(t *testing.T) {
 	c := gpt2.Config{NLayer: 2, NHead: 2, NEmbd: 16, BlockSize: 12, VocabSize: 300}
 	want := gpt2.Init(c, 3)
 	dir := t.TempDir()
-	if err := gpt2.WriteDir(filepath.Join(dir, "ours"), want, nil); err != nil {
+	if err := gpt2.WriteDir(filepath.Join(dir, "ours"), want.Config, want.Tensor, nil); err != nil {
 		t.Fatal(err)
 	}
 	for dtype, digits := range map[string]int{"F32": 24, "F16": 11, "BF16": 8} { // of the significand

@@ -63,11 +63,11 @@ func TestTable(t *testing.T) {
 		t.Errorf("short names %v, want %v", shorts, llmcOrder)
 	}
 	for i, want := range map[int]Param{
-		0:              {"wte.weight", "wte", -1, []int{257, 20}, false},
-		4:              {"h.0.attn.c_attn.weight", "qkvw", 0, []int{60, 20}, true},
-		2 + 12 + 10:    {"h.1.mlp.c_proj.weight", "fcprojw", 1, []int{20, 80}, true},
-		2 + 2*12 + 9:   {"h.2.mlp.c_fc.bias", "fcb", 2, []int{80}, false},
-		len(table) - 1: {"ln_f.bias", "lnfb", -1, []int{20}, false},
+		0:              {"wte.weight", "wte", -1, []int{257, 20}, false, false},
+		4:              {"h.0.attn.c_attn.weight", "qkvw", 0, []int{60, 20}, true, false},
+		2 + 12 + 10:    {"h.1.mlp.c_proj.weight", "fcprojw", 1, []int{20, 80}, true, false},
+		2 + 2*12 + 9:   {"h.2.mlp.c_fc.bias", "fcb", 2, []int{80}, false, false},
+		len(table) - 1: {"ln_f.bias", "lnfb", -1, []int{20}, false, false},
 	} {
 		p := table[i]
 		if p.Name != want.Name || p.Short != want.Short || p.Layer != want.Layer || !slices.Equal(p.Shape,

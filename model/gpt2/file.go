@@ -2,6 +2,8 @@ package gpt2
 
 import (
 	"bufio"
+	"bytes"
+	"cmp"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -10,28 +12,24 @@ import (
 	"math"
 	"os"
 	"runtime"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
 
 	"github.com/gpt2wgpu/gpt2wgpu/data/atomicfile"
+	"github.com/gpt2wgpu/gpt2wgpu/data/exactjson"
+	"github.com/gpt2wgpu/gpt2wgpu/data/filemap"
 )
 
-const ioBuffer = 1 << 20 // bytes
-
-// fileError makes the one-line error of this package: where, got and want, a hint. doing is "read", which goes without
-// saying, or "write".
-func fileError(doing, path, hint, format string, args ...any) error {
-	if doing != "read" {
-		path = doing + " " + path
-	}
-	args = append([]any{path}, append(args, hint)...)
-	return fmt.Errorf("%s: "+format+"; hint: %s", args...)
+// fileError makes the one-line error of this package: where, got and want, a hint.
+func fileError(path, hint, format string, args ...any) error {
+	return fmt.Errorf("%s: %w; hint: %s", path, fmt.Errorf(format, args...), hint)
 }
 
 // osError is fileError for a failure of the operating system. The path leaves the wrapped error, since fileError has
 // it.
-func osError(doing, path string, err error) error {
+func osError(path string, err error) error {
 	hint := "check the disk and its free space"
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
@@ -42,8 +40,23 @@ func osError(doing, path string, err error) error {
 	case errors.Is(err, fs.ErrPermission):
 		hint = "check the permissions"
 	}
-	return fileError(doing, path, hint, "%w", atomicfile.Reason(err))
+	return fileError(path, hint, "%w", atomicfile.Reason(err))
 }
+
+// parseJSON decodes text, which must be there and not null, into to. It skips a byte order mark. Errors are
+// exactjson's.
+func parseJSON(text []byte, to any) error {
+	text = bytes.TrimPrefix(text, byteOrderMark)
+	switch string(bytes.TrimSpace(text)) {
+	case "":
+		return errors.New("missing")
+	case "null":
+		return errors.New("null")
+	}
+	return exactjson.Unmarshal(text, to)
+}
+
+var byteOrderMark = []byte("\ufeff")
 
 // clip fits a text that quotes file contents into a one-line error.
 func clip(text string) string {
@@ -62,45 +75,77 @@ func clip(text string) string {
 // writeFile replaces path by what write produces, or leaves it as it was (see package atomicfile).
 func writeFile(path string, write func(*bufio.Writer) error) error {
 	if err := atomicfile.WriteFunc(path, write); err != nil {
-		return osError("write", path, err)
+		return fmt.Errorf("write %w", osError(path, err))
 	}
 	return nil
+}
+
+func writeBytes(path string, content []byte) error {
+	return writeFile(path, func(w *bufio.Writer) error {
+		_, err := w.Write(content)
+		return err
+	})
 }
 
 // readSmall reads a text file that has no business being larger than limit bytes.
 func readSmall(path string, limit int64) ([]byte, error) {
 	f, err := os.Open(path)
 	if err != nil {
-		return nil, osError("read", path, err)
+		return nil, osError(path, err)
 	}
 	defer f.Close()
 	data, err := io.ReadAll(io.LimitReader(f, limit+1))
 	if err != nil {
-		return nil, osError("read", path, err)
+		return nil, osError(path, err)
 	}
 	if int64(len(data)) > limit {
-		return nil, fileError("read", path, "is this the right file?", "got more than %d bytes", limit)
+		return nil, fileError(path, "is this the right file?", "got more than %d bytes", limit)
 	}
 	return data, nil
 }
 
+// mapFile maps a file of weights into memory. Errors: it is not a regular file, or its first bytes, for which is does
+// not hold, are those of another kind of file.
+func mapFile(path, want string, is func(head []byte) bool) (*filemap.Map, error) {
+	file, err := os.Open(path)
+	if err != nil {
+		return nil, osError(path, err)
+	}
+	defer file.Close()
+	info, err := file.Stat()
+	if err != nil {
+		return nil, osError(path, err)
+	}
+	if !info.Mode().IsRegular() {
+		return nil, fileError(path, "name the file itself", "got a directory or device, want a file")
+	}
+	if info.Size() != int64(int(info.Size())) {
+		return nil, fileError(path, "use a 64-bit build", "got %d bytes, too large to map here", info.Size())
+	}
+	content, err := filemap.Open(file)
+	if err != nil {
+		return nil, osError(path, err)
+	}
+	if head := content.Bytes[:min(sniffed, len(content.Bytes))]; !is(head) {
+		if err := refuseForeign(path, head, want); err != nil {
+			content.Close()
+			return nil, err
+		}
+	}
+	return content, nil
+}
+
 // writeFloats writes x as little-endian float32.
 func writeFloats(w *bufio.Writer, x []float32) error {
-	for len(x) > 0 {
-		if w.Available() < 4 {
-			if err := w.Flush(); err != nil {
-				return err
-			}
+	var raw []byte
+	for some := range slices.Chunk(x, 1<<14) {
+		raw = raw[:0]
+		for _, v := range some { // four times as fast as binary.Append
+			raw = binary.LittleEndian.AppendUint32(raw, math.Float32bits(v))
 		}
-		n := min(len(x), w.Available()/4)
-		b := w.AvailableBuffer()
-		for _, v := range x[:n] {
-			b = binary.LittleEndian.AppendUint32(b, math.Float32bits(v))
-		}
-		if _, err := w.Write(b); err != nil {
+		if _, err := w.Write(raw); err != nil {
 			return err
 		}
-		x = x[n:]
 	}
 	return nil
 }
@@ -129,22 +174,18 @@ func writeTransposed(w *bufio.Writer, x []float32, rows, cols int) error {
 
 // decode converts len(dst) values of a file.
 func decode(dst []float32, src []byte, dtype dataType) {
+	widen := fromFloat16
 	switch dtype {
 	case float32Type:
-		src = src[:4*len(dst)]
-		for i := range dst {
+		for i := range dst { // several times as fast as binary.Decode
 			dst[i] = math.Float32frombits(binary.LittleEndian.Uint32(src[4*i:]))
 		}
+		return
 	case bfloat16Type:
-		src = src[:2*len(dst)]
-		for i := range dst {
-			dst[i] = math.Float32frombits(uint32(binary.LittleEndian.Uint16(src[2*i:])) << 16)
-		}
-	case float16Type:
-		src = src[:2*len(dst)]
-		for i := range dst {
-			dst[i] = fromFloat16(binary.LittleEndian.Uint16(src[2*i:]))
-		}
+		widen = func(h uint16) float32 { return math.Float32frombits(uint32(h) << 16) }
+	}
+	for i := range dst {
+		dst[i] = widen(binary.LittleEndian.Uint16(src[2*i:]))
 	}
 }
 
@@ -187,20 +228,11 @@ func parallel(n int, f func(i int) error) error {
 		wg.Add(1)
 		go func() {
 			defer wg.Done()
-			for {
-				i := int(next.Add(1)) - 1
-				if i >= n {
-					return
-				}
+			for i := int(next.Add(1)) - 1; i < n; i = int(next.Add(1)) - 1 {
 				errs[i] = f(i)
 			}
 		}()
 	}
 	wg.Wait()
-	for _, err := range errs {
-		if err != nil {
-			return err
-		}
-	}
-	return nil
+	return cmp.Or(errs...)
 }

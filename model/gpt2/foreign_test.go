@@ -23,7 +23,7 @@ var few = Config{NLayer: 1, NHead: 1, NEmbd: 4, BlockSize: 2, VocabSize: 3}
 func hfDir(t *testing.T, w *Weights) string {
 	t.Helper()
 	dir := t.TempDir()
-	if err := WriteDir(dir, w, nil); err != nil {
+	if err := writeDir(dir, w, nil); err != nil {
 		t.Fatal(err)
 	}
 	return dir
@@ -430,7 +430,7 @@ func TestCropAndShape(t *testing.T) {
 	// A run's is its newest checkpoint's, and with it the sequence length it trained with.
 	run := t.TempDir()
 	step := filepath.Join(run, CheckpointsDir, "step-000003")
-	if err := WriteDir(step, short, nil); err != nil {
+	if err := writeDir(step, short, nil); err != nil {
 		t.Fatal(err)
 	}
 	write(t, filepath.Join(run, CheckpointsDir, LatestFile), "step-000003\n")

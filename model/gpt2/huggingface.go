@@ -1,17 +1,19 @@
 package gpt2
 
 import (
-	"bufio"
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"math"
 	"os"
 	"path/filepath"
+	"reflect"
+	"regexp"
 	"slices"
-	"sort"
 	"strings"
 
 	"github.com/gpt2wgpu/gpt2wgpu/data/exactjson"
@@ -46,20 +48,6 @@ func ReadDir(dir string) (*Weights, error) {
 	if err != nil {
 		return nil, err
 	}
-	var files []*tensorFile
-	defer func() {
-		for _, f := range files {
-			f.close()
-		}
-	}()
-	for _, path := range paths {
-		f, err := openTensors(path)
-		if err != nil {
-			return nil, err
-		}
-		files = append(files, f)
-	}
-
 	table := Table(c)
 	index := make(map[string]int, len(table))
 	for i, p := range table {
@@ -69,71 +57,60 @@ func ReadDir(dir string) (*Weights, error) {
 		file *tensorFile
 		fileTensor
 	}
-	sources := make([]source, len(table))
-	var head *source
-	for _, f := range files {
+	sources := make([]source, len(table)+1) // of the table's, and of the output layer
+	index[headName] = len(table)
+	for _, path := range paths {
+		f, err := openTensors(path)
+		if err != nil {
+			return nil, err
+		}
+		defer f.close()
 		for _, t := range f.tensors {
 			name := plainName(t.name)
 			if strings.HasSuffix(name, ".attn.bias") || strings.HasSuffix(name, ".attn.masked_bias") {
 				continue
 			}
-			if name == headName {
-				if err := f.checkType(t); err != nil {
-					return nil, err
-				}
-				head = &source{f, t}
-				continue
-			}
 			i, ok := index[name]
 			if !ok {
-				return nil, fileError("read", f.path, unknownHint(t.name),
-					"tensor %q: not in a GPT-2 of %d layers", clip(t.name), c.NLayer)
+				return nil, fileError(path, unknownHint(t.name), "tensor %q: not in a GPT-2 of %d layers", clip(t.name),
+					c.NLayer)
 			}
 			if sources[i].file != nil {
-				return nil, fileError("read", f.path, "remove one of the copies", "tensor %q: stored twice",
-					clip(t.name))
+				return nil, fileError(path, "remove one of the copies", "tensor %q: stored twice", clip(t.name))
 			}
 			if err := f.checkType(t); err != nil {
 				return nil, err
 			}
-			if want := table[i].fileShape(); !slices.Equal(t.shape, want) {
-				hint := "does config.json belong to these weights?"
-				if table[i].Conv1D && slices.Equal(t.shape, table[i].Shape) {
-					hint = "these are nn.Linear's weights, as nanoGPT has them; Hugging Face's GPT-2 has the " +
-						"transpose: see docs/nanogpt_to_hf.py in this program's source"
-				}
-				return nil, fileError("read", f.path, hint,
-					"tensor %q: got shape %v, want %v", clip(t.name), t.shape, want)
-			}
 			sources[i] = source{f, t}
 		}
 	}
-	for i, s := range sources {
+	for i, p := range table {
+		s, want := sources[i], p.fileShape()
 		if s.file == nil {
-			hint := "fetch or save the model again; does config.json belong to these weights?"
-			if strings.HasSuffix(table[i].Name, ".bias") {
+			hint := "fetch or save the model again; " + otherConfig
+			if strings.HasSuffix(p.Name, ".bias") {
 				hint = "GPT-2 has biases: where the model was trained without them, save zeros"
 			}
-			return nil, fileError("read", dir, hint, "tensor %s: missing, want shape %v", table[i].Name,
-				table[i].fileShape())
+			return nil, fileError(dir, hint, "tensor %s: missing, want shape %v", p.Name, want)
+		}
+		if !slices.Equal(s.shape, want) {
+			hint := otherConfig
+			if p.Conv1D && slices.Equal(s.shape, p.Shape) {
+				hint = "these are nn.Linear's weights, as nanoGPT has them; Hugging Face's GPT-2 has the transpose: see " +
+					"docs/nanogpt_to_hf.py in this program's source"
+			}
+			return nil, fileError(s.file.path, hint, "tensor %q: got shape %v, want %v", clip(s.name), s.shape, want)
 		}
 	}
-	if wte := sources[0]; head != nil {
-		if !slices.Equal(head.shape, wte.shape) {
-			return nil, fileError("read", head.file.path, "only tied output layers are supported",
-				"tensor %q: got shape %v, want that of wte, %v", head.name, head.shape, wte.shape)
-		}
-		if head.dtype != wte.dtype || !bytes.Equal(head.data, wte.data) {
-			return nil, fileError("read", head.file.path, "only tied output layers are supported",
-				"tensor %q: got values that differ from wte's", head.name)
-		}
+	if wte, head := sources[0], sources[len(table)]; head.file != nil && (!slices.Equal(head.shape, wte.shape) ||
+		head.dtype != wte.dtype || !bytes.Equal(head.data, wte.data)) {
+		return nil, fileError(head.file.path, "only tied output layers are supported", "tensor %q of shape %v differs "+
+			"from wte, of shape %v", clip(head.name), head.shape, wte.shape)
 	}
 
-	w := &Weights{Config: c, Tensors: make([][]float32, len(table))}
+	w := newWeights(c)
 	return w, parallel(len(table), func(i int) error {
-		s, p := sources[i], table[i]
-		w.Tensors[i] = make([]float32, p.Size())
-		if p.Conv1D {
+		if s, p := sources[i], table[i]; p.Conv1D {
 			decodeTransposed(w.Tensors[i], s.data, p.Shape[1], p.Shape[0], s.dtype)
 		} else {
 			decode(w.Tensors[i], s.data, s.dtype)
@@ -152,25 +129,33 @@ func plainName(name string) string {
 	return strings.TrimPrefix(strings.Join(words, "."), filePrefix)
 }
 
+const quantizedHint = "a quantized model is not read here: use the float32, float16 or bfloat16 one that it was made from"
+
+// alien are tensors that GPT-2 hasn't, by a pattern of their names, with what they are.
+var alien = []struct {
+	pattern *regexp.Regexp
+	hint    string
+}{
+	{regexp.MustCompile(`lora_`), loraHint},
+	{regexp.MustCompile(`^(model|gpt_neox|bert|roberta)\.`),
+		"these are the weights of another architecture; only GPT-2 models are supported"},
+	{regexp.MustCompile(`^v_head\.`), "the model has a value head (TRL's, for reinforcement learning): save the " +
+		"language model in it, model.pretrained_model.save_pretrained('OUT')"},
+	{regexp.MustCompile(`^(score|classifier|multiple_choice_head)\.`),
+		"the model has a head that chooses among classes; only language models are supported"},
+	{regexp.MustCompile(`_scale(_inv)?$|\.SCB|absmax|\.qweight$`), quantizedHint},
+}
+
+const otherConfig = "does config.json belong to these weights?"
+
 // unknownHint says what a tensor is that GPT-2 hasn't, where its name says so.
 func unknownHint(name string) string {
-	switch {
-	case strings.Contains(name, "lora_"):
-		return loraHint
-	case strings.HasPrefix(name, "model."), strings.HasPrefix(name, "gpt_neox."), strings.HasPrefix(name, "bert."),
-		strings.HasPrefix(name, "roberta."):
-		return "these are the weights of another architecture; only GPT-2 models are supported"
-	case strings.HasPrefix(name, "v_head."):
-		return "the model has a value head (TRL's, for reinforcement learning): save the language model in it, " +
-			"model.pretrained_model.save_pretrained('OUT')"
-	case strings.HasPrefix(name, "score."), strings.HasPrefix(name, "classifier."), strings.HasPrefix(name,
-		"multiple_choice_head."):
-		return "the model has a head that chooses among classes; only language models are supported"
-	case strings.HasSuffix(name, "_scale"), strings.HasSuffix(name, "_scale_inv"), strings.Contains(name, ".SCB"),
-		strings.Contains(name, "absmax"), strings.HasSuffix(name, ".qweight"):
-		return "a quantized model is not read here: use the float32, float16 or bfloat16 one that it was made from"
+	for _, a := range alien {
+		if a.pattern.MatchString(name) {
+			return a.hint
+		}
 	}
-	return "does config.json belong to these weights?"
+	return otherConfig
 }
 
 // weightFiles lists the safetensors files of a directory: the one file, or the shards that the index names.
@@ -181,16 +166,16 @@ func weightFiles(dir string) ([]string, error) {
 		return []string{single}, nil
 	}
 	if _, link := os.Lstat(single); link == nil || !errors.Is(err, fs.ErrNotExist) {
-		return nil, osError("read", single, err)
+		return nil, osError(single, err)
 	}
 	path := filepath.Join(dir, indexFile)
 	text, indexErr := readSmall(path, maxHeader)
 	if errors.Is(indexErr, fs.ErrNotExist) {
 		found, hint := inPlaceOfWeights(dir)
 		if found != "" {
-			return nil, fileError("read", dir, hint, "got %s, want %s (%w)", found, weightsFile, fs.ErrNotExist)
+			return nil, fileError(dir, hint, "got %s, want %s (%w)", found, weightsFile, fs.ErrNotExist)
 		}
-		return nil, fileError("read", dir, "name a directory with config.json and model.safetensors",
+		return nil, fileError(dir, "name a directory with config.json and model.safetensors",
 			"neither %s nor %s: %w", weightsFile, indexFile, fs.ErrNotExist)
 	}
 	if indexErr != nil {
@@ -199,41 +184,32 @@ func weightFiles(dir string) ([]string, error) {
 	if err := refuseForeign(path, text[:min(sniffed, len(text))], "the index of the shards"); err != nil {
 		return nil, err
 	}
+	const again = "fetch the file again"
 	var index map[string]json.RawMessage
-	var weightMap map[string]string
 	if err := parseJSON(text, &index); err != nil {
-		return nil, fileError("read", path, exactjson.Hint(err, "fetch the file again"), "bad JSON (%s)",
-			clip(err.Error()))
+		return nil, fileError(path, exactjson.Hint(err, again), "bad JSON (%s)", clip(err.Error()))
 	}
-	if index["weight_map"] == nil {
-		return nil, fileError("read", path, "fetch the file again", `got no "weight_map"`)
-	}
+	var weightMap map[string]string
 	if err := parseJSON(index["weight_map"], &weightMap); err != nil {
-		return nil, fileError("read", path, "fetch the file again", "weight_map: %s", clip(err.Error()))
+		return nil, fileError(path, again, "weight_map: %s", clip(err.Error()))
 	}
 	if len(weightMap) == 0 {
-		return nil, fileError("read", path, "fetch the file again", `got an empty "weight_map"`)
+		return nil, fileError(path, again, "weight_map: got no tensors")
 	}
 	shards := map[string]bool{}
 	for tensor, name := range weightMap {
 		// an index must not reach outside its directory
 		if name == "" || name != filepath.Base(name) || !filepath.IsLocal(name) {
-			return nil, fileError("read", path, "fetch the file again", "tensor %q: got shard %q, want a file name",
-				clip(tensor), clip(name))
+			return nil, fileError(path, again, "tensor %q: got shard %q, want a file name", clip(tensor), clip(name))
 		}
 		shard := filepath.Join(dir, name)
 		if _, err := os.Lstat(shard); errors.Is(err, fs.ErrNotExist) {
-			return nil, fileError("read", shard, "fetch every shard that the index names, or save the model again",
+			return nil, fileError(shard, "fetch every shard that the index names, or save the model again",
 				"%s names it: %w", indexFile, fs.ErrNotExist)
 		}
 		shards[shard] = true
 	}
-	var paths []string
-	for p := range shards {
-		paths = append(paths, p)
-	}
-	sort.Strings(paths)
-	return paths, nil
+	return slices.Sorted(maps.Keys(shards)), nil
 }
 
 // settings are the fields of a Hugging Face config.json, read by their exact names.
@@ -282,8 +258,23 @@ func (s settings) takeOne(to *int, names ...string) error {
 	return nil
 }
 
+// fixed refuses a field that is there and has none of the values that this program has; without a hint, the hint says
+// that.
+func (s settings) fixed(hint, name string, want ...any) error {
+	got := reflect.New(reflect.TypeOf(want[0]))
+	got.Elem().Set(reflect.ValueOf(want[0]))
+	if err := s.take(name, got.Interface()); err != nil {
+		return err
+	}
+	if v := got.Elem().Interface(); !slices.Contains(want, v) {
+		return s.bad(cmp.Or(hint, "this program trains GPT-2 as published"), "%s: got %s, want %v", name,
+			clip(fmt.Sprintf("%#v", v)), want[0])
+	}
+	return nil
+}
+
 func (s settings) bad(hint, format string, args ...any) error {
-	return fileError("read", s.path, hint, format, args...)
+	return fileError(s.path, hint, format, args...)
 }
 
 // readConfig reads a config.json. What it leaves out has the default of transformers' GPT2Config, which is GPT-2's.
@@ -294,11 +285,11 @@ func readConfig(path string) (Config, error) {
 		if _, err := os.Stat(filepath.Join(dir, weightsFile)); err == nil {
 			hint = "fetch the model's config.json too"
 		} else if found, how := inPlaceOfWeights(dir); found != "" {
-			return Config{}, fileError("read", dir, how, "got %s, want %s and %s (%w)", found, configFile, weightsFile,
+			return Config{}, fileError(dir, how, "got %s, want %s and %s (%w)", found, configFile, weightsFile,
 				fs.ErrNotExist)
 		}
 		if _, link := os.Lstat(path); link != nil {
-			return Config{}, fileError("read", path, hint, "%w", fs.ErrNotExist)
+			return Config{}, fileError(path, hint, "%w", fs.ErrNotExist)
 		}
 	}
 	if err != nil {
@@ -311,127 +302,50 @@ func readConfig(path string) (Config, error) {
 	if err := parseJSON(text, &s.fields); err != nil {
 		return Config{}, s.bad(exactjson.Hint(err, wantConfig), "bad JSON (%s)", clip(err.Error()))
 	}
-	model := "gpt2"
-	if err := s.take("model_type", &model); err != nil {
-		return Config{}, err
-	}
-	if model != "gpt2" {
-		return Config{}, s.bad("only GPT-2 models are supported", "model_type: got %q, want gpt2", clip(model))
-	}
 	c, _ := Named("gpt2")
-	older := c.BlockSize // of n_ctx, which transformers doesn't read any more
-	for _, err := range []error{
+	if err := cmp.Or(
+		s.fixed("only GPT-2 models are supported", "model_type", "gpt2"),
 		s.takeOne(&c.NLayer, "n_layer", "num_hidden_layers"),
 		s.takeOne(&c.NHead, "n_head", "num_attention_heads"),
 		s.takeOne(&c.NEmbd, "n_embd", "hidden_size"),
-		s.take("n_ctx", &older),
-	} {
-		if err != nil {
-			return Config{}, err
-		}
-	}
-	c.BlockSize = older
-	if err := s.takeOne(&c.BlockSize, "n_positions", "max_position_embeddings"); err != nil {
-		return Config{}, err
-	}
-	if err := s.take("vocab_size", &c.VocabSize); err != nil {
+		s.take("n_ctx", &c.BlockSize), // transformers does not read it any more
+		s.takeOne(&c.BlockSize, "n_positions", "max_position_embeddings"),
+		s.take("vocab_size", &c.VocabSize),
+	); err != nil {
 		return Config{}, err
 	}
 	if err := c.Validate(); err != nil {
 		return Config{}, fmt.Errorf("%s: %w", path, err)
 	}
-	return c, s.checkFixed(c)
+	return c, cmp.Or(
+		s.fixed("", "activation_function", "gelu_new", "gelu_pytorch_tanh"), // two names of one formula
+		s.fixed("", "layer_norm_epsilon", layerNormEpsilon),
+		s.fixed("", "n_inner", 4*c.NEmbd),
+		s.fixed("", "tie_word_embeddings", true),
+		s.fixed("", "scale_attn_weights", true),
+		s.fixed("", "scale_attn_by_inverse_layer_idx", false),
+		s.fixed("", "add_cross_attention", false))
 }
 
-// checkFixed refuses options of GPT2Config that this program lacks.
-func (s settings) checkFixed(c Config) error {
-	const fixed = "this program trains GPT-2 as published"
-	activation := "gelu_new"
-	if err := s.take("activation_function", &activation); err != nil {
-		return err
-	}
-	if activation != "gelu_new" && activation != "gelu_pytorch_tanh" { // two names of one formula
-		return s.bad(fixed, "activation_function: got %q, want gelu_new", clip(activation))
-	}
-	epsilon := layerNormEpsilon
-	if err := s.take("layer_norm_epsilon", &epsilon); err != nil {
-		return err
-	}
-	if epsilon != layerNormEpsilon {
-		return s.bad(fixed, "layer_norm_epsilon: got %v, want %v", epsilon, layerNormEpsilon)
-	}
-	inner := 4 * c.NEmbd
-	if err := s.take("n_inner", &inner); err != nil {
-		return err
-	}
-	if inner != 4*c.NEmbd {
-		return s.bad(fixed, "n_inner: got %d, want %d", inner, 4*c.NEmbd)
-	}
-	for _, f := range []struct {
-		name string
-		want bool
-	}{
-		{"tie_word_embeddings", true}, {"scale_attn_weights", true}, {"scale_attn_by_inverse_layer_idx", false},
-		{"add_cross_attention", false},
-	} {
-		got := f.want
-		if err := s.take(f.name, &got); err != nil {
-			return err
-		}
-		if got != f.want {
-			return s.bad(fixed, "%s: got %v, want %v", f.name, got, f.want)
-		}
-	}
-	return nil
-}
-
-// WriteDir writes w as a Hugging Face directory, float32, that transformers loads as it stands: model.safetensors in
-// the Conv1D layout and a complete config.json. The directory is made if it is missing; each file is replaced in one
-// step, config.json last. extra adds fields to config.json, or replaces such as bos_token_id; it may be nil, and must
-// not touch what describes the weights.
-func WriteDir(dir string, w *Weights, extra map[string]any) error {
-	if err := w.Validate(); err != nil {
-		return fmt.Errorf("write %s: %w", dir, err)
-	}
-	return WriteDirLazily(dir, w.Config, w.Tensor, extra)
-}
-
-// WriteDirLazily is [WriteDir] for weights that need not be in memory at once: it asks for the values of each parameter
-// of the table once, in order, and they may be overwritten after that.
-func WriteDirLazily(dir string, c Config, values func(i int) ([]float32, error), extra map[string]any) error {
+// WriteDir writes weights of shape c as a Hugging Face directory, float32, that transformers loads as it stands:
+// model.safetensors in the Conv1D layout and a complete config.json. values returns those of parameter i of the table,
+// as [WriteSafetensors] asks for them. The directory is made if it is missing; each file is replaced in one step,
+// config.json last. extra adds fields to config.json, or replaces such as bos_token_id; it may be nil, and must not
+// touch what describes the weights.
+func WriteDir(dir string, c Config, values func(i int) ([]float32, error), extra map[string]any) error {
 	config, err := configJSON(c, extra)
 	if err != nil {
 		return fmt.Errorf("write %s: %w", filepath.Join(dir, configFile), err)
 	}
 	if err := os.MkdirAll(dir, 0o777); err != nil {
-		return osError("write", dir, err)
-	}
-	table := Table(c)
-	tensors := make([]outTensor, len(table))
-	for i, p := range table {
-		tensors[i] = outTensor{p.Name, p.fileShape(), func(out *bufio.Writer) error {
-			x, err := values(i)
-			if err == nil {
-				err = checkFills(filepath.Join(dir, weightsFile), p.Name, p.Shape, x)
-			}
-			if err != nil {
-				return err
-			}
-			if p.Conv1D {
-				return writeTransposed(out, x, p.Shape[0], p.Shape[1])
-			}
-			return writeFloats(out, x)
-		}}
+		return fmt.Errorf("write %w", osError(dir, err))
 	}
 	// Without "format" transformers refuses the file.
-	if err := writeSafetensors(filepath.Join(dir, weightsFile), tensors,
-		map[string]string{"format": "pt"}); err != nil {
+	format := map[string]string{"format": "pt"}
+	if err := WriteSafetensors(filepath.Join(dir, weightsFile), Table(c), values, format); err != nil {
 		return err
 	}
-	return writeFile(filepath.Join(dir, configFile), func(out *bufio.Writer) error {
-		_, err := out.Write(config)
-		return err
-	})
+	return writeBytes(filepath.Join(dir, configFile), config)
 }
 
 // configJSON is GPT2Config as transformers saves it, keys in alphabetical order.

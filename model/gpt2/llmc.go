@@ -2,10 +2,12 @@ package gpt2
 
 import (
 	"bufio"
+	"bytes"
+	"cmp"
 	"encoding/binary"
 	"fmt"
-	"io"
-	"os"
+
+	"github.com/gpt2wgpu/gpt2wgpu/data/filemap"
 )
 
 // llm.c's checkpoint: 256 int32 (magic, version, T, V, L, NH, C, Vp, zeros), then each of the sixteen tensors over all
@@ -25,105 +27,72 @@ var llmcStart = binary.LittleEndian.AppendUint32(nil, llmcMagic)
 var llmcOrder = []string{"wte", "wpe", "ln1w", "ln1b", "qkvw", "qkvb", "attprojw", "attprojb",
 	"ln2w", "ln2b", "fcw", "fcb", "fcprojw", "fcprojb", "lnfw", "lnfb"}
 
-// inLLMCOrder calls f for each entry of table, by its index, in the order in which llm.c stores them.
-func inLLMCOrder(table []Param, f func(i int) error) error {
+// inLLMCOrder returns the indices of table's entries in the order in which llm.c stores them.
+func inLLMCOrder(table []Param) (order []int) {
 	for _, short := range llmcOrder {
 		for i, p := range table {
 			if p.Short == short {
-				if err := f(i); err != nil {
-					return err
-				}
+				order = append(order, i)
 			}
 		}
 	}
-	return nil
+	return order
 }
 
-// llmcFile is a checkpoint of llm.c, read up to its tensors.
+// llmcFile is a checkpoint of llm.c in memory.
 type llmcFile struct {
-	*os.File
-	r      *bufio.Reader
+	*filemap.Map
 	config Config
 	padded int // rows of wte
 	dtype  dataType
 }
 
-// openLLMC reads and checks a checkpoint's header.
+// openLLMC maps a checkpoint and checks its header.
 func openLLMC(path string) (_ *llmcFile, err error) {
-	const doing = "read"
-	f, err := os.Open(path)
+	content, err := mapFile(path, "llm.c's checkpoint", func(head []byte) bool { return bytes.HasPrefix(head, llmcStart) })
 	if err != nil {
-		return nil, osError(doing, path, err)
+		return nil, err
 	}
 	defer func() {
 		if err != nil {
-			f.Close()
+			content.Close()
 		}
 	}()
-	info, err := f.Stat()
-	if err != nil {
-		return nil, osError(doing, path, err)
-	}
-	if !info.Mode().IsRegular() {
-		return nil, fileError(doing, path, "name the .bin file itself", "got a directory or device, want a file")
-	}
-	head := make([]byte, min(sniffed, info.Size()))
-	if _, err := f.ReadAt(head, 0); err != nil {
-		return nil, osError(doing, path, err)
-	}
-	if err := refuseForeign(path, head, "llm.c's checkpoint"); err != nil {
-		return nil, err
-	}
-	if info.Size() < 4*llmcHeaderInts {
-		return nil, fileError(doing, path, "the file is cut short: fetch it again", "got %d bytes, want a header of %d",
-			info.Size(), 4*llmcHeaderInts)
-	}
-	r := bufio.NewReaderSize(f, ioBuffer)
+	size := len(content.Bytes)
 	var header [llmcHeaderInts]int32
-	if err := binary.Read(r, binary.LittleEndian, &header); err != nil {
-		return nil, osError(doing, path, err)
+	if _, err := binary.Decode(content.Bytes, binary.LittleEndian, &header); err != nil {
+		return nil, fileError(path, "the file is cut short: fetch it again", "got %d bytes, want a header of %d", size,
+			4*llmcHeaderInts)
 	}
 	if header[0] != llmcMagic {
-		hint := "llm.c's checkpoints are named gpt2_124M.bin or model_00000000.bin"
-		switch header[0] {
-		case 20240520:
-			hint = "this is a token shard: give it to --data"
-		case 20240327:
-			hint = "this is llm.c's debug state: its weights are in the .bin without _debug_state"
-		case 20240527:
-			hint = "this is llm.c's optimizer state: the weights are in model_*.bin"
-		}
-		return nil, fileError(doing, path, hint, "got magic number %d, want %d", header[0], llmcMagic)
+		hint := cmp.Or(map[int32]string{
+			20240520: "this is a token shard: give it to --data",
+			20240327: "this is llm.c's debug state: its weights are in the .bin without _debug_state",
+			20240527: "this is llm.c's optimizer state: the weights are in model_*.bin",
+		}[header[0]], "llm.c's checkpoints are named gpt2_124M.bin or model_00000000.bin")
+		return nil, fileError(path, hint, "got magic number %d, want %d", header[0], llmcMagic)
 	}
-	var dtype dataType
-	switch header[1] {
-	case llmcFloat32:
-		dtype = float32Type
-	case llmcBFloat16:
-		dtype = bfloat16Type
-	default:
-		return nil, fileError(doing, path, "write it again with a current llm.c", "got version %d, want %d "+
-			"(float32) or %d (bfloat16)", header[1], llmcFloat32, llmcBFloat16)
+	dtype, ok := map[int32]dataType{llmcFloat32: float32Type, llmcBFloat16: bfloat16Type}[header[1]]
+	if !ok {
+		return nil, fileError(path, "write it again with a current llm.c", "got version %d, want %d (float32) or %d "+
+			"(bfloat16)", header[1], llmcFloat32, llmcBFloat16)
 	}
 	c := Config{BlockSize: int(header[2]), VocabSize: int(header[3]), NLayer: int(header[4]), NHead: int(header[5]),
 		NEmbd: int(header[6])}
-	padded := int(header[7])
 	if err := c.Validate(); err != nil {
 		return nil, fmt.Errorf("%s: header: %w", path, err)
 	}
+	padded := int(header[7])
 	if padded < c.VocabSize || padded > maxRows {
-		return nil, fileError(doing, path, "the header is damaged", "got %d rows for a vocabulary of %d", padded,
-			c.VocabSize)
+		return nil, fileError(path, "the header is damaged", "got %d rows for a vocabulary of %d", padded, c.VocabSize)
 	}
-	size := int64(typeSizes[dtype])
 	stored := c
 	stored.VocabSize = padded
-	if want := 4*llmcHeaderInts + size*int64(ParamCount(stored)); info.Size() != want {
-		return nil, fileError(doing, path, "the file is cut short or damaged: fetch it again", "got %d bytes, want "+
-			"%d for L=%d NH=%d C=%d T=%d Vp=%d",
-			info.Size(), want, c.NLayer, c.NHead, c.NEmbd, c.BlockSize, padded)
+	if want := 4*llmcHeaderInts + typeSizes[dtype]*ParamCount(stored); size != want {
+		return nil, fileError(path, "the file is cut short or damaged: fetch it again", "got %d bytes, want %d for L=%d "+
+			"NH=%d C=%d T=%d Vp=%d", size, want, c.NLayer, c.NHead, c.NEmbd, c.BlockSize, padded)
 	}
-	return &llmcFile{f, r, c, padded, dtype}, nil
+	return &llmcFile{content, c, padded, dtype}, nil
 }
 
 // ReadLLMC reads a checkpoint of llm.c, version 3 (float32) or 5 (bfloat16). The rows that pad the vocabulary are
@@ -136,28 +105,14 @@ func ReadLLMC(path string) (*Weights, error) {
 		return nil, err
 	}
 	defer f.Close()
-	c, size := f.config, int64(typeSizes[f.dtype])
-	table := Table(c)
-	w := newWeights(c)
-	raw := make([]byte, ioBuffer)
-	err = inLLMCOrder(table, func(i int) error {
-		for x := w.Tensors[i]; len(x) > 0; {
-			n := min(len(x), len(raw)/int(size))
-			b := raw[:n*int(size)]
-			if _, err := io.ReadFull(f.r, b); err != nil {
-				return err
-			}
-			decode(x[:n], b, f.dtype)
-			x = x[n:]
-		}
+	w, rest := newWeights(f.config), f.Bytes[4*llmcHeaderInts:]
+	for _, i := range inLLMCOrder(Table(f.config)) {
+		decode(w.Tensors[i], rest, f.dtype)
+		stored := len(w.Tensors[i])
 		if i == 0 {
-			_, err := io.CopyN(io.Discard, f.r, size*int64(f.padded-c.VocabSize)*int64(c.NEmbd))
-			return err
+			stored = f.padded * f.config.NEmbd
 		}
-		return nil
-	})
-	if err != nil {
-		return nil, osError("read", path, err)
+		rest = rest[typeSizes[f.dtype]*stored:]
 	}
 	return w, nil
 }
@@ -174,19 +129,20 @@ func WriteLLMC(path string, w *Weights) error {
 	for i, v := range []int{llmcMagic, llmcFloat32, c.BlockSize, c.VocabSize, c.NLayer, c.NHead, c.NEmbd, padded} {
 		header[i] = int32(v) // Validate bounds each well below 2^31
 	}
-	zeros := make([]float32, (padded-c.VocabSize)*c.NEmbd)
 	return writeFile(path, func(out *bufio.Writer) error {
 		if err := binary.Write(out, binary.LittleEndian, &header); err != nil {
 			return err
 		}
-		return inLLMCOrder(Table(c), func(i int) error {
+		for _, i := range inLLMCOrder(Table(c)) {
 			if err := writeFloats(out, w.Tensors[i]); err != nil {
 				return err
 			}
 			if i == 0 {
-				return writeFloats(out, zeros)
+				if err := writeFloats(out, make([]float32, (padded-c.VocabSize)*c.NEmbd)); err != nil {
+					return err
+				}
 			}
-			return nil
-		})
+		}
+		return nil
 	})
 }

@@ -3,13 +3,12 @@ package gpt2
 import (
 	"bufio"
 	"bytes"
+	"cmp"
 	"encoding/binary"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"os"
 	"slices"
-	"sort"
 	"strings"
 
 	"github.com/gpt2wgpu/gpt2wgpu/data/filemap"
@@ -39,54 +38,65 @@ type NamedTensor struct {
 	Data  []float32 // as many values as Shape says
 }
 
-// WriteSafetensors writes tensors as float32 to a safetensors file, in the given order, replacing path in one step. It
-// streams: beyond the tensors it holds about a megabyte. metadata may be nil; "format":"pt" makes transformers accept
-// the file as weights.
+// WriteSafetensors writes tensors as float32 to a safetensors file, in the order of list, replacing path in one step.
+// It asks for the values of each once, in order; they may be overwritten after that, so that they need not be in memory
+// at once. metadata may be nil; "format":"pt" makes transformers accept the file as weights.
 //
-// Errors: a name used twice or "__metadata__", data that does not fill its shape, or a failing disk.
-func WriteSafetensors(path string, tensors []NamedTensor, metadata map[string]string) error {
-	lazy := make([]LazyTensor, len(tensors))
-	for i, t := range tensors {
-		if err := checkFills(path, t.Name, t.Shape, t.Data); err != nil {
-			return err
-		}
-		lazy[i] = LazyTensor{t.Name, t.Shape, func() ([]float32, error) { return t.Data, nil }}
+// Errors: a name used twice or "__metadata__", values that do not fill their shape, or a failing disk.
+func WriteSafetensors(path string, list []Param, values func(i int) ([]float32, error),
+	metadata map[string]string) error {
+	// The library would need each tensor as bytes, transposed ones included.
+	type entry struct {
+		DType   dataType `json:"dtype"`
+		Shape   []int    `json:"shape"`
+		Offsets [2]int   `json:"data_offsets"`
 	}
-	return WriteLazily(path, lazy, metadata)
-}
-
-// LazyTensor is a tensor whose values are asked for when its turn to be written comes, once. They may be overwritten
-// after that.
-type LazyTensor struct {
-	Name   string
-	Shape  []int
-	Values func() ([]float32, error) // as many as Shape says
-}
-
-// WriteLazily is [WriteSafetensors] for tensors that need not be in memory at once. It asks for their values in order.
-func WriteLazily(path string, tensors []LazyTensor, metadata map[string]string) error {
-	entries := make([]outTensor, len(tensors))
-	for i, t := range tensors {
-		entries[i] = outTensor{t.Name, t.Shape, func(w *bufio.Writer) error {
-			x, err := t.Values()
-			if err == nil {
-				err = checkFills(path, t.Name, t.Shape, x)
+	header := []byte("{")
+	add := func(key string, value any) {
+		k, _ := json.Marshal(key) // strings, numbers and maps of strings cannot fail
+		v, _ := json.Marshal(value)
+		header = fmt.Appendf(header, "%s:%s,", k, v)
+	}
+	if len(metadata) > 0 {
+		add(metadataKey, metadata)
+	}
+	at, taken := 0, map[string]bool{metadataKey: true}
+	for _, t := range list {
+		if taken[t.Name] {
+			return fmt.Errorf("write %w", fileError(path, "names in a safetensors file are unique and not "+metadataKey,
+				"tensor %q: the name is taken", clip(t.Name)))
+		}
+		taken[t.Name] = true
+		end := at + 4*t.Size()
+		add(t.Name, entry{float32Type, append([]int{}, t.fileShape()...), [2]int{at, end}})
+		at = end
+	}
+	header = append(bytes.TrimSuffix(header, []byte(",")), '}')
+	for len(header)%8 != 0 { // readers that map the file want aligned tensors
+		header = append(header, ' ')
+	}
+	return writeFile(path, func(w *bufio.Writer) error {
+		w.Write(binary.LittleEndian.AppendUint64(nil, uint64(len(header)))) // an error stays for the last Write
+		w.Write(header)
+		for i, t := range list {
+			x, err := values(i)
+			if err != nil {
+				return err
+			}
+			if !fills(t.Shape, len(x)) {
+				return fmt.Errorf("tensor %q: got %d values, want shape %v", clip(t.Name), len(x), t.Shape)
+			}
+			if t.Conv1D {
+				err = writeTransposed(w, x, t.Shape[0], t.Shape[1])
+			} else {
+				err = writeFloats(w, x)
 			}
 			if err != nil {
 				return err
 			}
-			return writeFloats(w, x)
-		}}
-	}
-	return writeSafetensors(path, entries, metadata)
-}
-
-func checkFills(path, name string, shape []int, x []float32) error {
-	if fills(shape, len(x)) {
+		}
 		return nil
-	}
-	return fileError("write", path, "give as many values as the shape has", "tensor %q: got %d values, want shape %v",
-		clip(name), len(x), shape)
+	})
 }
 
 // fills reports whether n is the product of shape, taken without overflow.
@@ -104,99 +114,21 @@ func fills(shape []int, n int) bool {
 	return product == n
 }
 
-// outTensor is a float32 tensor about to be written; write must write as many values as shape says.
-type outTensor struct {
-	name  string
-	shape []int
-	write func(*bufio.Writer) error
-}
-
-// writeSafetensors writes the header itself because the library would need each tensor as bytes, transposed ones
-// included.
-func writeSafetensors(path string, tensors []outTensor, metadata map[string]string) error {
-	type entry struct {
-		DType   dataType `json:"dtype"`
-		Shape   []int    `json:"shape"`
-		Offsets [2]int   `json:"data_offsets"`
-	}
-	var header bytes.Buffer
-	add := func(key string, value any) {
-		k, _ := json.Marshal(key) // strings, numbers and maps of strings cannot fail
-		v, _ := json.Marshal(value)
-		if header.Len() > 0 {
-			header.WriteByte(',')
-		} else {
-			header.WriteByte('{')
-		}
-		header.Write(k)
-		header.WriteByte(':')
-		header.Write(v)
-	}
-	const reserved = metadataKey
-	if len(metadata) > 0 {
-		add(reserved, metadata)
-	}
-	at := 0
-	seen := map[string]bool{reserved: true}
-	for _, t := range tensors {
-		if seen[t.name] {
-			return fileError("write", path, "names in a safetensors file are unique and not "+reserved,
-				"tensor %q: the name is taken", clip(t.name))
-		}
-		seen[t.name] = true
-		n := 4
-		for _, d := range t.shape {
-			n *= d
-		}
-		add(t.name, entry{float32Type, append([]int{}, t.shape...), [2]int{at, at + n}})
-		at += n
-	}
-	if header.Len() == 0 {
-		header.WriteByte('{')
-	}
-	header.WriteByte('}')
-	for header.Len()%8 != 0 { // readers that map the file want aligned tensors
-		header.WriteByte(' ')
-	}
-	return writeFile(path, func(w *bufio.Writer) error {
-		if err := binary.Write(w, binary.LittleEndian, uint64(header.Len())); err != nil {
-			return err
-		}
-		if _, err := w.Write(header.Bytes()); err != nil {
-			return err
-		}
-		for _, t := range tensors {
-			if err := t.write(w); err != nil {
-				return err
-			}
-		}
-		return nil
-	})
-}
-
-// ReadSafetensors reads every tensor of a safetensors file, in the order of their data, and the file's metadata (nil if
-// it has none). F16 and BF16 become float32; any other type is an error. The values are copies; the file is closed
-// again.
-func ReadSafetensors(path string) ([]NamedTensor, map[string]string, error) {
+// ReadSafetensors reads every tensor of a safetensors file, in the order of their data. F16 and BF16 become float32; any
+// other type is an error. The values are copies; the file is closed again.
+func ReadSafetensors(path string) ([]NamedTensor, error) {
 	f, err := openTensors(path)
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	defer f.close()
 	out := make([]NamedTensor, len(f.tensors))
-	for i, t := range f.tensors {
-		if err := f.checkType(t); err != nil {
-			return nil, nil, err
-		}
-		out[i] = NamedTensor{Name: t.name, Shape: t.shape}
-	}
-	parallel(len(out), func(i int) error {
+	return out, parallel(len(out), func(i int) error {
 		t := f.tensors[i]
-		out[i].Data = make([]float32, t.count)
+		out[i] = NamedTensor{t.name, t.shape, make([]float32, t.count)}
 		decode(out[i].Data, t.data, t.dtype)
-		return nil
+		return f.checkType(t)
 	})
-	return out, f.metadata, nil
 }
 
 // tensorFile is a safetensors file mapped into memory.
@@ -241,17 +173,20 @@ func (f *tensorFile) readHeader(header, data []byte) error {
 			}
 			continue
 		}
-		var entry map[string]json.RawMessage
-		if err := parseJSON(raw, &entry); err != nil {
-			return fmt.Errorf("tensor %q: %w", name, err)
-		}
 		t := located{fileTensor: fileTensor{name: name}}
 		var offsets []int
 		var shape []uint64
+		var entry map[string]json.RawMessage
+		err := parseJSON(raw, &entry)
 		for key, value := range map[string]any{"dtype": &t.dtype, "shape": &shape, "data_offsets": &offsets} {
-			if err := parseJSON(entry[key], value); err != nil {
-				return fmt.Errorf("tensor %q: %s: %w", name, key, err)
+			if err == nil {
+				if err = parseJSON(entry[key], value); err != nil {
+					err = fmt.Errorf("%s: %w", key, err)
+				}
 			}
+		}
+		if err != nil {
+			return fmt.Errorf("tensor %q: %w", name, err)
 		}
 		if len(offsets) != 2 || offsets[0] < 0 || offsets[1] < offsets[0] {
 			return fmt.Errorf("tensor %q: data_offsets: got %v, want two that rise", name, offsets)
@@ -275,15 +210,9 @@ func (f *tensorFile) readHeader(header, data []byte) error {
 		}
 		all = append(all, t)
 	}
-	sort.Slice(all, func(i, j int) bool {
-		a, b := all[i], all[j]
-		if a.at != b.at {
-			return a.at < b.at
-		}
-		if len(a.data) != len(b.data) {
-			return len(a.data) < len(b.data) // empty tensors come before the one that starts in the same place
-		}
-		return a.name < b.name
+	// Empty tensors come before the one that starts in the same place.
+	slices.SortFunc(all, func(a, b located) int {
+		return cmp.Or(a.at-b.at, len(a.data)-len(b.data), strings.Compare(a.name, b.name))
 	})
 	end := 0
 	for _, t := range all {
@@ -324,39 +253,10 @@ const maxHeader = 32 << 20
 
 // openTensors maps a file and checks its header: lengths, types, shapes and offsets agree and lie inside the file.
 func openTensors(path string) (*tensorFile, error) {
-	const (
-		doing     = "read"
-		truncated = "the file is cut short or is not a safetensors file: fetch or save it again"
-	)
-	file, err := os.Open(path)
+	const truncated = "the file is cut short or is not a safetensors file: fetch or save it again"
+	content, err := mapFile(path, "safetensors", func(head []byte) bool { return len(head) > 8 && head[8] == '{' })
 	if err != nil {
-		return nil, osError(doing, path, err)
-	}
-	defer file.Close()
-	info, err := file.Stat()
-	if err != nil {
-		return nil, osError(doing, path, err)
-	}
-	if !info.Mode().IsRegular() {
-		return nil, fileError(doing, path, "name the .safetensors file itself", "got a directory or device, want a "+
-			"file")
-	}
-	head := make([]byte, min(sniffed, info.Size()))
-	if _, err := file.ReadAt(head, 0); err != nil {
-		return nil, osError(doing, path, err)
-	}
-	if found, hint := foreign(path, head); found != "" && !bytes.HasPrefix(head[min(8, len(head)):], []byte("{")) {
-		return nil, fileError(doing, path, hint, "%s, want safetensors", found)
-	}
-	if info.Size() < 8 {
-		return nil, fileError(doing, path, truncated, "got %d bytes, want at least 8", info.Size())
-	}
-	if info.Size() != int64(int(info.Size())) {
-		return nil, fileError(doing, path, "use a 64-bit build", "got %d bytes, too large to map here", info.Size())
-	}
-	content, err := filemap.Open(file)
-	if err != nil {
-		return nil, osError(doing, path, err)
+		return nil, err
 	}
 	f, mapping := &tensorFile{path: path, file: content}, content.Bytes
 	ok := false
@@ -365,13 +265,15 @@ func openTensors(path string) (*tensorFile, error) {
 			f.close()
 		}
 	}()
-
+	if len(mapping) < 8 {
+		return nil, fileError(path, truncated, "got %d bytes, want at least 8", len(mapping))
+	}
 	length := binary.LittleEndian.Uint64(mapping)
 	if length > uint64(len(mapping)-8) {
-		return nil, fileError(doing, path, truncated, "got a header of %d bytes in a file of %d", length, len(mapping))
+		return nil, fileError(path, truncated, "got a header of %d bytes in a file of %d", length, len(mapping))
 	}
 	if length > maxHeader {
-		return nil, fileError(doing, path, "is this a safetensors file?", "got a header of %d bytes, want at most %d",
+		return nil, fileError(path, "is this a safetensors file?", "got a header of %d bytes, want at most %d",
 			length, maxHeader)
 	}
 	if err := f.readHeader(mapping[8:8+length], mapping[8+length:]); err != nil {
@@ -379,7 +281,7 @@ func openTensors(path string) (*tensorFile, error) {
 		if errors.Is(err, errMetadata) {
 			hint = "the metadata of a safetensors file is texts only: save it again, with str(...) around each value"
 		}
-		return nil, fileError(doing, path, hint, "bad header (%s)", clip(err.Error()))
+		return nil, fileError(path, hint, "bad header (%s)", clip(err.Error()))
 	}
 	ok = true
 	return f, nil
@@ -392,8 +294,8 @@ func (f *tensorFile) checkType(t fileTensor) error {
 	}
 	hint := "save the tensors as float32, float16 or bfloat16"
 	if strings.HasPrefix(string(t.dtype), "F8") || strings.HasPrefix(string(t.dtype), "F4") {
-		hint = "a quantized model is not read here: use the float32, float16 or bfloat16 one that it was made from"
+		hint = quantizedHint
 	}
-	return fileError("read", f.path, hint, "tensor %q: got type %q, want F32, F16 or BF16", clip(t.name),
+	return fileError(f.path, hint, "tensor %q: got type %q, want F32, F16 or BF16", clip(t.name),
 		clip(string(t.dtype)))
 }

@@ -8,8 +8,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-
-	"github.com/gpt2wgpu/gpt2wgpu/data/atomicfile"
 )
 
 // GenerationFile says in a Hugging Face directory how text is generated.
@@ -101,9 +99,5 @@ func (s Special) Write(dir string) error {
 	if s.Generation == nil {
 		return nil
 	}
-	path := filepath.Join(dir, GenerationFile)
-	if err := atomicfile.Write(path, s.Generation); err != nil {
-		return osError("write", path, err)
-	}
-	return nil
+	return writeBytes(filepath.Join(dir, GenerationFile), s.Generation)
 }

@@ -2,7 +2,7 @@ package gpt2
 
 import "strconv"
 
-// Param describes one parameter tensor.
+// Param describes one tensor: a parameter, or one of an optimizer's state.
 type Param struct {
 	Name string // Hugging Face's name without "transformer.": h.0.attn.c_attn.weight
 	// llm.c's name, shared by all layers: wte wpe ln1w ln1b qkvw qkvb attprojw attprojb ln2w ln2b fcw fcb fcprojw
@@ -10,7 +10,9 @@ type Param struct {
 	Short  string
 	Layer  int   // block, from 0; -1 outside the blocks
 	Shape  []int // in memory: embeddings (rows,C), Linear weights (OC,K), vectors (C)
-	Conv1D bool  // Hugging Face files hold the transpose (K,OC)
+	Conv1D bool  // files hold the transpose (K,OC), as Hugging Face's do
+
+	Squares bool // a mean of squares, of an optimizer's state: no value is below 0
 }
 
 // Size returns the number of elements.
@@ -26,7 +28,7 @@ func (p Param) Size() int {
 // included.
 func (p Param) Matrix() bool { return len(p.Shape) == 2 }
 
-// fileShape is the shape in Hugging Face files.
+// fileShape is the shape in files.
 func (p Param) fileShape() []int {
 	if p.Conv1D {
 		return []int{p.Shape[1], p.Shape[0]}
