@@ -11,8 +11,8 @@ import (
 type OptimizerSettings interface {
 	// Name is what state.json calls the optimizer.
 	Name() string
-	// State lists what the optimizer keeps for a model of that shape beside the parameters, such as m.wte.weight, in the
-	// order of a checkpoint's file. Only Name, Shape and Squares count.
+	// State lists what the optimizer keeps for a model of that shape beside the parameters, such as m.wte.weight, in
+	// the order of a checkpoint's file. Only Name, Shape and Squares count.
 	State(c gpt2.Config) []gpt2.Param
 	// New allocates the state, as zeros, and builds the update of tr's parameters.
 	New(tr *Training) (Optimizer, error)

@@ -104,9 +104,8 @@ func readSmall(path string, limit int64) ([]byte, error) {
 	return data, nil
 }
 
-// mapFile maps a file of weights into memory. Errors: it is not a regular file, or its first bytes, for which is does
-// not hold, are those of another kind of file.
-func mapFile(path, want string, is func(head []byte) bool) (*filemap.Map, error) {
+// mapFile maps a file of weights into memory. Errors: it is not a regular file, or it is another kind of file.
+func mapFile(path, want string) (*filemap.Map, error) {
 	file, err := os.Open(path)
 	if err != nil {
 		return nil, osError(path, err)
@@ -126,11 +125,9 @@ func mapFile(path, want string, is func(head []byte) bool) (*filemap.Map, error)
 	if err != nil {
 		return nil, osError(path, err)
 	}
-	if head := content.Bytes[:min(sniffed, len(content.Bytes))]; !is(head) {
-		if err := refuseForeign(path, head, want); err != nil {
-			content.Close()
-			return nil, err
-		}
+	if err := refuseForeign(path, content.Bytes, want); err != nil {
+		content.Close()
+		return nil, err
 	}
 	return content, nil
 }

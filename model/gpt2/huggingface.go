@@ -96,8 +96,8 @@ func ReadDir(dir string) (*Weights, error) {
 		if !slices.Equal(s.shape, want) {
 			hint := otherConfig
 			if p.Conv1D && slices.Equal(s.shape, p.Shape) {
-				hint = "these are nn.Linear's weights, as nanoGPT has them; Hugging Face's GPT-2 has the transpose: see " +
-					"docs/nanogpt_to_hf.py in this program's source"
+				hint = "these are nn.Linear's weights, as nanoGPT has them; Hugging Face's GPT-2 has the transpose: " +
+					"see docs/nanogpt_to_hf.py in this program's source"
 			}
 			return nil, fileError(s.file.path, hint, "tensor %q: got shape %v, want %v", clip(s.name), s.shape, want)
 		}
@@ -129,7 +129,8 @@ func plainName(name string) string {
 	return strings.TrimPrefix(strings.Join(words, "."), filePrefix)
 }
 
-const quantizedHint = "a quantized model is not read here: use the float32, float16 or bfloat16 one that it was made from"
+const quantizedHint = "a quantized model is not read here: use the float32, float16 or bfloat16 one that it was made " +
+	"from"
 
 // alien are tensors that GPT-2 hasn't, by a pattern of their names, with what they are.
 var alien = []struct {
@@ -181,7 +182,7 @@ func weightFiles(dir string) ([]string, error) {
 	if indexErr != nil {
 		return nil, indexErr
 	}
-	if err := refuseForeign(path, text[:min(sniffed, len(text))], "the index of the shards"); err != nil {
+	if err := refuseForeign(path, text, "the index of the shards"); err != nil {
 		return nil, err
 	}
 	const again = "fetch the file again"
@@ -295,7 +296,7 @@ func readConfig(path string) (Config, error) {
 	if err != nil {
 		return Config{}, err
 	}
-	if err := refuseForeign(path, text[:min(sniffed, len(text))], "Hugging Face's config.json"); err != nil {
+	if err := refuseForeign(path, text, "Hugging Face's config.json"); err != nil {
 		return Config{}, err
 	}
 	s := settings{path: path}

@@ -2,7 +2,6 @@ package gpt2
 
 import (
 	"bufio"
-	"bytes"
 	"cmp"
 	"encoding/binary"
 	"fmt"
@@ -49,7 +48,7 @@ type llmcFile struct {
 
 // openLLMC maps a checkpoint and checks its header.
 func openLLMC(path string) (_ *llmcFile, err error) {
-	content, err := mapFile(path, "llm.c's checkpoint", func(head []byte) bool { return bytes.HasPrefix(head, llmcStart) })
+	content, err := mapFile(path, "llm.c's checkpoint")
 	if err != nil {
 		return nil, err
 	}
@@ -89,8 +88,8 @@ func openLLMC(path string) (_ *llmcFile, err error) {
 	stored := c
 	stored.VocabSize = padded
 	if want := 4*llmcHeaderInts + typeSizes[dtype]*ParamCount(stored); size != want {
-		return nil, fileError(path, "the file is cut short or damaged: fetch it again", "got %d bytes, want %d for L=%d "+
-			"NH=%d C=%d T=%d Vp=%d", size, want, c.NLayer, c.NHead, c.NEmbd, c.BlockSize, padded)
+		return nil, fileError(path, "the file is cut short or damaged: fetch it again", "got %d bytes, want %d for "+
+			"L=%d NH=%d C=%d T=%d Vp=%d", size, want, c.NLayer, c.NHead, c.NEmbd, c.BlockSize, padded)
 	}
 	return &llmcFile{content, c, padded, dtype}, nil
 }

@@ -114,8 +114,8 @@ func fills(shape []int, n int) bool {
 	return product == n
 }
 
-// ReadSafetensors reads every tensor of a safetensors file, in the order of their data. F16 and BF16 become float32; any
-// other type is an error. The values are copies; the file is closed again.
+// ReadSafetensors reads every tensor of a safetensors file, in the order of their data. F16 and BF16 become float32;
+// any other type is an error. The values are copies; the file is closed again.
 func ReadSafetensors(path string) ([]NamedTensor, error) {
 	f, err := openTensors(path)
 	if err != nil {
@@ -254,7 +254,7 @@ const maxHeader = 32 << 20
 // openTensors maps a file and checks its header: lengths, types, shapes and offsets agree and lie inside the file.
 func openTensors(path string) (*tensorFile, error) {
 	const truncated = "the file is cut short or is not a safetensors file: fetch or save it again"
-	content, err := mapFile(path, "safetensors", func(head []byte) bool { return len(head) > 8 && head[8] == '{' })
+	content, err := mapFile(path, "a safetensors file")
 	if err != nil {
 		return nil, err
 	}

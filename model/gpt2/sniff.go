@@ -12,7 +12,7 @@ import (
 
 // What stands in the place of weights when a download or a conversion went wrong, by the first bytes of the file.
 
-const sniffed = 512 // bytes that foreign looks at
+const sniffed = 512 // bytes that are enough for foreign
 
 // lfsStart begins a Git LFS pointer.
 var lfsStart = []byte("version https://git-lfs.github.com/spec/")
@@ -29,6 +29,8 @@ func foreign(path string, head []byte) (found, hint string) {
 	switch text := bytes.TrimLeft(bytes.TrimPrefix(head, byteOrderMark), " \t\r\n"); {
 	case len(head) == 0:
 		return "an empty file (0 bytes)", "the download or the copy failed: fetch it again"
+	case len(head) > 8 && head[8] == '{' && binary.LittleEndian.Uint64(head) <= maxHeader:
+		return "a safetensors file", "name its directory, which must have its config.json too: " + filepath.Dir(path)
 	case bytes.HasPrefix(head, lfsStart):
 		return "a Git LFS pointer, a text that stands for the file",
 			"git lfs pull, in the directory that was cloned, brings the file itself"
@@ -45,8 +47,6 @@ func foreign(path string, head []byte) (found, hint string) {
 		return "an HDF5 file (TensorFlow's weights)", convertHint("DIR", ", from_tf=True", "OUT")
 	case bytes.HasPrefix(head, []byte("\x93NUMPY")):
 		return "a NumPy array", "a token shard belongs to --data"
-	case len(head) > 8 && head[8] == '{' && binary.LittleEndian.Uint64(head) <= maxHeader:
-		return "a safetensors file", "name its directory, which must have its config.json too: " + filepath.Dir(path)
 	}
 	return "", ""
 }
@@ -78,7 +78,7 @@ func convertHint(dir, options, out string) string {
 // refuseForeign reports a file that is something else than what is wanted, if its first bytes say so.
 func refuseForeign(path string, head []byte, want string) error {
 	found, hint := foreign(path, head)
-	if found == "" {
+	if found == "" || found == want {
 		return nil
 	}
 	return fileError(path, hint, "got %s, want %s", found, want)
