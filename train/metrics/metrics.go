@@ -1,13 +1,11 @@
 package metrics
 
 import (
-	"bufio"
 	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"log/slog"
 	"math"
 	"os"
@@ -125,7 +123,8 @@ func (m *Writer) open() error {
 	if err != nil {
 		return fmt.Errorf("metrics: %w; hint: check the path and its permissions", err)
 	}
-	end, err := completeLength(f)
+	content, err := io.ReadAll(f)
+	end := int64(bytes.LastIndexByte(content, '\n') + 1)
 	if err == nil {
 		err = f.Truncate(end)
 	}
@@ -137,73 +136,35 @@ func (m *Writer) open() error {
 	return nil
 }
 
-// completeLength returns the length of f up to and including its last newline.
-func completeLength(f *os.File) (int64, error) {
-	end, err := f.Seek(0, io.SeekEnd)
-	if err != nil {
-		return 0, err
-	}
-	buf := make([]byte, 4096)
-	for end > 0 {
-		n := min(end, int64(len(buf)))
-		if _, err := f.ReadAt(buf[:n], end-n); err != nil {
-			return 0, err
-		}
-		if i := bytes.LastIndexByte(buf[:n], '\n'); i >= 0 {
-			return end - n + int64(i) + 1, nil
-		}
-		end -= n
-	}
-	return 0, nil
-}
-
 // Train appends a step.
-func (m *Writer) Train(v Step) error {
-	return m.write(struct {
-		Kind string `json:"kind"`
-		Step
-	}{KindTrain, v})
-}
+func (m *Writer) Train(v Step) error { return m.write(KindTrain, v) }
 
 // Val appends a validation.
-func (m *Writer) Val(v Validation) error {
-	return m.write(struct {
-		Kind string `json:"kind"`
-		Validation
-	}{KindVal, v})
-}
+func (m *Writer) Val(v Validation) error { return m.write(KindVal, v) }
 
 // Hellaswag appends a score.
-func (m *Writer) Hellaswag(v Hellaswag) error {
-	return m.write(struct {
-		Kind string `json:"kind"`
-		Hellaswag
-	}{KindHellaswag, v})
-}
+func (m *Writer) Hellaswag(v Hellaswag) error { return m.write(KindHellaswag, v) }
 
 // Sample appends a text. Bytes that aren't UTF-8 (half a character of a byte-level model) become U+FFFD.
 func (m *Writer) Sample(v Sample) error {
 	v.Text = strings.ToValidUTF8(v.Text, "\uFFFD")
-	return m.write(struct {
-		Kind string `json:"kind"`
-		Sample
-	}{KindSample, v})
+	return m.write(KindSample, v)
 }
 
-// write appends v as a line in one call of the system, so that whoever follows the file sees whole lines, and a process
-// that dies later has lost none.
-func (m *Writer) write(v any) error {
+// write appends a line with kind and the fields of v in one call of the system, so that whoever follows the file sees
+// whole lines, and a process that dies later has lost none.
+func (m *Writer) write(kind string, v any) error {
 	if m == nil {
 		return nil
 	}
-	var line bytes.Buffer
-	enc := json.NewEncoder(&line)
+	var fields bytes.Buffer
+	enc := json.NewEncoder(&fields)
 	enc.SetEscapeHTML(false) // "<|endoftext|>" as it is
 	if err := enc.Encode(v); err != nil {
 		return fmt.Errorf("metrics %s: %w; hint: report this as a bug", m.path, err)
 	}
 	before := len(m.waiting)
-	m.waiting = append(m.waiting, line.Bytes()...)
+	m.waiting = fmt.Appendf(m.waiting, `{"kind":%q,%s`, kind, fields.Bytes()[1:])
 	if err := m.writeWaiting(); err != nil && before == 0 && m.log != nil {
 		m.log.Warn(fmt.Sprintf("%s cannot be written (%v): its lines wait in memory, and training goes on", m.path,
 			atomicfile.Reason(err)))
@@ -253,19 +214,15 @@ func (m *Writer) TruncateFrom(step int) error {
 	}
 	var kept []byte
 	dropped := false
-	err := eachLine(m.path, func(line []byte) error {
-		var at struct {
-			Step int `json:"step"`
-		}
-		if err := decodeLine(line, &at); err != nil {
-			return err
-		}
+	type place struct {
+		Step int `json:"step"`
+	}
+	err := eachLine(m.path, func(line []byte, at place) {
 		if at.Step < step {
-			kept = append(append(kept, line...), '\n')
+			kept = append(kept, line...)
 		} else {
 			dropped = true
 		}
-		return nil
 	})
 	if err != nil || !dropped {
 		return err
@@ -295,69 +252,47 @@ func (m *Writer) Close() error {
 
 // Line is a line of metrics.jsonl as it is read back: Kind says which fields count.
 type Line struct {
-	Kind         string `json:"kind"`
-	Step         int    `json:"step"`
-	Loss         Float  `json:"loss"`
-	LR           Float  `json:"lr"`
-	GradNorm     Float  `json:"grad_norm"`
-	Tokens       int64  `json:"tokens"`
-	MS           Float  `json:"ms"`
-	TokensPerS   Float  `json:"tokens_per_s"`
-	N            int    `json:"n"`
-	Acc          Float  `json:"acc"`
-	AccNorm      Float  `json:"acc_norm"`
-	AccNormChars Float  `json:"acc_norm_chars"` // 0 in lines of before it was measured
-	Text         string `json:"text"`
+	Kind       string `json:"kind"`
+	Step       int    `json:"step"`
+	Loss       Float  `json:"loss"`
+	LR         Float  `json:"lr"`
+	GradNorm   Float  `json:"grad_norm"`
+	Tokens     int64  `json:"tokens"`
+	MS         Float  `json:"ms"`
+	TokensPerS Float  `json:"tokens_per_s"`
+	Text       string `json:"text"`
+	Score             // AccNormChars is 0 where an old version has not measured it
 	Ranks
 }
 
 // Read reads metrics.jsonl, also while a run is writing it: a last line without its newline is left out. Fields
 // and kinds that this version doesn't know are passed over; a line that is not a JSON object is an error.
-func Read(path string) ([]Line, error) {
-	var all []Line
-	err := eachLine(path, func(line []byte) error {
-		var m Line
-		if err := decodeLine(line, &m); err != nil {
-			return err
-		}
-		all = append(all, m)
-		return nil
-	})
+func Read(path string) (all []Line, err error) {
+	err = eachLine(path, func(_ []byte, m Line) { all = append(all, m) })
 	return all, err
 }
 
-// decodeLine decodes a line. exactjson, which is slower, is asked where encoding/json fails: its errors are in words
-// for people.
-func decodeLine(line []byte, v any) error {
-	if json.Unmarshal(line, v) == nil {
-		return nil
-	}
-	return exactjson.Unmarshal(line, v)
-}
-
-// eachLine calls f with every complete line of path, without its newline.
-func eachLine(path string, f func(line []byte) error) error {
-	file, err := os.Open(path)
+// eachLine calls f with every complete line of path, its newline included, and with what it says.
+func eachLine[T any](path string, f func(line []byte, v T)) error {
+	content, err := os.ReadFile(path)
 	if err != nil {
-		hint := "check the permissions"
-		if errors.Is(err, fs.ErrNotExist) {
-			hint = "check the path"
-		}
-		return fmt.Errorf("metrics: %w; hint: %s", err, hint)
+		return fmt.Errorf("metrics: %w; hint: check the path and its permissions", err)
 	}
-	defer file.Close()
-	r := bufio.NewReader(file)
-	for n := 1; ; n++ {
-		line, err := r.ReadBytes('\n')
-		if err == io.EOF {
-			return nil
+	n := 0
+	for line := range bytes.Lines(content) {
+		if !bytes.HasSuffix(line, []byte("\n")) {
+			break // it is being written
 		}
-		if err != nil {
-			return fmt.Errorf("metrics %s: line %d: %w; hint: check the disk", path, n, err)
+		n++
+		var v T
+		// exactjson is slower, but its errors are in words for people.
+		if json.Unmarshal(line, &v) != nil {
+			if err := exactjson.Unmarshal(bytes.TrimRight(line, "\r\n"), &v); err != nil {
+				return fmt.Errorf("metrics %s: line %d: %w, want a JSON object; hint: remove the line, it was not "+
+					"written by this program", path, n, err)
+			}
 		}
-		if err := f(bytes.TrimRight(line, "\r\n")); err != nil {
-			return fmt.Errorf("metrics %s: line %d: %w, want a JSON object; hint: remove the line, it was not "+
-				"written by this program", path, n, err)
-		}
+		f(line, v)
 	}
+	return nil
 }

@@ -69,7 +69,7 @@ func TestMetricsLines(t *testing.T) {
 		{Kind: KindTrain, Loss: 10.960028648376465, LR: 3e-4, GradNorm: 47.78, Tokens: 128, MS: 12.3,
 			TokensPerS: 10406},
 		{Kind: KindVal, Step: 250, Loss: 6.17},
-		{Kind: KindHellaswag, Step: 250, N: 10042, Acc: 0.25, AccNorm: 0.25, AccNormChars: 0.5},
+		{Kind: KindHellaswag, Step: 250, Score: Score{10042, 0.25, 0.25, 0.5}},
 		{Kind: KindSample, Step: 250, Text: "<|endoftext|>a\n\"b\" �"},
 		{Kind: KindTrain, Step: 1, Loss: Float(math.NaN()), LR: 1e-7, GradNorm: Float(math.NaN()), Tokens: 1 << 60,
 			MS: 1, TokensPerS: 2},
