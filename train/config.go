@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"strings"
 
+	"github.com/gpt2wgpu/gpt2wgpu/gpu"
+	"github.com/gpt2wgpu/gpt2wgpu/model"
 	"github.com/gpt2wgpu/gpt2wgpu/model/gpt2"
 )
 
@@ -170,3 +172,82 @@ func (c Config) FromWeights() bool { return c.Init != "scratch" }
 
 // vocabularies has the smallest --vocab-size of a tokenizer.
 var vocabularies = map[string]int{"gpt2": 50257, "bytes": 256}
+
+// Job is what one call of [Run] does: a run's settings, and how this invocation goes.
+type Job struct {
+	Config
+	Invocation
+}
+
+// Invocation is how this process takes part in a run. It does not change what the run is, so no file holds it.
+type Invocation struct {
+	Resume    bool // continue the run in Out
+	StopAfter int  // end after this many steps, as an interrupt would; 0: go on to Steps
+	Ranks     int  // processes that share the batch; 0 is 1
+
+	Profile   func(Profile) error    // gets the times of one step's dispatches at the end; nil: none are taken
+	Given     func(flag string) bool // whether the command line has that flag ("val-every"); nil: it has none
+	FineTuned bool                   // the learning rates are those of FineTune, for the log
+}
+
+func (j Job) given(flag string) bool { return j.Given != nil && j.Given(flag) }
+
+func (j Job) ranks() int { return max(j.Ranks, 1) }
+
+// MicroTokens returns the tokens of one micro-step on all ranks together, B*T*ranks.
+func (j Job) MicroTokens() int {
+	if j.SeqLen == 0 {
+		j.SeqLen = j.BlockSize
+	}
+	return j.BatchSize * j.SeqLen * j.ranks()
+}
+
+// TokensPerStep returns the tokens of one optimizer step on all ranks together.
+func (j Job) TokensPerStep() int {
+	if j.TotalBatchSize == 0 {
+		return j.MicroTokens()
+	}
+	return j.TotalBatchSize
+}
+
+// AccumSteps returns the micro-steps of one optimizer step, whose gradients add up. j must be valid.
+func (j Job) AccumSteps() int { return j.TokensPerStep() / j.MicroTokens() }
+
+// Resolved returns j with SeqLen and TotalBatchSize written out where they were left to the other settings.
+func (j Job) Resolved() Job {
+	if j.SeqLen == 0 {
+		j.SeqLen = j.BlockSize
+	}
+	j.TotalBatchSize = j.TokensPerStep()
+	return j
+}
+
+// Model returns the model's shape.
+func (c Config) Model() gpt2.Config {
+	return c.Config
+}
+
+// options are what the model trades for memory.
+func (c Config) options() []model.TrainingOption {
+	return []model.TrainingOption{model.Storing(stored[c.DType]), model.Recomputing(recomputed[c.Recompute])}
+}
+
+// The words of --dtype and of --recompute.
+var stored = map[string]gpu.Storage{"f32": gpu.F32, "bf16": gpu.BF16}
+var recomputed = map[string]model.Recompute{"none": model.RecomputeNone, "gelu": model.RecomputeGELU,
+	"block": model.RecomputeBlock}
+
+// sameModel refuses to resume a run whose model or numerics were others, naming the difference. Batch shape, schedule
+// and the number of steps may change; checkData compares the data.
+func (c Config) sameModel(was Config) error {
+	if c.ValFraction == AutoFraction { // nobody asked for another
+		c.ValFraction = was.ValFraction
+	}
+	for _, s := range Settings {
+		if now, was := s.value(Job{Config: c}), s.value(Job{Config: was}); s.Fixed && now != was {
+			return fmt.Errorf("--%s is %v, the run has %v; hint: leave the flag out, or start a new run with "+
+				"another --out", s.Flag(), now, was)
+		}
+	}
+	return nil
+}
