@@ -216,31 +216,31 @@ func (r *run) checkData(from origin) error {
 		}
 		r.files[parts[i]] = ids
 	}
-	if from.checkpoint == "" {
+	if from.Checkpoint == "" {
 		return nil
 	}
 	for _, part := range parts {
 		now, opened := r.files[part]
-		was, known := from.state.DataFiles[part]
+		was, known := from.State.DataFiles[part]
 		if len(was) > 0 && !opened && r.val == nil && r.cfg.ValEvery > 0 {
 			return fmt.Errorf("--data %s: the file that the run validates on is not there, before at %s; hint: "+
 				"--val-data PATH names it where it lies now, --val-every 0 goes on without",
 				r.cfg.Data, was[0].Path)
 		}
-		if !opened || from.state.DataFiles != nil && !known {
+		if !opened || from.State.DataFiles != nil && !known {
 			continue
 		}
-		flag, spec, before := "--data", r.cfg.Data, from.state.Config.Data
+		flag, spec, before := "--data", r.cfg.Data, from.State.Config.Data
 		if part == "val" && r.cfg.ValData != "" {
 			flag, spec = "--val-data", r.cfg.ValData
-			if from.state.Config.ValData != "" {
-				before = from.state.Config.ValData
+			if from.State.Config.ValData != "" {
+				before = from.State.Config.ValData
 			}
 		}
 		const hint = "hint: %s PATH names the run's data where it lies now; other data need a new run, with another " +
 			"--out and --init %s"
 		if !known { // by a program that kept no digests
-			if tokens := from.state.Data.Tokens; part == "train" && tokens != 0 && tokens != r.corpora[0].Len() {
+			if tokens := from.State.Data.Tokens; part == "train" && tokens != 0 && tokens != r.corpora[0].Len() {
 				return fmt.Errorf("--data %s: %d tokens, want the run's %d (%s); "+hint, spec, r.corpora[0].Len(),
 					tokens, before, flag, r.cfg.Out)
 			}

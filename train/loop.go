@@ -213,34 +213,28 @@ func (r *run) position() data.State {
 // syncRanks makes s, if there was a step, the numbers of all ranks together, and decides for all whether to stop or to
 // save before the next step.
 func (r *run) syncRanks(ctx context.Context, s *model.Stats) error {
-	const (
-		loss = iota
-		norm
-		stop
-		overdue
-	)
-	var mine [4]float64
+	var loss, norm, stop, overdue float64 // of this rank
 	done := r.step - r.first
 	if s != nil {
 		done++ // r.step still counts the one before
-		mine[loss], mine[norm] = s.Loss, s.GradNorm
+		loss, norm = s.Loss, s.GradNorm
 	}
 	if ctx.Err() != nil || r.cfg.StopAfter > 0 && done >= r.cfg.StopAfter {
-		mine[stop] = 1
+		stop = 1
 	}
 	if r.cfg.SaveMinutes > 0 && r.now().Sub(r.savedAt).Minutes() >= r.cfg.SaveMinutes {
-		mine[overdue] = 1
+		overdue = 1
 	}
-	all, err := ranks.GatherFloats(r.group, mine[:]...)
+	all, err := ranks.GatherFloats(r.group, loss, norm, stop, overdue)
 	if err != nil {
 		return err
 	}
-	r.overdue = all[0][overdue] != 0 // rank 0's clock decides for all
+	r.overdue = all[0][3] != 0 // rank 0's clock decides for all
 	var sum, meanNorm float64
 	for _, of := range all {
-		sum += of[loss]
-		meanNorm += of[norm] / float64(len(all))
-		r.stop = r.stop || of[stop] != 0
+		sum += of[0]
+		meanNorm += of[1] / float64(len(all))
+		r.stop = r.stop || of[2] != 0
 	}
 	if s == nil {
 		return nil

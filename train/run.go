@@ -148,8 +148,8 @@ func (r *run) open(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if from.checkpoint != "" {
-		if err := r.resumed(from.state); err != nil && (r.group.Rank() == 0 || err == errFinished) {
+	if from.Checkpoint != "" {
+		if err := r.resumed(from.State); err != nil && (r.group.Rank() == 0 || err == errFinished) {
 			return ranks.Agree(err)
 		} else if err != nil {
 			return ranks.Agree(ranks.ErrElsewhere)
@@ -157,7 +157,7 @@ func (r *run) open(ctx context.Context) error {
 	}
 	for turn := range min(r.group.Size(), 2) {
 		if r.env.Fetch != nil && (r.group.Local() == 0) == (turn == 0) {
-			err = r.env.Fetch(&r.cfg.Config, from.checkpoint == "")
+			err = r.env.Fetch(&r.cfg.Config, from.Checkpoint == "")
 		}
 		if err := ranks.Together(r.group, err); err != nil {
 			return err

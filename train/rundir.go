@@ -274,8 +274,8 @@ func runDirError(err error) error {
 	if err == nil {
 		return nil
 	}
-	return fmt.Errorf("the run's directory: %w; hint: --out DIR where you may write, or --out \"\" to save nothing",
-		err)
+	return fmt.Errorf("the run's directory: %w; hint: --out DIR where you may write, or --out \"\" to save "+
+		"nothing", err)
 }
 
 // RemoveUnused removes a directory of [MakeRunDir], and its parent, as far as a run has left nothing in them: no

@@ -34,13 +34,24 @@ func (w warnings) WithGroup(g string) slog.Handler      { return warnings{w.Hand
 // origin is where a run begins: at a checkpoint, whose tensors only rank 0 has read, or at step 0 with weights that
 // every rank has.
 type origin struct {
-	checkpoint string
-	state      State
-	weights    *gpt2.Weights
-	optimizer  [][]float32     // its state, in the order of its State
-	momenta    [][]float32     // of outer steps; nil: none
-	hasMomenta bool            // all ranks know
-	info       gpu.AdapterInfo // of this rank's device
+	known
+	weights   *gpt2.Weights
+	optimizer [][]float32     // its state, in the order of its State
+	momenta   [][]float32     // of outer steps; nil: none
+	info      gpu.AdapterInfo // of this rank's device
+}
+
+// known is what rank 0 makes known to all.
+type known struct {
+	Checkpoint string
+	State      State
+	HasMomenta bool
+	Unscored   bool
+
+	Config    Config
+	Resume    bool
+	StopAfter int
+	Tokenizer map[string][]byte // its files, if it is one that only rank 0 may have
 }
 
 // openRun looks at the run's directory, which only rank 0 needs to see, and makes the ranks agree on the settings.
@@ -54,39 +65,28 @@ func (r *run) openRun() (origin, error) {
 	if err := ranks.Together(r.group, err); err != nil || r.group.Size() == 1 {
 		return s, err
 	}
-	t := struct {
-		Config     Config
-		Checkpoint string
-		State      State
-		Resume     bool
-		StopAfter  int
-		HasMomenta bool
-		Unscored   bool
-		Tokenizer  map[string][]byte // its files, if it is one that only rank 0 may have
-	}{Config: r.cfg.Config, Checkpoint: s.checkpoint, State: s.state, Resume: r.cfg.Resume, StopAfter: r.cfg.StopAfter,
-		HasMomenta: s.hasMomenta, Unscored: r.unscored}
+	s.Unscored, s.Config, s.Resume, s.StopAfter = r.unscored, r.cfg.Config, r.cfg.Resume, r.cfg.StopAfter
 	if r.tok != nil {
-		t.Tokenizer = data.TokenizerFiles(r.tok)
+		s.Tokenizer = data.TokenizerFiles(r.tok)
 	}
-	if err := ranks.Share(r.group, &t); err != nil {
+	if err := ranks.Share(r.group, &s.known); err != nil {
 		return s, err
 	}
-	if t.Tokenizer != nil && r.tok == nil {
-		r.tok = data.TokenizerOfFiles(t.Config.Tokenizer, t.Tokenizer)
+	if s.Tokenizer != nil && r.tok == nil {
+		r.tok = data.TokenizerOfFiles(s.Config.Tokenizer, s.Tokenizer)
 	}
-	device, ranks, hellaswag := r.cfg.Device, r.cfg.Ranks, r.cfg.Hellaswag
-	r.cfg.Config, s.checkpoint, s.state, s.hasMomenta, r.unscored = t.Config, t.Checkpoint, t.State, t.HasMomenta,
-		t.Unscored
+	device, hellaswag := r.cfg.Device, r.cfg.Hellaswag
+	r.unscored, r.cfg.Config, r.cfg.Resume, r.cfg.StopAfter = s.Unscored, s.Config, s.Resume, s.StopAfter
+	r.cfg.Device = device
 	if hellaswag != "" && r.cfg.Hellaswag != "" {
 		r.cfg.Hellaswag = hellaswag // a path of this machine's cache
 	}
-	r.cfg.Device, r.cfg.Ranks, r.cfg.Resume, r.cfg.StopAfter = device, ranks, t.Resume, t.StopAfter
 	return s, nil
 }
 
 // lacksScore reports whether s is at the end of a run whose last measurement of HellaSwag was interrupted.
 func (r *run) lacksScore(s origin) bool {
-	if s.checkpoint == "" || s.state.Step != r.cfg.Steps || !r.cfg.measuresHellaSwag() {
+	if s.Checkpoint == "" || s.State.Step != r.cfg.Steps || !r.cfg.measuresHellaSwag() {
 		return false
 	}
 	lines, err := metrics.Read(filepath.Join(r.cfg.Out, "metrics.jsonl"))
@@ -154,74 +154,74 @@ func (r *run) readStart() (s origin, err error) {
 
 // readCheckpoint reads a checkpoint. damage is what keeps it from being read, err what refuses to resume at all.
 func (r *run) readCheckpoint(dir string) (s origin, damage, err error) {
-	var refused error
-	damage = func() (err error) {
-		s.checkpoint = dir
-		if _, err := os.Stat(dir); err != nil {
-			return fmt.Errorf("it is missing: %w", atomicfile.Reason(err))
-		}
-		if s.state, err = readState(dir); err != nil {
-			return err
-		}
-		if now, was := r.cfg.optimizer().Name(), s.state.Optimizer; now != was {
-			refused = fmt.Errorf("--resume: %s: the optimizer is %s, the run has %s, whose state cannot be taken "+
-				"over; hint: resume with the program that wrote it, %s, or start a new run from its weights: --init "+
-				"%s and another --out",
-				dir, now, was, s.state.Version, r.cfg.Out)
-			return nil
-		}
-		changed, err := s.state.verify(dir)
-		if err != nil {
-			return err
-		}
-		if len(changed) > 0 {
-			r.env.Log.Warn("files of the checkpoint have changed, which a resume does not read", "checkpoint", dir,
-				"files", strings.Join(changed, ", "))
-		}
-		if s.weights, err = gpt2.ReadDir(dir); err != nil {
-			return err
-		}
-		if err := s.weights.CheckFinite(dir); err != nil {
-			return err
-		}
-		shape := s.weights.Config
-		if s.optimizer, err = readTensors(filepath.Join(dir, optimizerFile),
-			r.cfg.optimizer().State(shape)); err != nil || !s.state.Config.local() {
-			return err
-		}
-		if s.momenta, err = readTensors(filepath.Join(dir, outerFile), outerState(shape)); errors.Is(err,
-			fs.ErrNotExist) {
-			s.momenta, err = nil, nil // the run had none
-		}
-		s.hasMomenta = s.momenta != nil
-		return err
-	}()
-	if errors.Is(damage, fs.ErrPermission) {
+	s.Checkpoint = dir
+	if damage = r.readFiles(&s); errors.Is(damage, fs.ErrPermission) {
 		return s, nil, fmt.Errorf("--resume: %w; hint: check the permissions", damage)
 	}
-	if damage != nil || refused != nil {
-		return s, damage, refused
+	if damage != nil {
+		return s, damage, nil
+	}
+	if now, was := r.cfg.optimizer().Name(), s.State.Optimizer; now != was {
+		return s, nil, fmt.Errorf("--resume: %s: the optimizer is %s, the run has %s, whose state cannot be taken "+
+			"over; "+
+			"hint: resume with the program that wrote it, %s, or start a new run from its weights: --init %s and "+
+			"another --out", dir, now, was, s.State.Version, r.cfg.Out)
 	}
 	if err := r.resumeTokenizer(s); err != nil {
 		return s, nil, fmt.Errorf("--resume: %w", err)
 	}
-	if err := r.cfg.sameModel(s.state.Config); err != nil {
+	if err := r.cfg.sameModel(s.State.Config); err != nil {
 		return s, nil, fmt.Errorf("--resume: %s: %w", dir, err)
 	}
 	if !r.cfg.local() {
-		s.momenta, s.hasMomenta = nil, false
+		s.momenta = nil
 	}
+	s.HasMomenta = s.momenta != nil
 	return s, nil, nil
+}
+
+// readFiles reads the files of a checkpoint, of one of another optimizer only its state.
+func (r *run) readFiles(s *origin) (err error) {
+	dir := s.Checkpoint
+	if _, err := os.Stat(dir); err != nil {
+		return fmt.Errorf("it is missing: %w", atomicfile.Reason(err))
+	}
+	if s.State, err = readState(dir); err != nil || s.State.Optimizer != r.cfg.optimizer().Name() {
+		return err
+	}
+	changed, err := s.State.verify(dir)
+	if err != nil {
+		return err
+	}
+	if len(changed) > 0 {
+		r.env.Log.Warn("files of the checkpoint have changed, which a resume does not read", "checkpoint", dir, "files",
+			strings.Join(changed, ", "))
+	}
+	if s.weights, err = gpt2.ReadDir(dir); err != nil {
+		return err
+	}
+	if err := s.weights.CheckFinite(dir); err != nil {
+		return err
+	}
+	shape := s.weights.Config
+	s.optimizer, err = readTensors(filepath.Join(dir, optimizerFile), r.cfg.optimizer().State(shape))
+	if err == nil && s.State.Config.local() {
+		s.momenta, err = readTensors(filepath.Join(dir, outerFile), outerState(shape))
+		if errors.Is(err, fs.ErrNotExist) { // the run had none
+			err = nil
+		}
+	}
+	return err
 }
 
 // resumeTokenizer takes the tokenizer of a checkpoint, and the ids that its weights came with. A --tokenizer that is
 // the same in another place is not a change.
 func (r *run) resumeTokenizer(s origin) (err error) {
-	was := s.state.Config.Tokenizer
-	if r.tok, err = data.ModelTokenizer("", s.state.Tokenizer, s.checkpoint, s.state.Config.VocabSize); err != nil {
+	was := s.State.Config.Tokenizer
+	if r.tok, err = data.ModelTokenizer("", s.State.Tokenizer, s.Checkpoint, s.State.Config.VocabSize); err != nil {
 		return err
 	}
-	r.special = gpt2.ReadSpecial(s.checkpoint)
+	r.special = gpt2.ReadSpecial(s.Checkpoint)
 	if r.cfg.Tokenizer != was {
 		if now, err := data.NewTokenizer(r.cfg.Tokenizer); err == nil && data.SameTokenizer(now, r.tok) {
 			r.cfg.Tokenizer = was
@@ -240,9 +240,9 @@ func (r *run) openParts(s *origin) error {
 	if s.info, err = gpu.ChooseLocal(list, r.cfg.Device, r.group.Local()); err != nil {
 		return err
 	}
-	if s.checkpoint != "" {
+	if s.Checkpoint != "" {
 		if r.cfg = r.cfg.Resolved(); r.cfg.ValFraction == AutoFraction {
-			r.cfg.ValFraction = s.state.Config.ValFraction
+			r.cfg.ValFraction = s.State.Config.ValFraction
 		}
 	} else {
 		b, err := r.cfg.begin(r.env.Log)
@@ -254,14 +254,14 @@ func (r *run) openParts(s *origin) error {
 			r.tok, r.special = b.tok, b.special
 		}
 	}
-	r.wasFiles = s.state.DataFiles
-	if err := r.openData(s.state.Data.Tokens); err != nil {
+	r.wasFiles = s.State.DataFiles
+	if err := r.openData(s.State.Data.Tokens); err != nil {
 		return err
 	}
 	if err := r.checkData(*s); err != nil {
 		return err
 	}
-	if s.weights == nil && s.checkpoint == "" {
+	if s.weights == nil && s.Checkpoint == "" {
 		s.weights = gpt2.Init(r.cfg.Model(), r.cfg.Seed)
 	}
 	return nil
@@ -284,17 +284,17 @@ func (r *run) loadState(s origin) error {
 	if err := r.logDevices(); err != nil {
 		return err
 	}
-	if s.checkpoint == "" {
+	if s.Checkpoint == "" {
 		if err := r.Model.Load(s.weights); err != nil {
 			return err
 		}
 		return r.startOuter(nil)
 	}
-	r.env.Log.Info(fmt.Sprintf("resuming after %d steps from %s", s.state.Step, s.checkpoint))
+	r.env.Log.Info(fmt.Sprintf("resuming after %d steps from %s", s.State.Step, s.Checkpoint))
 	if s.weights == nil {
 		s.weights = &gpt2.Weights{Config: r.cfg.Model(), Tensors: zeros(r.Model.Parameters())}
 		s.optimizer = zeros(r.Optimizer.State())
-		if s.hasMomenta {
+		if s.HasMomenta {
 			s.momenta = zeros(r.Model.Parameters())
 		}
 	}
@@ -316,11 +316,11 @@ func (r *run) loadState(s origin) error {
 	if err := r.dev.Wait(); err != nil {
 		return err
 	}
-	r.step, r.tokens, r.skipped, r.saved = s.state.Step, s.state.Tokens, s.state.Skipped, s.state.Step
+	r.step, r.tokens, r.skipped, r.saved = s.State.Step, s.State.Tokens, s.State.Skipped, s.State.Step
 	if err := r.startOuter(s.momenta); err != nil {
 		return err
 	}
-	return r.loader.Seek(s.state.Data)
+	return r.loader.Seek(s.State.Data)
 }
 
 // zeros returns as many values as the tensors have.

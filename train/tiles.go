@@ -110,13 +110,13 @@ func (r *run) agreeOnTiles(ctx context.Context, s origin) (op.Tuning, error) {
 
 // chooseTiles is rank 0's part. Tiles are a device's: on another one, a resumed run takes that one's.
 func (r *run) chooseTiles(ctx context.Context, s origin) (op.Tuning, error) {
-	if was := s.state.Tiles; s.checkpoint != "" && (was.Device == "" || was.Device == s.info.String()) {
+	if was := s.State.Tiles; s.Checkpoint != "" && (was.Device == "" || was.Device == s.info.String()) {
 		if err := was.Tuning.Validate(op.TargetFor(s.info, s.info.Limits)); err != nil {
 			return nil, fmt.Errorf("--resume: the checkpoint's %w; hint: resume with the program that wrote it, %s",
-				err, s.state.Version)
+				err, s.State.Version)
 		}
 		return was.Tuning, nil
-	} else if s.checkpoint != "" {
+	} else if s.Checkpoint != "" {
 		r.env.Log.Warn(fmt.Sprintf("the run's tiles were chosen on %s: on another device its numbers differ in "+
 			"their last digits", was.Device))
 	}

@@ -70,20 +70,12 @@ func (c Config) HeadSize() int {
 
 // Named returns the shape of a published model: gpt2 (124M), gpt2-medium (350M), gpt2-large (774M) or gpt2-xl (1558M).
 func Named(name string) (Config, bool) {
-	c := Config{BlockSize: 1024, VocabSize: 50257}
-	switch name {
-	case "gpt2":
-		c.NLayer, c.NHead, c.NEmbd = 12, 12, 768
-	case "gpt2-medium":
-		c.NLayer, c.NHead, c.NEmbd = 24, 16, 1024
-	case "gpt2-large":
-		c.NLayer, c.NHead, c.NEmbd = 36, 20, 1280
-	case "gpt2-xl":
-		c.NLayer, c.NHead, c.NEmbd = 48, 25, 1600
-	default:
+	shape, ok := map[string][3]int{"gpt2": {12, 12, 768}, "gpt2-medium": {24, 16, 1024}, "gpt2-large": {36, 20, 1280},
+		"gpt2-xl": {48, 25, 1600}}[name]
+	if !ok {
 		return Config{}, false
 	}
-	return c, true
+	return Config{NLayer: shape[0], NHead: shape[1], NEmbd: shape[2], BlockSize: 1024, VocabSize: 50257}, true
 }
 
 // FLOPsPerToken returns the floating point operations of one training token (forward and backward) in a sequence of T

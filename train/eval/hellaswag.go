@@ -3,7 +3,7 @@ package eval
 import (
 	"context"
 	"fmt"
-	"sort"
+	"slices"
 
 	"github.com/gpt2wgpu/gpt2wgpu/data"
 	"github.com/gpt2wgpu/gpt2wgpu/model"
@@ -50,7 +50,7 @@ func NewHellaSwag(e *model.Evaluator, questions []data.Example, context, vocab i
 		h.labels = append(h.labels, x.Label)
 		h.chars = append(h.chars, x.Chars)
 		for i, ending := range x.Endings {
-			r := endingRow{question: q, ending: i, ids: append(append([]int(nil), x.Context...), ending...)}
+			r := endingRow{question: q, ending: i, ids: slices.Concat(x.Context, ending)}
 			if len(ending) == 0 || len(r.ids) < 2 {
 				return nil, fmt.Errorf("--hellaswag: question %d, ending %d: %d tokens after a context of %d, want "+
 					"at least 1 of each; hint: check the file",
@@ -70,7 +70,7 @@ func NewHellaSwag(e *model.Evaluator, questions []data.Example, context, vocab i
 			h.rows = append(h.rows, r)
 		}
 	}
-	sort.SliceStable(h.rows, func(i, j int) bool { return len(h.rows[i].ids) > len(h.rows[j].ids) })
+	slices.SortStableFunc(h.rows, func(a, b endingRow) int { return len(b.ids) - len(a.ids) })
 	for lo := 0; lo < len(h.rows); {
 		t := min(rowWidth(len(h.rows[lo].ids)-1), context)
 		b := min(e.Tokens()/t, len(h.rows)-lo)
@@ -150,7 +150,7 @@ func (h *HellaSwag) grade(losses []EndingLosses) metrics.Score {
 			perChar[i] = sum / float64(max(h.chars[q][i], 1))
 		}
 		for i, of := range [][4]float64{l.Sum, l.Mean, perChar} {
-			if least(of) == h.labels[q] {
+			if slices.Index(of[:], slices.Min(of[:])) == h.labels[q] { // the first among equals
 				right[i]++
 			}
 		}
@@ -158,15 +158,4 @@ func (h *HellaSwag) grade(losses []EndingLosses) metrics.Score {
 	n := float64(h.Questions)
 	share := func(i int) metrics.Float { return metrics.Float(float64(right[i]) / n) }
 	return metrics.Score{N: h.Questions, Acc: share(0), AccNorm: share(1), AccNormChars: share(2)}
-}
-
-// least returns the place of the smallest number, the first among equals.
-func least(v [4]float64) int {
-	best := 0
-	for i := range v {
-		if v[i] < v[best] {
-			best = i
-		}
-	}
-	return best
 }

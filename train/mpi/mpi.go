@@ -78,9 +78,13 @@ static int sum_bf16(float *v, size_t n, int size, size_t part, uint16_t *scratch
 }
 
 static int gather(void *mine, void *all, int n) {
-	return MPI_Allgather(mine, n, MPI_BYTE, all, n, MPI_BYTE, MPI_COMM_WORLD);
+	int e = meet();
+	return e ? e : MPI_Allgather(mine, n, MPI_BYTE, all, n, MPI_BYTE, MPI_COMM_WORLD);
 }
-static int bcast(void *b, int n, int root) { return MPI_Bcast(b, n, MPI_BYTE, root, MPI_COMM_WORLD); }
+static int bcast(void *b, int n, int root) {
+	int e = meet();
+	return e ? e : MPI_Bcast(b, n, MPI_BYTE, root, MPI_COMM_WORLD);
+}
 static int leave(void) { return MPI_Finalize(); }
 static void stop(int code) { MPI_Abort(MPI_COMM_WORLD, code); }
 
@@ -98,6 +102,7 @@ import (
 	"fmt"
 	"os"
 	"runtime"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -166,12 +171,10 @@ func (g *group) Local() int { return g.local }
 const mostValues = 8 << 20
 
 func (g *group) AllreduceSum(v []float32, wire ranks.Wire) error {
-	for len(v) > 0 {
-		n := min(len(v), mostValues)
-		if err := g.sum(v[:n], wire); err != nil {
+	for some := range slices.Chunk(v, mostValues) {
+		if err := g.sum(some, wire); err != nil {
 			return err
 		}
-		v = v[n:]
 	}
 	return nil
 }
@@ -210,9 +213,6 @@ func (g *group) Allgather(mine []byte) ([][]byte, error) {
 	}
 	all := make([]byte, len(mine)*g.size)
 	err := g.call("MPI_Allgather", func() C.int {
-		if e := C.meet(); e != 0 {
-			return e
-		}
 		return C.gather(unsafe.Pointer(&mine[0]), unsafe.Pointer(&all[0]), C.int(len(mine)))
 	})
 	out := make([][]byte, g.size)
@@ -223,19 +223,12 @@ func (g *group) Allgather(mine []byte) ([][]byte, error) {
 }
 
 func (g *group) Bcast(b []byte, root int) error {
-	const most = 64 << 20
-	for len(b) > 0 {
-		n := min(len(b), most)
-		err := g.call("MPI_Bcast", func() C.int {
-			if e := C.meet(); e != 0 {
-				return e
-			}
-			return C.bcast(unsafe.Pointer(&b[0]), C.int(n), C.int(root))
-		})
-		if err != nil {
+	for some := range slices.Chunk(b, 64<<20) {
+		if err := g.call("MPI_Bcast", func() C.int {
+			return C.bcast(unsafe.Pointer(&some[0]), C.int(len(some)), C.int(root))
+		}); err != nil {
 			return err
 		}
-		b = b[n:]
 	}
 	return nil
 }
@@ -246,7 +239,7 @@ func (g *group) Traffic() ranks.Traffic {
 	return g.traffic
 }
 
-// Abort may be called while MPI's thread waits for ranks that never come: then leaving without a farewell is what tells
+// Abort may be called while MPI's thread waits for ranks that never come: then leaving without a farewell makes
 // the launcher to end the others.
 func (g *group) Abort(code int) {
 	select {

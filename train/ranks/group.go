@@ -4,13 +4,13 @@ import (
 	"encoding/binary"
 	"encoding/json"
 	"errors"
-	"math"
+	"slices"
 	"time"
 
 	"github.com/gpt2wgpu/gpt2wgpu/gpu"
 )
 
-// Group is the processes that train one model together, the ranks 0 to Size-1, and what they tell each other. Methods
+// Group is the processes that train one model together, the ranks 0 to Size-1, and what they exchange. Methods
 // that return an error are collective: every rank calls them, in the same order, with arguments of the same length,
 // from any goroutine but one at a time. An error means that the group is lost: the caller says so and calls Abort.
 type Group interface {
@@ -98,16 +98,13 @@ func Together(g Group, mine error) error {
 	if err != nil {
 		return err
 	}
-	for rank, f := range all {
-		switch {
-		case f[0] == 0:
-		case rank == g.Rank():
-			return agreed{mine}
-		default:
-			return agreed{ErrElsewhere}
-		}
+	switch first := slices.IndexFunc(all, func(f []byte) bool { return f[0] != 0 }); first {
+	case -1:
+		return nil
+	case g.Rank():
+		return agreed{mine}
 	}
-	return nil
+	return agreed{ErrElsewhere}
 }
 
 // GatherFloats returns the ranks' numbers, in order of rank. All give as many.
@@ -115,10 +112,7 @@ func GatherFloats(g Group, mine ...float64) ([][]float64, error) {
 	if g.Size() == 1 {
 		return [][]float64{mine}, nil
 	}
-	raw := make([]byte, 8*len(mine))
-	for i, v := range mine {
-		binary.LittleEndian.PutUint64(raw[8*i:], math.Float64bits(v))
-	}
+	raw, _ := binary.Append(nil, binary.LittleEndian, mine) // numbers cannot fail
 	all, err := g.Allgather(raw)
 	if err != nil {
 		return nil, err
@@ -126,9 +120,7 @@ func GatherFloats(g Group, mine ...float64) ([][]float64, error) {
 	out := make([][]float64, len(all))
 	for rank, b := range all {
 		out[rank] = make([]float64, len(mine))
-		for i := range mine {
-			out[rank][i] = math.Float64frombits(binary.LittleEndian.Uint64(b[8*i:]))
-		}
+		binary.Decode(b, binary.LittleEndian, out[rank])
 	}
 	return out, nil
 }

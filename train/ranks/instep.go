@@ -4,10 +4,12 @@ import (
 	"bytes"
 	"encoding/binary"
 	"fmt"
+	"hash/crc32"
 	"math"
 	"slices"
 	"strings"
 
+	"github.com/gpt2wgpu/gpt2wgpu/gpu"
 	"github.com/gpt2wgpu/gpt2wgpu/model"
 )
 
@@ -24,7 +26,7 @@ func CheckEqual(g Group, m *model.Model, step int) error {
 	if g.Size() == 1 {
 		return nil
 	}
-	h := newHash()
+	var h hash
 	var host []float32
 	for _, w := range m.ParameterWindows() {
 		host = slices.Grow(host[:0], w.Len())[:w.Len()]
@@ -97,35 +99,15 @@ func outOfStep(g Group, step int, differ []string) error {
 		step, strings.Join(differ, ", "))}
 }
 
-// hash is FNV-1a over 32-bit words in four lanes, about as fast as memory.
-type hash struct{ lanes [4]uint64 }
+// hash is two CRCs, which processors compute about as fast as memory delivers.
+type hash struct{ ieee, castagnoli uint32 }
 
-func newHash() *hash {
-	const offset = 14695981039346656037
-	return &hash{[4]uint64{offset, offset + 1, offset + 2, offset + 3}}
-}
+var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
-const fnvPrime = 1099511628211
-
-// add takes values; zeros that complete a multiple of four count.
 func (h *hash) add(values []float32) {
-	n := len(values) &^ 3
-	for i := 0; i < n; i += 4 {
-		for l := range h.lanes {
-			h.lanes[l] = (h.lanes[l] ^ uint64(math.Float32bits(values[i+l]))) * fnvPrime
-		}
-	}
-	if n < len(values) {
-		var last [4]float32
-		copy(last[:], values[n:])
-		h.add(last[:])
-	}
+	raw := gpu.BytesOf(values)
+	h.ieee = crc32.Update(h.ieee, crc32.IEEETable, raw)
+	h.castagnoli = crc32.Update(h.castagnoli, castagnoli, raw)
 }
 
-func (h *hash) sum() uint64 {
-	s := h.lanes[0]
-	for _, l := range h.lanes[1:] {
-		s = (s ^ l) * fnvPrime
-	}
-	return s ^ s>>32
-}
+func (h *hash) sum() uint64 { return uint64(h.ieee)<<32 | uint64(h.castagnoli) }

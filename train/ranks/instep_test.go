@@ -14,7 +14,7 @@ import (
 // TestHash: every bit and every place counts.
 func TestHash(t *testing.T) {
 	sum := func(v ...float32) uint64 {
-		h := newHash()
+		var h hash
 		h.add(v)
 		return h.sum()
 	}
@@ -44,7 +44,7 @@ func (g three) Allgather(mine []byte) ([][]byte, error) {
 	return [][]byte{mine, mine, other}, nil
 }
 
-// TestOutOfStep: one rank tells which differ, and all know.
+// TestOutOfStep: one rank reports which differ, and all know.
 func TestOutOfStep(t *testing.T) {
 	d := gputest.Device(t)
 	c := gpt2.Config{NLayer: 1, NHead: 1, NEmbd: 8, BlockSize: 8, VocabSize: 16}
