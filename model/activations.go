@@ -1,6 +1,8 @@
 package model
 
 import (
+	"slices"
+
 	"github.com/gpt2wgpu/gpt2wgpu/gpu"
 	"github.com/gpt2wgpu/gpt2wgpu/gpu/op"
 )
@@ -104,34 +106,26 @@ func (m *Model) newClassifier(a *activations) error {
 }
 
 // shaped returns activations of B sequences of T tokens in the first B*T rows of a's memory, without the classifier's
-// if a has none. A field more in the structs is a line more here.
+// if a has none.
 func (a *activations) shaped(b, t int) *activations {
-	n := b * t
-	rows := func(x gpu.Tensor) gpu.Tensor {
-		if x.None() {
-			return x
+	n, out := b*t, *a
+	rows := func(list ...*gpu.Tensor) {
+		for _, x := range list {
+			if !x.None() {
+				*x = x.Rows(0, min(n, x.Dim(0))) // the logits have fewer rows, see newClassifier
+			}
 		}
-		return x.Rows(0, min(n, x.Dim(0)))
 	}
-	out := &activations{
-		B: b, T: t, storage: a.storage, cache: a.cache,
-		tokens: rows(a.tokens), embedded: rows(a.embedded),
-		lnf: rows(a.lnf), mean: rows(a.mean), rstd: rows(a.rstd),
-		targets: rows(a.targets), losses: rows(a.losses), logits: rows(a.logits), // fewer rows, see newClassifier
-		places: rows(a.places),
-	}
-	for _, k := range a.blocks {
+	out.B, out.T, out.blocks = b, t, slices.Clone(a.blocks)
+	rows(&out.tokens, &out.embedded, &out.places, &out.lnf, &out.mean, &out.rstd)
+	rows(&out.targets, &out.losses, &out.logits)
+	for l := range out.blocks {
+		k := &out.blocks[l]
+		rows(&k.ln1, &k.mean1, &k.rstd1, &k.qkv, &k.att, &k.mid, &k.ln2, &k.mean2, &k.rstd2, &k.pre, &k.act, &k.out)
 		nh := k.lse.Dim(1)
-		out.blocks = append(out.blocks, block{
-			ln1: rows(k.ln1), mean1: rows(k.mean1), rstd1: rows(k.rstd1),
-			qkv: rows(k.qkv), lse: k.lse.View(k.lse.Len()).Rows(0, n*nh).View(b, nh, t), att: rows(k.att),
-			mid: rows(k.mid),
-			ln2: rows(k.ln2), mean2: rows(k.mean2), rstd2: rows(k.rstd2),
-			pre: rows(k.pre), act: rows(k.act),
-			out: rows(k.out),
-		})
+		k.lse = k.lse.View(k.lse.Len()).Rows(0, n*nh).View(b, nh, t)
 	}
-	return out
+	return &out
 }
 
 // stream returns the residual stream that enters block l; l = L gives the one that leaves the last.

@@ -105,8 +105,8 @@ func (e *Evaluator) Losses(b, t int, x, y []uint32, out []float32) error {
 // batch.
 func CheckLosses(losses []float32, first int) error {
 	if at := gpt2.NotFinite(losses); at >= 0 {
-		return &NotFiniteError{fmt.Sprintf("the loss of target %d is %s, want finite numbers (the weights are "+
-			"finite: an activation overflows float32)", first+at+1, gpt2.NameOf(losses[at]))}
+		return &NotFiniteError{fmt.Sprintf("the loss of target %d is %v, want finite numbers (the weights are "+
+			"finite: an activation overflows float32)", first+at+1, losses[at])}
 	}
 	return nil
 }

@@ -32,45 +32,29 @@ func (tr *Training) nextSegment() *op.Builder {
 	return p
 }
 
-// cutAfter says whether the segment ends with the backward of block l, and makes its bucket.
+// cutAfter reports whether the segment ends with the backward of block l, and makes its bucket.
 func (tr *Training) cutAfter(l int) bool {
-	from := tr.openBlocks()
 	bytes := 0
 	for _, p := range tr.Model.table {
-		if p.Matrix() && p.Layer >= l && p.Layer < from {
+		if p.Matrix() && p.Layer >= l && p.Layer < tr.open {
 			bytes += 4 * p.Size()
 		}
 	}
 	if tr.bucketBytes == 0 || bytes < tr.bucketBytes {
 		return false
 	}
-	tr.buckets = append(tr.buckets, tr.matrixWindows(l, from))
+	tr.buckets = append(tr.buckets, tr.matrixWindows(l, tr.open))
+	tr.open = l
 	return true
 }
 
 // lastBucket holds the matrices of blocks and embeddings that no bucket has yet, and the vectors.
 func (tr *Training) lastBucket() {
-	last := tr.matrixWindows(-1, tr.openBlocks())
+	last := tr.matrixWindows(-1, tr.open)
 	for _, f := range tr.grads.vectors {
 		last = append(last, windows(f, 0, f.Len())...)
 	}
 	tr.buckets = append(tr.buckets, last)
-}
-
-// openBlocks returns how many blocks, from the first on, are in no bucket yet.
-func (tr *Training) openBlocks() int {
-	open := tr.Model.Config.NLayer
-	for i, p := range tr.Model.table {
-		for _, bucket := range tr.buckets {
-			for _, w := range bucket {
-				if g := tr.grads.byParam[i]; p.Layer >= 0 && g.SameBuffer(w) && g.Offset() >= w.Offset() &&
-					g.Offset() < w.Offset()+w.Bytes() {
-					open = min(open, p.Layer)
-				}
-			}
-		}
-	}
-	return open
 }
 
 // matrixWindows returns the gradients of the matrices of blocks [lo,hi), -1 being the embeddings, as windows. The arena

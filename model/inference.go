@@ -207,9 +207,9 @@ func checkLogits(logits [][]float32, made int, done []bool) error {
 			continue
 		}
 		if at := gpt2.NotFinite(row); at >= 0 {
-			return &NotFiniteError{fmt.Sprintf("text %d, new token %d: the logit of token %d is %s, want finite "+
+			return &NotFiniteError{fmt.Sprintf("text %d, new token %d: the logit of token %d is %v, want finite "+
 				"numbers (the weights are finite: an activation overflows float32)",
-				i+1, made+1, at, gpt2.NameOf(row[at]))}
+				i+1, made+1, at, row[at])}
 		}
 	}
 	return nil

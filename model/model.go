@@ -38,9 +38,6 @@ type Option func(*op.Setup)
 // WithTuning makes the programs take the tiles that measuring has chosen.
 func WithTuning(t op.Tuning) Option { return func(s *op.Setup) { s.Tuning = t } }
 
-// WithTarget makes the programs for another target than the device's own.
-func WithTarget(t op.Target) Option { return func(s *op.Setup) { s.Target = t } }
-
 // OnUse calls f with every use of a tuned op in the programs.
 func OnUse(f func(op.Use)) Option { return func(s *op.Setup) { s.OnUse = f } }
 
@@ -110,10 +107,17 @@ func (m *Model) layer(ts tensors, l int) (out layer) {
 
 // Load uploads weights; their shape must be the model's.
 func (m *Model) Load(w *gpt2.Weights) error {
-	if w.Config != m.Config {
-		return fmt.Errorf("weights have the shape %+v, the model %+v", w.Config, m.Config)
+	if w.Config != m.Config || len(w.Tensors) != len(m.table) {
+		return fmt.Errorf("weights: %d tensors of the shape %+v, want %d of "+
+			"%+v", len(w.Tensors), w.Config, len(m.table),
+			m.Config)
 	}
-	if err := m.upload(m.params, w.Tensors); err != nil {
+	for i, t := range m.params.byParam {
+		if err := m.Device.Upload(t, w.Tensors[i]); err != nil {
+			return err
+		}
+	}
+	if err := m.Device.Wait(); err != nil {
 		return err
 	}
 	return m.repack()
@@ -127,18 +131,6 @@ func (m *Model) Weights() (*gpt2.Weights, error) {
 
 // Parameters returns the parameters in the table's order.
 func (m *Model) Parameters() []gpu.Tensor { return m.params.byParam }
-
-func (m *Model) upload(ts tensors, values [][]float32) error {
-	if len(values) != len(ts.byParam) {
-		return fmt.Errorf("%d tensors, want %d", len(values), len(ts.byParam))
-	}
-	for i, t := range ts.byParam {
-		if err := m.Device.Upload(t, values[i]); err != nil {
-			return err
-		}
-	}
-	return m.Device.Wait()
-}
 
 func (m *Model) download(ts tensors) ([][]float32, error) {
 	values := make([][]float32, len(ts.byParam))

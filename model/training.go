@@ -2,10 +2,10 @@ package model
 
 import (
 	"fmt"
-	"math"
 
 	"github.com/gpt2wgpu/gpt2wgpu/gpu"
 	"github.com/gpt2wgpu/gpt2wgpu/gpu/op"
+	"github.com/gpt2wgpu/gpt2wgpu/model/gpt2"
 )
 
 // Training is the programs and memory of training steps on micro-batches of B sequences of T tokens.
@@ -25,6 +25,7 @@ type Training struct {
 	backward      []*gpu.Program // one, or the segments of Buckets
 	buckets       [][]gpu.Tensor // the gradients that are complete after each of them
 	bucketBytes   int            // see Buckets
+	open          int            // the first blocks, whose gradients no bucket has yet
 	eval          *Evaluator     // in acts
 	orderHost     []uint32
 	startsHost    []uint32
@@ -67,8 +68,8 @@ func NewTraining(m *Model, b, t, accum int, opts ...TrainingOption) (*Training, 
 	if t > m.Config.BlockSize {
 		return nil, fmt.Errorf("--seq-len %d exceeds --block-size %d", t, m.Config.BlockSize)
 	}
-	tr := &Training{Model: m, B: b, T: t, keeping: keeping{backward: true}, orderHost: make([]uint32, b*t),
-		startsHost: make([]uint32, b*t+1)}
+	tr := &Training{Model: m, B: b, T: t, keeping: keeping{backward: true}, open: m.Config.NLayer,
+		orderHost: make([]uint32, b*t), startsHost: make([]uint32, b*t+1)}
 	for _, f := range opts {
 		f(tr)
 	}
@@ -228,7 +229,7 @@ func (tr *Training) Micro(x, y []uint32) error {
 	return tr.Backward(nil)
 }
 
-// Forward submits the first part of a micro-batch: x and y hold B*T ids each. It leaves loss, norm and gradients alone,
+// Forward submits the first part of a micro-batch: x and y hold B*T ids each. It changes no loss, norm or gradient,
 // so that a step's may come before its Begin, while the step before still runs; EvalLoss may not come before its
 // Backward.
 func (tr *Training) Forward(x, y []uint32) error {
@@ -299,8 +300,8 @@ func (tr *Training) Stats() (Stats, error) {
 	return take()
 }
 
-// EvalLoss returns the mean loss over batches, each B*T ids of x and y; it shares the activations' memory and leaves
-// gradients and the step's loss alone.
+// EvalLoss returns the mean loss over batches, each B*T ids of x and y; it shares the activations' memory. Gradients
+// and the step's loss stay.
 func (tr *Training) EvalLoss(batches int, next func(x, y []uint32) error) (float64, error) {
 	return tr.eval.MeanLoss(batches, tr.B, tr.T, next)
 }
@@ -316,10 +317,8 @@ func (tr *Training) NotFinite() (string, error) {
 		if err := tr.Model.Device.Read(g, values); err != nil {
 			return "", err
 		}
-		for _, v := range values {
-			if math.Float32bits(v)&0x7f800000 == 0x7f800000 {
-				return "gradient of " + tr.Model.table[i].Name, nil
-			}
+		if gpt2.NotFinite(values) >= 0 {
+			return "gradient of " + tr.Model.table[i].Name, nil
 		}
 	}
 	return "the loss or the norm's sum of squares; every gradient is finite", nil

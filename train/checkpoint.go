@@ -1,12 +1,14 @@
 package train
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
 	"io"
 	"log/slog"
+	"maps"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -43,7 +45,7 @@ const (
 	outerFile     = "outer.safetensors"
 )
 
-// Prefixes of directories in checkpoints/ that are no checkpoints (yet, or any more): what a kill leaves is removed
+// Prefixes of directories in checkpoints/ that are not checkpoints (yet, or any more): what a kill leaves is removed
 // later.
 const (
 	writingPrefix = ".writing-"
@@ -103,12 +105,8 @@ func (c checkpointer) save(s State, files ...func(dir string) error) (dir string
 // prune removes the oldest checkpoints beyond keep. Those of later steps, which a run that went back has left behind,
 // do not count: they are replaced when the run comes to their steps.
 func (c checkpointer) prune(root string, newest int) {
-	var before []string // newest first
-	for _, name := range gpt2.Checkpoints(c.out) {
-		if stepOf(name) < newest {
-			before = append(before, name)
-		}
-	}
+	later := func(name string) bool { return stepOf(name) >= newest }
+	before := slices.DeleteFunc(gpt2.Checkpoints(c.out), later) // newest first
 	if c.keep <= 0 || len(before) < c.keep {
 		return
 	}
@@ -151,8 +149,6 @@ func (c checkpointer) removeLeftovers(root string) {
 	}
 }
 
-const damagedHint = "hint: the checkpoint is damaged: name another complete step in checkpoints/" + gpt2.LatestFile
-
 // readTensors returns the values of a file's tensors that list names, in its order. It refuses values that no training
 // leaves: what is not finite, and means of squares below zero, whose root is NaN.
 func readTensors(path string, list []gpt2.Param) (values [][]float32, err error) {
@@ -170,13 +166,13 @@ func readTensors(path string, list []gpt2.Param) (values [][]float32, err error)
 			return nil, fmt.Errorf("%s: %s: %d values, want %d; hint: the checkpoint belongs to another model", path,
 				t.Name, len(x), t.Size())
 		}
-		if at := gpt2.NotFinite(x); at >= 0 {
-			return nil, fmt.Errorf("%s: %s: value %d is %s, want finite numbers; %s", path, t.Name, at,
-				gpt2.NameOf(x[at]), damagedHint)
+		at, want := gpt2.NotFinite(x), "finite numbers"
+		if at < 0 && t.Squares {
+			at, want = slices.IndexFunc(x, func(v float32) bool { return v < 0 }), "0 or more (a mean of squares)"
 		}
-		if at := slices.IndexFunc(x, func(v float32) bool { return v < 0 }); t.Squares && at >= 0 {
-			return nil, fmt.Errorf("%s: %s: value %d is %v, want 0 or more (a mean of squares); %s", path, t.Name, at,
-				x[at], damagedHint)
+		if at >= 0 {
+			return nil, fmt.Errorf("%s: %s: value %d is %v, want %s; hint: the checkpoint is damaged: name another "+
+				"complete step in checkpoints/%s", path, t.Name, at, x[at], want, gpt2.LatestFile)
 		}
 		values = append(values, x)
 	}
@@ -238,8 +234,8 @@ func (s State) write(dir string) error {
 		names = append(names, e.Name())
 	}
 	sums, errs := checksumsOf(dir, names)
-	if i := slices.IndexFunc(errs, func(err error) bool { return err != nil }); i >= 0 {
-		return errs[i]
+	if err := cmp.Or(errs...); err != nil {
+		return err
 	}
 	s.Checksums, s.SHA256 = map[string]checksum{}, ""
 	for i, name := range names {
@@ -296,11 +292,7 @@ func readState(dir string) (s State, err error) {
 // verify compares a checkpoint's files with the checksums of its state. Files that a resume does not read, such as the
 // tokenizer's, may be changed; changed names them.
 func (s State) verify(dir string) (changed []string, err error) {
-	names := make([]string, 0, len(s.Checksums))
-	for name := range s.Checksums {
-		names = append(names, name)
-	}
-	slices.Sort(names)
+	names := slices.Sorted(maps.Keys(s.Checksums))
 	sums, errs := checksumsOf(dir, names)
 	for i, name := range names {
 		path, want := filepath.Join(dir, name), s.Checksums[name]
@@ -313,12 +305,10 @@ func (s State) verify(dir string) (changed []string, err error) {
 		case err == nil:
 			err = fmt.Errorf("%s: not as it was written: SHA-256 %s, want %s", path, got.SHA256, want.SHA256)
 		}
-		if foreign := data.IsPath(s.Tokenizer); !foreign && name != "config.json" && !strings.HasSuffix(name,
-			".safetensors") {
-			changed = append(changed, name)
-			continue
+		if data.IsPath(s.Tokenizer) || name == configFile || strings.HasSuffix(name, ".safetensors") {
+			return nil, err
 		}
-		return nil, err
+		changed = append(changed, name)
 	}
 	return changed, nil
 }

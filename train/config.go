@@ -111,10 +111,9 @@ func DefaultConfig() Config { return tiny() }
 func FindPreset(name string) (Preset, error) {
 	var names []string
 	for _, p := range Presets {
-		if p.Name == name {
+		if names = append(names, p.Name); p.Name == name {
 			return p, nil
 		}
-		names = append(names, p.Name)
 	}
 	return Preset{}, fmt.Errorf("--preset is %q, no such preset; hint: %s", name, strings.Join(names, ", "))
 }

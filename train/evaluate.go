@@ -78,31 +78,29 @@ func (r *run) scoreHellaSwag(ctx context.Context) error {
 		return err
 	}
 	n := float64(score.N)
-	all, err := ranks.GatherFloats(r.group, stopped, n, n*float64(score.Acc), n*float64(score.AccNorm),
-		n*float64(score.AccNormChars), failed)
+	all, err := ranks.GatherFloats(r.group, stopped, failed, n, n*float64(score.Acc), n*float64(score.AccNorm),
+		n*float64(score.AccNormChars))
 	if err != nil {
 		return err
 	}
-	var sum [6]float64
+	sum := make([]float64, len(all[0]))
 	for _, of := range all {
-		for i := range sum {
-			sum[i] += of[i]
+		for i, v := range of {
+			sum[i] += v
 		}
 	}
 	if sum[0] > 0 {
 		return r.interrupt()
 	}
-	if sum[5] > 0 {
+	if sum[1] > 0 {
 		return nil
 	}
-	share := func(right float64) metrics.Float { return metrics.Float(math.Round(right) / sum[1]) }
-	total := metrics.Hellaswag{Step: r.step, Score: metrics.Score{N: int(sum[1]), Acc: share(sum[2]),
-		AccNorm: share(sum[3]), AccNormChars: share(sum[4])}}
+	share := func(i int) metrics.Float { return metrics.Float(math.Round(sum[i]) / sum[2]) }
+	total := metrics.Score{N: int(sum[2]), Acc: share(3), AccNorm: share(4), AccNormChars: share(5)}
 	r.env.Log.Info(fmt.Sprintf("step %d: HellaSwag: %d questions, acc %.4f, acc_norm %.4f, acc_norm_chars %.4f",
-		r.step, total.N, float64(total.Acc), float64(total.AccNorm), float64(total.AccNormChars)),
-		NewEvent("hellaswag", "step", r.step, "n", total.N, "acc", total.Acc, "acc_norm", total.AccNorm,
-			"acc_norm_chars", total.AccNormChars))
-	return r.metrics.Hellaswag(total)
+		r.step, total.N, total.Acc, total.AccNorm, total.AccNormChars), NewEvent("hellaswag", "step", r.step, "n",
+		total.N, "acc", total.Acc, "acc_norm", total.AccNorm, "acc_norm_chars", total.AccNormChars))
+	return r.metrics.Hellaswag(metrics.Hellaswag{Step: r.step, Score: total})
 }
 
 // sampleTokens is the length of a sample on the way.

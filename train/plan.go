@@ -89,17 +89,13 @@ func printPlan(out io.Writer, c Job, step *Step) {
 		gpu.Inputs} {
 		line("  "+string(role), "%s (%d bytes)", gpu.HumanBytes(dev.Bytes(role)), dev.Bytes(role))
 	}
+	where, bytes := "; with --out '' none is written", c.checkpointBytes()
 	if c.Out != "" {
-		bytes := c.checkpointBytes()
-		free := ""
+		where = fmt.Sprintf(", at most %d at a time", c.mostCheckpoints())
 		if n, known := freeSpace(c.Out); known {
-			free = fmt.Sprintf("; %s free in %s", gpu.HumanBytes(n), c.Out)
+			where += fmt.Sprintf("; %s free in %s", gpu.HumanBytes(n), c.Out)
 		}
-		line("checkpoint", "%s (about %d bytes), at most %d at a time%s", gpu.HumanBytes(bytes), bytes,
-			c.mostCheckpoints(), free)
-	} else {
-		line("checkpoint", "%s (about %d bytes); with --out '' none is written", gpu.HumanBytes(c.checkpointBytes()),
-			c.checkpointBytes())
 	}
+	line("checkpoint", "%s (about %d bytes)%s", gpu.HumanBytes(bytes), bytes, where)
 	w.Flush()
 }

@@ -50,15 +50,11 @@ func (r *run) claimOut(ctx context.Context) error {
 	if _, err := os.Stat(out); errors.Is(err, fs.ErrNotExist) {
 		r.madeOut = true
 	}
-	if err := os.MkdirAll(out, 0o755); err != nil {
-		return unwritable(out, err)
+	err := os.MkdirAll(out, 0o755)
+	if err == nil {
+		err = probe(out)
 	}
-	probe, err := os.CreateTemp(out, ".probe-*")
 	if err != nil {
-		return unwritable(out, err)
-	}
-	probe.Close()
-	if err := os.Remove(probe.Name()); err != nil {
 		return unwritable(out, err)
 	}
 	r.lock, err = takeLock(ctx, filepath.Join(out, lockFile), lockPatience, func(o lock.Owner) {
@@ -78,6 +74,16 @@ func (r *run) claimOut(ctx context.Context) error {
 		return unwritable(out, err)
 	}
 	return nil
+}
+
+// probe makes a file in dir and removes it.
+func probe(dir string) error {
+	f, err := os.CreateTemp(dir, ".probe-*")
+	if err != nil {
+		return err
+	}
+	f.Close()
+	return os.Remove(f.Name())
 }
 
 func unwritable(out string, err error) error {

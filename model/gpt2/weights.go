@@ -58,8 +58,8 @@ func (w *Weights) CheckFinite(path string) error {
 		if at := NotFinite(w.Tensors[i]); at >= 0 {
 			return fileError(path, "these weights diverged, or overflowed in float16: take an earlier "+
 				"checkpoint, or save them as float32",
-				"tensor %s: value %v of shape %v is %s, want finite numbers", table[i].Name, table[i].filePlace(at),
-				table[i].fileShape(), NameOf(w.Tensors[i][at]))
+				"tensor %s: value %v of shape %v is %v, want finite numbers", table[i].Name, table[i].filePlace(at),
+				table[i].fileShape(), w.Tensors[i][at])
 		}
 		return nil
 	})
@@ -73,17 +73,6 @@ func NotFinite(x []float32) int {
 		}
 	}
 	return -1
-}
-
-// NameOf says which of the numbers that are not finite v is: NaN, +Inf or -Inf.
-func NameOf(v float32) string {
-	switch {
-	case v > 0:
-		return "+Inf"
-	case v < 0:
-		return "-Inf"
-	}
-	return "NaN"
 }
 
 // Crop returns the weights with a context of block tokens, at most the present one: the positions behind it are
