@@ -137,16 +137,13 @@ func (e *Evaluator) MeanLoss(batches, b, t int, next func(x, y []uint32) error) 
 
 // setTokens uploads a batch, x the inputs and y their targets.
 func (m *Model) setTokens(a *activations, x, y []uint32) error {
-	for _, ids := range [][]uint32{x, y} {
-		for i, id := range ids {
+	for _, list := range [][]uint32{x, y} {
+		for i, id := range list {
 			if int(id) >= m.Config.VocabSize {
 				return fmt.Errorf("token %d at place %d of the batch is outside the vocabulary of %d; hint: is "+
 					"--tokenizer the one that made the data?", id, i, m.Config.VocabSize)
 			}
 		}
 	}
-	if err := m.Device.UploadU32(a.tokens, x); err != nil {
-		return err
-	}
-	return m.Device.UploadU32(a.targets, y)
+	return m.upload(ids{a.tokens, x}, ids{a.targets, y})
 }

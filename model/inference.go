@@ -58,17 +58,12 @@ func (inf *inference) run(tokens []uint32, row, first int) ([][]float32, error) 
 	for i := range rows {
 		rows[i] = uint32(i*a.T + row)
 	}
-	if err := d.UploadU32(a.tokens, tokens); err != nil {
-		return nil, err
-	}
-	if err := d.UploadU32(inf.rows, rows); err != nil {
-		return nil, err
-	}
+	inputs := []ids{{a.tokens, tokens}, {inf.rows, rows}}
 	if a.cache != nil {
-		firsts := slices.Repeat([]uint32{uint32(first)}, a.cache.first.Len())
-		if err := d.UploadU32(a.cache.first, firsts); err != nil {
-			return nil, err
-		}
+		inputs = append(inputs, ids{a.cache.first, slices.Repeat([]uint32{uint32(first)}, a.cache.first.Len())})
+	}
+	if err := inf.m.upload(inputs...); err != nil {
+		return nil, err
 	}
 	if err := inf.p.Run(); err != nil {
 		return nil, err

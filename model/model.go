@@ -132,6 +132,21 @@ func (m *Model) Weights() (*gpt2.Weights, error) {
 // Parameters returns the parameters in the table's order.
 func (m *Model) Parameters() []gpu.Tensor { return m.params.byParam }
 
+// ids are a tensor's values to be.
+type ids struct {
+	to     gpu.Tensor
+	values []uint32
+}
+
+func (m *Model) upload(list ...ids) error {
+	for _, x := range list {
+		if err := m.Device.UploadU32(x.to, x.values); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 func (m *Model) download(ts tensors) ([][]float32, error) {
 	values := make([][]float32, len(ts.byParam))
 	for i, t := range ts.byParam {

@@ -237,11 +237,7 @@ func (tr *Training) Forward(x, y []uint32) error {
 		return err
 	}
 	op.SortTokens(x, tr.orderHost, tr.startsHost)
-	d := tr.Model.Device
-	if err := d.UploadU32(tr.order, tr.orderHost); err != nil {
-		return err
-	}
-	if err := d.UploadU32(tr.starts, tr.startsHost); err != nil {
+	if err := tr.Model.upload(ids{tr.order, tr.orderHost}, ids{tr.starts, tr.startsHost}); err != nil {
 		return err
 	}
 	return tr.forward.Run()

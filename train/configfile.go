@@ -3,12 +3,10 @@ package train
 import (
 	"bytes"
 	"encoding/json"
-	"errors"
 	"fmt"
+	"maps"
 	"os"
-	"reflect"
 	"slices"
-	"strings"
 
 	"github.com/gpt2wgpu/gpt2wgpu/data/exactjson"
 )
@@ -21,16 +19,14 @@ func ReadConfig(path string, c *Config) (names []string, err error) {
 	if err != nil {
 		return nil, fmt.Errorf("%w; hint: name a JSON file such as a run's config.json", err)
 	}
-	fields, err := exactjson.Object(bytes.TrimPrefix(text, []byte("\ufeff")))
+	text = bytes.TrimPrefix(text, []byte("\ufeff"))
+	fields, err := exactjson.Object(text)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w: want one JSON object of settings; hint: %s", path, err,
 			exactjson.Hint(err, "compare it with a run's config.json"))
 	}
 	known := append(settingNames(), "version", "device_name")
-	for name := range fields {
-		names = append(names, name)
-	}
-	slices.Sort(names)
+	names = slices.Sorted(maps.Keys(fields))
 	for _, name := range names {
 		if !slices.Contains(known, name) {
 			return nil, fmt.Errorf("%s: unknown setting %q; hint: settings are the flags of train with _ for -, "+
@@ -38,13 +34,7 @@ func ReadConfig(path string, c *Config) (names []string, err error) {
 		}
 	}
 	record := Record{Config: *c}
-	if err := json.Unmarshal(bytes.TrimPrefix(text, []byte("\ufeff")), &record); err != nil { // the keys are exact
-		var wrong *json.UnmarshalTypeError
-		if errors.As(err, &wrong) {
-			name := wrong.Field[strings.LastIndexByte(wrong.Field, '.')+1:]
-			return nil, fmt.Errorf("%s: %s: got %s, want %s; hint: compare it with a run's config.json", path, name,
-				wrong.Value, kindOf(wrong.Type))
-		}
+	if err := exactjson.Unmarshal(text, &record); err != nil {
 		return nil, fmt.Errorf("%s: %w; hint: compare it with a run's config.json", path, err)
 	}
 	if _, written := fields["version"]; written { // by the program, not by hand
@@ -56,21 +46,6 @@ func ReadConfig(path string, c *Config) (names []string, err error) {
 	}
 	*c = record.Config
 	return names, nil
-}
-
-func kindOf(t reflect.Type) string {
-	switch t.Kind() {
-	case reflect.Int:
-		return "a whole number"
-	case reflect.Uint64:
-		return "a whole number, 0 or more"
-	case reflect.Float64:
-		return "a number"
-	case reflect.Bool:
-		return "true or false"
-	default:
-		return "a " + t.Kind().String()
-	}
 }
 
 // settingNames returns the names of the settings that config.json has.

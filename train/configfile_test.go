@@ -39,14 +39,14 @@ func TestReadConfig(t *testing.T) {
 		`{"steps": 5} {"steps": 6}`:    "JSON",
 		`{"lr": NaN}`:                  "byte 7: NaN, which JSON does not have (Python",
 		`{"N_LAYER": 5}`:               `unknown setting "N_LAYER"`,
-		`{"no_autotune": 5}`:           "no_autotune: got number, want true or false",
+		`{"no_autotune": 5}`:           `"no_autotune" is a number, want true or false`,
 		`{"n_positions": 5}`:           `unknown setting "n_positions"`,
 		`{"resume": true}`:             `unknown setting "resume"`, // of an invocation
-		`{"steps": "many"}`:            "steps: got string, want a whole number",
-		`{"steps": 1.5}`:               "steps: got number 1.5, want a whole number",
-		`{"seed": -1}`:                 "seed: got number -1, want a whole number, 0 or more",
-		`{"lr": [1]}`:                  "lr: got array, want a number",
-		`{"schedule": 5, "steps": 11}`: "schedule: got number, want a string",
+		`{"steps": "many"}`:            `"steps" is a string, want a whole number`,
+		`{"steps": 1.5}`:               `"steps" is 1.5, want a whole number`,
+		`{"seed": -1}`:                 `"seed" is -1, want a whole number, 0 or more`,
+		`{"lr": [1]}`:                  `"lr" is a list, want a number`,
+		`{"schedule": 5, "steps": 11}`: `"schedule" is a number, want a string`,
 	} {
 		write(text)
 		_, err := ReadConfig(path, &got)

@@ -33,7 +33,7 @@ func (r *run) openData(tokens int64) error {
 	if err := r.openTraining(parts, tokens); err != nil {
 		return err
 	}
-	r.env.Log.Info(fmt.Sprintf("1 epoch = %d batches", r.loader.Batches()))
+	r.infof("1 epoch = %d batches", r.loader.Batches())
 
 	spec := r.cfg.ValData
 	if spec == "" && r.val == nil && parts.Validation() != nil && r.cfg.ValEvery > 0 {
@@ -106,9 +106,9 @@ func (r *run) openTraining(parts data.Parts, tokens int64) error {
 			if r.cfg.ValData != "" || r.cfg.ValEvery == 0 { // a resumed run trains on what it did before
 				what = "neither trained nor validated on"
 			}
-			r.env.Log.Info(fmt.Sprintf("%s: %d of %d tokens, in %s spread over the text (--val-fraction %v); %d "+
+			r.infof("%s: %d of %d tokens, in %s spread over the text (--val-fraction %v); %d "+
 				"tokens beside them are unused",
-				what, val.Len(), c.Len(), blocks(val.Blocks()), f, unused))
+				what, val.Len(), c.Len(), blocks(val.Blocks()), f, unused)
 			return err
 		}
 		if !auto {
@@ -121,8 +121,8 @@ func (r *run) openTraining(parts data.Parts, tokens int64) error {
 					"SPEC, or leave --%s out", flag, short.error, flag)
 			}
 		}
-		r.env.Log.Info(fmt.Sprintf("no validation: %v; hint: a longer text, a smaller --batch-size, or --val-data",
-			short.error))
+		r.infof("no validation: %v; hint: a longer text, a smaller --batch-size, or --val-data",
+			short.error)
 		r.corpora = r.corpora[:len(r.corpora)-1]
 		if err := c.Close(); err != nil {
 			return err
@@ -175,7 +175,7 @@ func (r *run) noValidation(parts data.Parts) error {
 		}
 	}
 	if r.cfg.ValFraction == 0 && !parts.Texts && parts.Train != nil && !parts.Named {
-		r.env.Log.Info(fmt.Sprintf("no validation: --data %s has no file for it; hint: --val-data SPEC", r.cfg.Data))
+		r.infof("no validation: --data %s has no file for it; hint: --val-data SPEC", r.cfg.Data)
 	}
 	return nil
 }
@@ -274,8 +274,8 @@ func (r *run) checkData(from origin) error {
 				"--out", flag, spec, before)
 		}
 		if moved && len(now) > 0 && r.group.Rank() == 0 {
-			r.env.Log.Warn(fmt.Sprintf("the data lie elsewhere than before, with the same content: %s (%s), before "+
-				"%s (%s)", spec, now[max(at, 0)].Path, before, was[max(at, 0)].Path))
+			r.warnf("the data lie elsewhere than before, with the same content: %s (%s), before "+
+				"%s (%s)", spec, now[max(at, 0)].Path, before, was[max(at, 0)].Path)
 		}
 	}
 	return nil

@@ -73,7 +73,7 @@ func (r *run) scoreHellaSwag(ctx context.Context) error {
 		stopped = 1
 	case errors.As(err, &overflow): // not what the training needs: it goes on
 		failed = 1
-		r.env.Log.Warn(fmt.Sprintf("step %d: not measured: %v", r.step, err))
+		r.warnf("step %d: not measured: %v", r.step, err)
 	case err != nil:
 		return err
 	}
@@ -119,7 +119,7 @@ func (r *run) sample() error {
 	}, r.tok, r.special, r.cfg.VocabSize), nil)
 	var overflow *model.NotFiniteError
 	if errors.As(err, &overflow) { // not what the training needs: it goes on
-		r.env.Log.Warn(fmt.Sprintf("step %d: no sample: %v", r.step, err))
+		r.warnf("step %d: no sample: %v", r.step, err)
 		return nil
 	}
 	if err != nil {

@@ -256,10 +256,10 @@ func ranksMetric(took, copied, exposed time.Duration, t ranks.Traffic) *metrics.
 func (r *run) logTimes() {
 	if steps := metrics.Float(r.step - r.first); r.group.Size() > 1 && steps > 0 {
 		s := r.spent
-		r.env.Log.Info(fmt.Sprintf("average step on %d ranks: %.1f ms computing, %.1f ms copying, %.1f ms waiting "+
+		r.infof("average step on %d ranks: %.1f ms computing, %.1f ms copying, %.1f ms waiting "+
 			"for sums; the sums took %.1f ms, and %.1f ms more until the last rank came; sent %s per rank",
 			r.group.Size(), s.ComputeMS/steps, s.CopyMS/steps, s.ExposedMS/steps, s.CommMS/steps, s.WaitMS/steps,
-			gpu.HumanBytes(uint64(r.group.Traffic().Bytes)/uint64(steps))))
+			gpu.HumanBytes(uint64(r.group.Traffic().Bytes)/uint64(steps)))
 	}
 }
 

@@ -35,22 +35,16 @@ func (p *progress) step(r metrics.Step, now time.Time) {
 		return
 	}
 	p.printed = now
-	fields, left := []any{"steps", p.steps}, ""
+	fields, left := []any{"step", r.Step, "loss", r.Loss, "lr", r.LR, "grad_norm", r.GradNorm, "ms", r.MS,
+		"tokens_per_s", r.TokensPerS, "tokens", r.Tokens, "steps", p.steps}, "" // as in metrics.jsonl
 	if done := r.Step - p.first; done > 0 {
 		eta := time.Duration(float64(now.Sub(p.began)) / float64(done) * float64(p.steps-r.Step-1)).Round(time.Second)
 		fields, left = append(fields, "eta_s", eta.Seconds()), fmt.Sprintf(" | %v left", eta)
 	}
 	at := fmt.Sprintf("step %*d/%d | loss %.6f", len(fmt.Sprint(p.steps)), r.Step, p.steps, r.Loss)
 	p.log.Info(fmt.Sprintf("%s | lr %.2e | norm %.4f | %.0f ms | %.0f tok/s%s", at, r.LR, r.GradNorm, r.MS,
-		r.TokensPerS, left),
-		slog.Any("event", Event{Name: "step", Short: []string{fmt.Sprintf("%s | %.0f tok/s%s", at, r.TokensPerS, left),
-			at + left}, Attrs: append(stepAttrs(r), attrs(fields...)...)}))
-}
-
-// stepAttrs are the fields of metrics.jsonl.
-func stepAttrs(r metrics.Step) []slog.Attr {
-	return attrs("step", r.Step, "loss", r.Loss, "lr", r.LR, "grad_norm", r.GradNorm, "ms", r.MS, "tokens_per_s",
-		r.TokensPerS, "tokens", r.Tokens)
+		r.TokensPerS, left), newEvent("step", []string{fmt.Sprintf("%s | %.0f tok/s%s", at, r.TokensPerS, left),
+		at + left}, fields))
 }
 
 // Event is what happened, for programs that read the log: the attribute of a line whose message says the same for
@@ -65,15 +59,14 @@ type Event struct {
 func (e Event) LogValue() slog.Value { return slog.GroupValue(e.Attrs...) }
 
 // NewEvent makes the attribute; fields are keys and values in turns.
-func NewEvent(name string, fields ...any) slog.Attr {
-	return slog.Any("event", Event{Name: name, Attrs: attrs(fields...)})
-}
+func NewEvent(name string, fields ...any) slog.Attr { return newEvent(name, nil, fields) }
 
-func attrs(fields ...any) (out []slog.Attr) {
+func newEvent(name string, short []string, fields []any) slog.Attr {
+	e := Event{Name: name, Short: short}
 	for i := 0; i+1 < len(fields); i += 2 {
-		out = append(out, slog.Any(fields[i].(string), fields[i+1]))
+		e.Attrs = append(e.Attrs, slog.Any(fields[i].(string), fields[i+1]))
 	}
-	return out
+	return slog.Any("event", e)
 }
 
 // summary is what is said at the end of an invocation.

@@ -123,6 +123,9 @@ func Run(ctx context.Context, cfg Job, env Env) error {
 	return err
 }
 
+func (r *run) infof(format string, args ...any) { r.env.Log.Info(fmt.Sprintf(format, args...)) }
+func (r *run) warnf(format string, args ...any) { r.env.Log.Warn(fmt.Sprintf(format, args...)) }
+
 func newRun(cfg Job, env Env) *run {
 	cfg, env = ofRank(cfg, env)
 	return &run{cfg: cfg, env: env, group: env.Group, saved: -1, now: time.Now, warned: map[string]bool{}}

@@ -58,7 +58,7 @@ func (r *run) claimOut(ctx context.Context) error {
 		return unwritable(out, err)
 	}
 	r.lock, err = takeLock(ctx, filepath.Join(out, lockFile), lockPatience, func(o lock.Owner) {
-		r.env.Log.Info(fmt.Sprintf("%s is in use by %v: waiting %v for it to end", out, o, lockPatience))
+		r.infof("%s is in use by %v: waiting %v for it to end", out, o, lockPatience)
 	})
 	var held *lock.HeldError
 	switch {
@@ -360,13 +360,13 @@ func (r *run) checkSpace() error {
 			"--out on another",
 			r.cfg.Out, gpu.HumanBytes(free), gpu.HumanBytes(one))
 	}
-	r.env.Log.Info(fmt.Sprintf("a checkpoint takes %s; %s free in %s", gpu.HumanBytes(one), gpu.HumanBytes(free),
-		r.cfg.Out))
+	r.infof("a checkpoint takes %s; %s free in %s", gpu.HumanBytes(one), gpu.HumanBytes(free),
+		r.cfg.Out)
 	most := r.cfg.mostCheckpoints() - len(gpt2.Checkpoints(r.cfg.Out))
 	if most > 1 && free < one*uint64(most) {
-		r.env.Log.Warn(fmt.Sprintf("the disk may be full before the run ends: %s free, %d more checkpoints of %s "+
+		r.warnf("the disk may be full before the run ends: %s free, %d more checkpoints of %s "+
 			"may be kept (--keep %d, and the one being written); hint: free space, or a smaller --keep",
-			gpu.HumanBytes(free), most, gpu.HumanBytes(one), r.cfg.Keep))
+			gpu.HumanBytes(free), most, gpu.HumanBytes(one), r.cfg.Keep)
 	}
 	return nil
 }

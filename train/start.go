@@ -129,7 +129,7 @@ func (r *run) readStart() (s origin, err error) {
 			"out", out)
 	}
 	if raw, err := os.ReadFile(latest); err != nil || strings.TrimSpace(string(raw)) != filepath.Base(dirs[0]) {
-		r.env.Log.Warn(fmt.Sprintf("%s names no checkpoint: the run goes on from the newest", latest))
+		r.warnf("%s names no checkpoint: the run goes on from the newest", latest)
 	}
 	var damaged []error
 	for _, dir := range dirs {
@@ -139,8 +139,8 @@ func (r *run) readStart() (s origin, err error) {
 		}
 		if damage == nil {
 			for _, d := range damaged {
-				r.env.Log.Warn(fmt.Sprintf("a checkpoint cannot be used (%v): the run goes on from %s, the one "+
-					"before; hint: %s names the checkpoint to resume from", d, filepath.Base(dir), latest))
+				r.warnf("a checkpoint cannot be used (%v): the run goes on from %s, the one "+
+					"before; hint: %s names the checkpoint to resume from", d, filepath.Base(dir), latest)
 			}
 			return s, nil
 		}
@@ -290,7 +290,7 @@ func (r *run) loadState(s origin) error {
 		}
 		return r.startOuter(nil)
 	}
-	r.env.Log.Info(fmt.Sprintf("resuming after %d steps from %s", s.State.Step, s.Checkpoint))
+	r.infof("resuming after %d steps from %s", s.State.Step, s.Checkpoint)
 	if s.weights == nil {
 		s.weights = &gpt2.Weights{Config: r.cfg.Model(), Tensors: zeros(r.Model.Parameters())}
 		s.optimizer = zeros(r.Optimizer.State())
@@ -347,13 +347,13 @@ func (r *run) logDevices() error {
 			r.env.Log.Info("using device: " + f[0])
 			continue
 		}
-		r.env.Log.Info(fmt.Sprintf("using device: %s (rank %d of %d, on %s)", f[0], rank, r.group.Size(), f[2]))
+		r.infof("using device: %s (rank %d of %d, on %s)", f[0], rank, r.group.Size(), f[2])
 		first := strings.Split(string(all[0]), "\x00")
 		r.mixed = r.mixed || f[0] != first[0] || f[1] != first[1]
 	}
 	if r.mixed {
-		r.env.Log.Info(fmt.Sprintf("devices of several kinds: they follow rank 0's parameters every %d steps "+
-			"(--check-every)", r.cfg.CheckEvery))
+		r.infof("devices of several kinds: they follow rank 0's parameters every %d steps "+
+			"(--check-every)", r.cfg.CheckEvery)
 	}
 	return nil
 }

@@ -117,8 +117,8 @@ func (r *run) chooseTiles(ctx context.Context, s origin) (op.Tuning, error) {
 		}
 		return was.Tuning, nil
 	} else if s.Checkpoint != "" {
-		r.env.Log.Warn(fmt.Sprintf("the run's tiles were chosen on %s: on another device its numbers differ in "+
-			"their last digits", was.Device))
+		r.warnf("the run's tiles were chosen on %s: on another device its numbers differ in "+
+			"their last digits", was.Device)
 	}
 	return ChooseTiles(ctx, r.cfg, s.info, r.env.Tuner, r.env.Log)
 }

@@ -351,40 +351,23 @@ func WriteDir(dir string, c Config, values func(i int) ([]float32, error), extra
 
 // configJSON is GPT2Config as transformers saves it, keys in alphabetical order.
 func configJSON(c Config, extra map[string]any) ([]byte, error) {
-	model := map[string]any{
-		"activation_function":             "gelu_new",
-		"add_cross_attention":             false,
-		"architectures":                   []string{"GPT2LMHeadModel"},
-		"layer_norm_epsilon":              layerNormEpsilon,
-		"model_type":                      "gpt2",
-		"n_ctx":                           c.BlockSize,
-		"n_embd":                          c.NEmbd,
-		"n_head":                          c.NHead,
-		"n_inner":                         nil, // 4 n_embd
-		"n_layer":                         c.NLayer,
-		"n_positions":                     c.BlockSize,
-		"scale_attn_by_inverse_layer_idx": false,
-		"scale_attn_weights":              true,
-		"tie_word_embeddings":             true,
-		"torch_dtype":                     "float32",
-		"vocab_size":                      c.VocabSize,
+	model := map[string]any{ // what describes the weights
+		"model_type": "gpt2", "architectures": []string{"GPT2LMHeadModel"}, "torch_dtype": "float32",
+		"n_layer": c.NLayer, "n_head": c.NHead, "n_embd": c.NEmbd, "n_inner": nil, // 4 n_embd
+		"n_ctx": c.BlockSize, "n_positions": c.BlockSize, "vocab_size": c.VocabSize,
+		"activation_function": "gelu_new", "layer_norm_epsilon": layerNormEpsilon,
+		"scale_attn_weights": true, "scale_attn_by_inverse_layer_idx": false,
+		"tie_word_embeddings": true, "add_cross_attention": false,
 	}
 	// a Go 0.0 would be written as the integer 0, which typed readers of a dropout rate may refuse
 	zero := json.Number("0.0")
 	all := map[string]any{
-		"attn_pdrop":              zero, // this program trains without dropout; GPT2Config's default would be 0.1
-		"embd_pdrop":              zero,
-		"resid_pdrop":             zero,
-		"initializer_range":       initStd,
-		"reorder_and_upcast_attn": false,
-		"summary_activation":      nil,
-		"summary_first_dropout":   0.1,
-		"summary_proj_to_labels":  true,
-		"summary_type":            "cls_index",
-		"summary_use_proj":        true,
-		"use_cache":               true,
-		"bos_token_id":            nil, // a byte-level vocabulary has no such token
-		"eos_token_id":            nil,
+		// this program trains without dropout; GPT2Config's default would be 0.1
+		"attn_pdrop": zero, "embd_pdrop": zero, "resid_pdrop": zero,
+		"bos_token_id": nil, "eos_token_id": nil, // a byte-level vocabulary has no such tokens
+		"initializer_range": initStd, "reorder_and_upcast_attn": false, "use_cache": true,
+		"summary_type": "cls_index", "summary_use_proj": true, "summary_proj_to_labels": true,
+		"summary_activation": nil, "summary_first_dropout": 0.1,
 	}
 	if c.VocabSize > endOfText {
 		all["bos_token_id"], all["eos_token_id"] = endOfText, endOfText
@@ -395,9 +378,7 @@ func configJSON(c Config, extra map[string]any) ([]byte, error) {
 		}
 		all[k] = v
 	}
-	for k, v := range model {
-		all[k] = v
-	}
+	maps.Copy(all, model)
 	text, err := json.MarshalIndent(all, "", "  ")
 	if err != nil {
 		return nil, fmt.Errorf("extra fields: %s; hint: give values that JSON can hold", clip(err.Error()))

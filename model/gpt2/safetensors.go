@@ -253,38 +253,35 @@ const maxHeader = 32 << 20
 
 // openTensors maps a file and checks its header: lengths, types, shapes and offsets agree and lie inside the file.
 func openTensors(path string) (*tensorFile, error) {
-	const truncated = "the file is cut short or is not a safetensors file: fetch or save it again"
 	content, err := mapFile(path, "a safetensors file")
 	if err != nil {
 		return nil, err
 	}
-	f, mapping := &tensorFile{path: path, file: content}, content.Bytes
-	ok := false
-	defer func() {
-		if !ok {
-			f.close()
-		}
-	}()
-	if len(mapping) < 8 {
-		return nil, fileError(path, truncated, "got %d bytes, want at least 8", len(mapping))
+	f := &tensorFile{path: path, file: content}
+	if err := f.readContent(content.Bytes); err != nil {
+		f.close()
+		return nil, err
 	}
-	length := binary.LittleEndian.Uint64(mapping)
-	if length > uint64(len(mapping)-8) {
-		return nil, fileError(path, truncated, "got a header of %d bytes in a file of %d", length, len(mapping))
+	return f, nil
+}
+
+func (f *tensorFile) readContent(content []byte) error {
+	const truncated = "the file is cut short or is not a safetensors file: fetch or save it again"
+	if len(content) < 8 {
+		return fileError(f.path, truncated, "got %d bytes, want at least 8", len(content))
 	}
-	if length > maxHeader {
-		return nil, fileError(path, "is this a safetensors file?", "got a header of %d bytes, want at most %d",
-			length, maxHeader)
+	length, most := binary.LittleEndian.Uint64(content), uint64(min(len(content)-8, maxHeader))
+	if length > most {
+		return fileError(f.path, truncated, "got a header of %d bytes, want at most %d", length, most)
 	}
-	if err := f.readHeader(mapping[8:8+length], mapping[8+length:]); err != nil {
+	if err := f.readHeader(content[8:8+length], content[8+length:]); err != nil {
 		hint := truncated
 		if errors.Is(err, errMetadata) {
 			hint = "the metadata of a safetensors file is texts only: save it again, with str(...) around each value"
 		}
-		return nil, fileError(path, hint, "bad header (%s)", clip(err.Error()))
+		return fileError(f.path, hint, "bad header (%s)", clip(err.Error()))
 	}
-	ok = true
-	return f, nil
+	return nil
 }
 
 func (f *tensorFile) checkType(t fileTensor) error {
