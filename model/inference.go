@@ -203,8 +203,7 @@ func checkLogits(logits [][]float32, made int, done []bool) error {
 		}
 		if at := gpt2.NotFinite(row); at >= 0 {
 			return &NotFiniteError{fmt.Sprintf("text %d, new token %d: the logit of token %d is %v, want finite "+
-				"numbers (the weights are finite: an activation overflows float32)",
-				i+1, made+1, at, row[at])}
+				"numbers (the weights are finite: an activation overflows float32)", i+1, made+1, at, row[at])}
 		}
 	}
 	return nil
@@ -329,9 +328,8 @@ func (m *Model) newCache(b int, storage gpu.Storage) (*cache, error) {
 	for l := 0; l < c.NLayer; l++ {
 		k.kv = append(k.kv, mk.tensor(gpu.Activations, fmt.Sprintf("cache %d", l), storage, b, c.BlockSize, 2*c.NEmbd))
 		if size, most := k.kv[l].Bytes(), m.Device.Limits.MaxBindingSize; mk.err == nil && size > most {
-			return nil, fmt.Errorf("the cache of %d sequences of %d tokens takes %s a block, and a binding holds "+
-				"%s; hint: fewer sequences at once (--n)",
-				b, c.BlockSize, gpu.HumanBytes(size), gpu.HumanBytes(most))
+			return nil, fmt.Errorf("the cache of %d sequences of %d tokens takes %s a block, and a binding holds %s; "+
+				"hint: fewer sequences at once (--n)", b, c.BlockSize, gpu.HumanBytes(size), gpu.HumanBytes(most))
 		}
 	}
 	return k, mk.err

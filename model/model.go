@@ -108,9 +108,8 @@ func (m *Model) layer(ts tensors, l int) (out layer) {
 // Load uploads weights; their shape must be the model's.
 func (m *Model) Load(w *gpt2.Weights) error {
 	if w.Config != m.Config || len(w.Tensors) != len(m.table) {
-		return fmt.Errorf("weights: %d tensors of the shape %+v, want %d of "+
-			"%+v", len(w.Tensors), w.Config, len(m.table),
-			m.Config)
+		return fmt.Errorf("weights: %d tensors of the shape %+v, want %d of %+v", len(w.Tensors), w.Config,
+			len(m.table), m.Config)
 	}
 	for i, t := range m.params.byParam {
 		if err := m.Device.Upload(t, w.Tensors[i]); err != nil {

@@ -106,9 +106,8 @@ func (r *run) openTraining(parts data.Parts, tokens int64) error {
 			if r.cfg.ValData != "" || r.cfg.ValEvery == 0 { // a resumed run trains on what it did before
 				what = "neither trained nor validated on"
 			}
-			r.infof("%s: %d of %d tokens, in %s spread over the text (--val-fraction %v); %d "+
-				"tokens beside them are unused",
-				what, val.Len(), c.Len(), blocks(val.Blocks()), f, unused)
+			r.infof("%s: %d of %d tokens, in %s spread over the text (--val-fraction %v); %d tokens beside them are "+
+				"unused", what, val.Len(), c.Len(), blocks(val.Blocks()), f, unused)
 			return err
 		}
 		if !auto {
@@ -121,8 +120,7 @@ func (r *run) openTraining(parts data.Parts, tokens int64) error {
 					"SPEC, or leave --%s out", flag, short.error, flag)
 			}
 		}
-		r.infof("no validation: %v; hint: a longer text, a smaller --batch-size, or --val-data",
-			short.error)
+		r.infof("no validation: %v; hint: a longer text, a smaller --batch-size, or --val-data", short.error)
 		r.corpora = r.corpora[:len(r.corpora)-1]
 		if err := c.Close(); err != nil {
 			return err
@@ -224,8 +222,7 @@ func (r *run) checkData(from origin) error {
 		was, known := from.State.DataFiles[part]
 		if len(was) > 0 && !opened && r.val == nil && r.cfg.ValEvery > 0 {
 			return fmt.Errorf("--data %s: the file that the run validates on is not there, before at %s; hint: "+
-				"--val-data PATH names it where it lies now, --val-every 0 goes on without",
-				r.cfg.Data, was[0].Path)
+				"--val-data PATH names it where it lies now, --val-every 0 goes on without", r.cfg.Data, was[0].Path)
 		}
 		if !opened || from.State.DataFiles != nil && !known {
 			continue
@@ -322,8 +319,7 @@ func (r *run) dataError(spec string, split data.Split, err error) error {
 		if now, failed := data.Identify(f.Path); failed == nil && !now.Same(f) {
 			text, _, _ := strings.Cut(err.Error(), "; hint: ")
 			return fmt.Errorf("%s %s: %s has changed since the run was trained on it (%s); hint: restore that file, "+
-				"or start a new run with another --out and --init %s",
-				flag, spec, f.Path, text, r.cfg.Out)
+				"or start a new run with another --out and --init %s", flag, spec, f.Path, text, r.cfg.Out)
 		}
 	}
 	return err

@@ -356,12 +356,10 @@ func (r *run) checkSpace() error {
 	}
 	one := r.cfg.checkpointBytes()
 	if free < one {
-		return fmt.Errorf("--out %s: %s free, a checkpoint takes %s; hint: free space on this disk, or take an "+
-			"--out on another",
-			r.cfg.Out, gpu.HumanBytes(free), gpu.HumanBytes(one))
+		return fmt.Errorf("--out %s: %s free, a checkpoint takes %s; hint: free space on this disk, or take an --out "+
+			"on another", r.cfg.Out, gpu.HumanBytes(free), gpu.HumanBytes(one))
 	}
-	r.infof("a checkpoint takes %s; %s free in %s", gpu.HumanBytes(one), gpu.HumanBytes(free),
-		r.cfg.Out)
+	r.infof("a checkpoint takes %s; %s free in %s", gpu.HumanBytes(one), gpu.HumanBytes(free), r.cfg.Out)
 	most := r.cfg.mostCheckpoints() - len(gpt2.Checkpoints(r.cfg.Out))
 	if most > 1 && free < one*uint64(most) {
 		r.warnf("the disk may be full before the run ends: %s free, %d more checkpoints of %s "+

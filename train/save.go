@@ -18,8 +18,7 @@ func (r *run) sameOnAllRanks() bool { return r.outer == nil || r.synced == r.ste
 func (r *run) save() error {
 	failed, err := r.trySave()
 	if failed != nil {
-		r.warnf("%v: training goes on, and the next save tries again; hint: free space on the disk",
-			failed)
+		r.warnf("%v: training goes on, and the next save tries again; hint: free space on the disk", failed)
 	}
 	return err
 }

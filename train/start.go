@@ -148,8 +148,7 @@ func (r *run) readStart() (s origin, err error) {
 		damaged = append(damaged, fmt.Errorf("%s: %s", filepath.Base(dir), text))
 	}
 	return s, fmt.Errorf("--resume: no checkpoint in %s can be used: %w; hint: restore one from a copy and name it "+
-		"in %s, or start a new run with another --out",
-		filepath.Dir(latest), damaged[0], latest)
+		"in %s, or start a new run with another --out", filepath.Dir(latest), damaged[0], latest)
 }
 
 // readCheckpoint reads a checkpoint. damage is what keeps it from being read, err what refuses to resume at all.
@@ -163,9 +162,8 @@ func (r *run) readCheckpoint(dir string) (s origin, damage, err error) {
 	}
 	if now, was := r.cfg.optimizer().Name(), s.State.Optimizer; now != was {
 		return s, nil, fmt.Errorf("--resume: %s: the optimizer is %s, the run has %s, whose state cannot be taken "+
-			"over; "+
-			"hint: resume with the program that wrote it, %s, or start a new run from its weights: --init %s and "+
-			"another --out", dir, now, was, s.State.Version, r.cfg.Out)
+			"over; hint: resume with the program that wrote it, %s, or start a new run from its weights: --init %s "+
+			"and another --out", dir, now, was, s.State.Version, r.cfg.Out)
 	}
 	if err := r.resumeTokenizer(s); err != nil {
 		return s, nil, fmt.Errorf("--resume: %w", err)

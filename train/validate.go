@@ -34,8 +34,7 @@ func (c Job) Validate() error {
 	if c.Tokenizer == "" && !c.FromWeights() || data.IsPath(c.Tokenizer) && !c.Resume {
 		_, err := os.Stat(c.Tokenizer)
 		refuse(err != nil, "--tokenizer is %q, no such tokenizer; hint: gpt2, bytes, or a directory with "+
-			"tokenizer.json "+
-			"or vocab.json and merges.txt", c.Tokenizer)
+			"tokenizer.json or vocab.json and merges.txt", c.Tokenizer)
 	}
 	need := vocabularies[c.Tokenizer]
 	refuse(c.VocabSize > 0 && c.VocabSize < need && !c.Resume, "--vocab-size is %d, --tokenizer %s has %d ids; hint: "+
@@ -54,8 +53,7 @@ func (c Job) Validate() error {
 		c.SaveEvery, sync, (c.SaveEvery/sync+1)*sync)
 	refuse(c.Resume && c.Out == "", "--resume needs the run's directory; hint: --out DIR --resume")
 	refuse(c.Schedule != "constant" && c.LR >= 0 && c.MinLR > c.LR, "--min-lr is %v, above --lr %v; hint: --min-lr "+
-		"%.3g",
-		c.MinLR, c.LR, c.LR/10)
+		"%.3g", c.MinLR, c.LR, c.LR/10)
 	return errors.Join(errs...)
 }
 
@@ -65,9 +63,8 @@ func (c Config) Validate() error { return Job{Config: c}.Validate() }
 // checkBatch checks B, T and the total against each other, once each is possible in itself.
 func (c Job) checkBatch() error {
 	if c.BlockSize > 0 && c.SeqLen > c.BlockSize {
-		return fmt.Errorf("--seq-len is %d, longer than --block-size %d; hint: --block-size %d, or --seq-len "+
-			"%d", c.SeqLen,
-			c.BlockSize, c.SeqLen, c.BlockSize)
+		return fmt.Errorf("--seq-len is %d, longer than --block-size %d; hint: --block-size %d, or --seq-len %d",
+			c.SeqLen, c.BlockSize, c.SeqLen, c.BlockSize)
 	}
 	r := c.Resolved()
 	if least, most := min(r.BatchSize, r.SeqLen, r.ranks()), max(r.BatchSize, r.SeqLen, r.ranks()); least < 1 ||
@@ -84,8 +81,7 @@ func (c Job) checkBatch() error {
 			"micro-step", total, maxStepTokens)
 	case total%micro != 0:
 		return fmt.Errorf("--total-batch-size is %d, want a multiple of the micro-step, %d (--batch-size %d x "+
-			"--seq-len "+
-			"%d x %d ranks); hint: --total-batch-size %d", total, micro, r.BatchSize, r.SeqLen, r.ranks(),
+			"--seq-len %d x %d ranks); hint: --total-batch-size %d", total, micro, r.BatchSize, r.SeqLen, r.ranks(),
 			max(total/micro*micro, micro))
 	}
 	return nil

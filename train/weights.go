@@ -37,8 +37,7 @@ func (j *Job) begin(log *slog.Logger) (b beginning, err error) {
 		nameAndPath(j.Init, src.Path), gpt2.ParamCount(w.Config), w.Config.BlockSize, w.Config.VocabSize, j.Tokenizer))
 	if j.FineTuned {
 		log.Info(fmt.Sprintf("fine-tuning rates: --lr %v --min-lr %v --warmup-steps %d (a tenth of the preset's, "+
-			"where no flag gives them)",
-			j.LR, j.MinLR, j.WarmupSteps))
+			"where no flag gives them)", j.LR, j.MinLR, j.WarmupSteps))
 	}
 	if cut := w.Config.BlockSize - j.BlockSize; cut > 0 {
 		log.Info("the context is shortened: the weights' last positions are dropped", "positions", cut)
@@ -76,8 +75,7 @@ func (j *Job) takeShape(has gpt2.Config, path, tokenizer string) (data.Tokenizer
 	}
 	if j.SeqLen > j.BlockSize {
 		return nil, fmt.Errorf("--seq-len is %d, longer than the context of the weights of %s, %d; hint: leave "+
-			"--seq-len out, or --seq-len %d",
-			j.SeqLen, path, j.BlockSize, j.BlockSize)
+			"--seq-len out, or --seq-len %d", j.SeqLen, path, j.BlockSize, j.BlockSize)
 	}
 	tok, err := data.ModelTokenizer(j.Tokenizer, tokenizer, path, has.VocabSize)
 	if err != nil {

@@ -39,14 +39,12 @@ func (c Config) Validate() error {
 	} {
 		if f.got < 1 || f.got > f.max {
 			return fmt.Errorf("model shape: %s is %d, want 1 to %d; hint: GPT-2 124M has --n-layer 12 --n-head 12 "+
-				"--n-embd 768 --block-size 1024 --vocab-size 50257",
-				f.flag, f.got, f.max)
+				"--n-embd 768 --block-size 1024 --vocab-size 50257", f.flag, f.got, f.max)
 		}
 	}
 	if c.NEmbd%4 != 0 {
 		return fmt.Errorf("model shape: --n-embd is %d, want a multiple of 4 (the kernels load four values at a "+
-			"time); hint: use --n-embd %d",
-			c.NEmbd, (c.NEmbd+3)/4*4)
+			"time); hint: use --n-embd %d", c.NEmbd, (c.NEmbd+3)/4*4)
 	}
 	if c.NEmbd%c.NHead != 0 {
 		return fmt.Errorf("model shape: --n-embd %d does not divide into --n-head %d heads; hint: use --n-embd %d",
@@ -54,8 +52,7 @@ func (c Config) Validate() error {
 	}
 	if hs := c.HeadSize(); hs%4 != 0 || hs < minHeadSize || hs > maxHeadSize {
 		return fmt.Errorf("model shape: --n-embd %d over --n-head %d gives heads of %d channels, want a multiple of "+
-			"4 from %d to %d; hint: GPT-2 uses 64 channels a head",
-			c.NEmbd, c.NHead, hs, minHeadSize, maxHeadSize)
+			"4 from %d to %d; hint: GPT-2 uses 64 channels a head", c.NEmbd, c.NHead, hs, minHeadSize, maxHeadSize)
 	}
 	return nil
 }

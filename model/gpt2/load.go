@@ -208,8 +208,7 @@ func latestCheckpoint(run string) (dir, wrong string, err error) {
 	names := Checkpoints(run)
 	if len(names) == 0 {
 		return "", "", fmt.Errorf("%s: %w: this run is at its beginning; hint: if it is running, wait for its first "+
-			"checkpoint, else start it with gpt2wgpu train --resume --out %s",
-			run, ErrNoCheckpoint, run)
+			"checkpoint, else start it with gpt2wgpu train --resume --out %s", run, ErrNoCheckpoint, run)
 	}
 	wrong = fmt.Sprintf("%s is missing", file)
 	if readErr == nil {

@@ -293,6 +293,5 @@ func (f *tensorFile) checkType(t fileTensor) error {
 	if strings.HasPrefix(string(t.dtype), "F8") || strings.HasPrefix(string(t.dtype), "F4") {
 		hint = quantizedHint
 	}
-	return fileError(f.path, hint, "tensor %q: got type %q, want F32, F16 or BF16", clip(t.name),
-		clip(string(t.dtype)))
+	return fileError(f.path, hint, "tensor %q: got type %q, want F32, F16 or BF16", clip(t.name), clip(string(t.dtype)))
 }

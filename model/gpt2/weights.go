@@ -56,10 +56,9 @@ func (w *Weights) CheckFinite(path string) error {
 	table := Table(w.Config)
 	return parallel(len(table), func(i int) error {
 		if at := NotFinite(w.Tensors[i]); at >= 0 {
-			return fileError(path, "these weights diverged, or overflowed in float16: take an earlier "+
-				"checkpoint, or save them as float32",
-				"tensor %s: value %v of shape %v is %v, want finite numbers", table[i].Name, table[i].filePlace(at),
-				table[i].fileShape(), w.Tensors[i][at])
+			return fileError(path, "these weights diverged, or overflowed in float16: take an earlier checkpoint, or "+
+				"save them as float32", "tensor %s: value %v of shape %v is %v, want finite numbers", table[i].Name,
+				table[i].filePlace(at), table[i].fileShape(), w.Tensors[i][at])
 		}
 		return nil
 	})

@@ -53,8 +53,7 @@ func NewHellaSwag(e *model.Evaluator, questions []data.Example, context, vocab i
 			r := endingRow{question: q, ending: i, ids: slices.Concat(x.Context, ending)}
 			if len(ending) == 0 || len(r.ids) < 2 {
 				return nil, fmt.Errorf("--hellaswag: question %d, ending %d: %d tokens after a context of %d, want "+
-					"at least 1 of each; hint: check the file",
-					q, i, len(ending), len(x.Context))
+					"at least 1 of each; hint: check the file", q, i, len(ending), len(x.Context))
 			}
 			for _, id := range r.ids {
 				if id < 0 || id >= vocab {

@@ -95,8 +95,7 @@ func outOfStep(g Group, step int, differ []string) error {
 	}
 	return agreed{fmt.Errorf("before step %d: ranks out of step: the parameters of %s differ from rank 0's; hint: "+
 		"run the same build everywhere, and suspect a machine's memory; resume from the last checkpoint, and "+
-		"--check-every 1 to see when it starts",
-		step, strings.Join(differ, ", "))}
+		"--check-every 1 to see when it starts", step, strings.Join(differ, ", "))}
 }
 
 // hash is two CRCs, which processors compute about as fast as memory delivers.
