@@ -38,6 +38,9 @@ type Option func(*op.Setup)
 // WithTuning makes the programs take the tiles that measuring has chosen.
 func WithTuning(t op.Tuning) Option { return func(s *op.Setup) { s.Tuning = t } }
 
+// WithTarget makes the programs for another target than the device's own.
+func WithTarget(t op.Target) Option { return func(s *op.Setup) { s.Target = t } }
+
 // OnUse calls f with every use of a tuned op in the programs.
 func OnUse(f func(op.Use)) Option { return func(s *op.Setup) { s.OnUse = f } }
 

@@ -22,7 +22,7 @@ func TestTargetsAgree(t *testing.T) {
 		x[i], y[i] = uint32(i*7%257), uint32((i+1)*7%257)
 	}
 	build := func(d *gpu.Device, target op.Target) (*Model, *Training, Optimizer) {
-		m, err := New(d, c, func(s *op.Setup) { s.Target = target })
+		m, err := New(d, c, WithTarget(target))
 		if err != nil {
 			t.Fatalf("%s: %v", target.Name, err)
 		}
