@@ -8,8 +8,7 @@ import (
 	"unicode/utf8"
 )
 
-// addedToken is a token that is found in a text before the text is split and merged, as Hugging Face's tokenizers have
-// it.
+// addedToken is a token that is found in a text before the text is split and merged, as in Hugging Face's tokenizers.
 type addedToken struct {
 	ID         *int   `json:"id"` // nil only while files are read
 	Content    string `json:"content"`

@@ -12,15 +12,15 @@ import (
 const gpt2Pattern = `'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+`
 
 // bpe is a byte-level byte pair encoding: GPT-2's, or one with a vocabulary of its own that Hugging Face's files
-// describe (see parseTokenizer). Added tokens are cut out of a text first, GPT-2's pattern splits the rest, and merges
-// join the bytes of every piece, the pair of the lowest rank first.
+// describe (see TokenizerOfFiles). Added tokens are cut out of a text first, GPT-2's pattern splits the rest, and
+// merges join the bytes of every piece, the pair of the lowest rank first.
 //
 // Encoding is our own: tiktoken-go matches the pattern with a backtracking engine and merges in quadratic time, which a
 // long run without blanks turns into hours (tinyshakespeare on one core: 5 MB/s, this 73 MB/s; see BenchmarkEncode).
 // The tests compare GPT-2's ids with tiktoken-go's, and those of other vocabularies with Hugging Face's tokenizers.
 type bpe struct {
 	name   string
-	tokens []string          // id to bytes; "" where there is no such id
+	tokens []string          // id to bytes; "" for an id that no token has
 	ofByte [256]int32        // id of a single byte; -1 if the vocabulary has none
 	gaps   bool              // some of ofByte are -1: those bytes are left out, as Hugging Face does
 	merges map[uint32]merged // by the two ids: left<<16 | right
@@ -41,10 +41,10 @@ type merged struct {
 	id   uint16
 }
 
-// noMerge is what a pair becomes that is in no merge.
+// noMerge is the value of a pair without a merge.
 var noMerge = merged{rank: 1<<31 - 1}
 
-// newBPE returns an encoding of these tokens and no merges yet. ofByte says a byte's id, -1 for none.
+// newBPE returns an encoding of these tokens and no merges yet. ofByte returns a byte's id, -1 for none.
 func newBPE(name string, tokens []string, ofByte func(byte) int) *bpe {
 	t := &bpe{name: name, tokens: tokens, merges: map[uint32]merged{}, whole: map[string]uint16{}, eot: -1}
 	for b := range t.ofByte {
@@ -203,8 +203,8 @@ const (
 	cacheSlots = 4096
 )
 
-// merger is the scratch of one appendIDs: the merge table of the piece at hand, and a direct-mapped cache of pieces
-// that took merging: in English two thirds of them come again.
+// merger is the scratch of one appendText: the merge table of the piece at hand, and a direct-mapped cache of pieces
+// that needed merges: in English two thirds of them occur again.
 type merger struct {
 	id    [heapFrom]uint16
 	next  [heapFrom]merged

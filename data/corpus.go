@@ -31,7 +31,7 @@ type Corpus struct {
 	settled bool  // vocab is a model's
 	log     *slog.Logger
 
-	whole *Corpus // of which this is a part, made by Divide; nil: it is none
+	whole *Corpus // of which Divide made this a part; nil: this is a whole
 
 	mu     sync.RWMutex // held for reading while tokens are copied: Close mustn't unmap under a reader
 	closed bool
@@ -41,29 +41,29 @@ type Corpus struct {
 type Option func(*openOptions)
 
 type openOptions struct {
-	split Split
-	join  bool
-	mark  bool
-	alone bool
-	model bool
+	split        Split
+	join         bool
+	mark         bool
+	trainingOnly bool
+	model        bool
 }
 
-// KeepMark reads a byte order mark as part of a text, as the program did before it had --val-fraction: a run that
-// trained so goes on so.
+// KeepMark reads a byte order mark as part of a text. Runs that started before --val-fraction existed were trained so,
+// and are resumed so.
 func KeepMark() Option { return func(o *openOptions) { o.mark = true } }
 
-// Joined makes one sequence of the texts of a glob, as they are of a directory: the tokenizer's EOT stands before each.
-// Otherwise each is a shard of its own.
+// Joined makes one sequence of a glob's texts, as Open does with those of a directory: the tokenizer's EOT stands
+// before each. Without it each text is a shard of its own.
 func Joined() Option { return func(o *openOptions) { o.join = true } }
 
-// TrainingOnly says that the files of spec named for validation are not used: the log counts them to those left out.
-func TrainingOnly() Option { return func(o *openOptions) { o.alone = true } }
+// TrainingOnly leaves out the files of spec that are named for validation, and the log lists them as left out.
+func TrainingOnly() Option { return func(o *openOptions) { o.trainingOnly = true } }
 
-// OfModel says that tok is the tokenizer of weights, which no flag can change: where shards are of another, others are
-// wanted.
+// OfModel means that tok is the tokenizer of weights, which no flag can change. Errors about shards of another
+// tokenizer then ask for other shards.
 func OfModel() Option { return func(o *openOptions) { o.model = true } }
 
-// WithSplit chooses among the files of a directory or a glob by the splits that their names say: see [Parts]. The
+// WithSplit chooses files of a directory or a glob by the splits in their names: see [Parts]. The
 // default is [Train]. A file that is named itself is taken whole.
 func WithSplit(s Split) Option { return func(o *openOptions) { o.split = s } }
 
@@ -153,8 +153,8 @@ func (c *Corpus) open(spec string, tok Tokenizer, o openOptions) error {
 	return nil
 }
 
-// checkBudget is how many tokens of shards Open looks at: 128 MiB, a tenth of a second from memory. An alien vocabulary
-// shows in the first thousand; a damaged spot further on is found when its batch is read.
+// checkBudget is how many tokens of shards Open looks at: 128 MiB, a tenth of a second from memory. Another
+// vocabulary shows in the first thousand. Damage behind them is found when its batch is read.
 const checkBudget = 64 << 20
 
 // checked is how many tokens of a shard Open looks at.
@@ -202,7 +202,7 @@ func (c *Corpus) addText(name, text string, tok Tokenizer) error {
 	return c.addIDs(name, ids, "")
 }
 
-// addTexts makes one sequence of several texts, each behind the tokenizer's EOT. Empty ones are passed over.
+// addTexts makes one sequence of several texts, each behind the tokenizer's EOT. It skips empty ones.
 func (c *Corpus) addTexts(name string, paths []string, tok Tokenizer) error {
 	var ids []uint16
 	for _, p := range paths {
@@ -211,7 +211,7 @@ func (c *Corpus) addTexts(name string, paths []string, tok Tokenizer) error {
 			return err
 		}
 		if text == "" {
-			c.log.Warn("an empty text is passed over", "file", p)
+			c.log.Warn("skipping an empty text", "file", p)
 			continue
 		}
 		if tok != nil {
@@ -240,7 +240,7 @@ func (c *Corpus) addIDs(name string, ids []uint16, of string) error {
 	return nil
 }
 
-// encode appends the ids of a text, and warns of what in it may not be what it seems.
+// encode appends the ids of a text. It warns of invalid UTF-8, and of special tokens that are read as characters.
 func (c *Corpus) encode(ids []uint16, name, text string, tok Tokenizer) ([]uint16, error) {
 	if tok == nil {
 		return nil, fmt.Errorf("%s: a text, but no tokenizer was given; hint: --tokenizer gpt2 or bytes", name)

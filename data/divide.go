@@ -2,17 +2,16 @@ package data
 
 import "math"
 
-// A validation part that is taken from a text consists of blocks spread over it. A block has leastBlock tokens at
-// least, so that two rows of 1024 tokens and their last target fit into it, and there are at most mostBlocks of them in
-// a shard.
+// A validation part of a text consists of blocks spread over it, at most mostBlocks in a shard. A block has at least
+// leastBlock tokens, so that two rows of 1024 tokens and their last target fit into it.
 const (
 	leastBlock = 2049
 	mostBlocks = 16
 )
 
 // Divide parts a corpus in two: blocks with that fraction of its tokens to validate on, 0 < fraction < 1, and what lies
-// between them to train on. Where the blocks lie depends on the number of tokens and the fraction only, and not on how
-// batches are cut or how many processes there are. A shard of N tokens has K = fraction*N/2049 blocks, 1 to 16: it is
+// between them to train on. Where the blocks lie depends only on the number of tokens and the fraction, not on B, T or
+// the number of ranks. A shard of N tokens has K = fraction*N/2049 blocks, 1 to 16: it is
 // cut into K equal pieces, and each ends in a block.
 //
 // Loaders of the parts make batches of rows of T tokens, and no row crosses the border of a block: no token is input or
@@ -42,8 +41,8 @@ func (s *shard) piece(begin, end int64) *shard {
 		mapped: s.file != nil}
 }
 
-// Rows returns how many rows of T tokens, with the target behind the last, a divided corpus holds, and of how many
-// tokens that are part of it none is an input or a target.
+// Rows returns how many rows of T tokens, each with the target behind its last token, a divided corpus holds, and how
+// many of its tokens are unused.
 func (c *Corpus) Rows(T int) (rows, unused int64) {
 	for _, s := range c.shards {
 		n := s.rows(T)

@@ -77,7 +77,7 @@ func rows(t *testing.T, c *Corpus, B, T, ranks int) (starts []string) {
 			for b := range B {
 				for i := b * T; i < (b+1)*T; i++ {
 					if y[i] != x[i]+1 || i > b*T && x[i] != y[i-1] {
-						t.Fatalf("B=%d T=%d: row %d is no run of the text: %v -> %v", B, T, b, x[b*T:(b+1)*T],
+						t.Fatalf("B=%d T=%d: row %d is not consecutive in the text: %v -> %v", B, T, b, x[b*T:(b+1)*T],
 							y[b*T:(b+1)*T])
 					}
 				}
@@ -133,7 +133,7 @@ func TestDividedLoader(t *testing.T) {
 	}
 }
 
-// TestDividedSeek goes on from every position with other batches, and from rows of another length behind the tokens
+// TestDividedSeek continues from every position with other batches, and from rows of another length behind the tokens
 // that were seen.
 func TestDividedSeek(t *testing.T) {
 	train, _ := numbered(30_000).Divide(0.2)

@@ -14,8 +14,8 @@ import (
 
 // WriteTokenizerFiles writes a tokenizer's files for Hugging Face's transformers into dir: vocab.json, merges.txt and
 // tokenizer_config.json. Those of gpt2 are the published ones, byte for byte. bytes is a GPT2Tokenizer too, one without
-// merges, in which a byte's id is the byte. A tokenizer that was read from files has these, unchanged; one that is not
-// known has none. context is the model's, in tokens. Errors: those of the operating system.
+// merges, in which a byte's id is the byte. A tokenizer that was read from files has these, unchanged; an unknown one
+// has none. context is the model's, in tokens. Errors: those of the operating system.
 func WriteTokenizerFiles(dir string, tok Tokenizer, context int) error {
 	files, err := filesOf(tok, context)
 	if err != nil {

@@ -8,7 +8,7 @@ import (
 	"os"
 )
 
-// FileID recognises a data file wherever it lies.
+// FileID recognises a data file by its content, in any place.
 type FileID struct {
 	Path   string `json:"path"`
 	Bytes  int64  `json:"bytes"`

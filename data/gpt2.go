@@ -12,8 +12,8 @@ const (
 	gpt2EOT   = 50256
 )
 
-// loadGPT2 returns GPT-2's tokenizer. The embedded ranks give the tokens in the order of their merges, so a token's
-// merge is that of the two parts which the merges before it leave of its bytes.
+// loadGPT2 returns GPT-2's tokenizer. The embedded ranks give the tokens in the order of their merges. So a token's
+// merge joins the two parts that the earlier merges leave of its bytes.
 var loadGPT2 = sync.OnceValues(func() (*bpe, error) {
 	damaged := func(format string, args ...any) error {
 		return fmt.Errorf("tokenizer gpt2: embedded ranks: "+format+"; hint: this build is damaged, build it again",

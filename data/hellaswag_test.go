@@ -91,7 +91,7 @@ const lfsText = "version https://git-lfs.github.com/spec/v1\noid " +
 	"sha256:4d7a214614ab2935c943f9e0ff69d22eadbb8f32b1258daaa5e2ca24d17e2393\nsize 3600000\n"
 
 // TestHellaSwagLabels: labels as the hub's copy has them, keys in their exact case, a byte order mark, and characters
-// that are no bytes.
+// of several bytes.
 func TestHellaSwagLabels(t *testing.T) {
 	path := write(t, filepath.Join(t.TempDir(), "v.jsonl"),
 		[]byte("\ufeff"+`{"ctx": "a", "label": "2", "endings": ["bé", "c", "日本", ""], "Label": 0}

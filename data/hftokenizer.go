@@ -23,7 +23,7 @@ import (
 // tokenizerFiles are a tokenizer's files by name, as Hugging Face's directories have them.
 type tokenizerFiles map[string][]byte
 
-// vocabularyFiles hold a vocabulary, otherTokenizerFiles what goes with one.
+// vocabularyFiles hold a vocabulary; otherTokenizerFiles describe how to use it.
 var (
 	vocabularyFiles = []string{"tokenizer.json", "vocab.json", "merges.txt", "vocab.txt", "tokenizer.model",
 		"spiece.model", "sentencepiece.bpe.model"}
@@ -169,7 +169,7 @@ type bpeModel struct {
 	Unknown      string          `json:"unk_token"`     // the token of a byte without one; "": it is left out
 	FuseUnknown  bool            `json:"fuse_unk"`      // neighbours without a token become one unknown
 	ByteFallback bool            `json:"byte_fallback"` // bytes without a token become <0x..>
-	IgnoreMerges bool            `json:"ignore_merges"` // a piece that is a token is that, whatever the merges say
+	IgnoreMerges bool            `json:"ignore_merges"` // a piece that is a token is not merged
 }
 
 // stage is a normalizer, a pre_tokenizer or a post_processor. One of the type Sequence has others in it.
@@ -479,7 +479,7 @@ func (f *hfTokenizer) nextID(content string) int {
 	return next
 }
 
-// addAt adds a token under an id. One that is there already keeps its flags.
+// addAt adds a token under an id. A token that exists already keeps its flags.
 func (f *hfTokenizer) addAt(file string, t addedToken, id int) error {
 	if t.Content == "" {
 		return fmt.Errorf("%s: the added token %d has no content", file, id)
@@ -517,7 +517,7 @@ func (f *hfTokenizer) build(name string) (*bpe, error) {
 	tokens := make([]string, size)
 	printed := make(map[string]int, len(f.vocab)) // tokens of bytes: bytes to id
 	for s, id := range f.vocab {
-		tokens[id] = s // Hugging Face decodes what isn't printed bytes to itself
+		tokens[id] = s // of one that isn't printed bytes the text itself, as in Hugging Face's library
 		if raw, ok := unprintable(s); ok {
 			tokens[id], printed[raw] = raw, id
 		}
@@ -579,7 +579,7 @@ func (f *hfTokenizer) build(name string) (*bpe, error) {
 	return t, nil
 }
 
-// unprintable is the inverse of printable; ok is false if s has a character that stands for no byte.
+// unprintable is the inverse of printable; ok is false if a character of s does not stand for a byte.
 func unprintable(s string) (raw string, ok bool) {
 	b := make([]byte, 0, len(s))
 	for _, r := range s {
@@ -592,7 +592,7 @@ func unprintable(s string) (raw string, ok bool) {
 	return string(b), true
 }
 
-// fingerprint says which ids texts get: two tokenizers with the same one encode alike.
+// fingerprint identifies an encoding: two tokenizers with the same fingerprint give the same ids.
 func (t *bpe) fingerprint() string {
 	h := sha256.New()
 	write := func(format string, args ...any) { fmt.Fprintf(h, format, args...) }
@@ -646,7 +646,7 @@ func fingerprint(tok Tokenizer) string {
 // SameTokenizer reports whether two tokenizers give the same ids.
 func SameTokenizer(a, b Tokenizer) bool { return fingerprint(a) == fingerprint(b) }
 
-// idsOnly is a tokenizer that this program cannot encode with: its ids are used as they are.
+// idsOnly is a tokenizer that this program cannot encode text with: its ids are used as they are.
 type idsOnly struct {
 	name, reason string
 	eot          int

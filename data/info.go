@@ -20,10 +20,10 @@ type ShardInfo struct {
 	Documents int64 `json:"documents"`
 	MinID     int   `json:"min_id"`
 	MaxID     int   `json:"max_id"`
-	// what Text was decoded with: as the manifest says, else a guess, "bytes" if every id is below 256
+	// that decoded Text: the manifest's, else a guess, "bytes" if every id is below 256
 	Tokenizer string `json:"tokenizer"`
 	First     []int  `json:"first"` // the first ids, at most 64
-	Text      string `json:"text"`  // and what they say
+	Text      string `json:"text"`  // the text of First
 }
 
 // InfoFiles returns paths with the files of every directory in place of it. Files that the program keeps beside shards
@@ -34,7 +34,7 @@ func InfoFiles(paths []string) (files, left []string, err error) {
 	if len(paths) == 1 {
 		info, err := os.Stat(paths[0])
 		if err != nil || !info.IsDir() {
-			return paths, nil, nil // whatever is wrong, Info reports it
+			return paths, nil, nil // Info reports what is wrong with it
 		}
 		entries, err := os.ReadDir(paths[0])
 		if err != nil {

@@ -162,7 +162,7 @@ func TestSplitFilesTokenize(t *testing.T) {
 			}
 			for _, in := range [][]string{{dir}, each} {
 				if len(in) == 1 && in[0] != dir && strings.Contains(c.files, "/") {
-					continue // one folder named by itself is a directory
+					continue // a single folder is a directory
 				}
 				out := t.TempDir()
 				var log bytes.Buffer
@@ -232,7 +232,7 @@ func TestSplitShards(t *testing.T) {
 	}
 }
 
-// TestOnlyTest: a directory of test data is none to train on, whoever asks; its files named one by one are.
+// TestOnlyTest: a directory of test data is refused for training; its files are accepted one by one.
 func TestOnlyTest(t *testing.T) {
 	for _, files := range []string{"test.txt", "test-0.txt test-1.txt", "test/a.txt", "validation.txt"} {
 		dir := tree(t, strings.Fields(files)...)
@@ -506,7 +506,7 @@ func TestTokenizeLock(t *testing.T) {
 	mustTokenize(t, []string{in}, TokenizeOptions{Out: out})
 }
 
-// TestInfoFiles: what lies beside shards is passed over, what is named by itself is not.
+// TestInfoFiles: files beside shards are skipped, unless they are named one by one.
 func TestInfoFiles(t *testing.T) {
 	dir := tree(t, "x_train_000001.npy", "notes.txt", "a.jsonl", "b.parquet")
 	for _, n := range []string{"x.tokenize.json", "complete.json", "plot.svg", ".tokenize.lock"} {
@@ -548,7 +548,7 @@ func TestInfoFiles(t *testing.T) {
 			t.Errorf("%v: the hint %q tokenizes %v, %v", files, glob, p, err)
 		}
 	}
-	// A tokenizer's merges.txt beside shards is no text.
+	// A tokenizer's merges.txt beside shards is not a text.
 	if p, err := Find(tree(t, "a.txt", "b.txt", "x.tokenizer/merges.txt")); err != nil || len(p.Train) != 2 {
 		t.Errorf("%v, %v", p, err)
 	}

@@ -8,11 +8,11 @@ import (
 // Loader walks a corpus in the reference document's order (build-nanogpt's DataLoaderLite): consecutive windows of
 // B*T*ranks tokens of a shard, of which rank r takes the r-th B*T; the next shard when the window behind would not fit,
 // targets included (the tail is dropped); the first shard again after the last. All ranks change shards at the same
-// step, so R ranks of B sequences see what one rank of R*B sequences sees. A shard too short for one window is passed
-// over.
+// step, so R ranks of B sequences see what one rank of R*B sequences sees. The loader skips a shard that is too short
+// for one window.
 //
-// Of a part that [Corpus.Divide] made, the unit is a row of T tokens instead: every epoch goes once through all rows of
-// all shards.
+// Of a part that [Corpus.Divide] made, the unit is a row of T tokens instead: every epoch has all rows of all shards
+// once.
 //
 // Batches of mapped shards are read one ahead, in the background, so that a disk's latency hides behind the step; what
 // Next returns is the same with or without. A Loader is for one goroutine; any number of loaders may share a corpus.
@@ -41,7 +41,7 @@ type batch struct {
 // State is where a loader stands, the same for all ranks: in the document's order the next window begins at token
 // Offset of shard Shard; by rows, Rows rows of this epoch are done.
 type State struct {
-	Epoch  int64 `json:"epoch"`             // how often the corpus was gone through
+	Epoch  int64 `json:"epoch"`             // complete passes over the corpus
 	Shard  int   `json:"shard"`             // index in the order of names
 	Offset int64 `json:"offset"`            // tokens from the shard's start
 	Tokens int64 `json:"tokens,omitempty"`  // of the whole corpus, to recognise another one; 0: unknown
@@ -85,7 +85,7 @@ func NewLoader(c *Corpus, B, T, rank, ranks int) (*Loader, error) {
 			"target); hint: smaller --batch-size or --seq-len, or a longer text", c.name, what, l.window+1, B, T, ranks)
 	}
 	if short > 0 && !l.byRows {
-		c.log.Warn("some shards are shorter than one batch and are passed over", "shards", short, "of", len(c.shards),
+		c.log.Warn("skipping shards that are shorter than one batch", "shards", short, "of", len(c.shards),
 			"tokens_wanted", l.window+1)
 	}
 	l.Reset()
@@ -123,7 +123,7 @@ func (l *Loader) Next(x, y []uint32) error {
 	return nil
 }
 
-// begin starts reading the batch at l.state. The goroutine ends by itself, whether or not anybody waits for it.
+// begin starts to read the batch at l.state. The goroutine ends even if nobody waits for it.
 func (l *Loader) begin() {
 	if l.spare.x == nil {
 		l.spare = batch{x: make([]uint32, l.B*l.T), y: make([]uint32, l.B*l.T)}
@@ -233,7 +233,7 @@ func (l *Loader) Seek(s State) error {
 		return bad("row %d, want 0 to %d", s.Rows, l.rows)
 	}
 	s.Tokens = l.c.total
-	// A longer step than when the state was saved may not fit any more: then what is left is dropped, as a tail is.
+	// A longer step than when the state was saved may not fit: then the rest is dropped, as a tail is.
 	if l.byRows && s.Rows+l.window/int64(l.T) > l.rows {
 		s.Rows = 0
 		s.Epoch++

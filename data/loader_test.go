@@ -130,7 +130,7 @@ func TestSeekResumes(t *testing.T) {
 	if x, _ := next(t, straight); x[0] != 0 {
 		t.Errorf("after Reset: %v", x)
 	}
-	// A batch that no longer fits where a smaller one stood goes on in the next shard.
+	// A batch that does not fit where a smaller one did starts in the next shard.
 	big := mustLoader(t, c, 4, 4, 0, 1)
 	if err := big.Seek(State{Shard: 0, Offset: 60}); err != nil {
 		t.Fatal(err)

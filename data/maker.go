@@ -13,14 +13,14 @@ import (
 // tokenizerFolder ends the name of the folder beside shards that holds the files of the tokenizer that made them.
 const tokenizerFolder = ".tokenizer"
 
-// maker is the tokenizer that made a shard, as the manifest beside it says.
+// maker is the tokenizer that made a shard, according to the manifest beside it.
 type maker struct {
 	spec        string // what NewTokenizer takes
 	fingerprint string // empty for gpt2 and bytes
-	source      string // who says so, for messages
+	source      string // the manifest's name, for messages
 }
 
-// makerOf returns the maker of a shard; nil if nothing says it.
+// makerOf returns the maker of a shard; nil if it is unknown.
 func makerOf(path string) *maker {
 	dir := filepath.Dir(path)
 	manifests, _ := filepath.Glob(filepath.Join(globLiteral(dir), "*.tokenize.json"))
@@ -56,7 +56,7 @@ func (m *maker) is(tok Tokenizer) bool {
 	return fingerprint(tok) == m.fingerprint
 }
 
-// remakeHint says how shards of tok's ids are made.
+// remakeHint returns how to make shards of tok's ids.
 func remakeHint(tok Tokenizer) string {
 	if TextError(tok) != nil {
 		return fmt.Sprintf("make .npy shards of uint16 ids with the library of the tokenizer %s", tok.Name())
@@ -64,8 +64,8 @@ func remakeHint(tok Tokenizer) string {
 	return fmt.Sprintf("make shards of the text with gpt2wgpu data tokenize --tokenizer %s", tok.Name())
 }
 
-// TokenizerOf returns the tokenizer that made the shards that spec names, for --tokenizer: as their manifest says, or
-// gpt2 where the ids can only be its (the largest is 256 to 50256). It is empty for texts and where nothing is known.
+// TokenizerOf returns the tokenizer that made the shards that spec names, for --tokenizer: their manifest's, or gpt2
+// where the ids can only be its (the largest is 256 to 50256). It is empty for texts and where nothing is known.
 // Errors: shards of several tokenizers. What is wrong with spec itself [Open] reports.
 func TokenizerOf(spec string) (string, error) {
 	if spec == "fineweb-edu" || spec == "tinystories" {
@@ -161,7 +161,7 @@ func (c *Corpus) checkMaker(paths []string, tok Tokenizer, settled bool) error {
 	return nil
 }
 
-// writeTokenizer puts the files of a tokenizer that has some beside the shards that it makes.
+// writeTokenizer writes the tokenizer's files, if it has any, beside the shards.
 func (t *tokenizing) writeTokenizer() error {
 	if t.m.Settings.Fingerprint == "" {
 		return nil

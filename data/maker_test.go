@@ -27,7 +27,7 @@ func shardsOf(t *testing.T, tok Tokenizer, text string) string {
 	return out
 }
 
-// TestShardsSayTheirTokenizer: whoever reads shards takes the tokenizer that made them, or is told.
+// TestShardsSayTheirTokenizer: shards are read with the tokenizer that made them; another one is refused.
 func TestShardsSayTheirTokenizer(t *testing.T) {
 	foreign := mustTokenizer(t, filepath.Join("testdata", "tokenizers", "added"))
 	other := mustTokenizer(t, filepath.Join("testdata", "tokenizers", "plain"))

@@ -98,7 +98,7 @@ func (t *tokenizing) resume() error {
 			return fmt.Errorf("%w; hint: check the directory's permissions", err)
 		}
 	}
-	if len(t.m.Shards) == 0 { // nothing to continue, whatever it was for
+	if len(t.m.Shards) == 0 { // nothing to continue
 		t.m = want
 		return t.save()
 	}

@@ -12,7 +12,7 @@ import (
 	"unicode/utf8"
 )
 
-// What stands in the place of data when a download or a conversion went wrong, by the first bytes of the file.
+// This file recognises what a failed download or conversion left in the place of data, by its first bytes.
 
 const sniffed = 512 // bytes that misnamed looks at
 
@@ -35,8 +35,7 @@ var signatures = []struct{ begin, found, hint string }{
 	{"\xfe\xff", "UTF-16, as Windows' editors write it", "convert it: iconv -f UTF-16 -t UTF-8 FILE"},
 }
 
-// misnamed reports a file that is something else than what is wanted ("text", "a token shard"), if its first bytes say
-// so.
+// misnamed returns an error if a file's first bytes show that it is not what is wanted ("text", "a token shard").
 func misnamed(path string, head []byte, want string) error {
 	ext := extension(path)
 	for _, s := range signatures {
@@ -59,7 +58,7 @@ var webPage = regexp.MustCompile(`^\s*<[!?hH]`)
 // refuseForeign is [misnamed] for a file that is not open yet.
 func refuseForeign(path, want string) error { return misnamed(path, readHead(path), want) }
 
-// readHead returns the first bytes of a file; none of one that cannot be read, which whoever opens it reports.
+// readHead returns the first bytes of a file; none if it cannot be read, which its reader reports.
 func readHead(path string) []byte {
 	f, err := os.Open(path)
 	if err != nil {

@@ -75,7 +75,7 @@ func TestExpand(t *testing.T) {
 	c.Close()
 }
 
-// TestMissingHint: a spec that is no file gets the hint that suits it.
+// TestMissingHint: a spec that is not a file gets the hint that suits it.
 func TestMissingHint(t *testing.T) {
 	for spec, want := range map[string]string{
 		"https://example.com/a.txt": "download the file", "shakespere": "names are sample",

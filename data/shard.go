@@ -44,7 +44,7 @@ func (s *shard) close() error {
 }
 
 // firstOutside returns the index of the first of tokens begin to end (end not included) that is not an id of a
-// vocabulary of that size, or -1. Error: the file cannot be read any more.
+// vocabulary of that size, or -1. Error: the mapped file cannot be read.
 func (s *shard) firstOutside(begin, end int64, vocab int) (at int64, err error) {
 	at = -1
 	err = guard(s.name, func() {

@@ -3,6 +3,7 @@ package data
 import (
 	"bufio"
 	"bytes"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"hash/crc32"
@@ -27,8 +28,7 @@ type input struct {
 	ID   inputID
 }
 
-// inputID recognises an input on the next run, wherever it lies then: its size and a checksum of its first and last 64
-// KiB.
+// inputID recognises an input on the next run, in any place: its size and a checksum of its first and last 64 KiB.
 type inputID struct {
 	Name  string `json:"name"`
 	Bytes int64  `json:"bytes"`
@@ -38,7 +38,7 @@ type inputID struct {
 const wantInputs = ".txt, .md, .jsonl or .parquet"
 
 // findInputs returns the files among paths and in the directories among them, those of a directory in the order of
-// their paths, by the splits that their names say.
+// their paths, by the splits in their names.
 func findInputs(paths []string) (Parts, error) {
 	var files []string
 	dir := false
@@ -101,7 +101,7 @@ func withoutCards(files []string) (rest, cards []string) {
 	return rest, cards
 }
 
-// inputHint says what to do with a file of another extension.
+// inputHint returns what to do with a file of another extension.
 func inputHint(path string) string {
 	switch ext := extension(path); ext {
 	case ".json":
@@ -430,7 +430,8 @@ func (d *document) decode() (invalid int, err error) {
 	if d.null = exactjson.Kind(raw) == "null"; d.null {
 		return 0, nil
 	}
-	if err := exactjson.Unmarshal(raw, &d.text); err != nil {
+	if json.Unmarshal(raw, &d.text) != nil {
+		err := exactjson.Unmarshal(raw, &d.text) // which says what is wrong, and takes longer
 		return 0, fmt.Errorf("the field \"text\" is %w, in %.40q; hint: %s", err, d.json, hint)
 	}
 	if strings.Contains(d.text, "\ufffd") { // what the decoder writes for either

@@ -17,15 +17,15 @@ const (
 	test  Split = "test" // validates where no file is named for validation
 )
 
-// splitWords are the words of file names that say a split, those of Hugging Face's datasets library. The others are
-// common in the names of texts too ("training.md", "dev-notes.md"): they count where two splits are said, one of them
-// by a word of the first list or every file by some word.
+// splitWords are the words in file names that name a split, those of Hugging Face's datasets library. The others are
+// common in the names of texts too ("training.md", "dev-notes.md"): they count only where the names have two splits,
+// one of them by a word of the first list, or where every file has such a word.
 var splitWords = map[string]Split{"train": Train, "val": Val, "valid": Val, "validation": Val, "test": test}
 var weakWords = map[string]Split{"training": Train, "dev": Val, "testing": test, "eval": test, "evaluation": test}
 
-// splitOf returns the split that a name says, "" if it says none. A name is a path below the directory that was given:
+// splitOf returns the split that a name has, "" if none. A name is a path below the directory that was given:
 // the innermost folder whose whole name is such a word decides, else the last such word in the file's own name. A word
-// stands between characters that are not letters: medieval.txt and constrained_0.npy say nothing.
+// stands between characters that are not letters: medieval.txt and constrained_0.npy have none.
 func splitOf(name string) (s Split, weak bool) {
 	folders, file := path.Split(strings.ToLower(filepath.ToSlash(name)))
 	words := strings.FieldsFunc(file, func(r rune) bool { return r < 'a' || r > 'z' })
@@ -39,13 +39,13 @@ func splitOf(name string) (s Split, weak bool) {
 	return "", false
 }
 
-// SplitOf returns the split that a file's name says, "" if it says none.
+// SplitOf returns the split in a file's name, "" if it has none.
 func SplitOf(name string) Split { s, _ := splitOf(name); return s }
 
 // Parts are the files that a spec names, by what they are for.
 type Parts struct {
 	Train []string
-	Val   []string // named for validation, else for test; none: whoever needs some takes them from Train
+	Val   []string // named for validation, else for test; none: validation takes a part of Train
 	Left  []string // neither: named for test beside Val, or for nothing beside files named for training
 	Texts bool     // .txt and .md files of the user's own, and not of a data set that has a name
 
@@ -56,7 +56,7 @@ type Parts struct {
 	foreign []string // beside the texts of a directory: files of other kinds
 }
 
-// partition sorts files below root by the splits that their names say.
+// partition sorts files below root by the splits in their names.
 func partition(root string, paths []string) (p Parts) {
 	by := map[Split][]string{}
 	for _, counts := range []bool{true, false} { // whether weak words do
@@ -123,7 +123,7 @@ func (p Parts) noTraining(spec string) error {
 		someNames(p.Val), filepath.Join(filepath.Dir(p.Val[0]), "*"))
 }
 
-// use says in a line what the files do where paths are opened; empty: nothing that isn't said elsewhere.
+// use describes in a line what the files are for where paths are opened; empty: there is nothing to add.
 func (p Parts) use(o openOptions, paths []string) string {
 	rest := slices.Concat(p.Val, p.Left)
 	switch {
@@ -133,7 +133,7 @@ func (p Parts) use(o openOptions, paths []string) string {
 		return strings.Replace(Parts{Train: paths, Left: p.Left}.String(), "train", "validate", 1)
 	case p.Train == nil: // all were named one by one
 		return Parts{Train: paths}.String()
-	case !o.alone:
+	case !o.trainingOnly:
 		return p.String()
 	case len(rest) > 0:
 		return Parts{Train: paths, Left: rest}.String()
@@ -141,7 +141,7 @@ func (p Parts) use(o openOptions, paths []string) string {
 	return ""
 }
 
-// String says in a line which files train, which validate and which are left out.
+// String lists in a line which files train, which validate and which are left out.
 func (p Parts) String() string {
 	var parts []string
 	for _, list := range []struct {
@@ -161,7 +161,7 @@ func someNames(paths []string) string {
 	for _, p := range paths {
 		name := filepath.Base(p)
 		if folder := filepath.Base(filepath.Dir(p)); SplitOf(name) == "" && SplitOf(folder+"/"+name) != "" {
-			name = filepath.Join(folder, name) // whose name says the split
+			name = filepath.Join(folder, name) // whose name has the split
 		}
 		names = append(names, name)
 	}

@@ -19,7 +19,7 @@ import (
 	"github.com/gpt2wgpu/gpt2wgpu/data/lock"
 )
 
-// TokenizeOptions says what [Tokenize] writes. The zero value of a field is its default.
+// TokenizeOptions states what [Tokenize] writes. The zero value of a field is its default.
 type TokenizeOptions struct {
 	Out         string    // the directory; required
 	Format      string    // "npy" (NumPy, as build-nanogpt's) or "bin" (llm.c's); default npy
@@ -31,7 +31,7 @@ type TokenizeOptions struct {
 	// the input ends inside that shard, a tenth of it. Negative: none.
 	ValTokens int64
 
-	// Split, if set, makes every shard one of that split, whatever the inputs' names say.
+	// Split, if set, makes every shard one of that split, whatever the inputs' names are.
 	Split Split
 
 	// Separator, if set, stands between the documents inside a .txt or .md file ("<|endoftext|>"), with any line breaks
@@ -66,7 +66,7 @@ type TokenizeResult struct {
 type Counts struct {
 	Documents   int64 `json:"documents"`
 	InvalidUTF8 int64 `json:"invalid_utf8,omitempty"` // bytes and halves of characters read as U+FFFD
-	Nulls       int64 `json:"nulls,omitempty"`        // rows and lines without a text, passed over
+	Nulls       int64 `json:"nulls,omitempty"`        // rows and lines without a text, skipped
 }
 
 func (c *Counts) add(o Counts) {
@@ -86,9 +86,9 @@ func (c *Counts) add(o Counts) {
 // stopped, by ctx or by a power cut, is continued by the next one with the same inputs and options behind the last
 // complete shard, and the files come out the same, byte for byte; NAME.tokenize.json in the directory keeps account.
 //
-// Inputs whose names say a split ([Parts]) keep it: those for training make the training shards, those for validation,
-// else those for test, the validation shards, and ValTokens is unused. Each split then has an account of its own.
-// Without such names the first ValTokens tokens validate.
+// Inputs with a split in their names ([Parts]) keep it: those for training make the training shards, those for
+// validation, else those for test, the validation shards, and ValTokens is unused. Each split then has an account of
+// its own. Without such names the first ValTokens tokens validate.
 //
 // Errors: an input that is missing, damaged or without "text" (file, and byte or row); a directory that holds shards of
 // other inputs or options, or that another process is writing to; a full disk; ctx's end, wrapped.
@@ -187,7 +187,7 @@ func tokenizeInputs(ctx context.Context, inputs []input, o TokenizeOptions) (Tok
 	if !t.m.Done {
 		if err := t.run(ctx); err != nil {
 			if ctx.Err() != nil {
-				err = fmt.Errorf("stopped after %d complete shards: %w; hint: run the same command again to go on",
+				err = fmt.Errorf("stopped after %d complete shards: %w; hint: run the same command again to continue",
 					len(t.m.Shards), ctx.Err())
 			}
 			return t.result(), err
@@ -271,7 +271,7 @@ func sizeOf(inputs []input) (n int64) {
 // warn warns once of what the texts of this run may lack.
 func (t *tokenizing) warn() {
 	if t.Nulls > 0 {
-		t.o.Log.Warn("null texts are passed over", "nulls", t.Nulls)
+		t.o.Log.Warn("skipped null texts", "nulls", t.Nulls)
 	}
 	if t.endings > 0 {
 		t.o.Log.Warn(spelled+"; hint: --separator '"+endOfText+"' parts the documents of a .txt or .md file there",

@@ -28,7 +28,7 @@ func jsonLines(docs ...string) []byte {
 	return b.Bytes()
 }
 
-// parquetFile writes docs with row groups of so many rows; every seventh document of an optional column is null.
+// parquetFile writes docs with `group` rows in a row group; every seventh document of an optional column is null.
 func parquetFile(t testing.TB, path string, group int, optional bool, docs ...string) string {
 	t.Helper()
 	f, err := os.Create(path)

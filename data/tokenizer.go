@@ -17,12 +17,13 @@ import (
 
 // Tokenizer turns text into ids and back. Its methods are safe for concurrent use. All tokenizers are this package's.
 type Tokenizer interface {
-	// Name is what the command line knows it by: "gpt2", "bytes", "ids", or the path of a tokenizer's files.
+	// Name is its name on the command line: "gpt2", "bytes", "ids", or the path of a tokenizer's files.
 	Name() string
 	// VocabSize is one more than the largest id: 50257 for gpt2, 256 for bytes; 0 if it is not known.
 	VocabSize() int
 	// Encode returns the ids of text. For gpt2 the text of the special token ("<|endoftext|>") is ordinary text; a
-	// tokenizer of Hugging Face's files finds its added tokens, as theirs does. None if [TextError] has one.
+	// tokenizer of Hugging Face's files finds its added tokens, as theirs does. It returns none if
+	// [TextError] returns an error.
 	Encode(text string) []int
 	// Decode returns the text of ids, the special token's own included. Ids outside the vocabulary, such as the
 	// padding rows 50257 to 50303, decode to "". A character cut in two by a token border decodes to its bytes.
@@ -74,7 +75,7 @@ func NewTokenizer(spec string) (Tokenizer, error) {
 	return TokenizerOfFiles(spec, tokenizerFiles{"tokenizer.json": raw}), nil
 }
 
-// IsPath reports whether a tokenizer's name is the path of its files, and not one that the program knows.
+// IsPath reports whether a tokenizer's name is the path of its files, not a name that the program knows.
 func IsPath(name string) bool { return !slices.Contains([]string{"", "gpt2", "bytes", "ids"}, name) }
 
 // FindTokenizer returns the tokenizer whose Hugging Face files are in dir, nil if there are none. A byte-level BPE
@@ -91,7 +92,7 @@ func FindTokenizer(dir string) (Tokenizer, error) {
 	return TokenizerOfFiles(dir, files), nil
 }
 
-// TextError is why tok cannot encode text; nil if it can.
+// TextError returns why tok cannot encode text; nil if it can.
 func TextError(tok Tokenizer) error {
 	if t, ok := tok.(*idsOnly); ok {
 		where, other := "tokenizer "+t.name, "a directory with the same ids as a byte-level BPE"
@@ -161,7 +162,7 @@ func appendPart(tok Tokenizer, dst []uint16, text string, begins bool) ([]uint16
 }
 
 // encodeChunk is how much text a worker takes at a time: long enough that the cut costs nothing, short enough that
-// the last worker isn't waited for.
+// nobody waits long for the last worker.
 const encodeChunk = 1 << 20
 
 // encodeText encodes a whole text as appendPart does, on all cores, id for id.

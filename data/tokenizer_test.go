@@ -121,7 +121,7 @@ func TestGPT2EqualsTiktoken(t *testing.T) {
 	for range 100 {
 		check(randomText(r, 300))
 	}
-	for c := range rune(0x3100) { // every kind of character, alone and between neighbours
+	for c := range rune(0x3100) { // every kind of character, by itself and between neighbours
 		check("a" + string(c) + " " + string(c) + "b")
 	}
 	for _, n := range []int{heapFrom - 1, heapFrom, heapFrom + 1, 700} { // both merges, around the switch

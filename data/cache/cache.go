@@ -34,7 +34,7 @@ type Dataset struct {
 	Sharded    bool   // the files are shards, each checked when it has come
 }
 
-// Datasets are all of them, by their names.
+// Datasets has every Dataset by its name.
 var Datasets = map[string]Dataset{
 	"shakespeare": {About: "Tiny Shakespeare, 1.1 MB", Corpus: true, File: "tinyshakespeare.txt",
 		Raw:    "karpathy/char-rnn/master/data/tinyshakespeare/input.txt",
@@ -74,7 +74,7 @@ func Find(name string) (Dataset, error) {
 // AccountFile is written into a data set's directory when all of it is there.
 const AccountFile = "complete.json"
 
-// Account says what was fetched.
+// Account lists what was fetched.
 type Account struct {
 	Shards int    `json:"shards,omitempty"` // training shards asked for; 0: all
 	Commit string `json:"commit,omitempty"` // of the hub's repository

@@ -53,7 +53,7 @@ func (f *fetcher) retry(ctx context.Context, u string, try func(context.Context)
 			return nil
 		}
 		if ctx.Err() != nil {
-			return fmt.Errorf("%s: stopped: %w; hint: run the same command again to go on", u, ctx.Err())
+			return fmt.Errorf("%s: stopped: %w; hint: run the same command again to continue", u, ctx.Err())
 		}
 		var fin final
 		if errors.As(err, &fin) {
@@ -64,13 +64,13 @@ func (f *fetcher) retry(ctx context.Context, u string, try func(context.Context)
 		}
 		if failed++; failed == attempts || noHost(err) {
 			return fmt.Errorf("%s: %w; hint: check the network (and HTTPS_PROXY, if there is a proxy), then run the "+
-				"same command again: it goes on where it stopped", u, plain(err))
+				"same command again: it continues where it stopped", u, plain(err))
 		}
 		f.o.Log.Warn("trying again", "url", u, "error", plain(err))
 		var b busy
 		errors.As(err, &b)
 		if err := f.o.pause(ctx, failed-1, b.after); err != nil {
-			return fmt.Errorf("%s: stopped: %w; hint: run the same command again to go on", u, err)
+			return fmt.Errorf("%s: stopped: %w; hint: run the same command again to continue", u, err)
 		}
 	}
 }

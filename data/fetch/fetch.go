@@ -116,7 +116,7 @@ func fetch(ctx context.Context, name string, o Options) (string, error) {
 		return "", fmt.Errorf("%w; hint: check the cache directory's permissions, or set XDG_CACHE_HOME", err)
 	}
 	defer held.Release()
-	if there() { // whoever held the lock has fetched it
+	if there() { // the process that held the lock has fetched it
 		return result, nil
 	}
 	done := cache.Account{Shards: o.Shards}

@@ -24,7 +24,7 @@ import (
 )
 
 // remote is GitHub and the Hugging Face hub in one: it serves files with ETags and byte ranges, the hub's by way of a
-// redirect, and misbehaves as told.
+// redirect, and can misbehave.
 type remote struct {
 	*httptest.Server
 	mu       sync.Mutex
@@ -33,7 +33,7 @@ type remote struct {
 	status   []int             // answers to the next requests, instead of content
 	requests []string          // "path range"
 	auth     []string
-	badHash  bool // the hub tells a wrong hash
+	badHash  bool // the hub reports a wrong hash
 }
 
 const commit = "0123456789abcdef0123456789abcdef01234567"
@@ -61,7 +61,7 @@ func (r *remote) ServeHTTP(w http.ResponseWriter, q *http.Request) {
 		code := r.status[0]
 		r.status = r.status[1:]
 		if code != 0 {
-			w.Header().Set("X-Error-Message", "told\nso")
+			w.Header().Set("X-Error-Message", "not\nyours")
 			w.WriteHeader(code)
 			return
 		}
@@ -109,7 +109,7 @@ func (r *remote) ServeHTTP(w http.ResponseWriter, q *http.Request) {
 	http.ServeContent(w, q, "", time.Time{}, strings.NewReader(content))
 }
 
-// cutter breaks the connection after so many bytes.
+// cutter breaks the connection after n bytes.
 type cutter struct {
 	http.ResponseWriter
 	left int
@@ -179,7 +179,7 @@ func TestFetchText(t *testing.T) {
 	}
 }
 
-// TestFetchResumes: broken connections, busy servers and interrupted runs go on where they stopped.
+// TestFetchResumes: after broken connections, busy servers and interruptions a fetch continues where it stopped.
 func TestFetchResumes(t *testing.T) {
 	r := newRemote(t)
 	path := r.pin(t, manyWords(2_000_000))
@@ -290,7 +290,7 @@ func TestFetchErrors(t *testing.T) {
 	delete(r.files, path)
 	check("missing", fetch("shakespeare", r.options(t)), "404")
 	r.status = []int{403}
-	check("forbidden", fetch("fineweb-edu", r.options(t)), "403", "told so", "HF_TOKEN")
+	check("forbidden", fetch("fineweb-edu", r.options(t)), "403", "not yours", "HF_TOKEN")
 	r.status = []int{503, 503, 503, 503, 503, 503, 503, 503}
 	check("busy for ever", fetch("shakespeare", r.options(t)), "503", "check the network")
 	if len(r.status) != 3 {
@@ -389,7 +389,7 @@ func TestFetchShards(t *testing.T) {
 	r.files[base+"val_000000.bin"] = "no shard at all"
 	o = r.options(t)
 	if _, err := Dataset(t.Context(), "fineweb-edu", o); err == nil || !strings.Contains(err.Error(), "was removed") {
-		t.Errorf("a file that is no shard: %v", err)
+		t.Errorf("a file that is not a shard: %v", err)
 	}
 	if names := dirNames(filepath.Join(cache.Dir(), "fineweb-edu")); len(names) != 0 {
 		t.Errorf("kept: %v", names)

@@ -41,7 +41,7 @@ type HeldError struct {
 
 func (e *HeldError) Error() string { return fmt.Sprintf("%s: in use by %v", e.Path, e.Owner) }
 
-// ErrUnsupported is wrapped by the error of a file system without locks. The caller warns and goes on without one.
+// ErrUnsupported is wrapped by the error of a file system without locks. The caller warns and continues without one.
 var ErrUnsupported = errors.New("this file system has no locks")
 
 const retry = 50 * time.Millisecond
@@ -105,7 +105,7 @@ func readOwner(path string) (o Owner) {
 	return o
 }
 
-// Release gives the lock back. It does nothing on nil. The lock file stays: whoever waits for it has it open.
+// Release gives the lock back. It does nothing on nil. The lock file stays, because a waiting process has it open.
 func (l *Lock) Release() error {
 	if l == nil {
 		return nil

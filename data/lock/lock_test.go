@@ -100,7 +100,7 @@ func TestErrors(t *testing.T) {
 		}
 	}
 	if unsupported(nil) || unsupported(syscall.EACCES) {
-		t.Error("no error and a refusal are no missing locks")
+		t.Error("no error, or a refusal, counts as missing locks")
 	}
 	var none *Lock
 	if err := none.Release(); err != nil {
