@@ -128,6 +128,15 @@ func Choose(list []AdapterInfo, device string) (AdapterInfo, error) {
 	return list[best], nil
 }
 
+// Find returns the adapter of this machine that device names (see Choose).
+func Find(device string) (AdapterInfo, error) {
+	list, err := Adapters()
+	if err != nil {
+		return AdapterInfo{}, err
+	}
+	return Choose(list, device)
+}
+
 // onVulkan returns the index of the Vulkan adapter that drives the same card as a DX12 one, or -1. The two may call the
 // card and its type differently.
 func onVulkan(list []AdapterInfo, a AdapterInfo) int {

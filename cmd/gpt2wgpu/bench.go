@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"io"
@@ -57,19 +58,21 @@ MESA_SHADER_CACHE_DISABLE=true switches Mesa's off.
 		return func(ctx context.Context, e *env, _ []string) error {
 			shape, step, err := b.settle()
 			if err != nil {
-				return &usageError{err}
+				return err
 			}
-			tiles, err := b.tiles(ctx, e, step)
+			info, err := gpu.Find(b.device)
 			if err != nil {
 				return err
 			}
-			d, err := gpu.Open(b.device)
+			tiles, err := train.ChooseTiles(ctx, step, info, e.tuner(), e.log) // as train does
 			if err != nil {
 				return err
 			}
-			defer d.Close()
-			defer train.ReportCompiling(d, e.log)()
-			e.log.Info(fmt.Sprintf("using device: %v", d.Info))
+			d, done, err := e.open(b.device)
+			if err != nil {
+				return err
+			}
+			defer done()
 			r, err := b.measure(ctx, d, tiles, e.log, shape, step)
 			if err != nil {
 				return err
@@ -92,20 +95,6 @@ type benchFlags struct {
 	noAutotune     bool
 }
 
-// tiles returns those that train would take for the step.
-func (b *benchFlags) tiles(ctx context.Context, e *env, step train.Job) (op.Tuning, error) {
-	list, err := gpu.Adapters()
-	if err != nil {
-		return nil, err
-	}
-	info, err := gpu.Choose(list, b.device)
-	if err != nil {
-		return nil, err
-	}
-	step.NoAutotune = b.noAutotune
-	return train.ChooseTiles(ctx, step, info, e.tuner(), e.log)
-}
-
 // benchTokens is what a micro-step has by default: enough to fill a device, and little enough for the memory of any.
 const benchTokens = 1024
 
@@ -118,34 +107,28 @@ const (
 )
 
 // settle returns the shape of the kernels and the settings of the step. The flags must be parsed.
-func (b *benchFlags) settle() (bench.Shape, train.Job, error) {
+func (b *benchFlags) settle() (s bench.Shape, c train.Job, err error) {
 	p, err := train.FindPreset(b.preset)
-	if err != nil {
-		return bench.Shape{}, train.Job{}, err
-	}
-	if b.passes < 1 {
-		return bench.Shape{}, train.Job{}, fmt.Errorf("--passes is %d, want 1 or more; hint: --passes 3", b.passes)
-	}
-	i := &idle{fs: b.fs}
-	i.refuse(!b.kernels, "kernel passes", "with --kernels=false, which measures no kernel", "leave one of them out")
-	i.refuse(!b.kernels && !b.step, "batch-size seq-len dtype preset no-autotune", "with --kernels=false "+
-		"--step=false, which measure the device only", "leave it out")
-	if err := i.err(); err != nil {
-		return bench.Shape{}, train.Job{}, err
+	bad := &mistakes{fs: b.fs}
+	bad.when(err != nil, "%w", err)
+	bad.when(b.passes < 1, "--passes is %d, want 1 or more; hint: --passes 3", b.passes)
+	bad.idle(!b.kernels, "kernel passes", "with --kernels=false, which measures no kernel", "leave one of them out")
+	bad.idle(!b.kernels && !b.step, "batch-size seq-len dtype preset no-autotune",
+		"with --kernels=false --step=false, which measure the device only", "leave it out")
+	if err := bad.err(); err != nil {
+		return s, c, err
 	}
 	if b.kernel != "" && !b.fs.Changed("step") {
 		b.step = false
 	}
-	c := train.Job{Config: p.Config}
+	c = train.Job{Config: p.Config}
+	c.NoAutotune = b.noAutotune
 	c.DType, c.TotalBatchSize = b.dtype, 0
-	c.SeqLen, c.BatchSize = b.seqLen, b.batch
-	if c.SeqLen == 0 {
-		c.SeqLen = min(c.BlockSize, benchTokens)
-	}
+	c.SeqLen, c.BatchSize = cmp.Or(b.seqLen, min(c.BlockSize, benchTokens)), b.batch
 	if c.BatchSize == 0 {
 		c.BatchSize = max(1, benchTokens/max(1, c.SeqLen))
 	}
-	s := bench.Shape{B: c.BatchSize, T: c.SeqLen, C: c.NEmbd, NH: c.NHead, V: c.VocabSize,
+	s = bench.Shape{B: c.BatchSize, T: c.SeqLen, C: c.NEmbd, NH: c.NHead, V: c.VocabSize,
 		Params: gpt2.ParamCount(c.Model())}
 	if b.dtype == "bf16" {
 		s.Data = gpu.BF16
@@ -170,11 +153,11 @@ func (b *benchFlags) measure(ctx context.Context, d *gpu.Device, tiles op.Tuning
 	if software {
 		shape.Params = min(shape.Params, softwareParams)
 	}
-	var told time.Time
+	var last time.Time
 	for pass := 0; b.kernels && pass < b.passes; pass++ {
 		rows, err := bench.Kernels(d, tiles, shape, b.kernel, func(row bench.Row) error {
-			if time.Since(told) > time.Second {
-				told = time.Now()
+			if time.Since(last) > time.Second {
+				last = time.Now()
 				log.Info(fmt.Sprintf("%s, %s: %.4g ms", row.Name, row.Shape, row.MS))
 			}
 			return ctx.Err()
@@ -195,8 +178,8 @@ func (b *benchFlags) measure(ctx context.Context, d *gpu.Device, tiles op.Tuning
 	}
 	if b.step {
 		why := ""
-		if software && b.seqLen == 0 && b.batch == 0 && float64(step.MicroTokens())*step.Model().FLOPsPerToken(
-			step.SeqLen) > softwareFLOPs {
+		flops := float64(step.MicroTokens()) * step.Model().FLOPsPerToken(step.SeqLen)
+		if software && b.seqLen == 0 && b.batch == 0 && flops > softwareFLOPs {
 			why = fmt.Sprintf(" (a software device; --seq-len %d measures the whole context)", step.SeqLen)
 			step.SeqLen, step.BatchSize = softwareTokens, 1
 		}

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -16,7 +17,6 @@ import (
 
 	"github.com/gpt2wgpu/gpt2wgpu/data"
 	"github.com/gpt2wgpu/gpt2wgpu/data/cache"
-	"github.com/gpt2wgpu/gpt2wgpu/model/gpt2"
 )
 
 var dataCommand = &command{
@@ -39,10 +39,7 @@ out what is not data.
   gpt2wgpu data fetch shakespeare
   gpt2wgpu data tokenize corpus/ --out shards --format bin
   gpt2wgpu data info shards/*.bin`,
-	setup: func(fs *flagSet) runFunc {
-		d := newDataFlags(fs)
-		return d.run
-	},
+	setup: setupData,
 }
 
 func datasetList() string {
@@ -56,24 +53,19 @@ func datasetList() string {
 // dataFlags are the flags of data's three verbs, each in a section of its own.
 type dataFlags struct {
 	fs       *flagSet
-	verbs    map[string]*pflag.FlagSet
 	shards   int
 	tokenize data.TokenizeOptions
 	tok      string
 	asJSON   bool
 }
 
-func newDataFlags(fs *flagSet) *dataFlags {
-	d := &dataFlags{fs: fs, verbs: map[string]*pflag.FlagSet{}}
-	verb := func(name, title string) *pflag.FlagSet {
-		d.verbs[name] = fs.section(title)
-		return d.verbs[name]
-	}
-	f := verb("fetch", "Fetch")
+func setupData(fs *flagSet) runFunc {
+	d := &dataFlags{fs: fs}
+	f := fs.section("Fetch")
 	f.IntVar(&d.shards, "shards", 0, "`shards` of fineweb-edu to train on, of 100 million tokens each; 0 is all")
 
 	o := &d.tokenize
-	f = verb("tokenize", "Tokenize")
+	f = fs.section("Tokenize")
 	f.StringVar(&o.Out, "out", "", "`directory` of the shards")
 	f.StringVar(&o.Format, "format", "npy", "`format` of the shards: npy (NumPy, as build-nanogpt's), bin (llm.c's)")
 	f.Int64Var(&o.ShardTokens, "shard-tokens", 100_000_000, "`tokens` of a shard")
@@ -83,11 +75,11 @@ func newDataFlags(fs *flagSet) *dataFlags {
 	f.StringVar(&o.Separator, "separator", "", "`text` that separates the documents inside a .txt or .md file, such "+
 		"as '<|endoftext|>' (default: the file is one document)")
 
-	f = verb("info", "Info")
+	f = fs.section("Info")
 	f.BoolVar(&d.asJSON, "json", false, "print a JSON object per file")
 
 	fs.logFlags(fs.section("Other"))
-	return d
+	return d.run
 }
 
 func (d *dataFlags) run(ctx context.Context, e *env, args []string) error {
@@ -95,21 +87,15 @@ func (d *dataFlags) run(ctx context.Context, e *env, args []string) error {
 		return usagef("what to do is missing; hint: gpt2wgpu data fetch, tokenize or info")
 	}
 	verb, args := args[0], args[1:]
-	verbs := []string{"fetch", "tokenize", "info"}
+	verbs := []string{"fetch", "tokenize", "info"} // each has a section of this name
 	if !slices.Contains(verbs, verb) {
-		hint := "fetch, tokenize, info"
-		if near := nearest(verb, verbs); near != "" {
-			hint = "did you mean " + near + "?"
-		}
+		hint := didYouMean("", verb, verbs, "fetch, tokenize, info")
 		return usagef("%q, want fetch, tokenize or info; hint: %s", verb, hint)
 	}
-	for _, other := range verbs {
-		if other == verb {
-			continue
-		}
+	for i, other := range verbs {
 		var wrong error
-		d.verbs[other].VisitAll(func(f *pflag.Flag) {
-			if wrong == nil && d.fs.Changed(f.Name) {
+		d.fs.sections[i].VisitAll(func(f *pflag.Flag) {
+			if other != verb && wrong == nil && f.Changed {
 				wrong = usagef("--%s is not a flag of data %s; hint: it belongs to data %s", f.Name, verb, other)
 			}
 		})
@@ -136,13 +122,7 @@ func (d *dataFlags) fetch(ctx context.Context, e *env, args []string) error {
 	case d.shards < 0 || d.shards > 0 && args[0] != "fineweb-edu":
 		return usagef("--shards is %d, want 1 or more, and fineweb-edu; hint: leave it out", d.shards)
 	}
-	var path string
-	var err error
-	if _, weights := gpt2.Named(args[0]); weights {
-		path, err = fetchModel(ctx, e, args[0])
-	} else {
-		path, err = fetchData(ctx, e, args[0], d.shards)
-	}
+	path, err := fetchData(ctx, e, args[0], d.shards)
 	if err != nil {
 		return err
 	}
@@ -151,27 +131,15 @@ func (d *dataFlags) fetch(ctx context.Context, e *env, args []string) error {
 }
 
 func (d *dataFlags) makeShards(ctx context.Context, e *env, args []string) error {
-	var errs []error
-	bad := func(format string, args ...any) { errs = append(errs, fmt.Errorf(format, args...)) }
-	o := d.tokenize
-	if len(args) == 0 {
-		bad("tokenize takes texts, got none; hint: gpt2wgpu data tokenize corpus.txt --out DIR")
-	}
-	if o.Out == "" {
-		bad("--out is missing; hint: --out DIR for the shards")
-	}
-	if o.Format != "npy" && o.Format != "bin" {
-		bad("--format is %q, no such format; hint: npy, bin", o.Format)
-	}
-	if o.ShardTokens < 1 {
-		bad("--shard-tokens is %d, want 1 or more; hint: --shard-tokens 100000000", o.ShardTokens)
-	}
+	o, bad := d.tokenize, &mistakes{}
+	bad.when(len(args) == 0, "tokenize takes texts, got none; hint: gpt2wgpu data tokenize corpus.txt --out DIR")
+	bad.when(o.Out == "", "--out is missing; hint: --out DIR for the shards")
+	bad.when(o.Format != "npy" && o.Format != "bin", "--format is %q, no such format; hint: npy, bin", o.Format)
+	bad.when(o.ShardTokens < 1, "--shard-tokens is %d, want 1 or more; hint: --shard-tokens 100000000", o.ShardTokens)
 	tok, err := data.NewTokenizer(d.tok)
-	if err != nil {
-		bad("--%w", err)
-	}
-	if err := errors.Join(errs...); err != nil {
-		return &usageError{err}
+	bad.when(err != nil, "--%w", err)
+	if err := bad.err(); err != nil {
+		return err
 	}
 	if args, err = data.Expand(args); err != nil {
 		return err
@@ -248,24 +216,15 @@ func (d *dataFlags) info(e *env, args []string) error {
 
 func printShard(w io.Writer, s data.ShardInfo) error {
 	tab := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	documents := "documents"
+	documents := map[string]string{"jsonl": "lines", "parquet": "rows", "llm.c eval": "examples"}[s.Format]
+	documents = cmp.Or(documents, "documents")
+	fmt.Fprintf(tab, "file\t%s\nformat\t%s, %s", s.Path, s.Format, bytesWord(s.Bytes))
 	switch s.Format {
 	case "text", "jsonl", "parquet":
-		if s.Format == "jsonl" {
-			documents = "lines"
-		} else if s.Format == "parquet" {
-			documents = "rows"
-		}
-		fmt.Fprintf(tab, "file\t%s\nformat\t%s, %s, not tokenized\n%s\t%d\nbegins\t%q\n", s.Path, s.Format,
-			bytesWord(s.Bytes), documents, s.Documents, s.Text)
-		return tab.Flush()
+		fmt.Fprintf(tab, ", not tokenized\n%s\t%d\nbegins\t%q\n", documents, s.Documents, s.Text)
+	default:
+		fmt.Fprintf(tab, "\ntokens\t%d, ids %d to %d\n%s\t%d\n", s.Tokens, s.MinID, s.MaxID, documents, s.Documents)
+		fmt.Fprintf(tab, "first ids\t%s\ntext (%s)\t%q\n", strings.Trim(fmt.Sprint(s.First), "[]"), s.Tokenizer, s.Text)
 	}
-	if s.Format == "llm.c eval" {
-		documents = "examples"
-	}
-	fmt.Fprintf(tab, "file\t%s\nformat\t%s, %s\ntokens\t%d, ids %d to %d\n%s\t%d\nfirst ids\t%s\ntext (%s)\t%q\n",
-		s.Path, s.Format, bytesWord(s.Bytes),
-		s.Tokens, s.MinID, s.MaxID, documents, s.Documents, strings.Trim(fmt.Sprint(s.First), "[]"), s.Tokenizer,
-		s.Text)
 	return tab.Flush()
 }

@@ -34,9 +34,6 @@ without --device. TARGET names the tables of kernels and geometries for it (gpu/
 				}
 				devices := make([]device, len(list))
 				for i, a := range list {
-					if a.Features == nil {
-						a.Features = []string{}
-					}
 					devices[i] = device{a, targetOf(a)}
 				}
 				return writeJSON(e.stdout, devices)

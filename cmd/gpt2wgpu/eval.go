@@ -8,7 +8,6 @@ import (
 	"path/filepath"
 
 	"github.com/gpt2wgpu/gpt2wgpu/data"
-	"github.com/gpt2wgpu/gpt2wgpu/gpu"
 	"github.com/gpt2wgpu/gpt2wgpu/model"
 	"github.com/gpt2wgpu/gpt2wgpu/model/gpt2"
 	"github.com/gpt2wgpu/gpt2wgpu/train"
@@ -28,28 +27,22 @@ token (build-nanogpt, llm.c), acc_norm_chars the likeliest per character (the ac
 
   gpt2wgpu eval --model runs/first --data sample
   gpt2wgpu eval --model gpt2 --hellaswag fetch --json`,
-	setup: func(fs *flagSet) runFunc {
-		v := newEvalFlags(fs)
-		return v.run
-	},
+	setup: setupEval,
 }
 
 // evalFlags are the flags of eval.
 type evalFlags struct {
-	fs                       *flagSet
-	model, tokenizer, device string
-	data, hellaswag          string
-	batch, seq, steps        int
-	asJSON                   bool
+	modelFlags
+	fs                      *flagSet
+	device, data, hellaswag string
+	batch, seq, steps       int
+	asJSON                  bool
 }
 
-func newEvalFlags(fs *flagSet) *evalFlags {
+func setupEval(fs *flagSet) runFunc {
 	v := &evalFlags{fs: fs}
-	f := fs.section("Model")
-	f.StringVar(&v.model, "model", "", modelUsage)
-	f.StringVar(&v.tokenizer, "tokenizer", "", tokenizerUsage)
-
-	f = fs.section("Loss")
+	v.define(fs)
+	f := fs.section("Loss")
 	f.StringVar(&v.data, "data", "", "`spec` of the text: sample, shakespeare, tinystories, fineweb-edu, a .txt or "+
 		".md file, a .npy or .bin token shard, a directory or a quoted glob of these")
 	f.IntVar(&v.seq, "seq-len", 0, "`tokens` of a sequence (T), at most the model's context (default: those that "+
@@ -71,73 +64,48 @@ func newEvalFlags(fs *flagSet) *evalFlags {
 		`print a JSON object: {"loss":..,"perplexity":..,"tokens":..} or {"n":..,"acc":..,"acc_norm":..,`+
 			`"acc_norm_chars":..}`)
 	fs.logFlags(f)
-	return v
+	return v.run
 }
-
-// modelUsage is what --model takes everywhere.
-const modelUsage = "`weights`: a run's directory, a checkpoint, a Hugging Face directory, gpt2, gpt2-medium, " +
-	"gpt2-large, gpt2-xl, or an llm.c .bin"
 
 // maxBatchTokens bounds B*T: beyond it even the tokens overflow a device's buffers.
 const maxBatchTokens = 1 << 28
 
 func (v *evalFlags) validate() error {
-	var errs []error
-	bad := func(format string, args ...any) { errs = append(errs, fmt.Errorf(format, args...)) }
-	if v.model == "" {
-		bad("--model is missing; hint: a run's directory, such as --model %s", someRun())
-	}
-	switch {
-	case v.data == "" && v.hellaswag == "":
-		bad("--data and --hellaswag are both missing; hint: --data SPEC for the loss, --hellaswag FILE for the score")
-	case v.data != "" && v.hellaswag != "":
-		bad("--data and --hellaswag are both given; hint: one at a time")
-	}
-	if v.batch < 1 || v.batch > maxBatchTokens {
-		bad("--batch-size is %d, want 1 to %d; hint: --batch-size 4", v.batch, maxBatchTokens)
-	}
-	if v.seq < 0 {
-		bad("--seq-len is %d, want 0 or more; hint: leave it out for the length that the run trained with", v.seq)
-	}
-	if v.steps < 0 {
-		bad("--val-steps is %d, want 0 or more; hint: 0 is the whole text", v.steps)
-	}
-	if v.tokenizer != "" {
-		if _, err := data.NewTokenizer(v.tokenizer); err != nil {
-			bad("--%w", err)
-		}
-	}
-	i := &idle{fs: v.fs}
-	i.refuse(v.data == "" && v.hellaswag != "", "seq-len val-steps", "with --hellaswag, whose questions are all "+
-		"measured whole", "leave it out, or --data SPEC")
-	errs = append(errs, i.err())
-	return errors.Join(errs...)
+	bad := &mistakes{fs: v.fs}
+	v.check(bad)
+	bad.when(v.data == "" && v.hellaswag == "",
+		"--data and --hellaswag are both missing; hint: --data SPEC for the loss, --hellaswag FILE for the score")
+	bad.when(v.data != "" && v.hellaswag != "", "--data and --hellaswag are both given; hint: one at a time")
+	bad.when(v.batch < 1 || v.batch > maxBatchTokens, "--batch-size is %d, want 1 to %d; hint: --batch-size 4",
+		v.batch, maxBatchTokens)
+	bad.when(v.seq < 0, "--seq-len is %d, want 0 or more; hint: leave it out for the length that the run trained with",
+		v.seq)
+	bad.when(v.steps < 0, "--val-steps is %d, want 0 or more; hint: 0 is the whole text", v.steps)
+	bad.idle(v.data == "" && v.hellaswag != "", "seq-len val-steps",
+		"with --hellaswag, whose questions are all measured whole", "leave it out, or --data SPEC")
+	return bad.err()
 }
 
 func (v *evalFlags) run(ctx context.Context, e *env, _ []string) error {
 	if err := v.validate(); err != nil {
-		return &usageError{err}
+		return err
 	}
-	w, source, err := loadModel(ctx, e, v.model)
+	w, err := v.load(ctx, e)
 	if err != nil {
 		return err
 	}
-	tok, err := data.ModelTokenizer(v.tokenizer, source.Tokenizer, source.Path, w.Config.VocabSize)
-	if err != nil {
-		return err
-	}
+	block := w.Config.BlockSize
 	if v.seq == 0 {
-		v.seq = source.SeqLen // the run's own
+		v.seq = w.source.SeqLen // the run's own
 	}
-	if v.seq == 0 || v.seq > w.Config.BlockSize && !v.fs.Changed("seq-len") {
-		v.seq = w.Config.BlockSize
+	if v.seq == 0 || v.seq > block && !v.fs.Changed("seq-len") {
+		v.seq = block
 	}
-	if v.seq > w.Config.BlockSize {
-		return usagef("--seq-len is %d, the model's context has %d; hint: --seq-len %d", v.seq, w.Config.BlockSize,
-			w.Config.BlockSize)
+	if v.seq > block {
+		return usagef("--seq-len is %d, the model's context has %d; hint: --seq-len %d", v.seq, block, block)
 	}
 	if v.data != "" && v.steps == 0 && !v.fs.Changed("batch-size") {
-		v.batch *= w.Config.BlockSize / v.seq // as many tokens at once as in the default number of whole contexts
+		v.batch *= block / v.seq // as many tokens at once as in the default number of whole contexts
 	}
 	if v.batch > maxBatchTokens/v.seq {
 		return usagef("--batch-size is %d sequences of %d tokens, want at most %d tokens; hint: --batch-size 4",
@@ -145,36 +113,34 @@ func (v *evalFlags) run(ctx context.Context, e *env, _ []string) error {
 	}
 	// Whatever can be wrong with the text shows before the device is opened.
 	if v.data != "" {
-		if source.ValFraction > 0 && filepath.Clean(source.Data) == filepath.Clean(v.data) {
+		if part := w.source.ValFraction; part > 0 && filepath.Clean(w.source.Data) == filepath.Clean(v.data) {
 			e.log.Info(fmt.Sprintf("all of %s is evaluated, the %.3g%% that the run trained on too (--val-fraction "+
-				"%v); the loss on the rest is in its metrics.jsonl",
-				v.data, 100*(1-source.ValFraction), source.ValFraction))
+				"%v); the loss on the rest is in its metrics.jsonl", v.data, 100*(1-part), part))
 		}
-		corpus, err := data.Open(v.data, tok, w.Config.VocabSize, e.log, data.WithSplit(data.Val))
+		corpus, err := data.Open(v.data, w.tok, w.Config.VocabSize, e.log, data.WithSplit(data.Val))
 		if err != nil {
 			return fmt.Errorf("--data %w", err)
 		}
 		defer corpus.Close()
-		return v.loss(ctx, e, w, corpus)
+		return v.loss(ctx, e, w.Weights, corpus)
 	}
 	spec, err := hellaswagSpec(ctx, e, v.hellaswag)
 	if err != nil {
 		return err
 	}
-	questions, err := data.ReadHellaSwag(spec, tok)
+	questions, err := data.ReadHellaSwag(spec, w.tok)
 	if err != nil {
 		return fmt.Errorf("--hellaswag %w", err)
 	}
-	return v.score(ctx, e, w, questions)
+	return v.score(ctx, e, w.Weights, questions)
 }
 
-// open puts the model on the device with memory for batches of n tokens.
-func (v *evalFlags) open(e *env, w *gpt2.Weights, n int) (*gpu.Device, *model.Evaluator, error) {
-	d, err := gpu.Open(v.device)
+// open puts the model on the device with memory for batches of n tokens, until the function that it returns is called.
+func (v *evalFlags) open(e *env, w *gpt2.Weights, n int) (*model.Evaluator, func(), error) {
+	d, done, err := e.open(v.device)
 	if err != nil {
 		return nil, nil, err
 	}
-	e.log.Info(fmt.Sprintf("using device: %v", d.Info))
 	m, err := model.New(d, w.Config)
 	if err == nil {
 		err = m.Load(w)
@@ -184,31 +150,28 @@ func (v *evalFlags) open(e *env, w *gpt2.Weights, n int) (*gpu.Device, *model.Ev
 		ev, err = m.NewEvaluator(n)
 	}
 	if err != nil {
-		d.Close()
+		done()
 		return nil, nil, err
 	}
 	e.log.Info("device memory: " + d.MemoryReport())
-	return d, ev, nil
+	return ev, done, nil
 }
 
 // loss measures the mean loss: of --val-steps batches in the loader's order, or of all of the text once.
 func (v *evalFlags) loss(ctx context.Context, e *env, w *gpt2.Weights, corpus *data.Corpus) error {
-	var batches eval.Batches
-	var err error
+	choose := eval.All
 	if v.steps > 0 {
-		batches, err = eval.First(corpus, v.steps, v.batch, v.seq)
-	} else {
-		batches, err = eval.All(corpus, v.batch, v.seq)
+		choose = func(corpus *data.Corpus, B, T int) (eval.Batches, error) { return eval.First(corpus, v.steps, B, T) }
 	}
+	batches, err := choose(corpus, v.batch, v.seq)
 	if err != nil {
 		return fmt.Errorf("--data %w", err)
 	}
-	d, ev, err := v.open(e, w, batches.B*batches.T)
+	ev, done, err := v.open(e, w, batches.B*batches.T)
 	if err != nil {
 		return err
 	}
-	defer d.Close()
-	defer train.ReportCompiling(d, e.log)()
+	defer done()
 
 	m := newMeter(e.log)
 	loss, tokens, err := batches.Loss(ctx, ev, func(done, all int) { m.counting("evaluating", done, all) })
@@ -238,12 +201,11 @@ func (v *evalFlags) loss(ctx context.Context, e *env, w *gpt2.Weights, corpus *d
 
 // score measures HellaSwag.
 func (v *evalFlags) score(ctx context.Context, e *env, w *gpt2.Weights, questions []data.Example) error {
-	d, ev, err := v.open(e, w, v.batch*w.Config.BlockSize)
+	ev, done, err := v.open(e, w, v.batch*w.Config.BlockSize)
 	if err != nil {
 		return err
 	}
-	defer d.Close()
-	defer train.ReportCompiling(d, e.log)()
+	defer done()
 	h, err := eval.NewHellaSwag(ev, questions, w.Config.BlockSize, w.Config.VocabSize)
 	if err != nil {
 		return err

@@ -191,16 +191,19 @@ func hub(t *testing.T) (asked *int) {
 func TestHub(t *testing.T) {
 	asked := hub(t)
 	e := &env{log: slog.New(slog.DiscardHandler)}
-	w, _, err := loadModel(t.Context(), e, "gpt2")
+	load := func(name string) (loaded, error) {
+		m := &modelFlags{model: name}
+		return m.load(t.Context(), e)
+	}
+	w, err := load("gpt2")
 	if err != nil || w.Config.NEmbd != 32 || *asked != 3 {
 		t.Fatalf("%v after %d requests", err, *asked)
 	}
 	t.Setenv("HF_HUB_OFFLINE", "1")
-	if _, _, err := loadModel(t.Context(), e, "gpt2"); err != nil || *asked != 3 {
+	if _, err := load("gpt2"); err != nil || *asked != 3 {
 		t.Errorf("from the cache: %v after %d requests", err, *asked)
 	}
-	if _, _, err := loadModel(t.Context(), e, "gpt2-xl"); err == nil || !strings.Contains(err.Error(),
-		"HF_HUB_OFFLINE") {
+	if _, err := load("gpt2-xl"); err == nil || !strings.Contains(err.Error(), "HF_HUB_OFFLINE") {
 		t.Errorf("offline: %v", err)
 	}
 	t.Setenv("HF_HUB_OFFLINE", "")

@@ -1,11 +1,13 @@
 package main
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/spf13/pflag"
@@ -56,27 +58,18 @@ func (fs *flagSet) parse(args []string) error {
 		return err
 	}
 	home, err := os.UserHomeDir()
-	if err != nil {
-		return nil
-	}
 	for _, name := range []string{"out", "data", "val-data", "init", "model", "tokenizer", "config", "hellaswag"} {
-		if f := fs.Lookup(name); f != nil && strings.HasPrefix(f.Value.String(), "~/") {
-			if err := f.Value.Set(filepath.Join(home, f.Value.String()[2:])); err != nil {
-				return err
-			}
+		if f := fs.Lookup(name); err == nil && f != nil && strings.HasPrefix(f.Value.String(), "~/") {
+			f.Value.Set(filepath.Join(home, f.Value.String()[2:])) // a string, which takes any value
 		}
 	}
 	return nil
 }
 
-// wantsJSON reports whether args ask for the JSON log, be there mistakes among them.
+// wantsJSON reports whether args, which may have mistakes, ask for the JSON log.
 func wantsJSON(args []string) bool {
-	for i, arg := range args {
-		if arg == "--log-format=json" || arg == "--log-format" && i+1 < len(args) && args[i+1] == "json" {
-			return true
-		}
-	}
-	return false
+	i := slices.Index(args, "--log-format")
+	return slices.Contains(args, "--log-format=json") || i >= 0 && i+1 < len(args) && args[i+1] == "json"
 }
 
 // explain turns an error of Parse into a line with a hint. help is the command that lists the flags.
@@ -92,10 +85,7 @@ func (fs *flagSet) explain(err error, help string) error {
 		}
 		var names []string
 		fs.VisitAll(func(f *pflag.Flag) { names = append(names, f.Name) })
-		hint := help + " lists the flags"
-		if near := nearest(name, names); near != "" {
-			hint = fmt.Sprintf("did you mean --%s?", near)
-		}
+		hint := didYouMean("--", name, names, help+" lists the flags")
 		return usagef("unknown flag %s; hint: %s", given, hint)
 	case errors.As(err, &missing):
 		f := missing.GetFlag()
@@ -107,33 +97,27 @@ func (fs *flagSet) explain(err error, help string) error {
 	return usagef("%w; hint: %s", err, help)
 }
 
-// wanted says which values a flag takes.
-func wanted(f *pflag.Flag) string {
-	switch f.Value.Type() {
-	case "int":
-		return "a whole number"
-	case "uint64":
-		return "a whole number, 0 or more"
-	case "float64":
-		return "a number"
-	case "fraction":
-		return "a number, 0 or more and below 1"
-	case "bool":
-		return "true or false"
-	}
-	return "a value"
+// wants says which values flags take, by their types.
+var wants = map[string]string{
+	"int": "a whole number", "uint64": "a whole number, 0 or more", "float64": "a number",
+	"fraction": "a number, 0 or more and below 1", "bool": "true or false",
 }
+
+// wanted says which values a flag takes.
+func wanted(f *pflag.Flag) string { return cmp.Or(wants[f.Value.Type()], "a value") }
 
 // example is a value that the flag would take.
 func example(f *pflag.Flag) string {
-	if f.DefValue != "" {
-		return f.DefValue
-	}
-	if f.Value.Type() == "fraction" {
-		return "0.1"
-	}
 	name, _ := pflag.UnquoteUsage(f)
-	return name
+	return cmp.Or(f.DefValue, map[string]string{"fraction": "0.1"}[f.Value.Type()], name)
+}
+
+// didYouMean is the hint about an unknown name: the candidate that is near, behind prefix, or else.
+func didYouMean(prefix, name string, candidates []string, otherwise string) string {
+	if near := nearest(name, candidates); near != "" {
+		return fmt.Sprintf("did you mean %s%s?", prefix, near)
+	}
+	return otherwise
 }
 
 // nearest returns the candidate that name is most likely a slip of, or "".

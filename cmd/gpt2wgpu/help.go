@@ -1,18 +1,18 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"io"
 	"strings"
-	"text/tabwriter"
 )
 
 var helpCommand = &command{
 	name:  "help",
 	args:  "[COMMAND]",
 	short: "Describe the program or a command",
-	long:  "Without a command, lists those there are.",
+	long:  "Without a command, lists all commands.",
 }
 
 // Not in the literal: it uses the list of commands, which has helpCommand in it.
@@ -34,44 +34,34 @@ func init() {
 	}
 }
 
-func printRoot(out io.Writer) (err error) {
-	w := &strings.Builder{}
-	defer func() { _, err = io.WriteString(out, wrap(w.String(), columns(out), 2)) }()
-	fmt.Fprint(w,
-		`gpt2wgpu trains GPT-2 on any GPU, through Vulkan, Metal or DX12, and on the CPU through software Vulkan.
+func printRoot(out io.Writer) error {
+	var list strings.Builder
+	for _, c := range commands {
+		fmt.Fprintf(&list, "  %-11s%s\n", c.name, c.short)
+	}
+	return printText(out, `gpt2wgpu trains GPT-2 on any GPU, through Vulkan, Metal or DX12, and on the CPU through `+
+		`software Vulkan.
 
 Usage:
   gpt2wgpu <command> [flags]
 
 Commands:
-`)
-	tab := tabwriter.NewWriter(w, 0, 0, 3, ' ', 0)
-	for _, c := range commands {
-		fmt.Fprintf(tab, "  %s\t%s\n", c.name, c.short)
-	}
-	tab.Flush()
-	fmt.Fprint(w, `
+`+list.String()+`
 gpt2wgpu help COMMAND lists a command's flags. A first run that needs no network and no files:
 
   gpt2wgpu train --out runs/first
   gpt2wgpu sample --model runs/first
 `)
-	return nil
 }
 
 // helpWidth is where help is wrapped, in columns, unless the terminal is narrower.
 const helpWidth = 110
 
-func printHelp(out io.Writer, c *command) (err error) {
-	w, width := &strings.Builder{}, columns(out)
-	defer func() { _, err = io.WriteString(out, wrap(w.String(), width, 2)) }()
-	flagsWidth := helpWidth
-	if width > 0 {
-		flagsWidth = min(helpWidth, width)
-	}
-	usage := "gpt2wgpu " + c.name
+func printHelp(out io.Writer, c *command) error {
+	w := &strings.Builder{}
 	fs := newFlagSet(c.name)
 	c.setup(fs)
+	usage := "gpt2wgpu " + c.name
 	if len(fs.sections) > 0 {
 		usage += " [flags]"
 	}
@@ -82,8 +72,15 @@ func printHelp(out io.Writer, c *command) (err error) {
 	if c.long != "" {
 		fmt.Fprintf(w, "\n%s\n", strings.TrimSpace(c.long))
 	}
+	width := min(helpWidth, cmp.Or(columns(out), helpWidth))
 	for _, s := range fs.sections {
-		fmt.Fprintf(w, "\n%s:\n%s", s.title, s.FlagUsagesWrapped(flagsWidth))
+		fmt.Fprintf(w, "\n%s:\n%s", s.title, s.FlagUsagesWrapped(width))
 	}
-	return nil
+	return printText(out, w.String())
+}
+
+// printText prints text with its long lines broken where out is a terminal.
+func printText(out io.Writer, text string) error {
+	_, err := io.WriteString(out, wrap(text, columns(out), 2))
+	return err
 }

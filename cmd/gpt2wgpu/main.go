@@ -44,7 +44,7 @@ func main() {
 	if len(os.Args) == 2 && os.Args[1] == tuneChild {
 		os.Exit(runTuneChild())
 	}
-	autotune = func(log *slog.Logger) train.Tuner { return newTuner(log) }
+	autotune = true
 	ctx, cancel := context.WithCancel(context.Background())
 	watchSignals(cancel)
 	os.Exit(run(ctx, os.Args[1:], os.Stdin, results{os.Stdout}, messages{os.Stderr}))
@@ -72,6 +72,9 @@ type env struct {
 	stdout, stderr io.Writer
 	log            *slog.Logger
 	group          ranks.Group // nil: none was joined
+
+	name string     // that errors begin with
+	opts logOptions // of the logger
 }
 
 // leave ends this process's part in a group of several: in peace where all do, else all at once.
@@ -81,71 +84,70 @@ func (e *env) leave(err error, code int) {
 	}
 	// The launcher ends the others with SIGTERM once one has failed: too late for "stopping once this step is done".
 	signal.Reset(stopSignals()...)
-	switch {
-	case ranks.Agreed(err):
+	if ranks.Agreed(err) {
 		e.group.Close()
-	default:
+	} else {
 		e.group.Abort(code)
 	}
 }
 
 // run is the program without its process: it returns the exit code.
 func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer) (code int) {
-	e := &env{stdin: stdin, stdout: stdout, stderr: stderr, log: slog.New(slog.DiscardHandler)}
-	name := "gpt2wgpu"
-	var opts logOptions
+	e := &env{stdin: stdin, stdout: stdout, stderr: stderr, log: slog.New(slog.DiscardHandler), name: "gpt2wgpu"}
+	var err error
 	defer func() {
 		if r := recover(); r != nil {
-			err := fmt.Errorf("internal error: %v; hint: please report this with the output of -v", r)
-			code = report(e, name, opts, err)
-			if opts.verbose {
+			err = fmt.Errorf("internal error: %v; hint: please report this with the output of -v", r)
+			code = e.report(err)
+			if e.opts.verbose {
 				fmt.Fprintf(stderr, "%s", debug.Stack())
 			}
-			e.leave(err, code)
 		}
+		e.leave(err, code)
 	}()
+	err = e.run(ctx, args)
+	return e.report(err)
+}
 
+// run parses the command line and runs its command.
+func (e *env) run(ctx context.Context, args []string) error {
 	root := newFlagSet("gpt2wgpu")
 	root.SetInterspersed(false)
 	version := root.Bool("version", false, "print the version")
 	switch err := root.Parse(args); {
 	case errors.Is(err, pflag.ErrHelp):
-		return report(e, name, opts, helpCommand.run(ctx, e))
+		return helpCommand.run(ctx, e)
 	case err != nil:
-		return report(e, name, opts, root.explain(err, "gpt2wgpu help"))
+		return root.explain(err, "gpt2wgpu help")
 	case *version:
-		return report(e, name, opts, versionCommand.run(ctx, e))
+		return versionCommand.run(ctx, e)
 	case root.NArg() == 0:
-		return report(e, name, opts, usagef("no command; hint: gpt2wgpu help, or gpt2wgpu train for a first run"))
+		return usagef("no command; hint: gpt2wgpu help, or gpt2wgpu train for a first run")
 	}
 	c, err := findCommand(root.Arg(0))
 	if err != nil {
-		return report(e, name, opts, err)
+		return err
 	}
-	name += " " + c.name
+	e.name += " " + c.name
 
 	fs := newFlagSet(c.name)
 	action := c.setup(fs)
 	if err := fs.parse(root.Args()[1:]); errors.Is(err, pflag.ErrHelp) {
-		return report(e, name, opts, printHelp(stdout, c))
+		return printHelp(e.stdout, c)
 	} else if err != nil {
 		if wantsJSON(args) {
-			opts.format = "json"
-			e.log = slog.New(jsonHandler(stderr, slog.LevelInfo))
+			e.opts.format, e.log = "json", slog.New(jsonHandler(e.stderr, slog.LevelInfo))
 		}
-		return report(e, name, opts, fs.explain(err, name+" --help"))
+		return fs.explain(err, e.name+" --help")
 	}
-	opts = fs.log
-	if e.log, err = opts.logger(stderr); err != nil {
-		opts = logOptions{}
-		return report(e, name, opts, err)
+	log, err := fs.log.logger(e.stderr)
+	if err != nil {
+		return err
 	}
-	talker.Store(&struct {
-		log  *slog.Logger
-		when string
-	}{e.log, map[bool]string{true: " once this step is done"}[c == trainCommand]})
-	if isTerminal(stdout) {
-		e.stdout = visible{stdout}
+	e.log, e.opts = log, fs.log
+	talker.Store(&speech{log, c == trainCommand})
+	if isTerminal(e.stdout) {
+		e.stdout = visible{e.stdout}
 		if c != sampleCommand { // which streams
 			tables := &wrapped{w: e.stdout, indent: 4}
 			defer tables.flush()
@@ -153,13 +155,9 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 		}
 	}
 	if c.args == "" && fs.NArg() > 0 {
-		return report(e, name, opts, usagef("%q follows no flag, and %s takes nothing else; hint: %s --help", fs.Arg(0),
-			c.name, name))
+		return usagef("%q follows no flag, and %s takes nothing else; hint: %s --help", fs.Arg(0), c.name, e.name)
 	}
-	err = action(ctx, e, fs.Args())
-	code = report(e, name, opts, err)
-	e.leave(err, code)
-	return code
+	return action(ctx, e, fs.Args())
 }
 
 // run runs a command that needs no flags.
@@ -175,27 +173,21 @@ func findCommand(name string) (*command, error) {
 		}
 		names = append(names, c.name)
 	}
-	hint := "gpt2wgpu help lists the commands"
-	if near := nearest(name, names); near != "" {
-		hint = fmt.Sprintf("did you mean %s?", near)
-	}
+	hint := didYouMean("", name, names, "gpt2wgpu help lists the commands")
 	return nil, usagef("unknown command %q; hint: %s", name, hint)
 }
 
-// report says err, if there is one, and returns the exit code.
-func report(e *env, name string, opts logOptions, err error) int {
-	if err == nil {
+// report prints err, if there is one, and returns the exit code.
+func (e *env) report(err error) int {
+	if err == nil || errors.Is(err, ranks.ErrElsewhere) { // the code is that of the rank that reports the reason
 		return exitDone
-	}
-	if errors.Is(err, ranks.ErrElsewhere) {
-		return exitDone // the code is that of the rank that reports the reason
 	}
 	for _, line := range errorLines(err) {
 		line = strings.ReplaceAll(line, context.Canceled.Error(), train.ErrInterrupted.Error())
-		if opts.format == "json" {
-			e.log.Error(line, "command", name)
+		if e.opts.format == "json" {
+			e.log.Error(line, "command", e.name)
 		} else {
-			fmt.Fprint(e.stderr, wrap(name+": "+line+"\n", columns(e.stderr), 2))
+			fmt.Fprint(e.stderr, wrap(e.name+": "+line+"\n", columns(e.stderr), 2))
 		}
 	}
 	var usage *usageError
@@ -222,17 +214,9 @@ func errorLines(err error) []string {
 		}
 		return lines
 	}
-	return []string{strings.Join(strings.FieldsFunc(err.Error(), func(r rune) bool { return r == '\n' || r == '\r' }),
-		" ")}
+	lines := strings.FieldsFunc(err.Error(), func(r rune) bool { return r == '\n' || r == '\r' })
+	return []string{strings.Join(lines, " ")}
 }
-
-// usageError is a mistake in the command line.
-type usageError struct{ err error }
-
-func (u *usageError) Error() string { return u.err.Error() }
-func (u *usageError) Unwrap() error { return u.err }
-
-func usagef(format string, args ...any) error { return &usageError{fmt.Errorf(format, args...)} }
 
 // isTerminal reports whether a stream is one that a person looks at.
 func isTerminal(stream any) bool {

@@ -240,9 +240,8 @@ func TestNearest(t *testing.T) {
 // TestInterruptedWords: an interrupt is reported in the program's words, whatever it ended.
 func TestInterruptedWords(t *testing.T) {
 	var stderr bytes.Buffer
-	e := &env{stderr: &stderr}
-	if code := report(e, "gpt2wgpu tune", logOptions{}, fmt.Errorf("measuring: %w; hint: again",
-		context.Canceled)); code != exitInterrupted {
+	e := &env{stderr: &stderr, name: "gpt2wgpu tune"}
+	if code := e.report(fmt.Errorf("measuring: %w; hint: again", context.Canceled)); code != exitInterrupted {
 		t.Errorf("code %d, want %d", code, exitInterrupted)
 	}
 	if got, want := stderr.String(), "gpt2wgpu tune: measuring: interrupted; hint: again\n"; got != want {

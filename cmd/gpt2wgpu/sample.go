@@ -11,7 +11,6 @@ import (
 	"unicode/utf8"
 
 	"github.com/gpt2wgpu/gpt2wgpu/data"
-	"github.com/gpt2wgpu/gpt2wgpu/gpu"
 	"github.com/gpt2wgpu/gpt2wgpu/model"
 	"github.com/gpt2wgpu/gpt2wgpu/train"
 )
@@ -25,34 +24,25 @@ starts as a document does: after <|endoftext|>, or after a newline with the toke
 separated by a line ---. In a prompt, <|endoftext|> and a model's other added tokens are the tokens themselves.
 
   gpt2wgpu sample --model runs/first --prompt "MARROW:" --n 1 --max-tokens 300`,
-	setup: func(fs *flagSet) runFunc {
-		s := newSampleFlags(fs)
-		return s.run
-	},
+	setup: func(fs *flagSet) runFunc { return newSampleFlags(fs).run },
 }
 
 // sampleFlags are the flags of sample.
 type sampleFlags struct {
-	fs                       *flagSet
-	model, tokenizer, device string
-	prompt, promptIDs        string
-	n                        int
-	asJSON                   bool
-	options                  model.SampleOptions
+	modelFlags
+	fs                        *flagSet
+	device, prompt, promptIDs string
+	n                         int
+	asJSON                    bool
+	options                   model.SampleOptions
 }
-
-// tokenizerUsage is what --tokenizer takes beside --model.
-const tokenizerUsage = "`tokenizer`: gpt2, bytes, or a directory with Hugging Face's files (default: the model's own)"
 
 func newSampleFlags(fs *flagSet) *sampleFlags {
 	s := &sampleFlags{fs: fs}
 	o := &s.options
+	s.define(fs)
 
-	f := fs.section("Model")
-	f.StringVar(&s.model, "model", "", modelUsage)
-	f.StringVar(&s.tokenizer, "tokenizer", "", tokenizerUsage)
-
-	f = fs.section("Prompt")
+	f := fs.section("Prompt")
 	f.StringVar(&s.prompt, "prompt", "", "`text` to continue")
 	f.StringVar(&s.promptIDs, "prompt-ids", "", "tokens to continue, as `ids` with commas: 15496,11,314")
 
@@ -80,67 +70,48 @@ func newSampleFlags(fs *flagSet) *sampleFlags {
 const maxTexts = 4096
 
 func (s *sampleFlags) validate() error {
-	var errs []error
-	if s.model == "" {
-		errs = append(errs, fmt.Errorf("--model is missing; hint: a run's directory, such as --model %s", someRun()))
-	}
-	if s.n < 1 || s.n > maxTexts {
-		errs = append(errs, fmt.Errorf("--n is %d, want 1 to %d; hint: --n 5", s.n, maxTexts))
-	}
-	if s.fs.Changed("prompt") && s.fs.Changed("prompt-ids") {
-		errs = append(errs, fmt.Errorf("--prompt and --prompt-ids are both given; hint: use one"))
-	}
-	if s.tokenizer != "" {
-		if _, err := data.NewTokenizer(s.tokenizer); err != nil {
-			errs = append(errs, fmt.Errorf("--%w", err))
-		}
-	}
-	if _, err := parseIDs(s.promptIDs); err != nil {
-		errs = append(errs, err)
-	}
-	errs = append(errs, s.options.Validate())
-	i := &idle{fs: s.fs}
-	i.refuse(s.options.Greedy, "temperature top-k seed", "with --greedy, which draws nothing", "leave one of them out")
-	i.refuse(s.options.Greedy && s.options.TopP != 1, "top-p", "with --greedy, which draws nothing",
-		"leave one of them out")
-	errs = append(errs, i.err())
-	return errors.Join(errs...)
+	bad := &mistakes{fs: s.fs}
+	s.check(bad)
+	bad.when(s.n < 1 || s.n > maxTexts, "--n is %d, want 1 to %d; hint: --n 5", s.n, maxTexts)
+	bad.when(s.fs.Changed("prompt") && s.fs.Changed("prompt-ids"),
+		"--prompt and --prompt-ids are both given; hint: use one")
+	_, err := parseIDs(s.promptIDs)
+	bad.errs = append(bad.errs, err, s.options.Validate())
+	const why, hint = "with --greedy, which draws nothing", "leave one of them out"
+	bad.idle(s.options.Greedy, "temperature top-k seed", why, hint)
+	bad.idle(s.options.Greedy && s.options.TopP != 1, "top-p", why, hint)
+	return bad.err()
 }
 
 func (s *sampleFlags) run(ctx context.Context, e *env, _ []string) error {
 	if err := s.validate(); err != nil {
-		return &usageError{err}
+		return err
 	}
 	text, err := s.promptText(ctx, e)
 	if err != nil {
 		return err
 	}
-	w, source, err := loadModel(ctx, e, s.model)
+	w, err := s.load(ctx, e)
 	if err != nil {
 		return err
 	}
-	tok, err := data.ModelTokenizer(s.tokenizer, source.Tokenizer, source.Path, w.Config.VocabSize)
-	if err != nil {
-		return err
-	}
-	start, _ := train.Bounds(tok, source.Special, w.Config.VocabSize)
-	prompt, err := s.promptTokens(text, tok, start, w.Config.VocabSize)
+	tok, vocab := w.tok, w.Config.VocabSize
+	start, _ := train.Bounds(tok, w.source.Special, vocab)
+	prompt, err := s.promptTokens(text, tok, start, vocab)
 	if err != nil {
 		return &usageError{err}
 	}
 	if tok.Name() != "bytes" && !utf8.ValidString(text) {
 		e.log.Warn("the prompt isn't valid UTF-8: each invalid byte is read as U+FFFD")
 	}
-	opts := train.Sampling(s.options, tok, source.Special, w.Config.VocabSize)
+	opts := train.Sampling(s.options, tok, w.source.Special, vocab)
 
-	d, err := gpu.Open(s.device)
+	d, done, err := e.open(s.device)
 	if err != nil {
 		return err
 	}
-	defer d.Close()
-	defer train.ReportCompiling(d, e.log)()
-	e.log.Info(fmt.Sprintf("using device: %v", d.Info))
-	sampler, err := model.NewSampler(d, w, s.n)
+	defer done()
+	sampler, err := model.NewSampler(d, w.Weights, s.n)
 	if err != nil {
 		return err
 	}
@@ -197,7 +168,8 @@ func (s *sampleFlags) promptText(ctx context.Context, e *env) (string, error) {
 	}
 }
 
-// promptTokens returns the ids to continue, of a vocabulary: at least one, the start of a document (-1: not known).
+// promptTokens returns the ids to continue, at least one and all below vocab. Without a prompt that is start, the id
+// that begins a document (-1: not known).
 func (s *sampleFlags) promptTokens(text string, tok data.Tokenizer, start, vocab int) ([]int, error) {
 	ids, err := parseIDs(s.promptIDs)
 	if err != nil {
@@ -250,9 +222,8 @@ type sampleWriter struct {
 	prompt []int
 	shown  string // what stands before the new text
 	asJSON bool
-	// first is the first new token until there is a second: the kernels of both are then compiled, and no message
-	// cuts the
-	// text.
+	// first is the first new token until there is a second: the kernels of both are then compiled, and no message cuts
+	// the text.
 	first   []int
 	started bool
 	err     error // the first of writing

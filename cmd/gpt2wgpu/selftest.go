@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"runtime"
+	"slices"
 	"strings"
 	"time"
 
@@ -39,17 +40,14 @@ for bit, and results must be within a limit that follows from the arithmetic. Ea
 				return err
 			}
 			defer d.Close()
-			var entries []selftest.Entry
-			for _, c := range catalogue(d) {
-				if strings.Contains(c.Name, *kernel) {
-					entries = append(entries, c)
-				}
-			}
+			entries := slices.DeleteFunc(catalogue(d), func(c selftest.Entry) bool {
+				return !strings.Contains(c.Name, *kernel)
+			})
 			if len(entries) == 0 {
 				return usagef("--kernel is %q, in no kernel's name; hint: matmul, attention, layernorm, classifier, "+
 					"adamw", *kernel)
 			}
-			tell := func(r selftest.Row) {
+			show := func(r selftest.Row) {
 				for _, f := range r.Failures {
 					e.log.Error(fmt.Sprintf("%s %s %s: %s", r.Name, r.DType, r.Shape, f))
 				}
@@ -57,10 +55,10 @@ for bit, and results must be within a limit that follows from the arithmetic. Ea
 			if !*asJSON {
 				fmt.Fprintf(e.stdout, "program:  gpt2wgpu %s, %s, %s/%s\n", programVersion(), runtime.Version(),
 					runtime.GOOS, runtime.GOARCH)
-				tell = selftest.NewTable(e.stdout, d.Info, entries).Row
+				show = selftest.NewTable(e.stdout, d.Info, entries).Row
 			}
 			start := time.Now()
-			r, err := selftest.Run(ctx, d, entries, tell)
+			r, err := selftest.Run(ctx, d, entries, show)
 			if err != nil {
 				return err
 			}
@@ -72,8 +70,7 @@ for bit, and results must be within a limit that follows from the arithmetic. Ea
 			}
 			if err == nil && r.Failed > 0 {
 				err = fmt.Errorf("%d of %d cases failed on %v; hint: a driver update may help; if not, please open "+
-					"an issue with this report",
-					r.Failed, len(entries), d.Info)
+					"an issue with this report", r.Failed, len(entries), d.Info)
 			}
 			return err
 		}

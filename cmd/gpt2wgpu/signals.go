@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"os"
 	"os/signal"
+	"slices"
 	"sync/atomic"
 	"syscall"
 	"time"
@@ -13,11 +14,13 @@ import (
 	"github.com/gpt2wgpu/gpt2wgpu/train/ranks"
 )
 
-// talker is the command that runs; nil before there is one.
-var talker atomic.Pointer[struct {
+// talker is how the running command speaks; nil before there is one.
+var talker atomic.Pointer[speech]
+
+type speech struct {
 	log  *slog.Logger
-	when string // a command stops
-}]
+	step bool // the command stops after its step
+}
 
 // stopSignals are those that end a command: an interrupt, a request to terminate (on Windows: the console closes, the
 // user logs off), and a hangup unless nohup has made the process ignore it.
@@ -43,23 +46,18 @@ func watchSignals(cancel context.CancelFunc) {
 	signal.Notify(signals, stopSignals()...)
 	keepBrokenPipes()
 	go func() {
-		asked := 0
-		var said time.Time
-		for first := true; ; first = false {
-			s := <-signals
-			if first {
-				cancel()
-				sayStopping()
-				said = time.Now()
-			} else if time.Since(said) < repeated {
+		s := <-signals
+		cancel()
+		sayStopping()
+		said, asked := time.Now(), !isHangup(s)
+		for s := range signals {
+			if time.Since(said) < repeated || isHangup(s) {
 				continue
 			}
-			if isHangup(s) {
-				continue
-			}
-			if asked++; asked == 2 {
+			if asked {
 				os.Exit(exitInterrupted)
 			}
+			asked = true
 		}
 	}()
 }
@@ -70,17 +68,11 @@ func sayStopping() {
 		return
 	}
 	if t := talker.Load(); t != nil {
-		t.log.Warn("stopping" + t.when + "; interrupt again to stop at once")
+		when := map[bool]string{true: " once this step is done"}[t.step]
+		t.log.Warn("stopping" + when + "; interrupt again to stop at once")
 	} else {
 		fmt.Fprintln(os.Stderr, "gpt2wgpu: stopping")
 	}
 }
 
-func isHangup(s os.Signal) bool {
-	for _, h := range hangups {
-		if s == h {
-			return true
-		}
-	}
-	return false
-}
+func isHangup(s os.Signal) bool { return slices.Contains(hangups, s) }

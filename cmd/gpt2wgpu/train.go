@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -47,8 +48,7 @@ ends a run after its step with a checkpoint; a second interrupt ends it at once.
 			c.Ranks, c.Given = group.Size(), t.fs.Changed
 			if err == nil {
 				err = t.check(c)
-			}
-			if err != nil {
+			} else {
 				err = &usageError{err}
 			}
 			if err := ranks.Together(group, err); err != nil {
@@ -87,11 +87,7 @@ func (t *trainFlags) makeOut(group ranks.Group, c *train.Job) (made string, err 
 	if group.Rank() > 0 || c.Out != "" || t.outGiven {
 		return "", nil
 	}
-	name := t.preset
-	if name == "" {
-		name = train.Presets[0].Name
-	}
-	made, err = train.MakeRunDir(train.RunsDir, name)
+	made, err = train.MakeRunDir(train.RunsDir, cmp.Or(t.preset, train.Presets[0].Name))
 	c.Out = made
 	return made, err
 }
@@ -99,19 +95,18 @@ func (t *trainFlags) makeOut(group ranks.Group, c *train.Job) (made string, err 
 // check reports what is wrong with the settings, and with the flags beside them.
 func (t *trainFlags) check(c train.Job) error {
 	if c.Resume && c.Out == "" {
-		out := "DIR"
-		if newest := train.NewestRun(train.RunsDir); newest != "" {
-			out = newest
-		}
-		return fmt.Errorf("--resume needs the run's directory; hint: --out %s --resume", out)
+		return usagef("--resume needs the run's directory; hint: --out %s --resume",
+			cmp.Or(train.NewestRun(train.RunsDir), "DIR"))
 	}
-	return errors.Join(c.Validate(), t.idleFlags(c))
+	bad := &mistakes{fs: t.fs, errs: []error{c.Validate()}}
+	bad.idleFlags(c, t.outGiven)
+	return bad.err()
 }
 
 // fetchForTrain brings what the settings name into the cache; init: the weights of --init too.
 func fetchForTrain(ctx context.Context, e *env, c *train.Config, init bool) (err error) {
 	if init && ofHub(c.Init) {
-		if _, err := fetchModel(ctx, e, c.Init); err != nil {
+		if _, err := fetchData(ctx, e, c.Init, 0); err != nil {
 			return fmt.Errorf("--init %w", err)
 		}
 	}
@@ -126,19 +121,18 @@ func fetchForTrain(ctx context.Context, e *env, c *train.Config, init bool) (err
 func presetList() string {
 	var b strings.Builder
 	for _, p := range train.Presets {
-		b.WriteString("  " + p.Name + strings.Repeat(" ", 14-len(p.Name)) + p.Short + "\n")
+		fmt.Fprintf(&b, "  %-14s%s\n", p.Name, p.Short)
 	}
 	return b.String()
 }
 
 // trainFlags are the flags of train; cfg is where the settings among them are stored.
 type trainFlags struct {
-	fs             *flagSet
-	cfg            train.Job
-	preset, config string
-	dryRun         bool
-	profile        bool
-	outGiven       bool // by --out or in a file, be it empty
+	fs              *flagSet
+	cfg             train.Job
+	preset, config  string
+	dryRun, profile bool
+	outGiven        bool // by --out or in a file, be it empty
 }
 
 func newTrainFlags(fs *flagSet) *trainFlags {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"io"
@@ -58,11 +59,7 @@ its checkpoints.
 			if err != nil {
 				return &usageError{err}
 			}
-			list, err := gpu.Adapters()
-			if err != nil {
-				return err
-			}
-			info, err := gpu.Choose(list, t.device)
+			info, err := gpu.Find(t.device)
 			if err != nil {
 				return err
 			}
@@ -101,15 +98,7 @@ func (t *tuneFlags) settle() (train.Job, error) {
 			return c, err
 		}
 	}
-	if t.batch != 0 {
-		c.BatchSize = t.batch
-	}
-	if t.seqLen != 0 {
-		c.SeqLen = t.seqLen
-	}
-	if t.dtype != "" {
-		c.DType = t.dtype
-	}
+	c.BatchSize, c.SeqLen, c.DType = cmp.Or(t.batch, c.BatchSize), cmp.Or(t.seqLen, c.SeqLen), cmp.Or(t.dtype, c.DType)
 	if t.seconds < 0 {
 		return c, fmt.Errorf("--seconds is %d, want 1 or more; hint: leave it out", t.seconds)
 	}
@@ -133,7 +122,7 @@ func newTuner(log *slog.Logger) *tune.Tuner {
 	}
 }
 
-// tuneChild is the word that makes this program a Tuner's child; no command, for no person ever types it.
+// tuneChild is the word that makes this program a Tuner's child. It is not a command: nobody types it.
 const tuneChild = "tune-child"
 
 // runTuneChild is the whole of such a process. An interrupt or a hangup of the terminal reaches it too, but its parent
@@ -147,16 +136,16 @@ func runTuneChild() int {
 	return exitDone
 }
 
-// autotune is what train and bench choose tiles with; main sets it. Tests of the program have none: they neither read
-// the user's cache nor start what os.Executable names.
-var autotune func(*slog.Logger) train.Tuner
+// autotune makes train and bench choose tiles; main sets it. Tests of the program don't: they neither read the user's
+// cache nor start what os.Executable names.
+var autotune bool
 
-// tuner returns it, or none.
+// tuner returns what train and bench choose tiles with, nil for none.
 func (e *env) tuner() train.Tuner {
-	if autotune == nil {
+	if !autotune {
 		return nil
 	}
-	return autotune(e.log)
+	return newTuner(e.log)
 }
 
 func printTiles(w io.Writer, tiles op.Tuning) error {

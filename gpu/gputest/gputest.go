@@ -20,10 +20,7 @@ var opened struct {
 // one.
 func Available(t testing.TB) {
 	t.Helper()
-	list, err := gpu.Adapters()
-	if err == nil {
-		_, err = gpu.Choose(list, os.Getenv("GPT2WGPU_DEVICE"))
-	}
+	_, err := gpu.Find(os.Getenv("GPT2WGPU_DEVICE"))
 	missing(t, err)
 }
 
