@@ -40,7 +40,7 @@ var imports = map[string]string{
 	"train/ranks":   "gpu model model/gpt2",
 	"cmd/gpt2wgpu": "data data/cache data/fetch gpu gpu/bench gpu/op gpu/selftest gpu/tune model model/gpt2 " +
 		"shaders train train/eval train/metrics train/mpi train/ranks",
-	"gpu/gputest":  "gpu gpu/bench gpu/op gpu/selftest",
+	"gpu/gputest":  "gpu gpu/op gpu/selftest",
 	"data/needs":   "",
 	"data/clients": "",
 	"docs":         "",

@@ -16,7 +16,10 @@ import (
 )
 
 func TestPeak(t *testing.T) {
-	p := gputest.Peak(t)
+	p, err := bench.MeasurePeak(gputest.Device(t))
+	if err != nil {
+		t.Fatal(err)
+	}
 	if !(p.FMA > 0.1 && p.FMA < 1e6) || !(p.Copy > 0.01 && p.Copy < 1e5) {
 		t.Errorf("%v: not a device of this world", p)
 	}

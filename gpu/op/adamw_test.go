@@ -101,5 +101,5 @@ func BenchmarkAdamW(b *testing.B) {
 		P: c.Out("p", n), G: c.Out("g", n), M: c.Out("m", n), V: c.Out("v", n),
 		Scalars: c.In("scalars", make([]float64, 8), 8), Norm: c.In("norm", []float64{1, 1, 0, 0}, 4), Decay: true,
 	}.AddTo(prog)
-	gputest.Bench(b, 0, 28*float64(n), prog.Program)
+	benchmark(b, 0, 28*float64(n), prog.Program)
 }

@@ -61,7 +61,7 @@ func BenchmarkAttentionForward(b *testing.B) {
 	p := op.NewSetup(gputest.Device(b)).NewProgram(b.Name())
 	op.AttentionForward{Out: c.Out("out", N, C), LSE: c.Out("lse", d.B, d.NH, d.T),
 		QKV: c.In("qkv", gputest.Rand(1, N*3*C, 1), N, 3*C), NH: d.NH}.AddTo(p)
-	gputest.Bench(b, 2*float64(d.B*d.NH)*float64(d.T)*float64(d.T)*float64(d.HS), 0, p.Program)
+	benchmark(b, 2*float64(d.B*d.NH)*float64(d.T)*float64(d.T)*float64(d.HS), 0, p.Program)
 }
 
 // BenchmarkAttentionBackward counts five products; two of the seven that the kernels make are made twice.
@@ -76,5 +76,5 @@ func BenchmarkAttentionBackward(b *testing.B) {
 		Out: c.In("out", gputest.Rand(3, N*C, 0.1), N, C), LSE: c.In("lse", gputest.Rand(4, N*d.NH, 1), d.B, d.NH, d.T),
 		D: c.Out("d", d.B, d.NH, d.T), NH: d.NH,
 	}.AddTo(p)
-	gputest.Bench(b, 5*float64(d.B*d.NH)*float64(d.T)*float64(d.T)*float64(d.HS), 0, p.Program)
+	benchmark(b, 5*float64(d.B*d.NH)*float64(d.T)*float64(d.T)*float64(d.HS), 0, p.Program)
 }

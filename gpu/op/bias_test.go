@@ -31,5 +31,5 @@ func BenchmarkBiasBackward(b *testing.B) {
 	p := op.NewSetup(gputest.Device(b)).NewProgram(b.Name())
 	op.BiasBackward{DB: c.Out("db", OC), DOut: c.In("dout", gputest.Rand(1, N*OC, 1), N, OC), Partial: c.Out("partial",
 		op.PartialLen(N, OC))}.AddTo(p)
-	gputest.Bench(b, 0, 4*float64(N*OC), p.Program)
+	benchmark(b, 0, 4*float64(N*OC), p.Program)
 }

@@ -72,7 +72,7 @@ func BenchmarkAttentionDecode(b *testing.B) {
 				Cache:     c.In("cache", gputest.Rand(2, n*S*2*C, 1), n, S, 2*C),
 				Positions: c.InU32("positions", positions, n), NH: NH,
 			}.AddTo(p)
-			gputest.Bench(b, 0, float64(n*S*2*C*4), p.Program)
+			benchmark(b, 0, float64(n*S*2*C*4), p.Program)
 		})
 	}
 }

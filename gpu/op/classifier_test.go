@@ -99,7 +99,7 @@ func TestClassifierExactLogits(t *testing.T) {
 			X: c.InAs(s, "x", x, N, C), WTE: c.InAs(s, "wte", wte, V, C), Targets: c.InU32("targets", targets, N),
 			Logits: c.OutAs(s, "logits", N, Vp), Scale: 1.0 / N,
 		}
-		c.Run(func(p *op.Builder) { cl.AddTo(p) })
+		c.Run(cl)
 		c.Check(cl.Losses, losses, gputest.Tolerance{Terms: 16, Scale: 1})
 		last := 0.0 // one rounding of a gradient, relatively
 		if s == gpu.BF16 {
@@ -171,5 +171,5 @@ func BenchmarkClassifier(b *testing.B) {
 		X: c.In("x", gputest.Rand(1, n*C, 1), n, C), WTE: c.In("wte", gputest.Rand(2, V*C, 0.02), V, C),
 		Targets: c.InU32("targets", gputest.Tokens(3, n, V), n), Logits: c.Out("logits", n, vp), Scale: 1 / float32(n),
 	}.AddTo(p)
-	gputest.Bench(b, 6*float64(n)*C*V, 0, p.Program)
+	benchmark(b, 6*float64(n)*C*V, 0, p.Program)
 }

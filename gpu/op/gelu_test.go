@@ -34,10 +34,7 @@ func geluAgain(t *testing.T, s gpu.Storage) {
 			Bias: c.In("bias", gputest.Rand(3, d.OC, 1), d.OC),
 		}
 		g := op.GELUForward{Out: c.OutAs(s, "again", d.N, d.OC), X: mm.Pre}
-		c.Run(func(p *op.Builder) {
-			mm.AddTo(p)
-			g.AddTo(p)
-		})
+		c.Run(mm, g)
 		for i, want := range c.Got(mm.Out) {
 			if got := c.Got(g.Out)[i]; got != want {
 				t.Fatalf("N=%d,K=%d,OC=%d at %d: %v, then %v", d.N, d.K, d.OC, i, want, got)

@@ -53,7 +53,7 @@ func BenchmarkLayerNormForward(b *testing.B) {
 		X: c.In("x", gputest.Rand(1, N*C, 1), N, C), W: c.In("w", gputest.Rand(2, C, 1), C),
 		B: c.In("b", gputest.Rand(3, C, 1), C),
 	}.AddTo(p)
-	gputest.Bench(b, 0, 8*float64(N*C), p.Program)
+	benchmark(b, 0, 8*float64(N*C), p.Program)
 }
 
 // BenchmarkLayerNormBackward counts dout, x and dx, not the strips.
@@ -68,5 +68,5 @@ func BenchmarkLayerNormBackward(b *testing.B) {
 		Mean: c.In("mean", gputest.Rand(4, N, 0.1), N), Rstd: c.In("rstd", gputest.Rand(5, N, 1), N),
 		Partial: c.Out("partial", 2*op.PartialLen(N, C)),
 	}.AddTo(p)
-	gputest.Bench(b, 0, 16*float64(N*C), p.Program)
+	benchmark(b, 0, 16*float64(N*C), p.Program)
 }

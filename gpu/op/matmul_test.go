@@ -42,7 +42,7 @@ func matmulBackwardDX(t *testing.T, s gpu.Storage) {
 				continue
 			}
 			t.Run(fmt.Sprintf("%s/N=%d,K=%d,OC=%d", epilogue, d.N, d.K, d.OC), func(t *testing.T) {
-				selftest.MatmulBackwardDX(gputest.New(t), s, epilogue, d.N, d.K, d.OC)
+				selftest.MatmulBackwardDX(gputest.New(t), s, epilogue, 0, d.N, d.K, d.OC)
 			})
 		}
 	}
@@ -53,7 +53,7 @@ func TestMatmulBackwardDW(t *testing.T) { gputest.Storages(t, matmulBackwardDW) 
 func matmulBackwardDW(t *testing.T, s gpu.Storage) {
 	for _, d := range matmulShapes {
 		t.Run(fmt.Sprintf("N=%d,K=%d,OC=%d", d.N, d.K, d.OC), func(t *testing.T) {
-			selftest.MatmulBackwardDW(gputest.New(t), s, d.N, d.K, d.OC)
+			selftest.MatmulBackwardDW(gputest.New(t), s, 0, d.N, d.K, d.OC)
 		})
 	}
 }
@@ -155,7 +155,7 @@ func matmulFewTiles(t *testing.T, s gpu.Storage) {
 			{2 * rows, 3 * cols, 3*depth + 4},
 		} {
 			t.Run(fmt.Sprintf("%s/%dx%dx%d", tile.Name(), d.rows, d.cols, d.depth), func(t *testing.T) {
-				matmulForwardForms(t, withTile(tile), s, d.rows, d.cols, d.depth)
+				runCases(t, withTile(tile), selftest.ForwardForms(s, d.rows, d.cols, d.depth))
 			})
 		}
 	}
@@ -173,23 +173,8 @@ func BenchmarkMatmulFew(b *testing.B) {
 				Out: c.Out("out", n, OC), X: c.In("x", gputest.Rand(1, n*K, 1), n, K),
 				W: c.In("w", gputest.Rand(2, OC*K, 1), OC, K),
 			}.AddTo(p)
-			gputest.Bench(b, 0, 4*K*OC, p.Program)
+			benchmark(b, 0, 4*K*OC, p.Program)
 		})
-	}
-}
-
-// matmulForwardForms runs two epilogues of the forward, one into a window of wider rows.
-func matmulForwardForms(t *testing.T, newCase maker, s gpu.Storage, rows, cols, depth int) {
-	runCases(t, newCase, matmulForwardCases(s, rows, cols, depth))
-}
-
-func matmulForwardCases(s gpu.Storage, rows, cols, depth int) []selftest.Entry {
-	return []selftest.Entry{
-		{Name: "forward", Try: func(c *selftest.Case) { selftest.MatmulForwardWindow(c, s, rows, depth, cols) }},
-		{Name: "bias_gelu", Try: func(c *selftest.Case) {
-			selftest.MatmulForward(c, s, "bias_gelu", rows, depth,
-				cols)
-		}},
 	}
 }
 
@@ -199,15 +184,7 @@ func matmulForms(t *testing.T, newCase maker, s gpu.Storage, rows, cols, depth i
 }
 
 func matmulCases(s gpu.Storage, rows, cols, depth int) []selftest.Entry {
-	cases := matmulForwardCases(s, rows, cols, depth)
-	for _, add := range []bool{false, true} {
-		cases = append(cases, selftest.Entry{Name: fmt.Sprintf("backward_dx,add=%t", add), Try: func(c *selftest.Case) {
-			selftest.MatmulBackwardDXWindow(c, s, add, rows, cols, depth)
-		}})
-	}
-	return append(cases, selftest.Entry{Name: "backward_dw", Try: func(c *selftest.Case) {
-		selftest.MatmulBackwardDWWindow(c, s, depth-1, cols, rows)
-	}})
+	return append(selftest.ForwardForms(s, rows, cols, depth), selftest.BackwardForms(s, rows, cols, depth)...)
 }
 
 func runCases(t *testing.T, newCase maker, cases []selftest.Entry) {
@@ -235,7 +212,7 @@ func BenchmarkMatmul(b *testing.B) {
 				case "backward_dw":
 					op.MatmulBackwardDW{DW: c.InOut("dw", make([]float64, oc*k), oc, k), DOut: wide, X: x}.AddTo(p)
 				}
-				gputest.Bench(b, 2*n*k*oc, 0, p.Program)
+				benchmark(b, 2*n*k*oc, 0, p.Program)
 			})
 		}
 	}

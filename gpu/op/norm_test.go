@@ -54,5 +54,5 @@ func BenchmarkGradientNorm(b *testing.B) {
 	g := []gpu.Tensor{c.Out("g", n)}
 	op.GradientNorm{Out: c.Out("out", 4), Grads: g, Partials: c.Out("partials",
 		op.GradientNormPartials(gputest.Device(b), g)), MaxNorm: 1}.AddTo(p)
-	gputest.Bench(b, 0, 4*float64(n), p.Program)
+	benchmark(b, 0, 4*float64(n), p.Program)
 }

@@ -28,5 +28,5 @@ func BenchmarkPack(b *testing.B) {
 	c := gputest.New(b)
 	p := op.NewSetup(gputest.Device(b)).NewProgram(b.Name())
 	op.Pack{Out: c.OutAs(gpu.BF16, "out", n), X: c.In("x", gputest.Rand(1, n, 1), n)}.AddTo(p)
-	gputest.Bench(b, 0, 6*n, p.Program)
+	benchmark(b, 0, 6*n, p.Program)
 }

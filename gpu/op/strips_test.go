@@ -40,7 +40,7 @@ func stripsExact(t *testing.T, newCase maker) {
 			c := newCase(t)
 			b := op.BiasBackward{DB: c.InOut("db", make([]float64, C), C), DOut: c.In("dout", dout, N, C),
 				Partial: c.Out("partial", op.PartialLen(N, C))}
-			c.Run(func(p *op.Builder) { b.AddTo(p) })
+			c.Run(b)
 			for i, got := range c.Got(b.DB) {
 				if got != want[i] {
 					t.Fatalf("column %d: %v, want %v", i, got, want[i])

@@ -118,6 +118,14 @@ func TestCandidates(t *testing.T) {
 	}
 }
 
+// useOn is a use on tensors.
+type useOn struct {
+	op.Use
+	tensors map[string]gpu.Tensor
+}
+
+func (u useOn) AddTo(p *op.Builder) { u.Use.AddTo(p, u.tensors) }
+
 // runUse returns the outputs of u with a tuning.
 func runUse(t *testing.T, target op.Target, u op.Use, tuning op.Tuning) map[string][]float64 {
 	t.Helper()
@@ -145,7 +153,7 @@ func runUse(t *testing.T, target op.Target, u op.Use, tuning op.Tuning) map[stri
 			tensors[name] = c.In(name, values, o.Shape...)
 		}
 	}
-	c.Run(func(p *op.Builder) { u.AddTo(p, tensors) })
+	c.Run(useOn{u, tensors})
 	got := map[string][]float64{}
 	for name, o := range u.Tensors {
 		if o.Output {

@@ -2,6 +2,7 @@ package selftest
 
 import (
 	"math"
+	"slices"
 
 	"github.com/gpt2wgpu/gpt2wgpu/gpu"
 	"github.com/gpt2wgpu/gpt2wgpu/gpu/op"
@@ -24,7 +25,7 @@ func newAttentionCase(s gpu.Storage, B, T, NH, HS int) attentionCase {
 	a := attentionCase{qkv: Round(s, Rand(1, B*T*3*C, 1.5)), dout: Round(s, Rand(2, B*T*C, 1))}
 	a.out, a.lse, a.dqkv = make([]float64, B*T*C), make([]float64, B*NH*T), make([]float64, B*T*3*C)
 	ref.AttentionForward(a.out, a.lse, a.qkv, B, T, C, NH)
-	a.stored = Round(s, append([]float64(nil), a.out...))
+	a.stored = Round(s, slices.Clone(a.out))
 	ref.AttentionBackward(a.dqkv, a.dout, a.qkv, a.stored, a.lse, B, T, C, NH)
 	a.d = make([]float64, B*NH*T)
 	for n := range B * T {
@@ -41,7 +42,7 @@ func AttentionForward(c *Case, s gpu.Storage, B, T, NH, HS int) {
 	a := newAttentionCase(s, B, T, NH, HS)
 	at := op.AttentionForward{Out: c.OutAs(s, "out", N, C), LSE: c.Out("lse", B, NH, T), QKV: c.InAs(s, "qkv", a.qkv, N,
 		3*C), NH: NH}
-	c.Run(func(p *op.Builder) { at.AddTo(p) })
+	c.Run(at)
 	c.Check(at.LSE, a.lse, attentionTolerance(T, HS, 1))
 	c.Check(at.Out, a.out, attentionTolerance(T, HS, 1.5))
 }
@@ -54,7 +55,7 @@ func AttentionBackward(c *Case, s gpu.Storage, B, T, NH, HS int) {
 		DQKV: c.OutAs(s, "dqkv", N, 3*C), DOut: c.InAs(s, "dout", a.dout, N, C), QKV: c.InAs(s, "qkv", a.qkv, N, 3*C),
 		Out: c.InAs(s, "out", a.stored, N, C), LSE: c.In("lse", a.lse, B, NH, T), D: c.Out("d", B, NH, T), NH: NH,
 	}
-	c.Run(func(p *op.Builder) { at.AddTo(p) })
+	c.Run(at)
 	// dp - d has deviation 1.5 sqrt(2 HS); times a query or key of 1.5, over sqrt(HS): 3.2
 	c.Check(at.DQKV, a.dqkv, attentionTolerance(T, HS, 4))
 	c.Check(at.D, a.d, Tolerance{Terms: HS, Scale: 1.5})
@@ -72,7 +73,7 @@ func CacheAppend(c *Case, s gpu.Storage, S, T, C int, first []uint32, shared boo
 		Cache: c.InOutAs(s, "cache", cache, B, S, 2*C), QKV: c.InAs(s, "qkv", qkv, rows, 3*C), First: c.InU32("first",
 			first, B), T: T,
 	}
-	c.Run(func(p *op.Builder) { a.AddTo(p) })
+	c.Run(a)
 	ref.CacheAppend(cache, qkv, first, S, T, C)
 	c.Check(a.Cache, cache, Tolerance{})
 }
@@ -93,7 +94,7 @@ func AttentionDecode(c *Case, s gpu.Storage, S, NH, HS int, scale float64, posit
 		Out: c.OutAs(s, "out", B, C), QKV: c.InAs(s, "qkv", qkv, B, 3*C), Cache: c.InAs(s, "cache", cache, B, S, 2*C),
 		Positions: c.InU32("positions", positions, B), NH: NH,
 	}
-	c.Run(func(p *op.Builder) { a.AddTo(p) })
+	c.Run(a)
 	// The scores' errors, and so the weights', grow with their size, scale^2.
 	tol := attentionTolerance(S, HS, scale)
 	tol.Terms += int(scale * scale * math.Sqrt(float64(HS)))

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math"
 	"math/rand/v2"
+	"slices"
 
 	"github.com/gpt2wgpu/gpt2wgpu/gpu"
 	"github.com/gpt2wgpu/gpt2wgpu/gpu/op"
@@ -51,14 +52,9 @@ func Tokens(seed uint64, n, vocab int) []uint32 {
 
 const guardWords = 64
 
-// guard returns the word i behind a tensor: a NaN, so that reading past the end shows too, and every other time a
-// number, as NaN + x keeps the NaN's bits and would hide an addition.
-func guard(i int) uint32 {
-	if i%2 == 0 {
-		return 0x7fc0dead
-	}
-	return math.Float32bits(12345.678)
-}
+// guards lie behind a tensor: NaNs, so that reading past the end shows too, and every other time a number, as NaN + x
+// keeps the NaN's bits and would hide an addition.
+var guards = slices.Repeat([]uint32{0x7fc0dead, math.Float32bits(12345.678)}, guardWords/2)
 
 // Case is one op at one shape: tensors with guard words behind them, and the check of what a program did to them.
 type Case struct {
@@ -112,9 +108,7 @@ func New(t TB, d *gpu.Device) *Case {
 func (c *Case) add(name string, storage gpu.Storage, words []uint32, output bool, shape []int) gpu.Tensor {
 	c.t.Helper()
 	n := len(words)
-	for i := 0; i < guardWords; i++ {
-		words = append(words, guard(i))
-	}
+	words = append(words, guards...)
 	whole, err := c.dev.NewTensor(gpu.Scratch, name, gpu.U32, len(words))
 	if err != nil {
 		c.t.Fatal(err)
@@ -144,7 +138,7 @@ func (c *Case) InAs(s gpu.Storage, name string, values []float64, shape ...int) 
 
 // InU32 is an input of integers.
 func (c *Case) InU32(name string, values []uint32, shape ...int) gpu.Tensor {
-	return c.add(name, gpu.U32, append([]uint32(nil), values...), false, shape)
+	return c.add(name, gpu.U32, slices.Clone(values), false, shape)
 }
 
 // Out is a float32 output that the op overwrites: it starts as NaN.
@@ -153,15 +147,7 @@ func (c *Case) Out(name string, shape ...int) gpu.Tensor { return c.OutAs(gpu.F3
 // OutAs is an output of storage s that the op overwrites: it starts as NaN.
 func (c *Case) OutAs(s gpu.Storage, name string, shape ...int) gpu.Tensor {
 	c.t.Helper()
-	n := 1
-	for _, d := range shape {
-		n *= d
-	}
-	values := make([]float64, n)
-	for i := range values {
-		values[i] = math.NaN()
-	}
-	return c.add(name, s, pack(s, values), true, shape)
+	return c.add(name, s, pack(s, slices.Repeat([]float64{math.NaN()}, count(shape))), true, shape)
 }
 
 // InOut is a float32 output that the op adds to or updates, from values.
@@ -181,7 +167,7 @@ func (c *Case) words(s gpu.Storage, name string, values []float64) []uint32 {
 	if s == gpu.BF16 {
 		for i, v := range floats(s, values) {
 			if float64(v) != values[i] && v == v {
-				c.t.Fatalf("%s: %v at %d is no bf16; hint: Round", name, values[i], i)
+				c.t.Fatalf("%s: %v at %d is not a bf16; hint: Round", name, values[i], i)
 			}
 		}
 	}
@@ -215,12 +201,17 @@ func unpack(t gpu.Tensor, w []uint32) []float64 {
 	return out
 }
 
-// Run builds a program with add and runs it twice from the same start: the two results must agree bit for bit, inputs
+// Op is an op that a program takes.
+type Op interface{ AddTo(*op.Builder) }
+
+// Run builds a program of the ops and runs it twice from the same start: the two results must agree bit for bit, inputs
 // and guard words must be untouched.
-func (c *Case) Run(add func(p *op.Builder)) {
+func (c *Case) Run(ops ...Op) {
 	c.t.Helper()
 	p := c.Setup.NewProgram(c.t.Name())
-	add(p)
+	for _, o := range ops {
+		o.AddTo(p)
+	}
 	if err := p.Build(); err != nil {
 		c.t.Fatal(err)
 	}
@@ -229,48 +220,51 @@ func (c *Case) Run(add func(p *op.Builder)) {
 		c.planned = p.Program
 		c.t.Fatal("a plan of a device runs nothing")
 	}
-	var first [][]uint32
-	for run := 0; run < 2; run++ {
-		for _, t := range c.tensors {
-			if err := c.dev.UploadU32(t.whole, t.start); err != nil {
-				c.t.Fatal(err)
-			}
-		}
-		if err := p.Run(); err != nil {
-			c.t.Fatal(err)
-		}
-		for i, t := range c.tensors {
-			w := make([]uint32, len(t.start))
-			if err := c.dev.ReadU32(t.whole, w); err != nil {
-				c.t.Fatal(err)
-			}
-			n := len(w) - guardWords
-			for j, g := range w[n:] {
-				if g != guard(j) {
-					c.t.Fatalf("%v: guard word %d behind it was overwritten with %#x", t.Tensor, j, g)
-				}
-			}
-			if !t.output {
-				for j := range w {
-					if w[j] != t.start[j] {
-						c.t.Fatalf("%v: input changed at %d", t.Tensor, j)
-					}
-				}
-			}
-			if run == 0 {
-				first = append(first, w)
-				continue
-			}
-			for j := range w {
-				if w[j] != first[i][j] {
-					c.t.Fatalf("%v: two runs differ at %d: %#x, then %#x", t.Tensor, j, first[i][j], w[j])
-				}
-			}
-		}
-	}
+	first, second := c.run(p.Program), c.run(p.Program)
 	for i, t := range c.tensors {
+		n := len(t.start) - guardWords
+		if j := differ(first[i][n:], t.start[n:]); j >= 0 {
+			c.t.Fatalf("%v: guard word %d behind it was overwritten with %#x", t.Tensor, j, first[i][n+j])
+		}
+		if j := differ(first[i], t.start); j >= 0 && !t.output {
+			c.t.Fatalf("%v: input changed at %d", t.Tensor, j)
+		}
+		if j := differ(first[i], second[i]); j >= 0 {
+			c.t.Fatalf("%v: two runs differ at %d: %#x, then %#x", t.Tensor, j, first[i][j], second[i][j])
+		}
 		c.got[t.Name()] = unpack(t.Tensor, first[i])
 	}
+}
+
+// run runs p from the tensors' start and returns their words.
+func (c *Case) run(p *gpu.Program) (words [][]uint32) {
+	c.t.Helper()
+	for _, t := range c.tensors {
+		if err := c.dev.UploadU32(t.whole, t.start); err != nil {
+			c.t.Fatal(err)
+		}
+	}
+	if err := p.Run(); err != nil {
+		c.t.Fatal(err)
+	}
+	for _, t := range c.tensors {
+		w := make([]uint32, len(t.start))
+		if err := c.dev.ReadU32(t.whole, w); err != nil {
+			c.t.Fatal(err)
+		}
+		words = append(words, w)
+	}
+	return words
+}
+
+// differ returns the first place where a and b, of one length, differ, -1 if there is none.
+func differ(a, b []uint32) int {
+	for i := range a {
+		if a[i] != b[i] {
+			return i
+		}
+	}
+	return -1
 }
 
 // Got returns the values of a tensor after Run.
@@ -337,11 +331,14 @@ func ratio(err, limit float64) float64 {
 	return err / limit
 }
 
-// BindAtMost makes the device's bindings smaller for the rest of the case, so that small tensors come in windows.
+// BindAtMost makes the device's bindings smaller for the rest of the case, so that small tensors come in windows; with
+// 0 bytes they stay.
 func (c *Case) BindAtMost(bytes int) {
 	old := c.dev.Limits.MaxBindingSize
-	c.dev.Limits.MaxBindingSize = uint64(bytes)
 	c.t.Cleanup(func() { c.dev.Limits.MaxBindingSize = old })
+	if bytes > 0 {
+		c.dev.Limits.MaxBindingSize = uint64(bytes)
+	}
 }
 
 // worst returns the place with the largest error as a part of its limit. Infinities and NaNs are past any.

@@ -39,14 +39,20 @@ func CatalogueFor(target op.Target, l gpu.Limits) []Entry {
 		add(&few, f)
 	}
 	var list []Entry
+	adding := func(s gpu.Storage) adder {
+		return func(name string, shape any, run func(c *Case)) {
+			list = append(list, Entry{name, s.String(), dims(shape), run})
+		}
+	}
 	for _, s := range []gpu.Storage{gpu.F32, gpu.BF16} {
-		add := func(name, shape string, run func(c *Case)) { list = append(list, Entry{name, s.String(), shape, run}) }
+		add := adding(s)
 		addMatmul(add, s)
-		addSlices(add, s)
 		addAttention(add, s, target, l)
 		addRows(add, s)
 		addValues(add, s)
 		addClassifier(add, s)
+		// Sums in slices of 64, as software devices take long ones.
+		addForms(add, "sliced", BackwardForms(s, 17, 68, 200), func(t op.Target) op.Target { return t.WithSlice(64) })
 		for _, tile := range tiles {
 			addTile(add, s, tile, false)
 		}
@@ -54,18 +60,16 @@ func CatalogueFor(target op.Target, l gpu.Limits) []Entry {
 			addTile(add, s, tile, true)
 		}
 	}
-	addFloat32(func(name, shape string, run func(c *Case)) {
-		list = append(list, Entry{name, gpu.F32.String(), shape, run})
-	})
+	addFloat32(adding(gpu.F32))
 	return list
 }
 
 // ForTile lists the cases of a tile that u may take: those of its op, in its storage.
 func ForTile(tile op.Tile, u op.Use) (list []Entry) {
 	s := u.Storage()
-	add := func(name, shape string, run func(c *Case)) {
+	add := func(name string, shape any, run func(c *Case)) {
 		if strings.HasPrefix(name, u.Op) {
-			list = append(list, Entry{name, s.String(), shape, run})
+			list = append(list, Entry{name, s.String(), dims(shape), run})
 		}
 	}
 	switch {
@@ -73,114 +77,119 @@ func ForTile(tile op.Tile, u op.Use) (list []Entry) {
 		addTile(add, s, *tile.Matmul, u.Op == "matmul_forward")
 	case tile.Attention != nil:
 		rule := op.AttentionRule{Tile: *tile.Attention, MaxHS: 128}
-		for _, d := range []attentionShape{{2, 33, 3, u.Numbers["hs"]}, {1, 130, 1, u.Numbers["hs"]}} {
-			d.add(add, s, rule.Tile.Name(), rule)
+		for _, d := range []heads{{2, 33, 3, u.Numbers["hs"]}, {1, 130, 1, u.Numbers["hs"]}} {
+			d.add(add, s, rule)
 		}
 	case tile.Classifier != nil:
 		n := tile.Classifier.Rows + 1
-		add("classifier", fmt.Sprintf("N=%d", n), func(c *Case) { Classifier(c, s, n, 20, 257, n-1, 0, true) })
+		add("classifier", struct{ N int }{n}, func(c *Case) { Classifier(c, s, n, 20, 257, n-1, 0, true) })
 	}
 	return list
 }
 
-type adder func(name, shape string, run func(c *Case))
+// adder adds a case; shape is a struct of its dimensions, or text.
+type adder func(name string, shape any, run func(c *Case))
 
-func addMatmul(add adder, s gpu.Storage) {
-	for _, d := range []struct{ N, K, OC int }{{3, 8, 12}, {17, 36, 132}, {65, 260, 100}} {
-		shape := fmt.Sprintf("N=%d K=%d OC=%d", d.N, d.K, d.OC)
-		for _, e := range ForwardEpilogues {
-			if e == "store_f32" && s == gpu.F32 {
-				continue // it is store
-			}
-			add("matmul_forward/"+e, shape, func(c *Case) { MatmulForward(c, s, e, d.N, d.K, d.OC) })
-		}
-		for _, e := range BackwardDXEpilogues {
-			if e == "store_f32" && s == gpu.F32 {
-				continue
-			}
-			add("matmul_backward_dx/"+e, shape, func(c *Case) { MatmulBackwardDX(c, s, e, d.N, d.K, d.OC) })
-		}
-		add("matmul_backward_dw", shape, func(c *Case) { MatmulBackwardDW(c, s, d.N, d.K, d.OC) })
-	}
-	// The ends that addTile leaves out, in products that fill a tile of each target for large ones.
-	const N, K, OC = 130, 196, 132
-	shape := fmt.Sprintf("N=%d K=%d OC=%d", N, K, OC)
-	for _, e := range []string{"bias", "bias_residual"} {
-		add("matmul_forward/"+e, shape, func(c *Case) { MatmulForward(c, s, e, N, K, OC) })
-	}
-	add("matmul_backward_dx/dgelu", shape, func(c *Case) { MatmulBackwardDX(c, s, "dgelu", N, K, OC) })
+// dims prints a struct of dimensions as N=3 C=20, and text as it is.
+func dims(shape any) string {
+	return strings.NewReplacer("{", "", "}", "", ":", "=").Replace(fmt.Sprintf("%+v", shape))
 }
 
-// addSlices adds the backward forms with their sums in slices of 64, as software devices take long ones.
-func addSlices(add adder, s gpu.Storage) {
-	const rows, cols, depth = 17, 68, 200
-	sliced := func(name, shape string, run func(c *Case)) {
-		add(name+"/sliced", shape, func(c *Case) {
-			c.Setup.Target = c.Setup.Target.WithSlice(64)
-			run(c)
+type product struct{ N, K, OC int }
+
+func addMatmul(add adder, s gpu.Storage) {
+	epilogues := func(d product, forward, dx []string) {
+		for _, e := range forward {
+			if e != "store_f32" || s != gpu.F32 { // there it is store
+				add("matmul_forward/"+e, d, func(c *Case) { MatmulForward(c, s, e, d.N, d.K, d.OC) })
+			}
+		}
+		for _, e := range dx {
+			if e != "store_f32" || s != gpu.F32 {
+				add("matmul_backward_dx/"+e, d, func(c *Case) { MatmulBackwardDX(c, s, e, 0, d.N, d.K, d.OC) })
+			}
+		}
+	}
+	for _, d := range []product{{3, 8, 12}, {17, 36, 132}, {65, 260, 100}} {
+		epilogues(d, ForwardEpilogues, BackwardDXEpilogues)
+		add("matmul_backward_dw", d, func(c *Case) { MatmulBackwardDW(c, s, 0, d.N, d.K, d.OC) })
+	}
+	// The ends that addTile leaves out, in products that fill a tile of each target for large ones.
+	epilogues(product{130, 196, 132}, []string{"bias", "bias_residual"}, []string{"dgelu"})
+}
+
+// addForms adds cases with a changed target.
+func addForms(add adder, name string, forms []Entry, on func(op.Target) op.Target) {
+	for _, e := range forms {
+		add(e.Name+"/"+name, e.Shape, func(c *Case) {
+			c.Setup.Target = on(c.Setup.Target)
+			e.Try(c)
 		})
 	}
-	sliced("matmul_backward_dx", fmt.Sprintf("N=%d K=%d OC=%d", rows, cols, depth-1),
-		func(c *Case) { MatmulBackwardDXWindow(c, s, false, rows, cols, depth) })
-	sliced("matmul_backward_dw", fmt.Sprintf("N=%d K=%d OC=%d", depth-1, cols, rows),
-		func(c *Case) { MatmulBackwardDWWindow(c, s, depth-1, cols, rows) })
 }
 
 // addTile adds the forms of matmul with a geometry, into or from windows of wider rows. Few: only the forward has it.
 func addTile(add adder, s gpu.Storage, tile op.MatmulTile, few bool) {
 	rows, cols, depth := tile.Rows()+1, tile.Cols()+4, max(tile.BK, 8)+4
+	on := func(t op.Target) op.Target { return t.WithProduct(tile) }
 	if few {
-		depth = 4*tile.Threads() + 4
-	}
-	forced := func(name, shape string, run func(c *Case)) {
-		add(name+"/"+tile.Name(), shape, func(c *Case) {
-			c.Setup.Target = c.Setup.Target.WithProduct(tile)
-			run(c)
-		})
-	}
-	forced("matmul_forward/bias_gelu", fmt.Sprintf("N=%d K=%d OC=%d", rows, depth, cols),
-		func(c *Case) { MatmulForward(c, s, "bias_gelu", rows, depth, cols) })
-	forced("matmul_forward/window", fmt.Sprintf("N=%d K=%d OC=%d", rows, depth, cols-1),
-		func(c *Case) { MatmulForwardWindow(c, s, rows, depth, cols) })
-	if few {
+		addForms(add, tile.Name(), ForwardForms(s, rows, cols, 4*tile.Threads()+4), on)
 		return
 	}
-	forced("matmul_backward_dx/window", fmt.Sprintf("N=%d K=%d OC=%d", rows, cols, depth-1),
-		func(c *Case) { MatmulBackwardDXWindow(c, s, false, rows, cols, depth) })
-	forced("matmul_backward_dx/window_add", fmt.Sprintf("N=%d K=%d OC=%d", rows, cols, depth-1),
-		func(c *Case) { MatmulBackwardDXWindow(c, s, true, rows, cols, depth) })
-	forced("matmul_backward_dw/window", fmt.Sprintf("N=%d K=%d OC=%d", depth-1, cols, rows),
-		func(c *Case) { MatmulBackwardDWWindow(c, s, depth-1, cols, rows) })
+	addForms(add, tile.Name(), ForwardForms(s, rows, cols, depth), on)
+	addForms(add, tile.Name(), BackwardForms(s, rows, cols, depth), on)
 }
 
-type attentionShape struct{ B, T, NH, HS int }
+// ForwardForms are cases of the forward that have a result of rows x cols (of a window: one column less) and sums of
+// depth addends.
+func ForwardForms(s gpu.Storage, rows, cols, depth int) []Entry {
+	return []Entry{
+		{"matmul_forward/bias_gelu", s.String(), dims(product{rows, depth, cols}), func(c *Case) {
+			MatmulForward(c, s, "bias_gelu", rows, depth, cols)
+		}},
+		{"matmul_forward/window", s.String(), dims(product{rows, depth, cols - 1}), func(c *Case) {
+			MatmulForwardWindow(c, s, rows, depth, cols-1)
+		}},
+	}
+}
 
-var attentionShapes = []attentionShape{{2, 33, 3, 20}, {1, 65, 2, 64}, {1, 130, 1, 128}}
+// BackwardForms are cases of both backwards, from windows, with a result of rows x cols and sums of depth-1 addends.
+func BackwardForms(s gpu.Storage, rows, cols, depth int) []Entry {
+	dx := func(epilogue string) func(c *Case) {
+		return func(c *Case) { MatmulBackwardDX(c, s, epilogue, windowCol, rows, cols, depth-1) }
+	}
+	shape := dims(product{rows, cols, depth - 1})
+	return []Entry{
+		{"matmul_backward_dx/window", s.String(), shape, dx("store")},
+		{"matmul_backward_dx/window_add", s.String(), shape, dx("add")},
+		{"matmul_backward_dw/window", s.String(), dims(product{depth - 1, cols, rows}), func(c *Case) {
+			MatmulBackwardDW(c, s, windowCol, depth-1, cols, rows)
+		}},
+	}
+}
+
+type heads struct{ B, T, NH, HS int }
+
+var attentionShapes = []heads{{2, 33, 3, 20}, {1, 65, 2, 64}, {1, 130, 1, 128}}
 
 // add adds both forms with the kernels of the rules.
-func (d attentionShape) add(add adder, s gpu.Storage, geometry string, rules ...op.AttentionRule) {
-	shape := fmt.Sprintf("B=%d T=%d NH=%d HS=%d", d.B, d.T, d.NH, d.HS)
-	for _, form := range []struct {
-		name string
-		test func(c *Case, s gpu.Storage, B, T, NH, HS int)
-	}{{"attention_forward/", AttentionForward}, {"attention_backward/", AttentionBackward}} {
-		add(form.name+geometry, shape, func(c *Case) {
-			c.Setup.Target = c.Setup.Target.WithAttention(rules...)
-			form.test(c, s, d.B, d.T, d.NH, d.HS)
-		})
-	}
+func (d heads) add(add adder, s gpu.Storage, rules ...op.AttentionRule) {
+	addForms(add, rules[0].Tile.Name(), []Entry{
+		{"attention_forward", "", dims(d), func(c *Case) { AttentionForward(c, s, d.B, d.T, d.NH, d.HS) }},
+		{"attention_backward", "", dims(d), func(c *Case) { AttentionBackward(c, s, d.B, d.T, d.NH, d.HS) }},
+	}, func(t op.Target) op.Target { return t.WithAttention(rules...) })
 }
 
 func addAttention(add adder, s gpu.Storage, target op.Target, l gpu.Limits) {
 	var done [][]op.AttentionRule
-	once := func(shapes []attentionShape, rules ...op.AttentionRule) {
+	once := func(shapes []heads, rules ...op.AttentionRule) {
 		if slices.ContainsFunc(done, func(d []op.AttentionRule) bool { return slices.Equal(d, rules) }) {
 			return
 		}
 		done = append(done, rules)
 		for _, d := range shapes {
 			if d.HS <= rules[len(rules)-1].MaxHS {
-				d.add(add, s, rules[0].Tile.Name(), rules...)
+				d.add(add, s, rules...)
 			}
 		}
 	}
@@ -190,7 +199,7 @@ func addAttention(add adder, s gpu.Storage, target op.Target, l gpu.Limits) {
 		}
 		shapes := attentionShapes
 		if t.Attention[0].MinT > 0 {
-			shapes = []attentionShape{{1, 130, 3, 20}, {1, 161, 1, 64}}
+			shapes = []heads{{1, 130, 3, 20}, {1, 161, 1, 64}}
 		}
 		once(shapes, t.Attention...)
 		for _, r := range t.MoreAttention {
@@ -199,36 +208,27 @@ func addAttention(add adder, s gpu.Storage, target op.Target, l gpu.Limits) {
 	}
 	add("cache_append", "B=3 S=9 T=1 C=20", func(c *Case) { CacheAppend(c, s, 9, 1, 20, []uint32{8, 0, 4}, false) })
 	add("cache_append", "B=2 S=7 T=5 C=132", func(c *Case) { CacheAppend(c, s, 7, 5, 132, []uint32{2, 4}, false) })
-	add("cache_append/shared", "B=3 S=5 T=3 C=768", func(c *Case) {
-		CacheAppend(c, s, 5, 3, 768, []uint32{0, 2, 1},
-			true)
-	})
-	add("attention_decode", "B=4 S=70 NH=2 HS=20", func(c *Case) {
-		AttentionDecode(c, s, 70, 2, 20, 1.5,
-			[]uint32{62, 63, 64, 69})
-	})
-	add("attention_decode", "B=3 S=520 NH=3 HS=64", func(c *Case) {
-		AttentionDecode(c, s, 520, 3, 64, 1.5,
-			[]uint32{14, 511, 519})
-	})
-	add("attention_decode/large", "B=2 S=65 NH=2 HS=64", func(c *Case) {
-		AttentionDecode(c, s, 65, 2, 64, 8,
-			[]uint32{64, 33})
-	})
+	first := []uint32{0, 2, 1}
+	add("cache_append/shared", "B=3 S=5 T=3 C=768", func(c *Case) { CacheAppend(c, s, 5, 3, 768, first, true) })
+	decode := func(name string, S, NH, HS int, scale float64, positions ...uint32) {
+		shape := struct{ B, S, NH, HS int }{len(positions), S, NH, HS}
+		add("attention_decode"+name, shape, func(c *Case) { AttentionDecode(c, s, S, NH, HS, scale, positions) })
+	}
+	decode("", 70, 2, 20, 1.5, 62, 63, 64, 69)
+	decode("", 520, 3, 64, 1.5, 14, 511, 519)
+	decode("/large", 65, 2, 64, 8, 64, 33)
 }
 
 func addRows(add adder, s gpu.Storage) {
 	for _, d := range []struct{ N, C int }{{3, 20}, {17, 260}, {65, 772}, {1030, 12}} {
-		shape := fmt.Sprintf("N=%d C=%d", d.N, d.C)
-		add("layernorm_forward", shape, func(c *Case) { LayerNormForward(c, s, d.N, d.C) })
-		add("layernorm_backward", shape, func(c *Case) { LayerNormBackward(c, s, d.N, d.C) })
+		add("layernorm_forward", d, func(c *Case) { LayerNormForward(c, s, d.N, d.C) })
+		add("layernorm_backward", d, func(c *Case) { LayerNormBackward(c, s, d.N, d.C) })
 	}
 	for _, d := range []struct{ N, OC int }{{7, 20}, {65, 260}, {4097, 36}} {
-		add("bias_backward", fmt.Sprintf("N=%d OC=%d", d.N, d.OC), func(c *Case) { BiasBackward(c, s, d.N, d.OC) })
+		add("bias_backward", d, func(c *Case) { BiasBackward(c, s, d.N, d.OC) })
 	}
 	for _, d := range []struct{ R, N, C int }{{5, 3, 20}, {3, 9, 260}, {11, 2, 772}} {
-		add("gather_rows", fmt.Sprintf("R=%d N=%d C=%d", d.R, d.N, d.C),
-			func(c *Case) { GatherRows(c, s, d.R, d.N, d.C) })
+		add("gather_rows", d, func(c *Case) { GatherRows(c, s, d.R, d.N, d.C) })
 	}
 }
 
@@ -244,43 +244,34 @@ func addValues(add adder, s gpu.Storage) {
 }
 
 func addClassifier(add adder, s gpu.Storage) {
-	classifier := func(name string, N, C, V, R, limit int, backward bool) {
-		add(name, fmt.Sprintf("N=%d C=%d V=%d R=%d", N, C, V, R), func(c *Case) {
-			Classifier(c, s, N, C, V, R, limit,
-				backward)
-		})
+	type shape struct{ N, C, V, R int }
+	classifier := func(name string, d shape, limit int, backward bool) {
+		add("classifier"+name, d, func(c *Case) { Classifier(c, s, d.N, d.C, d.V, d.R, limit, backward) })
 	}
-	classifier("classifier", 3, 8, 5, 64, 0, true)
-	classifier("classifier", 129, 20, 257, 64, 0, true)
-	classifier("classifier/losses", 129, 20, 257, 64, 0, false)
+	classifier("", shape{3, 8, 5, 64}, 0, true)
+	classifier("", shape{129, 20, 257, 64}, 0, true)
+	classifier("/losses", shape{129, 20, 257, 64}, 0, false)
 	limit := 84 << 10 // bytes a binding: windows of 128, 128 and 1 rows of the vocabulary
 	if s == gpu.BF16 {
 		limit /= 2
 	}
-	classifier("classifier/windows", 65, 128, 257, 64, limit, true)
-	classifier("classifier/gpt2", 2, 4, 50257, 2, 0, true)
+	classifier("/windows", shape{65, 128, 257, 64}, limit, true)
+	classifier("/gpt2", shape{2, 4, 50257, 2}, 0, true)
 }
 
 // addFloat32 adds what has only one storage.
 func addFloat32(add adder) {
-	for _, d := range []struct{ B, T, C, V int }{{3, 5, 20, 257}, {2, 8, 260, 100}, {7, 11, 772, 257}} {
-		shape := fmt.Sprintf("B=%d T=%d C=%d V=%d", d.B, d.T, d.C, d.V)
-		add("embedding_forward", shape, func(c *Case) { EmbeddingForward(c, d.B, d.T, d.C, d.V) })
-		add("embedding_backward", shape, func(c *Case) { EmbeddingBackward(c, d.B, d.T, d.C, d.V) })
+	type embedding struct{ B, T, C, V int }
+	embeddings := func(name string, d embedding, limit int) {
+		add("embedding_forward"+name, d, func(c *Case) { EmbeddingForward(c, d.B, d.T, d.C, d.V, limit) })
+		add("embedding_backward"+name, d, func(c *Case) { EmbeddingBackward(c, d.B, d.T, d.C, d.V, limit) })
 	}
-	windows := func(c *Case) { c.BindAtMost(64*20*4 + 256) } // 64 rows and their guard words
-	add("embedding_forward/windows", "B=3 T=5 C=20 V=257", func(c *Case) {
-		windows(c)
-		EmbeddingForward(c, 3, 5, 20,
-			257)
-	})
-	add("embedding_backward/windows", "B=3 T=5 C=20 V=257", func(c *Case) {
-		windows(c)
-		EmbeddingBackward(c, 3, 5, 20,
-			257)
-	})
+	for _, d := range []embedding{{3, 5, 20, 257}, {2, 8, 260, 100}, {7, 11, 772, 257}} {
+		embeddings("", d, 0)
+	}
+	embeddings("/windows", embedding{3, 5, 20, 257}, 64*20*4+256) // 64 rows and their guard words
 	for _, n := range []int{257, 65537} {
-		add("mean_loss", fmt.Sprintf("N=%d", n), func(c *Case) { MeanLoss(c, n) })
+		add("mean_loss", struct{ N int }{n}, func(c *Case) { MeanLoss(c, n) })
 	}
 	add("gradient_norm", "n=252+260", func(c *Case) { GradientNorm(c, []int{252, 260}, 0, 1e6) })
 	add("gradient_norm", "n=1048576", func(c *Case) { GradientNorm(c, []int{1 << 20}, 0, 1) })

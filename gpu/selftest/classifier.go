@@ -2,6 +2,7 @@ package selftest
 
 import (
 	"math"
+	"slices"
 
 	"github.com/gpt2wgpu/gpt2wgpu/gpu"
 	"github.com/gpt2wgpu/gpt2wgpu/gpu/op"
@@ -17,7 +18,7 @@ func Classifier(c *Case, s gpu.Storage, N, C, V, R, limit int, backward bool) {
 	x, wte, dwte := Round(s, Rand(1, N*C, sx)), Round(s, Rand(2, V*C, sw)), Rand(3, V*C, 0.01)
 	targets := Tokens(4, N, V)
 	targets[N-1] = uint32(V - 1)
-	losses, dx, dw := make([]float64, N), make([]float64, N*C), append([]float64(nil), dwte...)
+	losses, dx, dw := make([]float64, N), make([]float64, N*C), slices.Clone(dwte)
 	ref.Classifier(losses, dx, dw, x, wte, targets, float64(scale), N, C, V)
 
 	garbage := Round(s, Rand(5, R*Vp, 100)) // what the scratch held before; finite
@@ -29,13 +30,10 @@ func Classifier(c *Case, s gpu.Storage, N, C, V, R, limit int, backward bool) {
 	if backward {
 		cl.DX, cl.DWTE = c.Out("dx", N, C), c.InOut("dwte", dwte, V, C)
 	}
-	if limit > 0 {
-		c.BindAtMost(limit)
-	}
-	c.Run(func(p *op.Builder) { cl.AddTo(p) })
-	// A logit is off by C terms of size sx sw, exp by 8 eps more; a loss is a difference of two, after a sum of V
-	// exps by
-	// threads and tree.
+	c.BindAtMost(limit)
+	c.Run(cl)
+	// A logit is off by C terms of size sx sw, exp by 8 eps more; a loss is a difference of two, after a sum of V exps
+	// by threads and tree.
 	logit := 2*float64(C)*sx*sw + 8
 	rounding, relative := classifierRounding(s, x, wte, N, C, V)
 	c.Check(cl.Losses, losses, Tolerance{Terms: 1, Scale: logit + float64(V)/256 + 8, Bound: rounding})

@@ -2,6 +2,7 @@ package selftest
 
 import (
 	"math"
+	"slices"
 
 	"github.com/gpt2wgpu/gpt2wgpu/gpu"
 	"github.com/gpt2wgpu/gpt2wgpu/gpu/op"
@@ -27,7 +28,7 @@ func LayerNormForwardExtremes(c *Case, N int) {
 		Out: c.Out("out", N, C), Mean: c.Out("mean", N), Rstd: c.Out("rstd", N), X: c.In("x", x, N, C),
 		W: c.In("w", w, C), B: c.In("b", b, C),
 	}
-	c.Run(func(p *op.Builder) { l.AddTo(p) })
+	c.Run(l)
 	c.Check(l.Out, out, Tolerance{Terms: 4, Scale: 1000})
 	c.Check(l.Rstd, rstd, Tolerance{Terms: 4, Scale: 1})
 }
@@ -50,7 +51,7 @@ func ClassifierLargeLogits(c *Case) {
 		X: c.In("x", x, N, C), WTE: c.In("wte", wte, V, C), Targets: c.InU32("targets", targets, N),
 		Logits: c.Out("logits", N, 320), Scale: 0.5,
 	}
-	c.Run(func(p *op.Builder) { cl.AddTo(p) })
+	c.Run(cl)
 	c.Check(cl.Losses, losses, Tolerance{Terms: 1, Scale: 1})
 	c.Check(cl.DX, dx, Tolerance{Terms: 1, Scale: 150})
 	c.Check(cl.DWTE, dw, Tolerance{Terms: 1, Scale: 100})
@@ -62,7 +63,7 @@ func GradientNormNotFinite(c *Case, bad float64, at int) {
 	g[at] = bad
 	n := op.GradientNorm{Out: c.Out("out", 4), Grads: []gpu.Tensor{c.In("grad", g, 1024)}, Partials: c.Out("partials",
 		1), MaxNorm: 1}
-	c.Run(func(p *op.Builder) { n.AddTo(p) })
+	c.Run(n)
 	c.CheckValues("clip scale and skip", c.Got(n.Out)[1:3], []float64{0, 1}, Tolerance{Exact: true})
 }
 
@@ -71,7 +72,7 @@ func AdamWSkip(c *Case) {
 	const n = 1028
 	p, g, m, v := AdamWState(n)
 	g[5] = math.NaN()
-	packed := Round(gpu.BF16, append([]float64(nil), p...))
+	packed := Round(gpu.BF16, slices.Clone(p))
 	a := op.AdamW{
 		P: c.InOut("p", p, n), G: c.In("g", g, n), M: c.InOut("m", m, n), V: c.InOut("v", v, n),
 		Packed:  c.InOutAs(gpu.BF16, "packed", packed, n),
@@ -79,7 +80,7 @@ func AdamWSkip(c *Case) {
 		Norm:    c.In("norm", []float64{math.NaN(), 0, 1, 0}, 4),
 		Decay:   true,
 	}
-	c.Run(func(p *op.Builder) { a.AddTo(p) })
+	c.Run(a)
 	c.same(a.P, p)
 	c.same(a.M, m)
 	c.same(a.V, v)
@@ -111,10 +112,7 @@ func PackEdges(c *Case) {
 		DB: c.InOut("back", make([]float64, len(words)), len(words)), DOut: k.Out.View(1, len(words)),
 		Partial: c.Out("partial", op.PartialLen(1, len(words))),
 	}
-	c.Run(func(p *op.Builder) {
-		k.AddTo(p)
-		back.AddTo(p)
-	})
+	c.Run(k, back)
 	for i, w := range words {
 		v := math.Float32frombits(w)
 		want := float64(floats(gpu.BF16, []float64{float64(v)})[0])

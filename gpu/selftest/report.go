@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"math"
+	"slices"
 	"strings"
 
 	"github.com/gpt2wgpu/gpt2wgpu/gpu"
@@ -42,8 +43,8 @@ func (n number) MarshalJSON() ([]byte, error) {
 	return json.Marshal(float64(n))
 }
 
-// Run tries the entries on d and calls tell with each row as soon as it is known. Errors: ctx ended.
-func Run(ctx context.Context, d *gpu.Device, entries []Entry, tell func(Row)) (Report, error) {
+// Run tries the entries on d and calls report with each row as soon as it is known. Errors: ctx ended.
+func Run(ctx context.Context, d *gpu.Device, entries []Entry, report func(Row)) (Report, error) {
 	r := Report{Device: d.Info.String(), Kernels: []Row{}}
 	for _, e := range entries {
 		if err := ctx.Err(); err != nil {
@@ -56,7 +57,7 @@ func Run(ctx context.Context, d *gpu.Device, entries []Entry, tell func(Row)) (R
 			r.Failed++
 		}
 		r.Kernels = append(r.Kernels, row)
-		tell(row)
+		report(row)
 	}
 	return r, nil
 }
@@ -65,16 +66,13 @@ func Run(ctx context.Context, d *gpu.Device, entries []Entry, tell func(Row)) (R
 func (e Entry) try(d *gpu.Device) Row {
 	t := &recorder{name: e.Name}
 	row := Row{Name: e.Name, DType: e.DType, Shape: e.Shape, MaxError: number(math.NaN()), Limit: number(math.NaN())}
-	t.do(func() {
+	t.run(func() {
 		c := New(t, d)
 		e.Try(c)
 		if c.checked {
 			row.MaxError, row.Limit = number(c.err), number(c.limit)
 		}
 	})
-	for i := len(t.cleanups) - 1; i >= 0; i-- {
-		t.do(t.cleanups[i])
-	}
 	row.Failures, row.OK = t.failures, len(t.failures) == 0
 	return row
 }
@@ -85,14 +83,11 @@ func (e Entry) try(d *gpu.Device) Row {
 func (e Entry) Plan(target op.Target, l gpu.Limits) (p *gpu.Program, forced op.Target, err error) {
 	t := &recorder{name: e.Name}
 	var c *Case
-	t.do(func() {
+	t.run(func() {
 		c = New(t, gpu.Plan(gpu.AdapterInfo{Limits: l}))
 		c.Setup.Target = target
 		e.Try(c)
 	})
-	for i := len(t.cleanups) - 1; i >= 0; i-- {
-		t.do(t.cleanups[i])
-	}
 	if c.planned == nil {
 		return nil, target, fmt.Errorf("%s: %s", e.Name, strings.Join(t.failures, "; "))
 	}
@@ -119,13 +114,21 @@ func (t *recorder) do(f func()) {
 	f()
 }
 
+// run does f and then what it has asked to clean up, the last first.
+func (t *recorder) run(f func()) {
+	t.do(f)
+	for _, clean := range slices.Backward(t.cleanups) {
+		t.do(clean)
+	}
+}
+
 func (t *recorder) Helper()          {}
 func (t *recorder) Name() string     { return t.name }
 func (t *recorder) Cleanup(f func()) { t.cleanups = append(t.cleanups, f) }
 
 func (t *recorder) Errorf(format string, args ...any) {
 	line := strings.Join(strings.Fields(fmt.Sprintf(format, args...)), " ")
-	if len(t.failures) < 5 { // more would tell the same
+	if len(t.failures) < 5 { // more would repeat them
 		t.failures = append(t.failures, line)
 	}
 }
@@ -152,11 +155,10 @@ func NewTable(w io.Writer, info gpu.AdapterInfo, entries []Entry) *Table {
 	}
 	l := info.Limits
 	fmt.Fprintf(w, "device:   %v, %s\n", info, info.Driver)
+	bytes := gpu.HumanBytes
 	fmt.Fprintf(w, "limits:   buffer %s, binding %s, workgroup %d threads and %s, %d storage buffers, %d groups a "+
-		"dimension\n",
-		gpu.HumanBytes(l.MaxBufferSize), gpu.HumanBytes(l.MaxBindingSize), l.MaxInvocations,
-		gpu.HumanBytes(uint64(l.MaxWorkgroupBytes)),
-		l.MaxStorageBuffers, l.MaxGroups)
+		"dimension\n", bytes(l.MaxBufferSize), bytes(l.MaxBindingSize), l.MaxInvocations,
+		bytes(uint64(l.MaxWorkgroupBytes)), l.MaxStorageBuffers, l.MaxGroups)
 	fmt.Fprintf(w, "features: %s\n\n", strings.Join(info.Features, " "))
 	t.line("kernel", "dtype", "shape", "max error", "limit", "")
 	return t
@@ -179,8 +181,8 @@ func (t *Table) Row(r Row) {
 			return fmt.Sprintf("%.2e", x)
 		}
 	}
-	t.line(r.Name, r.DType, r.Shape, format(r.MaxError), format(r.Limit), map[bool]string{true: "ok",
-		false: "FAILED"}[r.OK])
+	verdict := map[bool]string{true: "ok", false: "FAILED"}[r.OK]
+	t.line(r.Name, r.DType, r.Shape, format(r.MaxError), format(r.Limit), verdict)
 	for _, f := range r.Failures {
 		fmt.Fprintf(t.w, "    %s\n", f)
 	}

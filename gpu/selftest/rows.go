@@ -26,7 +26,7 @@ func LayerNormForward(c *Case, s gpu.Storage, N, C int) {
 		Out: c.OutAs(s, "out", N, C), Mean: c.Out("mean", N), Rstd: c.Out("rstd", N), X: c.In("x", x, N, C),
 		W: c.In("w", w, C), B: c.In("b", b, C),
 	}
-	c.Run(func(p *op.Builder) { l.AddTo(p) })
+	c.Run(l)
 	// The sums' relative errors of a few eps are those of m and, halved, of s; x-m keeps m's, which s enlarges.
 	most := slices.Max(rstd)
 	c.Check(l.Mean, mean, Tolerance{Terms: 4, Scale: 1})
@@ -49,7 +49,7 @@ func LayerNormBackward(c *Case, s gpu.Storage, N, C int) {
 		Rstd:    c.In("rstd", rstd, N),
 		Partial: c.Out("partial", 2*op.PartialLen(N, C)),
 	}
-	c.Run(func(p *op.Builder) { l.AddTo(p) })
+	c.Run(l)
 	ref.LayerNormBackward(dx, dw, db, dout, x, w, mean, rstd, N, C)
 	// xhat is off by eps of x, enlarged by rstd where a row of few values lies close together
 	most := max(1, slices.Max(rstd))
@@ -63,7 +63,7 @@ func BiasBackward(c *Case, s gpu.Storage, N, OC int) {
 	dout, db := Round(s, Rand(1, N*OC, 1)), Rand(2, OC, 1)
 	b := op.BiasBackward{DB: c.InOut("db", db, OC), DOut: c.InAs(s, "dout", dout, N, OC), Partial: c.Out("partial",
 		op.PartialLen(N, OC))}
-	c.Run(func(p *op.Builder) { b.AddTo(p) })
+	c.Run(b)
 	ref.BiasBackward(db, dout, N, OC)
 	c.Check(b.DB, db, Tolerance{Terms: N + 1, Scale: 1})
 }
@@ -75,7 +75,7 @@ func GatherRows(c *Case, s gpu.Storage, R, N, C int) {
 	want := make([]float64, R*C)
 	ref.GatherRows(want, x, rows, C)
 	g := op.GatherRows{Out: c.OutAs(s, "out", R, C), X: c.InAs(s, "x", x, N, C), Rows: c.InU32("rows", rows, R)}
-	c.Run(func(p *op.Builder) { g.AddTo(p) })
+	c.Run(g)
 	c.Check(g.Out, want, Tolerance{})
 }
 
@@ -93,8 +93,10 @@ func embeddingTokens(n, v int) []uint32 {
 	return tokens
 }
 
-// EmbeddingForward looks up B sequences of T of V tokens, in a context that is two positions longer.
-func EmbeddingForward(c *Case, B, T, C, V int) {
+// EmbeddingForward looks up B sequences of T of V tokens, in a context that is two positions longer, in bindings of at
+// most limit bytes (0: the device's).
+func EmbeddingForward(c *Case, B, T, C, V, limit int) {
+	c.BindAtMost(limit)
 	N, block := B*T, T+2
 	wte, wpe, tokens := Rand(1, V*C, 1), Rand(2, block*C, 1), embeddingTokens(N, V)
 	want := make([]float64, N*C)
@@ -103,12 +105,13 @@ func EmbeddingForward(c *Case, B, T, C, V int) {
 		Out: c.Out("out", N, C), WTE: c.In("wte", wte, V, C), WPE: c.In("wpe", wpe, block, C), Tokens: c.InU32("tokens",
 			tokens, N), T: T,
 	}
-	c.Run(func(p *op.Builder) { e.AddTo(p) })
+	c.Run(e)
 	c.Check(e.Out, want, Tolerance{}) // one rounding
 }
 
 // EmbeddingBackward is EmbeddingForward's gradient.
-func EmbeddingBackward(c *Case, B, T, C, V int) {
+func EmbeddingBackward(c *Case, B, T, C, V, limit int) {
+	c.BindAtMost(limit)
 	N, block := B*T, T+2
 	dwte, dwpe, dout, tokens := Rand(1, V*C, 1), Rand(2, block*C, 1), Rand(3, N*C, 1), embeddingTokens(N, V)
 	order, starts := make([]uint32, N), make([]uint32, N+1)
@@ -118,7 +121,7 @@ func EmbeddingBackward(c *Case, B, T, C, V int) {
 		Order: c.InU32("order", order, N), Starts: c.InU32("starts", starts, N+1), Tokens: c.InU32("tokens", tokens, N),
 		T: T,
 	}
-	c.Run(func(p *op.Builder) { e.AddTo(p) })
+	c.Run(e)
 	ref.EmbeddingBackward(dwte, dwpe, dout, tokens, B, T, C)
 	c.Check(e.DWTE, dwte, Tolerance{Terms: N, Scale: 1})
 	c.Check(e.DWPE, dwpe, Tolerance{Terms: B, Scale: 1})

@@ -47,7 +47,7 @@ func wrong(how string) Entry {
 		case "shape":
 			k.Rows = c.InU32("short", []uint32{0}, 1)
 		}
-		c.Run(func(p *op.Builder) { k.AddTo(p) })
+		c.Run(k)
 		c.Check(out, want, Tolerance{})
 	}}
 }

@@ -2,13 +2,15 @@ package selftest
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/gpt2wgpu/gpt2wgpu/gpu"
 	"github.com/gpt2wgpu/gpt2wgpu/gpu/op"
 	"github.com/gpt2wgpu/gpt2wgpu/gpu/ref"
 )
 
-func product(shape []int) int {
+// count returns the values of a shape.
+func count(shape []int) int {
 	n := 1
 	for _, d := range shape {
 		n *= d
@@ -18,20 +20,20 @@ func product(shape []int) int {
 
 // GELUForward tries values around 0, and some where tanh overflows on some drivers.
 func GELUForward(c *Case, s gpu.Storage, shape ...int) {
-	n := product(shape)
+	n := count(shape)
 	x, want := Round(s, Rand(1, n, 3)), make([]float64, n)
 	copy(x, Round(s, []float64{-1e30, 1e30, 44}))
 	ref.GELUForward(want, x)
 	g := op.GELUForward{Out: c.OutAs(s, "out", shape...), X: c.InAs(s, "x", x, shape...)}
-	c.Run(func(p *op.Builder) { g.AddTo(p) })
+	c.Run(g)
 	c.Check(g.Out, want, Tolerance{Terms: 4, Scale: 4}) // 1 + tanh cancels where x < 0, there |x| <= 4
 }
 
 // Pack wants the very bits that rounding gives.
 func Pack(c *Case, s gpu.Storage, shape ...int) {
-	x := Rand(1, product(shape), 1)
+	x := Rand(1, count(shape), 1)
 	k := op.Pack{Out: c.OutAs(s, "out", shape...), X: c.In("x", x, shape...)}
-	c.Run(func(p *op.Builder) { k.AddTo(p) })
+	c.Run(k)
 	c.same(k.Out, Round(s, x))
 }
 
@@ -49,7 +51,7 @@ func MeanLoss(c *Case, n int) {
 		want += l / 64
 	}
 	ml := op.MeanLoss{Out: c.InOut("out", []float64{start}, 1), Losses: c.In("losses", losses, n), Scale: 1.0 / 64}
-	c.Run(func(p *op.Builder) { ml.AddTo(p) })
+	c.Run(ml)
 	// n/256 + 8 roundings of sums no larger than their own deviation
 	c.Check(ml.Out, []float64{want}, Tolerance{Terms: n/256 + 9, Scale: 3 * 16.0 / 64})
 }
@@ -63,11 +65,9 @@ func GradientNorm(c *Case, lens []int, limit int, maxNorm float32) {
 		values = append(values, Rand(uint64(i), l, 1))
 		n.Grads = append(n.Grads, c.In(fmt.Sprint("grad", i), values[i], l))
 	}
-	if limit > 0 {
-		c.BindAtMost(limit)
-	}
+	c.BindAtMost(limit)
 	n.Partials = c.Out("partials", op.GradientNormPartials(c.dev, n.Grads))
-	c.Run(func(p *op.Builder) { n.AddTo(p) })
+	c.Run(n)
 	norm := ref.GlobalNorm(values...)
 	// 2 eps: sums of squares of a chunk err by a walk of 32 roundings, their sum averages that over the chunks, the
 	// root halves it, and the root itself may be off by an eps.
@@ -107,10 +107,8 @@ func AdamW(c *Case, s gpu.Storage, n, step, limit int, decays bool, clip float32
 	if s == gpu.BF16 {
 		a.Packed = c.OutAs(gpu.BF16, "packed", n)
 	}
-	if limit > 0 {
-		c.BindAtMost(limit)
-	}
-	c.Run(func(p *op.Builder) { a.AddTo(p) })
+	c.BindAtMost(limit)
+	c.Run(a)
 	ref.AdamW(p, g, m, v, lr, beta1, beta2, eps, wd, float64(clip), step)
 	// m is a sum of two addends of at most 4, v is all positive; the step is lr times a quotient of at most 30 whose
 	// parts are off by some eps
@@ -118,6 +116,6 @@ func AdamW(c *Case, s gpu.Storage, n, step, limit int, decays bool, clip float32
 	c.Check(a.V, v, Tolerance{Terms: 1, Scale: 0.01})
 	c.Check(a.P, p, Tolerance{Terms: 4, Scale: 30 * lr})
 	if s == gpu.BF16 {
-		c.same(a.Packed, Round(gpu.BF16, append([]float64(nil), c.Got(a.P)...)))
+		c.same(a.Packed, Round(gpu.BF16, slices.Clone(c.Got(a.P))))
 	}
 }

@@ -1,35 +1,25 @@
-package gputest
+package op_test
 
 import (
-	"sync"
 	"testing"
 
 	"github.com/gpt2wgpu/gpt2wgpu/gpu"
 	"github.com/gpt2wgpu/gpt2wgpu/gpu/bench"
+	"github.com/gpt2wgpu/gpt2wgpu/gpu/gputest"
 )
 
-var peaks struct {
-	once sync.Once
-	peak bench.Peak
-	err  error
-}
+var peak bench.Peak // of the test device; zero until it is measured
 
-// Peak returns the test device's peak rates, measured once in this process.
-func Peak(t testing.TB) bench.Peak {
-	t.Helper()
-	dev := Device(t)
-	peaks.once.Do(func() { peaks.peak, peaks.err = bench.MeasurePeak(dev) })
-	if peaks.err != nil {
-		t.Fatal(peaks.err)
-	}
-	return peaks.peak
-}
-
-// Bench builds a program, runs it b.N times or more and reports the fastest run as GFLOP/s (flops) or GB/s (bytes),
+// benchmark builds a program, runs it b.N times or more and reports the fastest run as GFLOP/s (flops) or GB/s (bytes),
 // whichever is not 0, and as a fraction of the device's peak rate.
-func Bench(b *testing.B, flops, bytes float64, p *gpu.Program) {
+func benchmark(b *testing.B, flops, bytes float64, p *gpu.Program) {
 	b.Helper()
-	peak := Peak(b)
+	if peak == (bench.Peak{}) {
+		var err error
+		if peak, err = bench.MeasurePeak(gputest.Device(b)); err != nil {
+			b.Fatal(err)
+		}
+	}
 	if err := p.Build(); err != nil {
 		b.Fatal(err)
 	}
