@@ -17,30 +17,9 @@ type Limits = wgpu.Limits
 func DefaultLimits() Limits { return wgpu.DefaultLimits() }
 
 // AdapterInfo describes one processor that can run programs.
-type AdapterInfo struct {
-	Index    int      `json:"index"`
-	Name     string   `json:"name"`
-	Backend  string   `json:"backend"` // vulkan | metal | dx12
-	Type     string   `json:"type"`    // discrete | integrated | cpu | other
-	Driver   string   `json:"driver"`
-	Limits   Limits   `json:"limits"`
-	Features []string `json:"features"`
-
-	Vendor   uint32 `json:"-"` // PCI id
-	deviceID uint32
-}
+type AdapterInfo = wgpu.AdapterInfo
 
 const vendorNVIDIA = 0x10de
-
-// Software says whether the adapter computes on the CPU (lavapipe, SwiftShader, WARP).
-func (a AdapterInfo) Software() bool { return a.Type == "cpu" }
-
-// DriverKnown says whether Driver has what identifies the driver. wgpu 0.19 gives no more than the device's ids.
-func (a AdapterInfo) DriverKnown() bool { return !strings.HasPrefix(a.Driver, "vendor 0x") }
-
-func (a AdapterInfo) String() string {
-	return fmt.Sprintf("%s (%s, %s)", a.Name, a.Backend, a.Type)
-}
 
 // Adapters lists the processors of this machine in the driver's order.
 // Error: none, with the hint how to get a software one.
@@ -59,12 +38,8 @@ func adapters() ([]AdapterInfo, []wgpu.Adapter, error) {
 	}
 	list := make([]AdapterInfo, len(refs))
 	for i, r := range refs {
-		in := r.Info()
-		list[i] = AdapterInfo{
-			Index: i, Name: in.Name, Backend: in.Backend, Type: in.Type, Driver: in.Driver, Limits: in.Limits,
-			Features: in.Features,
-			Vendor:   in.Vendor, deviceID: in.Device,
-		}
+		list[i] = r.Info()
+		list[i].Index = i
 	}
 	return list, refs, nil
 }
@@ -144,7 +119,7 @@ func onVulkan(list []AdapterInfo, a AdapterInfo) int {
 		return -1
 	}
 	return slices.IndexFunc(list, func(b AdapterInfo) bool {
-		sameIDs := a.Vendor != 0 && a.Vendor == b.Vendor && a.deviceID == b.deviceID
+		sameIDs := a.Vendor != 0 && a.Vendor == b.Vendor && a.Device == b.Device
 		return b.Backend == "vulkan" && a.Software() == b.Software() && (sameIDs || a.Name == b.Name)
 	})
 }

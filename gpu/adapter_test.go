@@ -85,12 +85,12 @@ func TestChooseLocal(t *testing.T) {
 func TestVulkanBeforeDX12(t *testing.T) {
 	adapter := gpu.AdapterForTest
 	list := []gpu.AdapterInfo{
-		adapter(0, "AMD Radeon(TM) RX 6800", "dx12", "discrete", false).WithIDs(0x1002, 0x73bf),
-		adapter(1, "AMD Radeon RX 6800", "vulkan", "other", false).WithIDs(0x1002, 0x73bf),
-		adapter(2, "NVIDIA GeForce RTX 4060", "dx12", "discrete", true).WithIDs(0x10de, 0x2882),
-		adapter(3, "Intel(R) UHD Graphics", "dx12", "integrated", false).WithIDs(0x8086, 0x9a49),
+		withIDs(adapter(0, "AMD Radeon(TM) RX 6800", "dx12", "discrete", false), 0x1002, 0x73bf),
+		withIDs(adapter(1, "AMD Radeon RX 6800", "vulkan", "other", false), 0x1002, 0x73bf),
+		withIDs(adapter(2, "NVIDIA GeForce RTX 4060", "dx12", "discrete", true), 0x10de, 0x2882),
+		withIDs(adapter(3, "Intel(R) UHD Graphics", "dx12", "integrated", false), 0x8086, 0x9a49),
 		adapter(4, "Intel(R) UHD Graphics", "vulkan", "integrated", false),
-		adapter(5, "Microsoft Basic Render Driver", "dx12", "cpu", false).WithIDs(0x1414, 0x8c),
+		withIDs(adapter(5, "Microsoft Basic Render Driver", "dx12", "cpu", false), 0x1414, 0x8c),
 	}
 	for device, want := range map[string]int{
 		"auto": 1, "radeon": 1, "radeon(tm)": 1, "uhd": 4, "nvidia": 2, "cuda": 2, "dx12": 0, "vulkan": 4, "0": 0,
@@ -150,4 +150,9 @@ func TestAdaptersAreDescribed(t *testing.T) {
 			t.Errorf("%v: limits %+v below WebGPU's promise", a, l)
 		}
 	}
+}
+
+func withIDs(a gpu.AdapterInfo, vendor, device uint32) gpu.AdapterInfo {
+	a.Vendor, a.Device = vendor, device
+	return a
 }

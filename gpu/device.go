@@ -1,10 +1,12 @@
 package gpu
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
+	"maps"
 	"runtime"
-	"sort"
+	"slices"
 	"strings"
 	"time"
 
@@ -31,8 +33,7 @@ type Device struct {
 
 	dev     *wgpu.Device       // nil: a plan
 	kernels map[string]*kernel // by WGSL text
-	staging *wgpu.Buffer       // for Read
-	spare   []*wgpu.Buffer     // for StartRead
+	spare   []*wgpu.Buffer     // for reads
 	buffers map[*buffer]bool   // that are allocated
 	bytes   map[Role]uint64
 
@@ -111,13 +112,21 @@ func (d *Device) waited(err error) error {
 	return err
 }
 
-// submit hands over what enc holds; nil: only uploads.
-func (d *Device) submit(enc *wgpu.Encoder) error {
-	if err := d.dev.Submit(enc); err != nil {
-		return err
+// submit hands over what encode encodes, and uploads; nil: only uploads.
+func (d *Device) submit(encode func(enc *wgpu.Encoder) error) error {
+	var enc *wgpu.Encoder
+	if encode != nil {
+		var err error
+		if enc, err = d.dev.NewEncoder(); err != nil {
+			return err
+		}
+		defer enc.Release()
+		if err := encode(enc); err != nil {
+			return err
+		}
 	}
 	d.submitted++
-	return nil
+	return d.dev.Submit(enc)
 }
 
 // Encoding returns how long the host has encoded and submitted programs so far, and the number of all submissions.
@@ -147,9 +156,6 @@ func (d *Device) Close() error {
 			k.pipeline = nil
 		}
 	}
-	if d.staging != nil {
-		d.staging.Release()
-	}
 	for _, b := range d.spare {
 		b.Release()
 	}
@@ -174,20 +180,12 @@ func (d *Device) TotalBytes() (n uint64) {
 
 // MemoryReport lists the bytes by role, largest first, in one line.
 func (d *Device) MemoryReport() string {
-	type row struct {
-		role  Role
-		bytes uint64
-	}
-	var rows []row
-	for r, b := range d.bytes {
-		rows = append(rows, row{r, b})
-	}
-	sort.Slice(rows, func(i, j int) bool {
-		return rows[i].bytes > rows[j].bytes || rows[i].bytes == rows[j].bytes && rows[i].role < rows[j].role
+	roles := slices.SortedFunc(maps.Keys(d.bytes), func(a, b Role) int {
+		return cmp.Or(cmp.Compare(d.bytes[b], d.bytes[a]), cmp.Compare(a, b))
 	})
 	var parts []string
-	for _, r := range rows {
-		parts = append(parts, fmt.Sprintf("%s %s", r.role, HumanBytes(r.bytes)))
+	for _, r := range roles {
+		parts = append(parts, fmt.Sprintf("%s %s", r, HumanBytes(d.bytes[r])))
 	}
 	return fmt.Sprintf("%s (%s)", HumanBytes(d.TotalBytes()), strings.Join(parts, ", "))
 }

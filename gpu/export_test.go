@@ -9,12 +9,6 @@ func AdapterForTest(index int, name, backend, kind string, nvidia bool) AdapterI
 	return a
 }
 
-// WithIDs returns a with its maker's and the card's ids.
-func (a AdapterInfo) WithIDs(vendor, device uint32) AdapterInfo {
-	a.Vendor, a.deviceID = vendor, device
-	return a
-}
-
 // What depends on the operating system or the backend.
 var DriverHint, PipelineHint = driverHint, pipelineHint
 

@@ -3,9 +3,10 @@ package gpu
 import (
 	"encoding/binary"
 	"fmt"
+	"maps"
 	"math"
 	"reflect"
-	"sort"
+	"slices"
 	"strings"
 
 	"github.com/gpt2wgpu/gpt2wgpu/gpu/wgpu"
@@ -72,17 +73,8 @@ func (p *Program) Fail(format string, args ...any) {
 func (p *Program) Want(op, name string, t Tensor, shape ...int) {
 	if t.None() {
 		p.Fail("%s: %s is missing, want shape %v", op, name, shape)
-		return
-	}
-	if len(t.shape) != len(shape) {
+	} else if !slices.Equal(t.shape, shape) {
 		p.Fail("%s: %s: shape %v, want %v", op, name, t.shape, shape)
-		return
-	}
-	for i := range shape {
-		if shape[i] != t.shape[i] {
-			p.Fail("%s: %s: shape %v, want %v", op, name, t.shape, shape)
-			return
-		}
 	}
 }
 
@@ -121,7 +113,6 @@ func (p *Program) Add(d Dispatch) {
 
 // bindAll matches the tensors with the kernel's bindings and checks windows, storages and aliasing.
 func (p *Program) bindAll(s *entry) {
-	used := 0
 	type access struct{ name, mode string }
 	seen := map[*buffer]access{}
 	for _, b := range s.kernel.src.Bindings {
@@ -134,7 +125,6 @@ func (p *Program) bindAll(s *entry) {
 			p.Fail("%s: no tensor for %s", s.label, b.Name)
 			return
 		}
-		used++
 		size := (t.Bytes() + t.slack + 3) &^ 3
 		switch {
 		case t.Len() <= 0:
@@ -159,15 +149,9 @@ func (p *Program) bindAll(s *entry) {
 		seen[t.buf] = access{b.Name, b.Access}
 		s.binds = append(s.binds, wgpu.Window{Index: b.Index, Buffer: t.buf.raw, Offset: t.offset, Size: size})
 	}
-	if used != len(s.dispatch.Bind) {
-		for name := range s.dispatch.Bind {
-			known := false
-			for _, b := range s.kernel.src.Bindings {
-				known = known || b.Name == name
-			}
-			if !known {
-				p.Fail("%s: the kernel has no binding %s", s.label, name)
-			}
+	for name := range s.dispatch.Bind {
+		if !slices.ContainsFunc(s.kernel.src.Bindings, func(b Binding) bool { return b.Name == name }) {
+			p.Fail("%s: the kernel has no binding %s", s.label, name)
 		}
 	}
 }
@@ -242,11 +226,10 @@ func (p *Program) Build() error {
 	d := p.dev
 	if len(p.slots) > 0 {
 		buf, err := d.dev.NewBuffer(p.Name+" params", uint64(len(p.slots)), wgpu.Uniforms)
-		if err != nil {
-			return fmt.Errorf("%s: parameters: %w", p.Name, err)
+		if err == nil {
+			p.params, err = buf, d.dev.Write(buf, 0, p.slots)
 		}
-		p.params = buf
-		if err := d.dev.Write(buf, 0, p.slots); err != nil {
+		if err != nil {
 			return fmt.Errorf("%s: parameters: %w", p.Name, err)
 		}
 	}
@@ -331,14 +314,10 @@ func (p *Program) String() string {
 	for i, s := range p.entries {
 		fmt.Fprintf(&b, "%4d %s", i, s.label)
 		if s.kernel != nil {
-			g := s.dispatch.Groups
-			fmt.Fprintf(&b, " [%d %d %d]", g[0], g[1], g[2])
-			var names []string
-			for name, t := range s.dispatch.Bind {
-				names = append(names, name+"="+t.String())
+			fmt.Fprintf(&b, " %d", s.dispatch.Groups)
+			for _, name := range slices.Sorted(maps.Keys(s.dispatch.Bind)) {
+				fmt.Fprintf(&b, " %s=%v", name, s.dispatch.Bind[name])
 			}
-			sort.Strings(names)
-			fmt.Fprintf(&b, " %s", strings.Join(names, " "))
 			if params := s.dispatch.Params; params != nil {
 				fmt.Fprintf(&b, " %+v", params)
 			}

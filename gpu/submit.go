@@ -101,22 +101,23 @@ func (p *Program) submission(at int) (end int, cost float64) {
 func (p *Program) submit(at, end int) error {
 	start := time.Now()
 	defer func() { p.dev.encoding += time.Since(start) }()
-	enc, err := p.dev.dev.NewEncoder()
+	err := p.dev.submit(func(enc *wgpu.Encoder) error {
+		for at < end {
+			next := at + 1
+			for p.entries[at].kernel != nil && next < end && p.entries[next].kernel != nil {
+				next++
+			}
+			if err := p.encode(enc, at, next); err != nil {
+				return err
+			}
+			at = next
+		}
+		return nil
+	})
 	if err != nil {
 		return fmt.Errorf("%s: %w", p.Name, err)
 	}
-	defer enc.Release()
-	for at < end {
-		next := at + 1
-		for p.entries[at].kernel != nil && next < end && p.entries[next].kernel != nil {
-			next++
-		}
-		if err := p.encode(enc, at, next); err != nil {
-			return err
-		}
-		at = next
-	}
-	return p.finish(enc)
+	return nil
 }
 
 // encode encodes the entry at, a clear or a copy, or the dispatches from at to end as one pass.
@@ -134,14 +135,17 @@ func (p *Program) encode(enc *wgpu.Encoder, at, end int) error {
 		err = enc.Copy(to.buf.raw, to.offset, s.copyFrom.buf.raw, s.copyFrom.offset, to.Bytes())
 	}
 	if err != nil {
-		return fmt.Errorf("%s: %s: %w", p.Name, name, err)
+		return fmt.Errorf("%s: %w", name, err)
 	}
 	return nil
 }
 
-func (p *Program) finish(enc *wgpu.Encoder) error {
-	if err := p.dev.submit(enc); err != nil {
-		return fmt.Errorf("%s: %w", p.Name, err)
+// timed runs entry i by itself and returns what it took.
+func (p *Program) timed(i int) (time.Duration, error) {
+	start := time.Now()
+	err := p.submit(i, i+1)
+	if err == nil {
+		err = p.dev.wait()
 	}
-	return nil
+	return time.Since(start), err
 }

@@ -3,6 +3,8 @@ package gpu
 import (
 	"fmt"
 	"time"
+
+	"github.com/gpt2wgpu/gpt2wgpu/gpu/wgpu"
 )
 
 // Timing is what one dispatch took.
@@ -31,14 +33,10 @@ func (p *Program) Profile() ([]Timing, error) {
 	}
 	if !p.dev.timestamps {
 		for i := range p.entries {
-			start := time.Now()
-			if err := p.submit(i, i+1); err != nil {
+			var err error
+			if out[i].Duration, err = p.timed(i); err != nil {
 				return nil, err
 			}
-			if err := p.dev.wait(); err != nil {
-				return nil, err
-			}
-			out[i].Duration = time.Since(start)
 		}
 		return out, nil
 	}
@@ -57,7 +55,7 @@ func (p *Program) Profile() ([]Timing, error) {
 		}
 		at = end
 	}
-	// A tick is a nanosecond on most drivers and 10, 52 or 83 on others, which the binding doesn't tell: the wall clock
+	// A tick is a nanosecond on most drivers and 10, 52 or 83 on others, which the binding doesn't know: the wall clock
 	// does, where a submission is so long that encoding and waiting, a few milliseconds, are a small part of it.
 	if ratio := float64(wall) / float64(ticks); ticks > 0 && wall > 20*time.Millisecond && ratio > 5 {
 		for i := range out {
@@ -67,8 +65,7 @@ func (p *Program) Profile() ([]Timing, error) {
 	return out, nil
 }
 
-// RecordFirstUses makes later Runs append to into, for each kernel not yet recorded, the time of its first use:
-// creating
+// RecordFirstUses makes later Runs append to into, for each kernel not yet recorded, the time of its first use: creating
 // its pipeline, plus its first dispatch minus a repeat of that dispatch, because drivers compile at either. nil ends
 // that. It is meant for a device whose programs have not run. Those dispatches run twice, so the sums that they add to
 // are not a result. A shader cache shortens the times.
@@ -76,17 +73,9 @@ func (p *Program) RecordFirstUses(into *[]Timing) { p.first = into }
 
 func (p *Program) firstUses() ([]Timing, error) {
 	var out []Timing
-	took := func(i int) (time.Duration, error) {
-		start := time.Now()
-		if err := p.submit(i, i+1); err != nil {
-			return 0, err
-		}
-		err := p.dev.wait()
-		return time.Since(start), err
-	}
 	for i, s := range p.entries {
 		p.firstUse(i, i+1)
-		first, err := took(i)
+		first, err := p.timed(i)
 		if err != nil {
 			return nil, err
 		}
@@ -94,7 +83,7 @@ func (p *Program) firstUses() ([]Timing, error) {
 		if s.kernel == nil || s.kernel.used {
 			continue
 		}
-		again, err := took(i)
+		again, err := p.timed(i)
 		if err != nil {
 			return nil, err
 		}
@@ -114,27 +103,22 @@ func (p *Program) profileBatch(first, end int, out []Timing) (time.Duration, err
 		return 0, fmt.Errorf("%s: timestamps: %w", p.Name, err)
 	}
 	defer timer.Release()
-	enc, err := d.dev.NewEncoder()
+	err = d.submit(func(enc *wgpu.Encoder) error {
+		for i := range out {
+			if err := enc.Stamp(timer, 2*i); err != nil {
+				return err
+			}
+			if err := p.encode(enc, first+i, first+i+1); err != nil {
+				return err
+			}
+			if err := enc.Stamp(timer, 2*i+1); err != nil {
+				return err
+			}
+		}
+		return enc.Resolve(timer)
+	})
 	if err != nil {
-		return 0, fmt.Errorf("%s: %w", p.Name, err)
-	}
-	defer enc.Release()
-	for i := range out {
-		if err := enc.Stamp(timer, 2*i); err != nil {
-			return 0, fmt.Errorf("%s: timestamps: %w", p.Name, err)
-		}
-		if err := p.encode(enc, first+i, first+i+1); err != nil {
-			return 0, err
-		}
-		if err := enc.Stamp(timer, 2*i+1); err != nil {
-			return 0, fmt.Errorf("%s: timestamps: %w", p.Name, err)
-		}
-	}
-	if err := enc.Resolve(timer); err != nil {
 		return 0, fmt.Errorf("%s: timestamps: %w", p.Name, err)
-	}
-	if err := p.finish(enc); err != nil {
-		return 0, err
 	}
 	words := make([]uint32, 2*n)
 	t := Tensor{name: "ticks", buf: &buffer{raw: timer.Ticks, size: uint64(n) * 8}, shape: []int{2 * n}, storage: U32}

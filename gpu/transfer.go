@@ -2,6 +2,7 @@ package gpu
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/gpt2wgpu/gpt2wgpu/gpu/wgpu"
 )
@@ -69,65 +70,30 @@ func (d *Device) read(t Tensor, want, got int, out []byte) error {
 	if d.Planned() {
 		return fmt.Errorf("read %v: the device is a plan", t)
 	}
-	if d.staging == nil {
-		var err error
-		if d.staging, err = d.newStaging(transferChunk); err != nil {
+	for at := 0; at < len(out); at += transferChunk {
+		part := out[at:min(at+transferChunk, len(out))]
+		p, err := d.startRead(t, uint64(at), uint64(len(part)), transferChunk)
+		if err != nil {
+			return err
+		}
+		if err := d.waited(d.dev.Wait(d.patience())); err != nil {
+			return fmt.Errorf("read %v: %w", t, err)
+		}
+		if err := p.Wait(); err != nil {
+			return err
+		}
+		if err := p.take(part); err != nil {
 			return err
 		}
 	}
-	for at := 0; at < len(out); at += transferChunk {
-		end := min(at+transferChunk, len(out))
-		if err := d.readChunk(t.buf.raw, t.offset+uint64(at), out[at:end]); err != nil {
-			return fmt.Errorf("read %v: %w", t, err)
-		}
-	}
 	return nil
-}
-
-func (d *Device) readChunk(src *wgpu.Buffer, offset uint64, out []byte) error {
-	size := uint64(len(out))
-	if err := d.stage(src, offset, d.staging, size); err != nil {
-		return err
-	}
-	if err := d.wait(); err != nil {
-		return err
-	}
-	if err := d.mapStaging(d.staging, size); err != nil {
-		return err
-	}
-	return d.dev.Take(d.staging, out)
-}
-
-func (d *Device) newStaging(size uint64) (*wgpu.Buffer, error) {
-	b, err := d.dev.NewBuffer("readback", size, wgpu.Readback)
-	if err != nil {
-		return nil, fmt.Errorf("readback buffer: %w", err)
-	}
-	return b, nil
-}
-
-// stage submits a copy to a staging buffer.
-func (d *Device) stage(src *wgpu.Buffer, offset uint64, staging *wgpu.Buffer, size uint64) error {
-	enc, err := d.dev.NewEncoder()
-	if err != nil {
-		return err
-	}
-	defer enc.Release()
-	if err := enc.Copy(staging, 0, src, offset, size); err != nil {
-		return err
-	}
-	return d.submit(enc)
-}
-
-// mapStaging waits for the copy to a staging buffer, not for what was submitted behind it, and maps it.
-func (d *Device) mapStaging(b *wgpu.Buffer, size uint64) error {
-	return d.waited(d.dev.Map(b, size, d.patience()))
 }
 
 // Pending is a read under way, see StartRead.
 type Pending struct {
 	dev     *Device
 	t       Tensor
+	size    uint64 // bytes
 	staging *wgpu.Buffer
 	after   int // of the device's submissions
 }
@@ -139,22 +105,27 @@ func (d *Device) StartRead(t Tensor) (*Pending, error) {
 		return nil, fmt.Errorf("read %v: want float32, at most %s, on a real device, not a plan", t,
 			HumanBytes(transferChunk))
 	}
-	size := t.Bytes()
-	p := &Pending{dev: d, t: t}
+	return d.startRead(t, 0, t.Bytes(), t.Bytes())
+}
+
+// startRead submits the read of size bytes of t, from a byte on, into a staging buffer that has room bytes at least.
+func (d *Device) startRead(t Tensor, from, size, room uint64) (*Pending, error) {
+	p := &Pending{dev: d, t: t, size: size}
+	best := -1 // the smallest that suffices
 	for i, b := range d.spare {
-		if b.GetSize() >= size {
-			p.staging = b
-			d.spare = append(d.spare[:i], d.spare[i+1:]...)
-			break
+		if n := b.GetSize(); n >= room && (best < 0 || n < d.spare[best].GetSize()) {
+			best = i
 		}
 	}
-	if p.staging == nil {
-		var err error
-		if p.staging, err = d.newStaging(size); err != nil {
-			return nil, fmt.Errorf("read %v: %w", t, err)
-		}
+	var err error
+	if best >= 0 {
+		p.staging = d.spare[best]
+		d.spare = slices.Delete(d.spare, best, best+1)
+	} else if p.staging, err = d.dev.NewBuffer("readback", room, wgpu.Readback); err != nil {
+		return nil, fmt.Errorf("read %v: readback buffer: %w", t, err)
 	}
-	if err := d.stage(t.buf.raw, t.offset, p.staging, size); err != nil {
+	err = d.submit(func(enc *wgpu.Encoder) error { return enc.Copy(p.staging, 0, t.buf.raw, t.offset+from, size) })
+	if err != nil {
 		return nil, fmt.Errorf("read %v: %w", t, err)
 	}
 	p.after = d.submitted
@@ -168,7 +139,7 @@ func (p *Pending) Wait() error {
 	} else {
 		p.dev.idle++
 	}
-	if err := p.dev.mapStaging(p.staging, p.t.Bytes()); err != nil {
+	if err := p.dev.waited(p.dev.dev.Map(p.staging, p.size, p.dev.patience())); err != nil {
 		return fmt.Errorf("read %v: %w", p.t, err)
 	}
 	return nil
@@ -179,7 +150,11 @@ func (p *Pending) Take(out []float32) error {
 	if len(out) != p.t.Len() {
 		return fmt.Errorf("read %v: room for %d values, want %d", p.t, len(out), p.t.Len())
 	}
-	if err := p.dev.dev.Take(p.staging, BytesOf(out)); err != nil {
+	return p.take(BytesOf(out))
+}
+
+func (p *Pending) take(out []byte) error {
+	if err := p.dev.dev.Take(p.staging, out); err != nil {
 		return fmt.Errorf("read %v: %w", p.t, err)
 	}
 	p.dev.spare = append(p.dev.spare, p.staging)

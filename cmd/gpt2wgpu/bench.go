@@ -133,7 +133,8 @@ func (b *benchFlags) settle() (s bench.Shape, c train.Job, err error) {
 	if b.dtype == "bf16" {
 		s.Data = gpu.BF16
 	}
-	return s, c, c.Validate()
+	bad.errs = append(bad.errs, c.Validate())
+	return s, c, bad.err()
 }
 
 func (b *benchFlags) measure(ctx context.Context, d *gpu.Device, tiles op.Tuning, log *slog.Logger, shape bench.Shape,

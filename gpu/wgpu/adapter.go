@@ -38,10 +38,10 @@ func (a Adapter) Release() { a.raw.Release() }
 
 var hexID = regexp.MustCompile(`^(0x)?[0-9a-fA-F]+$`)
 
-// Info describes the adapter.
-func (a Adapter) Info() Info {
+// Info describes the adapter, but for its index.
+func (a Adapter) Info() AdapterInfo {
 	in := a.raw.GetInfo()
-	info := Info{Vendor: in.VendorId, Device: in.DeviceId, Type: "other", Features: []string{}}
+	info := AdapterInfo{Vendor: in.VendorId, Device: in.DeviceId, Type: "other", Features: []string{}}
 	// wgpu 0.19 puts the name into the driver's field and hexadecimal ids into the others; 22 uses them as named.
 	info.Name, info.Driver = in.Name, in.DriverDescription
 	if hexID.MatchString(in.Name) || in.Name == "" {

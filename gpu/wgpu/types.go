@@ -1,5 +1,10 @@
 package wgpu
 
+import (
+	"fmt"
+	"strings"
+)
+
 // Limits are the numbers that programs and memory plans respect.
 type Limits struct {
 	MaxBufferSize     uint64 `json:"max_buffer_size"`      // bytes of one buffer
@@ -19,15 +24,26 @@ func DefaultLimits() Limits {
 	}
 }
 
-// Info describes an adapter.
-type Info struct {
-	Name, Driver   string
-	Backend        string // vulkan | metal | dx12
-	Type           string // discrete | integrated | cpu | other
-	Vendor, Device uint32 // PCI ids
-	Limits         Limits
-	Features       []string
+// AdapterInfo describes one processor that can run programs.
+type AdapterInfo struct {
+	Index    int      `json:"index"` // in the driver's order
+	Name     string   `json:"name"`
+	Backend  string   `json:"backend"` // vulkan | metal | dx12
+	Type     string   `json:"type"`    // discrete | integrated | cpu | other
+	Driver   string   `json:"driver"`
+	Limits   Limits   `json:"limits"`
+	Features []string `json:"features"`
+
+	Vendor, Device uint32 `json:"-"` // PCI ids
 }
+
+// Software says whether the adapter computes on the CPU (lavapipe, SwiftShader, WARP).
+func (a AdapterInfo) Software() bool { return a.Type == "cpu" }
+
+// DriverKnown says whether Driver has what identifies the driver. wgpu 0.19 gives no more than the device's ids.
+func (a AdapterInfo) DriverKnown() bool { return !strings.HasPrefix(a.Driver, "vendor 0x") }
+
+func (a AdapterInfo) String() string { return fmt.Sprintf("%s (%s, %s)", a.Name, a.Backend, a.Type) }
 
 // Slot is one binding of a pipeline, in group 0.
 type Slot struct {
