@@ -65,7 +65,7 @@ func (p *Program) Profile() ([]Timing, error) {
 	return out, nil
 }
 
-// RecordFirstUses makes later Runs append to into, for each kernel not yet recorded, the time of its first use: creating
+// RecordFirstUses makes later Runs append to into, for each kernel not yet recorded, the time of its first use: making
 // its pipeline, plus its first dispatch minus a repeat of that dispatch, because drivers compile at either. nil ends
 // that. It is meant for a device whose programs have not run. Those dispatches run twice, so the sums that they add to
 // are not a result. A shader cache shortens the times.
