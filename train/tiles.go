@@ -28,6 +28,7 @@ type Tuner interface {
 type Tiles struct {
 	Device string    `json:"device"` // what they were chosen on
 	Tuning op.Tuning `json:"tuning"` // empty: the fixed tables
+	Tables string    `json:"tables"` // of the program for the device, a hash; empty: written before there were hashes
 }
 
 // tunedParams is the number of parameters below which a run does not wait for tuning: it would be done sooner.
@@ -111,9 +112,14 @@ func (r *run) agreeOnTiles(ctx context.Context, s origin) (op.Tuning, error) {
 // chooseTiles is rank 0's part. Tiles are a device's: on another one, a resumed run takes that one's.
 func (r *run) chooseTiles(ctx context.Context, s origin) (op.Tuning, error) {
 	if was := s.State.Tiles; s.Checkpoint != "" && (was.Device == "" || was.Device == s.info.String()) {
-		if err := was.Tuning.Validate(op.TargetFor(s.info, s.info.Limits)); err != nil {
+		target := op.TargetFor(s.info, s.info.Limits)
+		if err := was.Tuning.Validate(target); err != nil {
 			return nil, fmt.Errorf("--resume: the checkpoint's %w; hint: resume with the program that wrote it, %s",
 				err, s.State.Version)
+		}
+		if was.Tables != target.Tables() && (was.Tables != "" || s.State.Version != r.env.Version) {
+			r.warnf("the checkpoint is of %s, whose kernels for this device may differ from those of %s: "+
+				"the run's numbers may change in their last digits", s.State.Version, r.env.Version)
 		}
 		return was.Tuning, nil
 	} else if s.Checkpoint != "" {
@@ -125,7 +131,9 @@ func (r *run) chooseTiles(ctx context.Context, s origin) (op.Tuning, error) {
 
 // useTiles makes the model's programs take the tiles of t, and keeps those that are used for the checkpoints.
 func (r *run) useTiles(t op.Tuning) []model.Option {
-	r.tiles = Tiles{Device: r.dev.Info.String(), Tuning: op.Tuning{}}
+	r.tiles = Tiles{
+		Device: r.dev.Info.String(), Tuning: op.Tuning{}, Tables: op.TargetFor(r.dev.Info, r.dev.Limits).Tables(),
+	}
 	return []model.Option{model.WithTuning(t), model.OnUse(func(u op.Use) {
 		if tile, ok := t[u.Class]; ok {
 			r.tiles.Tuning[u.Class] = tile

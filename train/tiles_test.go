@@ -1,9 +1,11 @@
 package train
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
+	"log/slog"
 	"maps"
 	"os"
 	"path/filepath"
@@ -132,13 +134,20 @@ func TestTilesStay(t *testing.T) {
 	same(t, "--no-autotune", metricsOf(t, run(c, first).Out), metricsOf(t, fixed.Out))
 }
 
-// TestBadTiles: a checkpoint with a tile that can't run is refused.
-func TestBadTiles(t *testing.T) {
+// stopped is a run of two steps that stopped after one.
+func stopped(t *testing.T) Job {
+	t.Helper()
 	c := small(t)
 	c.Steps, c.StopAfter = 2, 1
 	if err := Run(context.Background(), c, quiet()); !errors.Is(err, ErrInterrupted) {
 		t.Fatal(err)
 	}
+	return c
+}
+
+// resumed goes on with a run, once change has changed its state.json, and returns the log.
+func resumed(t *testing.T, c Job, change func(state, tiles map[string]any)) (string, error) {
+	t.Helper()
 	dir, err := gpt2.LatestCheckpoint(c.Out)
 	if err != nil {
 		t.Fatal(err)
@@ -152,7 +161,7 @@ func TestBadTiles(t *testing.T) {
 	if err := json.Unmarshal(raw, &s); err != nil {
 		t.Fatal(err)
 	}
-	s["tiles"].(map[string]any)["tuning"] = map[string]any{"x": map[string]any{"matmul": map[string]int{"TM": -1}}}
+	change(s, s["tiles"].(map[string]any))
 	delete(s, "sha256") // of what it was before
 	if raw, err = json.Marshal(s); err != nil {
 		t.Fatal(err)
@@ -160,10 +169,56 @@ func TestBadTiles(t *testing.T) {
 	if err := os.WriteFile(path, raw, 0o644); err != nil {
 		t.Fatal(err)
 	}
-	c.Resume = true
-	if err := Run(context.Background(), c, quiet()); err == nil || !strings.Contains(err.Error(),
-		"impossible geometry") || !strings.Contains(err.Error(), "hint:") {
-		t.Errorf("got %v", err)
+	c.Resume, c.StopAfter = true, 0
+	var log bytes.Buffer
+	env := quiet()
+	env.Log = slog.New(slog.NewTextHandler(&log, nil))
+	err = Run(context.Background(), c, env)
+	return log.String(), err
+}
+
+// TestBadTiles: a checkpoint with a tile that can't run, or of ops that this version does not tune, is refused.
+func TestBadTiles(t *testing.T) {
+	c := stopped(t)
+	for class, want := range map[string]string{
+		"matmul_forward/f32": "impossible geometry", "renamed/f32": "tunes no renamed",
+	} {
+		_, err := resumed(t, c, func(_, tiles map[string]any) {
+			tiles["tuning"] = map[string]any{class: map[string]any{"matmul": map[string]int{"TM": -1}}}
+		})
+		if err == nil || !strings.Contains(err.Error(), want) || !strings.Contains(err.Error(), "hint:") {
+			t.Errorf("%s: got %v, want %q", class, err, want)
+		}
+	}
+}
+
+// TestOtherTables: a resume under tables that may differ from those of the checkpoint's program says so.
+func TestOtherTables(t *testing.T) {
+	for _, x := range []struct {
+		name, tables, version string
+		warns                 bool
+	}{
+		{"the same", "", "", false},
+		{"another version with the same tables", "", "v0.1.0", false},
+		{"other tables", "0123456789abcdef", "v0.1.0", true},
+		{"another version before there were hashes", "none", "v0.1.0", true},
+		{"this version before there were hashes", "none", "", false},
+	} {
+		t.Run(x.name, func(t *testing.T) {
+			log, err := resumed(t, stopped(t), func(state, tiles map[string]any) {
+				if x.tables == "none" {
+					delete(tiles, "tables")
+				} else if x.tables != "" {
+					tiles["tables"] = x.tables
+				}
+				if x.version != "" {
+					state["program_version"] = x.version
+				}
+			})
+			if warns := strings.Contains(log, "may change in their last digits"); err != nil || warns != x.warns {
+				t.Errorf("warns: %t, want %t; %v\n%s", warns, x.warns, err, log)
+			}
+		})
 	}
 }
 

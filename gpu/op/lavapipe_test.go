@@ -97,7 +97,7 @@ func TestTuningElsewhere(t *testing.T) {
 			if err := json.Unmarshal([]byte(tile), &x); err != nil {
 				t.Fatal(err)
 			}
-			err := op.Tuning{"x": x}.Validate(target)
+			err := op.Tuning{"matmul_forward/f32": x}.Validate(target)
 			if target.Name == "lavapipe" && err != nil {
 				t.Errorf("%s: %v", name, err)
 			}

@@ -1,6 +1,8 @@
 package op
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
 	"slices"
 	"strings"
 
@@ -131,6 +133,15 @@ func (t Target) Suits(m MatmulTile) bool {
 
 func (t Target) runsRule(r AttentionRule) bool {
 	return r.Tile.threads() <= t.GroupThreads && slices.Contains(t.Algorithms, r.Tile.Algorithm)
+}
+
+// Tables is a hash of what decides on the order of sums: the target without its name, the device's limits and what only
+// tuning may choose.
+func (t Target) Tables() string {
+	t.Name, t.Algorithms, t.GroupThreads, t.GroupBytes, t.TileBytes = "", nil, 0, 0, 0
+	t.MoreProducts, t.MoreAttention = nil, nil
+	hash := sha256.Sum256([]byte(Fingerprint(t)))
+	return hex.EncodeToString(hash[:8])
 }
 
 // Tiles returns the tiles of the table and those that tuning may choose beside them; few are only for few rows, which

@@ -210,6 +210,25 @@ func TestWithin(t *testing.T) {
 	}
 }
 
+// TestTables: a hash changes with every table that programs take without tuning, and with nothing else.
+func TestTables(t *testing.T) {
+	a := targetNamed(t, "nvidia", lavapipeLimits())
+	same := targetNamed(t, "nvidia", lavapipeLimits())
+	same.Name, same.GroupBytes, same.MoreProducts, same.MoreAttention = "other", 1, nil, nil
+	if a.Tables() != same.Tables() || len(a.Tables()) != 16 {
+		t.Errorf("%s and %s", a.Tables(), same.Tables())
+	}
+	other := a
+	other.Reduce = 7
+	for _, x := range []op.Target{
+		a.WithSlice(64), a.WithProduct(a.MoreProducts[0]), a.WithAttention(a.MoreAttention[0]), other,
+	} {
+		if x.Tables() == a.Tables() {
+			t.Errorf("the same for %+v", x)
+		}
+	}
+}
+
 // TestFingerprint changes with every number of a target, and with nothing else.
 func TestFingerprint(t *testing.T) {
 	one, two := op.Targets(lavapipeLimits()), op.Targets(lavapipeLimits())

@@ -45,8 +45,8 @@ func (u Use) Storage() gpu.Storage {
 	return gpu.F32
 }
 
-// Validate refuses tiles that would not run on the target's device, as a file that was written elsewhere or by hand can
-// hold them.
+// Validate refuses tiles that would not run on the target's device, and classes that this version has not, as a file
+// that was written elsewhere or by hand can hold them.
 func (t Tuning) Validate(target Target) error {
 	for _, class := range slices.Sorted(maps.Keys(t)) {
 		name, _, _ := strings.Cut(class, "/")
@@ -61,6 +61,20 @@ func (t Tuning) Validate(target Target) error {
 func (target Target) check(op string, t Tile) error {
 	var threads, bytes int
 	var algorithm string
+	ofOp := false
+	switch op {
+	case "matmul_forward", "matmul_backward_dx", "matmul_backward_dw":
+		ofOp = t.Matmul != nil
+	case "attention_forward", "attention_backward":
+		ofOp = t.Attention != nil
+	case "classifier":
+		ofOp = t.Classifier != nil
+	default:
+		return fmt.Errorf("this version tunes no %s", op)
+	}
+	if !ofOp {
+		return fmt.Errorf("%v is not a tile of %s that this version knows", t, op)
+	}
 	impossible := fmt.Errorf("impossible geometry %v", t)
 	switch {
 	case t.Matmul != nil:
@@ -81,8 +95,6 @@ func (target Target) check(op string, t Tile) error {
 			return fmt.Errorf("%d rows, want a multiple of %d", t.Classifier.Rows, windowRows)
 		}
 		return nil
-	default:
-		return fmt.Errorf("none of the tiles that this version knows")
 	}
 	switch {
 	case threads > target.GroupThreads || bytes > target.GroupBytes:

@@ -330,7 +330,10 @@ func TestCache(t *testing.T) {
 	for _, text := range []string{`{`,
 		`{"tuning":{"matmul_forward/f32/1x1x1":{"matmul":{"TM":0,"TN4":1,"WX":8,"WY":1}}}}`,
 		`{"tuning":{"matmul_forward/f32/1x1x1":{"matmul":{"TM":4,"TN4":1,"WX":1024,"WY":2}}}}`, `{"tuning":{"x":{}}}`,
-		`{"tuning":{"x":{"classifier":{"Rows":65}}}}`, `{"tuning":{"x":{"attention":{"Suffix":"_direct"}}}}`} {
+		`{"tuning":{"classifier/1x1":{"classifier":{"Rows":65}}}}`, `{"tuning":{"other":{"classifier":{"Rows":64}}}}`,
+		`{"tuning":{"attention_forward/f32":{"attention":{"Suffix":"_direct"}}}}`,
+		`{"tuning":{"attention_forward/f32":{"classifier":{"Rows":64}}}}`,
+		`{"tuning":{"matmul_backward_dw/f32":{"matmul":{"TM":2,"TN4":2,"WX":8,"WY":1}}}}`} {
 		if err := os.MkdirAll(tn.Dir, 0o755); err != nil {
 			t.Fatal(err)
 		}
