@@ -28,7 +28,9 @@ struct Params { ROWS: u32, COLS: u32, SUMS: u32, ASTRIDE: u32, ACOL: u32, STRIDE
 fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(local_invocation_id) lid: vec3<u32>) {
     let row = (wid.y * WY + lid.y) * TM;
     let col4 = (wid.x * WX + lid.x) * TN4;
-    if row >= p.ROWS || col4 * 4u >= p.COLS { return; }
+    let quads = (p.COLS + 3u) / 4u;
+    let first = p.COL / 4u + col4;
+    if row >= p.ROWS || col4 >= quads { return; }
     var rows: array<vec3<u32>, A_BLOCKS>;
     var cols: array<vec4<u32>, TN4>;
     for (var i = 0u; i < A_BLOCKS; i++) { // unroll
@@ -57,9 +59,10 @@ fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(local_invocation_id) lid
     }
     for (var i = 0u; i < TM; i++) { // unroll
         if row + i < p.ROWS {
+            let at = (row + i) * (p.STRIDE / 4u) + first; // once per row: compilers do not move it out of an if
             for (var j = 0u; j < TN4; j++) { // unroll
-                if (col4 + j) * 4u < p.COLS {
-                    epilogue(((row + i) * p.STRIDE + p.COL) / 4u + col4 + j, col4 + j, acc[i * TN4 + j]);
+                if col4 + j < quads {
+                    epilogue(at + j, col4 + j, acc[i * TN4 + j]);
                 }
             }
         }

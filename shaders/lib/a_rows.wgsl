@@ -6,6 +6,6 @@
 const A_ROWS: u32 = 1u;
 const A_BLOCKS: u32 = TM;
 
-fn a_at(row: u32) -> vec3<u32> { return vec3<u32>((min(row, p.ROWS - 1u) * p.ASTRIDE + p.ACOL) / 4u, 0u, 0u); }
+fn a_at(row: u32) -> vec3<u32> { return vec3<u32>(min(row, p.ROWS - 1u) * (p.ASTRIDE / 4u) + p.ACOL / 4u, 0u, 0u); }
 
 fn load_a(at: vec3<u32>, q: u32) -> array<vec4<f32>, A_ROWS> { return array<vec4<f32>, A_ROWS>(unpack4(a[at.x + q])); }
