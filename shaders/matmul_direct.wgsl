@@ -34,7 +34,7 @@ fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(local_invocation_id) lid
     var rows: array<vec3<u32>, A_BLOCKS>;
     var cols: array<vec4<u32>, TN4>;
     for (var i = 0u; i < A_BLOCKS; i++) { // unroll
-        rows[i] = a_at(row + i * A_ROWS);
+        rows[i] = a_at(row, i);
     }
     for (var j = 0u; j < TN4; j++) { // unroll
         cols[j] = b_at(col4 + j);
@@ -48,8 +48,8 @@ fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(local_invocation_id) lid
         }
         for (var i = 0u; i < A_BLOCKS; i++) { // unroll
             let m = load_a(rows[i], q);
-            for (var r = 0u; r < A_ROWS; r++) { // unroll
-                for (var j = 0u; j < TN4; j++) { // unroll
+            for (var j = 0u; j < TN4; j++) { // unroll
+                for (var r = 0u; r < A_ROWS; r++) { // unroll
                     acc[(i * A_ROWS + r) * TN4 + j] = fma(vec4<f32>(m[r].w), n[j][3u],
                         fma(vec4<f32>(m[r].z), n[j][2u], fma(vec4<f32>(m[r].y), n[j][1u],
                         fma(vec4<f32>(m[r].x), n[j][0u], acc[(i * A_ROWS + r) * TN4 + j]))));

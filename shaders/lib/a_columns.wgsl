@@ -7,9 +7,9 @@ const A_ROWS: u32 = 4u;
 const A_BLOCKS: u32 = TM / 4u;
 
 // a_at returns the quad of columns, the quads of a row, and the rows.
-fn a_at(row: u32) -> vec3<u32> {
+fn a_at(row: u32, i: u32) -> vec3<u32> {
     let quads = p.ASTRIDE / 4u;
-    return vec3<u32>(min((p.ACOL + row) / 4u, quads - 1u), quads, p.SUMS);
+    return vec3<u32>(min((p.ACOL + row) / 4u + i, quads - 1u), quads, p.SUMS);
 }
 
 fn addend_a(at: vec3<u32>, k: u32) -> vec4<f32> {
