@@ -28,9 +28,12 @@ struct Params { ROWS: u32, COLS: u32, SUMS: u32, ASTRIDE: u32, ACOL: u32, STRIDE
 fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(local_invocation_id) lid: vec3<u32>) {
     let row = (wid.y * WY + lid.y) * TM;
     let col4 = (wid.x * WX + lid.x) * TN4;
+    // Values of all threads are read before any branch: lavapipe reads them per lane inside of one.
     let quads = (p.COLS + 3u) / 4u;
+    let end = (p.SUMS + 3u) / 4u;
+    let past = p.ROWS;
+    let stride = p.STRIDE / 4u;
     let first = p.COL / 4u + col4;
-    if row >= p.ROWS || col4 >= quads { return; }
     var rows: array<vec3<u32>, A_BLOCKS>;
     var cols: array<vec4<u32>, TN4>;
     for (var i = 0u; i < A_BLOCKS; i++) { // unroll
@@ -39,8 +42,8 @@ fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(local_invocation_id) lid
     for (var j = 0u; j < TN4; j++) { // unroll
         cols[j] = b_at(col4 + j);
     }
+    if row >= past || col4 >= quads { return; }
     var acc: array<vec4<f32>, SUMS>;
-    let end = (p.SUMS + 3u) / 4u;
     for (var q = 0u; q < end; q++) {
         var n: array<mat4x4<f32>, TN4>;
         for (var j = 0u; j < TN4; j++) { // unroll
@@ -58,8 +61,8 @@ fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(local_invocation_id) lid
         }
     }
     for (var i = 0u; i < TM; i++) { // unroll
-        if row + i < p.ROWS {
-            let at = (row + i) * (p.STRIDE / 4u) + first; // once per row: compilers do not move it out of an if
+        if row + i < past {
+            let at = (row + i) * stride + first;
             for (var j = 0u; j < TN4; j++) { // unroll
                 if col4 + j < quads {
                     epilogue(at + j, col4 + j, acc[i * TN4 + j]);
