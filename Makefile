@@ -45,9 +45,9 @@ test-mpi: setup
 test-clients: setup
 	@bash .ci/clients
 
-# What RADV makes of the kernels of a 124M step on AMD GPUs that are not here: registers, spills, workgroup memory, waves, and
-# the bound of each. ISA has flags of cmd/isa: make isa ISA="-families navi21 -kernel matmul_tiled". Installs Vulkan's headers and
-# Mesa with apt-get where they are missing, and unpacks Mesa 25 below build/.
+# What Mesa's drivers make of the kernels of a 124M step on GPUs of AMD and Intel that are not here: registers, spills, workgroup
+# memory, waves, and the bound of each. ISA has flags of cmd/isa: make isa ISA="-families navi21 -kernel matmul_tiled". Installs
+# Vulkan's headers and Mesa with apt-get where they are missing; Mesa 25 and what makes up Intel's devices go below build/.
 ISA ?=
 isa:
 	@bash .ci/isa $(ISA)

@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/gpt2wgpu/gpt2wgpu/gpu"
@@ -17,15 +18,16 @@ import (
 
 // Compiler runs a Vulkan driver in a child process, on a device that it makes up, and keeps what the driver prints.
 type Compiler struct {
-	Shim  string                              // libshim.so, made of shim/shim.c
-	RADV  string                              // libvulkan_radeon.so
-	Child func(ctx context.Context) *exec.Cmd // a process that calls Child on its standard input
+	Driver string                              // libvulkan_radeon.so or libvulkan_intel.so
+	Shim   string                              // libshim.so, made of shim/radv.c, or for Intel Mesa's shim
+	Child  func(ctx context.Context) *exec.Cmd // a process that calls Child on its standard input
 }
 
 // mark begins what the driver prints about the text of this number.
 const mark = "### text "
 
-// Compile compiles texts for a family of AMD's GPUs, as RADV_FORCE_FAMILY names it.
+// Compile compiles texts for a family of AMD's GPUs, as RADV_FORCE_FAMILY names it, or of Intel's, as
+// INTEL_STUB_GPU_PLATFORM does.
 // Errors: a driver that does not know the family; a text that does not compile.
 func (c Compiler) Compile(ctx context.Context, family string, texts []Text) ([]Kernel, error) {
 	sources := make([]gpu.Source, len(texts))
@@ -39,7 +41,7 @@ func (c Compiler) Compile(ctx context.Context, family string, texts []Text) ([]K
 	return parse(dump, family, texts)
 }
 
-// dump returns what RADV prints about texts.
+// dump returns what the driver prints about texts.
 func (c Compiler) dump(ctx context.Context, family string, texts []gpu.Source) (string, error) {
 	dir, err := os.MkdirTemp("", "isa")
 	if err != nil {
@@ -51,7 +53,12 @@ func (c Compiler) dump(ctx context.Context, family string, texts []gpu.Source) (
 		Library string `json:"library_path"`
 		Version string `json:"api_version"`
 	}
-	raw, err := json.Marshal(map[string]any{"file_format_version": "1.0.0", "ICD": entry{c.Shim, "1.3.230"}})
+	first, env := c.Shim, []string{"SHIM_ICD=" + c.Driver, "RADV_FORCE_FAMILY=" + family,
+		"RADV_DEBUG=shaders,shaderstats"}
+	if IsIntel(family) {
+		first, env = c.Driver, []string{"LD_PRELOAD=" + c.Shim, "INTEL_STUB_GPU_PLATFORM=" + family, "INTEL_DEBUG=cs"}
+	}
+	raw, err := json.Marshal(map[string]any{"file_format_version": "1.0.0", "ICD": entry{first, "1.3.230"}})
 	if err == nil {
 		err = os.WriteFile(icd, raw, 0o666)
 	}
@@ -68,8 +75,8 @@ func (c Compiler) dump(ctx context.Context, family string, texts []gpu.Source) (
 	defer out.Close()
 	var said bytes.Buffer
 	cmd := c.Child(ctx)
-	cmd.Env = append(os.Environ(), "VK_ICD_FILENAMES="+icd, "VK_DRIVER_FILES="+icd, "SHIM_ICD="+c.RADV,
-		"RADV_FORCE_FAMILY="+family, "RADV_DEBUG=shaders,shaderstats", "MESA_SHADER_CACHE_DISABLE=true")
+	cmd.Env = slices.Concat(os.Environ(), env,
+		[]string{"VK_ICD_FILENAMES=" + icd, "VK_DRIVER_FILES=" + icd, "MESA_SHADER_CACHE_DISABLE=true"})
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = bytes.NewReader(raw), &said, out
 	failed := cmd.Run()
 	dump, err := os.ReadFile(out.Name())
@@ -81,7 +88,7 @@ func (c Compiler) dump(ctx context.Context, family string, texts []gpu.Source) (
 		if words == "" {
 			words = lastLine(string(dump))
 		}
-		return "", fmt.Errorf("%s on %s: %w: %s", c.RADV, family, failed, words)
+		return "", fmt.Errorf("%s on %s: %w: %s", c.Driver, family, failed, words)
 	}
 	return string(dump), nil
 }

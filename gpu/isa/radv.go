@@ -19,23 +19,36 @@ type Text struct {
 // Kernel is what a compiler made of a text.
 type Kernel struct {
 	Label    string  `json:"kernel"`
-	VGPRs    int     `json:"vgprs"`
-	Spills   int     `json:"spills"`      // of registers, vector and scalar
-	LDS      int     `json:"lds_bytes"`   // of a workgroup
-	Waves    int     `json:"waves"`       // of 64 threads that a SIMD holds
-	Code     int     `json:"code_bytes"`  //
-	FMAShare float64 `json:"fma_share"`   // of the vector instructions of the loop with most multiply-adds; 0: none
-	FMA      float64 `json:"fma_clocks"`  // of a CU for a wave in a turn of the main loop, as the next two
-	VALU     float64 `json:"valu_clocks"` //
-	LDSTime  float64 `json:"lds_clocks"`  //
-	Bound    float64 `json:"bound"`       // FMA / max(VALU, LDSTime): of the peak rate of multiply-adds; 0: none
+	Spills   int     `json:"spills"`    // of registers; on AMD vector and scalar ones
+	FMAShare float64 `json:"fma_share"` // of the vector instructions of the loop with most multiply-adds; 0: none
+
+	// AMD. Clocks are those of a CU for a wave in a turn of the main loop.
+	VGPRs   int     `json:"vgprs,omitempty"`
+	LDS     int     `json:"lds_bytes,omitempty"` // of a workgroup
+	Waves   int     `json:"waves,omitempty"`     // of 64 threads that a SIMD holds
+	Code    int     `json:"code_bytes,omitempty"`
+	FMA     float64 `json:"fma_clocks,omitempty"`
+	VALU    float64 `json:"valu_clocks,omitempty"`
+	LDSTime float64 `json:"lds_clocks,omitempty"`
+	Bound   float64 `json:"bound,omitempty"` // FMA / max(VALU, LDSTime): of the peak rate of multiply-adds; 0: none
+
+	// Intel.
+	SIMD         int `json:"simd,omitempty"` // threads that a hardware thread runs in step
+	Fills        int `json:"fills,omitempty"`
+	Instructions int `json:"instructions,omitempty"`
+	Cycles       int `json:"cycles,omitempty"` // Mesa's estimate
 }
 
-// parse reads what RADV printed about texts on a family. Error: a text about which it printed nothing.
+// parse reads what the driver printed about texts on a family. Error: a text about which it printed nothing.
 func parse(dump, family string, texts []Text) ([]Kernel, error) {
 	var all []Kernel
 	for i, part := range strings.Split(dump, "\n"+mark)[1:] {
-		k, err := parseOne(part, archOf(family), texts[i])
+		k, err := Kernel{}, error(nil)
+		if IsIntel(family) {
+			k, err = parseIntel(part, texts[i])
+		} else {
+			k, err = parseRADV(part, archOf(family), texts[i])
+		}
 		if err != nil {
 			return nil, fmt.Errorf("%s on %s: %w", texts[i].Label, family, err)
 		}
@@ -49,7 +62,7 @@ func parse(dump, family string, texts []Text) ([]Kernel, error) {
 
 var stat = regexp.MustCompile(`(?m)^([A-Za-z -]+): (\d+)`)
 
-func parseOne(dump string, a arch, t Text) (Kernel, error) {
+func parseRADV(dump string, a arch, t Text) (Kernel, error) {
 	_, code, ok := strings.Cut(dump, "\ndisasm:\n")
 	code, stats, ok2 := strings.Cut(code, "*** SHADER STATS ***")
 	if !ok || !ok2 {

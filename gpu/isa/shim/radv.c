@@ -1,7 +1,7 @@
 // A Vulkan driver in front of RADV on its null device, which compiles for a GPU that is not there. wgpu does not open that
 // device: it has no timeline semaphores and no memory types. This one has both, as empty shells; commands and submissions
 // do nothing; vkCreateComputePipelines and all else goes to RADV, whose file SHIM_ICD names.
-//   cc -shared -fPIC -O1 -o libshim.so shim.c -ldl       (Debian: libvulkan-dev)
+//   cc -shared -fPIC -O1 -o libshim.so radv.c -ldl       (Debian: libvulkan-dev)
 #include <dlfcn.h>
 #include <stdio.h>
 #include <stdlib.h>
