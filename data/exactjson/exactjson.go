@@ -131,7 +131,7 @@ func decode(value []byte, v reflect.Value, path string) error {
 		return decode(value, v.Elem(), path)
 	case kind == reflect.Struct && json.Unmarshal(value, &fields) == nil:
 		return decodeStruct(fields, v, path)
-	case kind == reflect.Map && json.Unmarshal(value, &fields) == nil:
+	case kind == reflect.Map && t.Key().Kind() == reflect.String && json.Unmarshal(value, &fields) == nil:
 		v.Set(reflect.MakeMapWithSize(t, len(fields)))
 		for key, value := range fields {
 			element := reflect.New(t.Elem()).Elem()
