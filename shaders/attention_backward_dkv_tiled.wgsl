@@ -7,22 +7,31 @@
 //   dk[u,i] = sum_t ds[t,u] * q[t,i] / sqrt(HS)
 //
 // out: dqkv (N,3C), the keys' and values' columns      in: dout (N,C)  qkv (N,3C)  lse (B,NH,T)  d (B,NH,T)
-// dispatch: x: ceil(T / ROWS) groups, y: B*NH.  HS = C/NH, a multiple of 4; WX a multiple of 4; BQ a multiple of 4.
+// dispatch: x: ceil(T / ROWS) groups, y: B*NH.  HS = C/NH, a multiple of 4; WX a power of 2; TK 2, 4 or 8; BQ a
+// multiple of TURN, at most WX/8.
 //
-// As attention_backward_dq_tiled with keys for queries: four neighbouring threads share two keys, four queries a turn.
+// As attention_backward_dq_tiled, with keys for queries: a team shares TK keys, and each thread finishes two queries of
+// one key.
 //
 // uses: store
 
 const HS: u32 = 64u; // spec: channels a head
+const TK: u32 = 4u; // spec: keys of a team
 const BQ: u32 = 8u; // spec: queries a tile
-const WX: u32 = 128u; // spec: threads
-const ROWS: u32 = WX / 2u;
+const WX: u32 = 64u; // spec: threads
+const TEAM: u32 = 8u;
+const TEAMS: u32 = WX / TEAM;
+const ROWS: u32 = TEAMS * TK;
 const HS4: u32 = HS / 4u;
-const OWN: u32 = (HS4 + 3u) / 4u; // quads of a row that a thread holds
-const LINE: u32 = OWN * 4u; // quads of a row in a tile, zeros past HS4
-const TILE: u32 = BQ * LINE;
-const PARTS: u32 = WX * 4u;
-const FOUR: u32 = 4u;
+const OWN: u32 = (HS4 + TEAM - 1u) / TEAM; // quads of a row that a thread holds
+const LAST: u32 = HS4 - 1u - (OWN - 1u) * TEAM; // the team's last thread that holds so many
+const QUADS: u32 = TK * OWN;
+const PAIRS: u32 = TEAM / TK; // of queries
+const OTHERS: u32 = TEAM - 1u;
+const OTHER_PAIRS: u32 = PAIRS - 1u;
+const REST: u32 = TK - 1u;
+const TURN: u32 = PAIRS * 2u;
+const TURNS: u32 = BQ / TURN;
 
 struct Params { T: u32, C: u32, NH: u32, SCALE: f32 }
 
@@ -33,92 +42,110 @@ struct Params { T: u32, C: u32, NH: u32, SCALE: f32 }
 @group(0) @binding(4) var<storage, read> lse: array<f32>;
 @group(0) @binding(5) var<storage, read> d: array<f32>;
 
-var<workgroup> qs: array<vec4<f32>, TILE>;
-var<workgroup> gs: array<vec4<f32>, TILE>; // dout
-var<workgroup> part: array<vec4<f32>, PARTS>; // (query of four, thread): s and dp of both keys
-var<workgroup> pd: array<vec4<f32>, WX>; // p and ds of both keys
+// (thread's quad, turn, pair, query of the pair, thread of the team)
+var<workgroup> qs: array<array<array<array<array<vec4<f32>, TEAM>, 2>, PAIRS>, TURNS>, OWN>;
+var<workgroup> gs: array<array<array<array<array<vec4<f32>, TEAM>, 2>, PAIRS>, TURNS>, OWN>; // dout
+var<workgroup> swap: array<array<vec4<f32>, WX>, OTHERS>; // for each neighbour
+var<workgroup> weights: array<vec4<f32>, WX>; // p and ds of two queries
 
 @compute @workgroup_size(WX)
 fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(local_invocation_index) li: u32) {
     let first = wid.x * ROWS;
-    let row = first + li / 4u * 2u;
-    let quarter = li % 4u;
-    let four = li - quarter;
+    let team = li / TEAM;
+    let place = li % TEAM;
+    let turn = place / PAIRS; // its i-th key is the team's i ^ turn
+    let pair = place % PAIRS; // and its n-th pair the n ^ pair
+    let row = first + team * TK;
     let batch = wid.y / p.NH * p.T;
     let c4 = p.C / 4u;
-    let o0 = batch * c4 + wid.y % p.NH * HS4;
-    let q0 = batch * 3u * c4 + wid.y % p.NH * HS4;
+    let head = wid.y % p.NH * HS4;
+    let over = select(place - min(place, LAST), 0u, LAST == OTHERS); // beyond a row's end: its last quad, times zero
+    let q0 = batch * 3u * c4 + head;
     let k0 = q0 + c4;
-    var ka: array<vec4<f32>, OWN>;
-    var kb: array<vec4<f32>, OWN>;
-    var va: array<vec4<f32>, OWN>;
-    var vb: array<vec4<f32>, OWN>;
-    for (var c = 0u; c < OWN; c++) { // unroll
-        let quad = min(c * 4u + quarter, HS4 - 1u);
-        let keep = select(0.0, 1.0, c * 4u + quarter < HS4);
-        let at = k0 + min(row, p.T - 1u) * 3u * c4 + quad;
-        let next = k0 + min(row + 1u, p.T - 1u) * 3u * c4 + quad;
-        ka[c] = unpack4(qkv[at]) * (p.SCALE * keep);
-        kb[c] = unpack4(qkv[next]) * (p.SCALE * keep);
-        va[c] = unpack4(qkv[at + c4]) * keep;
-        vb[c] = unpack4(qkv[next + c4]) * keep;
+    var k: array<vec4<f32>, QUADS>; // (key, quad)
+    var v: array<vec4<f32>, QUADS>;
+    for (var i = 0u; i < TK; i++) { // unroll
+        for (var c = 0u; c < OWN; c++) { // unroll
+            let at = k0 + min(row + (i ^ turn), p.T - 1u) * 3u * c4 + c * TEAM + place - select(0u, over, c == OWN - 1u);
+            let keep = select(1.0, 0.0, c * TEAM + place >= HS4);
+            k[i * OWN + c] = unpack4(qkv[at]) * (p.SCALE * keep);
+            v[i * OWN + c] = unpack4(qkv[at + c4]) * keep;
+        }
     }
-    var dka: array<vec4<f32>, OWN>;
-    var dkb: array<vec4<f32>, OWN>;
-    var dva: array<vec4<f32>, OWN>;
-    var dvb: array<vec4<f32>, OWN>;
+    var dk: array<vec4<f32>, QUADS>;
+    var dv: array<vec4<f32>, QUADS>;
     for (var start = first; start < p.T; start += BQ) {
         workgroupBarrier();
-        for (var f = li; f < TILE; f += WX) {
-            let c = f % LINE;
-            let t = min(start + f / LINE, p.T - 1u);
-            let quad = min(c, HS4 - 1u);
-            qs[f] = select(vec4<f32>(0.0), unpack4(qkv[q0 + t * 3u * c4 + quad]), c < HS4);
-            gs[f] = select(vec4<f32>(0.0), unpack4(dout[o0 + t * c4 + quad]), c < HS4);
+        if BQ == TEAMS || team < BQ {
+            let t = min(start + team, p.T - 1u);
+            for (var c = 0u; c < OWN; c++) { // unroll
+                let quad = c * TEAM + place - select(0u, over, c == OWN - 1u);
+                qs[c][team / TURN][team / 2u % PAIRS][team % 2u][place] = unpack4(qkv[q0 + t * 3u * c4 + quad]);
+                gs[c][team / TURN][team / 2u % PAIRS][team % 2u][place] = unpack4(dout[(batch + t) * c4 + head + quad]);
+            }
         }
         workgroupBarrier();
-        for (var j = 0u; j < BQ; j += 4u) {
-            for (var n = 0u; n < FOUR; n++) { // unroll
-                let at = (j + n) * LINE + quarter;
-                var s = vec4<f32>(0.0);
+        for (var j = 0u; j < TURNS; j++) {
+            let t = vec2<u32>(start + j * TURN + pair * 2u) + vec2<u32>(0u, 1u);
+            let stat = vec2<u32>(wid.y * p.T) + min(t, vec2<u32>(p.T - 1u));
+            let l = vec2<f32>(lse[stat.x], lse[stat.y]);
+            let sum = vec2<f32>(d[stat.x], d[stat.y]);
+            var s = array<vec4<f32>, TEAM>(); // (key, pair): s and dp of two queries
+            for (var n = 0u; n < PAIRS; n++) { // unroll
                 for (var c = 0u; c < OWN; c++) { // unroll
-                    s += vec4<f32>(dot(ka[c], qs[at + c * 4u]), dot(kb[c], qs[at + c * 4u]),
-                        dot(va[c], gs[at + c * 4u]), dot(vb[c], gs[at + c * 4u]));
+                    let a0 = qs[c][j][n ^ pair][0u][place];
+                    let a1 = qs[c][j][n ^ pair][1u][place];
+                    let b0 = gs[c][j][n ^ pair][0u][place];
+                    let b1 = gs[c][j][n ^ pair][1u][place];
+                    for (var i = 0u; i < TK; i++) { // unroll
+                        s[i * PAIRS + n] = fma(vec4<f32>(k[i * OWN + c].xx, v[i * OWN + c].xx),
+                            vec4<f32>(a0.x, a1.x, b0.x, b1.x), s[i * PAIRS + n]);
+                        s[i * PAIRS + n] = fma(vec4<f32>(k[i * OWN + c].yy, v[i * OWN + c].yy),
+                            vec4<f32>(a0.y, a1.y, b0.y, b1.y), s[i * PAIRS + n]);
+                        s[i * PAIRS + n] = fma(vec4<f32>(k[i * OWN + c].zz, v[i * OWN + c].zz),
+                            vec4<f32>(a0.z, a1.z, b0.z, b1.z), s[i * PAIRS + n]);
+                        s[i * PAIRS + n] = fma(vec4<f32>(k[i * OWN + c].ww, v[i * OWN + c].ww),
+                            vec4<f32>(a0.w, a1.w, b0.w, b1.w), s[i * PAIRS + n]);
+                    }
                 }
-                part[n * WX + li] = s;
+                for (var i = 0u; i < REST; i++) { // unroll
+                    swap[(i + 1u) * PAIRS + n - 1u][li] = s[(i + 1u) * PAIRS + n];
+                }
+            }
+            for (var n = 0u; n < OTHER_PAIRS; n++) { // unroll
+                swap[n][li] = s[n + 1u];
             }
             workgroupBarrier();
-            let at = quarter * WX + four;
-            let s = part[at] + part[at + 1u] + part[at + 2u] + part[at + 3u];
-            let t = start + j + quarter;
-            let stat = wid.y * p.T + min(t, p.T - 1u);
-            let keep = (vec2<u32>(row, row + 1u) <= vec2<u32>(t)) & vec2<bool>(t < p.T);
-            let w = select(vec2<f32>(0.0), exp(min(s.xy - lse[stat], vec2<f32>(0.0))), keep);
-            pd[li] = vec4<f32>(w, w * (s.zw - d[stat]));
+            for (var n = 0u; n < OTHERS; n++) { // unroll
+                s[0u] += swap[n][li ^ (n + 1u)];
+            }
+            let keep = (vec2<u32>(row + turn) <= t) & (t < vec2<u32>(p.T));
+            let w = select(vec2<f32>(0.0), exp(min(s[0u].xy - l, vec2<f32>(0.0))), keep);
+            weights[li] = vec4<f32>(w, w * (s[0u].zw - sum));
             workgroupBarrier();
-            for (var n = 0u; n < FOUR; n++) { // unroll
-                let w = pd[four + n];
-                for (var c = 0u; c < OWN; c++) { // unroll
-                    let at = (j + n) * LINE + c * 4u + quarter;
-                    dva[c] = fma(vec4<f32>(w.x), gs[at], dva[c]);
-                    dvb[c] = fma(vec4<f32>(w.y), gs[at], dvb[c]);
-                    dka[c] = fma(vec4<f32>(w.z), qs[at], dka[c]);
-                    dkb[c] = fma(vec4<f32>(w.w), qs[at], dkb[c]);
+            for (var n = 0u; n < PAIRS; n++) { // unroll
+                for (var i = 0u; i < TK; i++) { // unroll
+                    let w = weights[li ^ (i * PAIRS + n)];
+                    for (var c = 0u; c < OWN; c++) { // unroll
+                        let a0 = qs[c][j][n ^ pair][0u][place];
+                        let a1 = qs[c][j][n ^ pair][1u][place];
+                        let b0 = gs[c][j][n ^ pair][0u][place];
+                        let b1 = gs[c][j][n ^ pair][1u][place];
+                        dv[i * OWN + c] = fma(vec4<f32>(w.y), b1, fma(vec4<f32>(w.x), b0, dv[i * OWN + c]));
+                        dk[i * OWN + c] = fma(vec4<f32>(w.w), a1, fma(vec4<f32>(w.z), a0, dk[i * OWN + c]));
+                    }
                 }
             }
         }
     }
-    for (var c = 0u; c < OWN; c++) { // unroll
-        let quad = c * 4u + quarter;
-        if quad < HS4 {
-            let at = k0 + row * 3u * c4 + quad;
-            if row < p.T {
-                dqkv[at] = pack4(dka[c] * p.SCALE);
-                dqkv[at + c4] = pack4(dva[c]);
-            }
-            if row + 1u < p.T {
-                dqkv[at + 3u * c4] = pack4(dkb[c] * p.SCALE);
-                dqkv[at + 4u * c4] = pack4(dvb[c]);
+    for (var i = 0u; i < TK; i++) { // unroll
+        let u = row + (i ^ turn);
+        for (var c = 0u; c < OWN; c++) { // unroll
+            let quad = c * TEAM + place;
+            let at = k0 + u * 3u * c4 + quad;
+            if u < p.T && quad < HS4 {
+                dqkv[at] = pack4(dk[i * OWN + c] * p.SCALE);
+                dqkv[at + c4] = pack4(dv[i * OWN + c]);
             }
         }
     }

@@ -5,23 +5,33 @@
 //   dq[t,i] = sum_u ds[t,u] * k[u,i] / sqrt(HS)
 //
 // out: dqkv (N,3C), the queries' columns      in: dout (N,C)  qkv (N,3C)  lse (B,NH,T)  d (B,NH,T)
-// dispatch: x: ceil(T / ROWS) groups, y: B*NH.  HS = C/NH, a multiple of 4; WX a multiple of 4; BK a multiple of 4.
+// dispatch: x: ceil(T / ROWS) groups, y: B*NH.  HS = C/NH, a multiple of 4; WX a power of 2; TQ 2, 4 or 8; BK a
+// multiple of TURN, at most WX/8.
 //
-// Four neighbouring threads share two queries, as in attention_forward_tiled: each sums a quarter of the channels of s
-// and dp = sum_i dout*v for four keys; then each finishes one of the four keys, for both queries.
+// As attention_forward_tiled, with teams of eight: each thread sums an eighth of the channels of s and
+// dp = sum_i dout*v for TURN keys. The eighths meet, and each thread finishes two keys of one query.
 //
 // uses: store
 
 const HS: u32 = 64u; // spec: channels a head
+const TQ: u32 = 4u; // spec: queries of a team
 const BK: u32 = 8u; // spec: keys a tile
-const WX: u32 = 128u; // spec: threads
-const ROWS: u32 = WX / 2u;
+const WX: u32 = 64u; // spec: threads
+const TEAM: u32 = 8u;
+const TEAMS: u32 = WX / TEAM;
+const ROWS: u32 = TEAMS * TQ;
 const HS4: u32 = HS / 4u;
-const OWN: u32 = (HS4 + 3u) / 4u; // quads of a row that a thread holds
-const LINE: u32 = OWN * 4u; // quads of a row in a tile, zeros past HS4
-const TILE: u32 = BK * LINE;
-const PARTS: u32 = WX * 4u;
-const FOUR: u32 = 4u;
+const OWN: u32 = (HS4 + TEAM - 1u) / TEAM; // quads of a row that a thread holds
+const LAST: u32 = HS4 - 1u - (OWN - 1u) * TEAM; // the team's last thread that holds so many
+const QUADS: u32 = TQ * OWN;
+const PAIRS: u32 = TEAM / TQ; // of keys
+const KEPT: u32 = PAIRS * OWN * 2u;
+const AGAIN: bool = KEPT > 8u; // read the keys again instead: too many for registers
+const OTHERS: u32 = TEAM - 1u;
+const OTHER_PAIRS: u32 = PAIRS - 1u;
+const REST: u32 = TQ - 1u;
+const TURN: u32 = PAIRS * 2u;
+const TURNS: u32 = BK / TURN;
 
 struct Params { T: u32, C: u32, NH: u32, SCALE: f32 }
 
@@ -32,82 +42,109 @@ struct Params { T: u32, C: u32, NH: u32, SCALE: f32 }
 @group(0) @binding(4) var<storage, read> lse: array<f32>;
 @group(0) @binding(5) var<storage, read> d: array<f32>;
 
-var<workgroup> ks: array<vec4<f32>, TILE>;
-var<workgroup> vs: array<vec4<f32>, TILE>;
-var<workgroup> part: array<vec4<f32>, PARTS>; // (key of four, thread): s and dp of both queries
-var<workgroup> ds: array<vec2<f32>, WX>;
+// (thread's quad, turn, pair, key of the pair, thread of the team)
+var<workgroup> ks: array<array<array<array<array<vec4<f32>, TEAM>, 2>, PAIRS>, TURNS>, OWN>;
+var<workgroup> vs: array<array<array<array<array<vec4<f32>, TEAM>, 2>, PAIRS>, TURNS>, OWN>;
+var<workgroup> swap: array<array<vec4<f32>, WX>, OTHERS>; // for each neighbour
+var<workgroup> weights: array<vec2<f32>, WX>; // ds of two keys
 
 @compute @workgroup_size(WX)
 fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) nwg: vec3<u32>,
-        @builtin(local_invocation_index) li: u32) {
+    @builtin(local_invocation_index) li: u32) {
     let first = (nwg.x - 1u - wid.x) * ROWS;
     let end = min(first + ROWS, p.T); // the group's keys
-    let row = first + li / 4u * 2u;
-    let quarter = li % 4u;
+    let team = li / TEAM;
+    let place = li % TEAM;
+    let turn = place / PAIRS; // its i-th query is the team's i ^ turn
+    let pair = place % PAIRS; // and its n-th pair the n ^ pair
+    let row = first + team * TQ;
+    let mine = min(row + turn, p.T - 1u);
     let batch = wid.y / p.NH * p.T;
     let c4 = p.C / 4u;
-    let o0 = batch * c4 + wid.y % p.NH * HS4;
-    let q0 = batch * 3u * c4 + wid.y % p.NH * HS4;
-    let k0 = q0 + c4;
-    let t0 = min(row, p.T - 1u);
-    let t1 = min(row + 1u, p.T - 1u);
-    var qa: array<vec4<f32>, OWN>;
-    var qb: array<vec4<f32>, OWN>;
-    var ga: array<vec4<f32>, OWN>; // dout
-    var gb: array<vec4<f32>, OWN>;
-    for (var c = 0u; c < OWN; c++) { // unroll
-        let quad = min(c * 4u + quarter, HS4 - 1u);
-        let keep = select(0.0, 1.0, c * 4u + quarter < HS4);
-        qa[c] = unpack4(qkv[q0 + t0 * 3u * c4 + quad]) * (p.SCALE * keep);
-        qb[c] = unpack4(qkv[q0 + t1 * 3u * c4 + quad]) * (p.SCALE * keep);
-        ga[c] = unpack4(dout[o0 + t0 * c4 + quad]) * keep;
-        gb[c] = unpack4(dout[o0 + t1 * c4 + quad]) * keep;
+    let head = wid.y % p.NH * HS4;
+    let over = select(place - min(place, LAST), 0u, LAST == OTHERS); // beyond a row's end: its last quad, times zero
+    let q0 = batch * 3u * c4 + head;
+    var q: array<vec4<f32>, QUADS>; // (query, quad)
+    var g: array<vec4<f32>, QUADS>; // dout
+    for (var i = 0u; i < TQ; i++) { // unroll
+        for (var c = 0u; c < OWN; c++) { // unroll
+            let t = min(row + (i ^ turn), p.T - 1u);
+            let quad = c * TEAM + place - select(0u, over, c == OWN - 1u);
+            let keep = select(1.0, 0.0, c * TEAM + place >= HS4);
+            q[i * OWN + c] = unpack4(qkv[q0 + t * 3u * c4 + quad]) * (p.SCALE * keep);
+            g[i * OWN + c] = unpack4(dout[(batch + t) * c4 + head + quad]) * keep;
+        }
     }
-    let four = li - quarter;
-    let sum = vec2<f32>(d[wid.y * p.T + t0], d[wid.y * p.T + t1]);
-    let l = vec2<f32>(lse[wid.y * p.T + t0], lse[wid.y * p.T + t1]);
-    var dqa: array<vec4<f32>, OWN>;
-    var dqb: array<vec4<f32>, OWN>;
+    let l = lse[wid.y * p.T + mine];
+    let sum = d[wid.y * p.T + mine];
+    var dq: array<vec4<f32>, QUADS>;
+    let last = q0 + c4 + place + (p.T - 1u) * 3u * c4;
+    var next = q0 + c4 + place + team * 3u * c4;
     for (var start = 0u; start < end; start += BK) {
         workgroupBarrier();
-        for (var f = li; f < TILE; f += WX) {
-            let c = f % LINE;
-            let at = k0 + min(start + f / LINE, p.T - 1u) * 3u * c4 + min(c, HS4 - 1u);
-            ks[f] = select(vec4<f32>(0.0), unpack4(qkv[at]), c < HS4);
-            vs[f] = select(vec4<f32>(0.0), unpack4(qkv[at + c4]), c < HS4);
+        if BK == TEAMS || team < BK {
+            for (var c = 0u; c < OWN; c++) { // unroll
+                let at = min(next, last) + c * TEAM - select(0u, over, c == OWN - 1u);
+                ks[c][team / TURN][team / 2u % PAIRS][team % 2u][place] = unpack4(qkv[at]);
+                vs[c][team / TURN][team / 2u % PAIRS][team % 2u][place] = unpack4(qkv[at + c4]);
+            }
         }
+        next += BK * 3u * c4;
         workgroupBarrier();
-        for (var j = 0u; j < BK; j += 4u) {
-            for (var n = 0u; n < FOUR; n++) { // unroll
-                let at = (j + n) * LINE + quarter;
-                var s = vec4<f32>(0.0);
+        for (var j = 0u; j < TURNS; j++) {
+            var kept = array<vec4<f32>, KEPT>();
+            var s = array<vec4<f32>, TEAM>(); // (query, pair): s and dp of two keys
+            for (var n = 0u; n < PAIRS; n++) { // unroll
                 for (var c = 0u; c < OWN; c++) { // unroll
-                    s += vec4<f32>(dot(qa[c], ks[at + c * 4u]), dot(qb[c], ks[at + c * 4u]),
-                        dot(ga[c], vs[at + c * 4u]), dot(gb[c], vs[at + c * 4u]));
+                    let a0 = ks[c][j][n ^ pair][0u][place];
+                    let a1 = ks[c][j][n ^ pair][1u][place];
+                    kept[(n * OWN + c) * 2u] = a0;
+                    kept[(n * OWN + c) * 2u + 1u] = a1;
+                    let b0 = vs[c][j][n ^ pair][0u][place];
+                    let b1 = vs[c][j][n ^ pair][1u][place];
+                    for (var i = 0u; i < TQ; i++) { // unroll
+                        s[i * PAIRS + n] = fma(vec4<f32>(q[i * OWN + c].xx, g[i * OWN + c].xx),
+                            vec4<f32>(a0.x, a1.x, b0.x, b1.x), s[i * PAIRS + n]);
+                        s[i * PAIRS + n] = fma(vec4<f32>(q[i * OWN + c].yy, g[i * OWN + c].yy),
+                            vec4<f32>(a0.y, a1.y, b0.y, b1.y), s[i * PAIRS + n]);
+                        s[i * PAIRS + n] = fma(vec4<f32>(q[i * OWN + c].zz, g[i * OWN + c].zz),
+                            vec4<f32>(a0.z, a1.z, b0.z, b1.z), s[i * PAIRS + n]);
+                        s[i * PAIRS + n] = fma(vec4<f32>(q[i * OWN + c].ww, g[i * OWN + c].ww),
+                            vec4<f32>(a0.w, a1.w, b0.w, b1.w), s[i * PAIRS + n]);
+                    }
                 }
-                part[n * WX + li] = s;
+                for (var i = 0u; i < REST; i++) { // unroll
+                    swap[(i + 1u) * PAIRS + n - 1u][li] = s[(i + 1u) * PAIRS + n];
+                }
+            }
+            for (var n = 0u; n < OTHER_PAIRS; n++) { // unroll
+                swap[n][li] = s[n + 1u];
             }
             workgroupBarrier();
-            let at = quarter * WX + four;
-            let s = part[at] + part[at + 1u] + part[at + 2u] + part[at + 3u];
-            let w = exp(min(s.xy - l, vec2<f32>(0.0))) * (s.zw - sum);
-            ds[li] = select(vec2<f32>(0.0), w, vec2<u32>(start + j + quarter) <= vec2<u32>(row, row + 1u));
+            for (var n = 0u; n < OTHERS; n++) { // unroll
+                s[0u] += swap[n][li ^ (n + 1u)];
+            }
+            let u = vec2<u32>(start + j * TURN + pair * 2u) + vec2<u32>(0u, 1u);
+            let ds = exp(min(s[0u].xy - l, vec2<f32>(0.0))) * (s[0u].zw - sum);
+            weights[li] = select(vec2<f32>(0.0), ds, u <= vec2<u32>(row + turn));
             workgroupBarrier();
-            for (var n = 0u; n < FOUR; n++) { // unroll
-                let w = ds[four + n];
+            for (var n = 0u; n < PAIRS; n++) { // unroll
                 for (var c = 0u; c < OWN; c++) { // unroll
-                    let k = ks[(j + n) * LINE + c * 4u + quarter];
-                    dqa[c] = fma(vec4<f32>(w.x), k, dqa[c]);
-                    dqb[c] = fma(vec4<f32>(w.y), k, dqb[c]);
+                    let a0 = select(kept[(n * OWN + c) * 2u], ks[c][j][n ^ pair][0u][place], AGAIN);
+                    let a1 = select(kept[(n * OWN + c) * 2u + 1u], ks[c][j][n ^ pair][1u][place], AGAIN);
+                    for (var i = 0u; i < TQ; i++) { // unroll
+                        let w = weights[li ^ (i * PAIRS + n)];
+                        dq[i * OWN + c] = fma(vec4<f32>(w.y), a1, fma(vec4<f32>(w.x), a0, dq[i * OWN + c]));
+                    }
                 }
             }
         }
     }
-    for (var c = 0u; c < OWN; c++) { // unroll
-        let quad = c * 4u + quarter;
-        if quad < HS4 {
-            if row < p.T { dqkv[q0 + row * 3u * c4 + quad] = pack4(dqa[c] * p.SCALE); }
-            if row + 1u < p.T { dqkv[q0 + (row + 1u) * 3u * c4 + quad] = pack4(dqb[c] * p.SCALE); }
+    for (var i = 0u; i < TQ; i++) { // unroll
+        let t = row + (i ^ turn);
+        for (var c = 0u; c < OWN; c++) { // unroll
+            let quad = c * TEAM + place;
+            if t < p.T && quad < HS4 { dqkv[q0 + t * 3u * c4 + quad] = pack4(dq[i * OWN + c] * p.SCALE); }
         }
     }
 }

@@ -69,23 +69,26 @@ func gpuTarget(name string, products []ProductRule, more ...MatmulTile) Target {
 		}, products...),
 		MoreProducts: more,
 
-		// 16 KiB of workgroup memory, and 128 floats of rows and sums per thread in registers (96 in dq; 128, 192 and
-		// 256 with heads of 128).
+		// At most 16 KiB of workgroup memory, and 128 floats of rows and sums per thread in registers (96 in dq).
 		Attention: []AttentionRule{
-			{MaxHS: 64, Tile: AttentionTile{"tiled", 0,
-				attentionGeometry{64, attentionSpec{WX: 64, TQ: 4, BK: 16}},
-				attentionGeometry{64, attentionSpec{WX: 128, BK: 8}},
-				attentionGeometry{64, attentionSpec{WX: 128, BQ: 8}}}},
-			{MaxHS: 128, Tile: AttentionTile{"tiled", 0,
-				attentionGeometry{64, attentionSpec{WX: 128, TQ: 2, BK: 8}},
-				attentionGeometry{64, attentionSpec{WX: 128, BK: 4}},
-				attentionGeometry{64, attentionSpec{WX: 128, BQ: 4}}}},
+			{MaxHS: 64, Tile: attentionTiled(64, 4)},
+			{MaxHS: 128, Tile: attentionTiled(64, 2)},
 		},
 		// The same without workgroup memory.
 		MoreAttention: []AttentionRule{
 			{MaxHS: 128, Tile: attentionDirect(64, 1, 1, 1)}, {MaxHS: 128, Tile: attentionDirect(32, 1, 1, 1)},
 			{MaxHS: 64, Tile: attentionDirect(32, 2, 2, 2)},
 		},
+	}
+}
+
+// attentionTiled has the kernels attention_*_tiled with groups of this many threads and teams of so many queries or
+// keys.
+func attentionTiled(threads, rows int) AttentionTile {
+	return AttentionTile{"tiled", 0,
+		attentionGeometry{threads / 4 * rows, attentionSpec{WX: threads, TQ: rows, BK: threads / 16 * rows}},
+		attentionGeometry{threads / 8 * rows, attentionSpec{WX: threads, TQ: rows, BK: threads / 8}},
+		attentionGeometry{threads / 8 * rows, attentionSpec{WX: threads, TK: rows, BQ: threads / 8}},
 	}
 }
 
