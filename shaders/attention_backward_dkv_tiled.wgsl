@@ -66,7 +66,8 @@ fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(local_invocation_index) 
     var v: array<vec4<f32>, QUADS>;
     for (var i = 0u; i < TK; i++) { // unroll
         for (var c = 0u; c < OWN; c++) { // unroll
-            let at = k0 + min(row + (i ^ turn), p.T - 1u) * 3u * c4 + c * TEAM + place - select(0u, over, c == OWN - 1u);
+            let quad = c * TEAM + place - select(0u, over, c == OWN - 1u);
+            let at = k0 + min(row + (i ^ turn), p.T - 1u) * 3u * c4 + quad;
             let keep = select(1.0, 0.0, c * TEAM + place >= HS4);
             k[i * OWN + c] = unpack4(qkv[at]) * (p.SCALE * keep);
             v[i * OWN + c] = unpack4(qkv[at + c4]) * keep;

@@ -65,7 +65,8 @@ fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) nwg: vec
     var q: array<vec4<f32>, QUADS>; // (query, quad)
     for (var i = 0u; i < TQ; i++) { // unroll
         for (var c = 0u; c < OWN; c++) { // unroll
-            let at = q0 + min(row + (i ^ turn), p.T - 1u) * 3u * c4 + c * TEAM + place - select(0u, over, c == OWN - 1u);
+            let quad = c * TEAM + place - select(0u, over, c == OWN - 1u);
+            let at = q0 + min(row + (i ^ turn), p.T - 1u) * 3u * c4 + quad;
             q[i * OWN + c] = unpack4(qkv[at]) * select(p.SCALE, 0.0, c * TEAM + place >= HS4);
         }
     }

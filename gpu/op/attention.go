@@ -2,6 +2,7 @@ package op
 
 import (
 	"math"
+	"math/bits"
 
 	"github.com/gpt2wgpu/gpt2wgpu/gpu"
 	"github.com/gpt2wgpu/gpt2wgpu/shaders"
@@ -93,16 +94,40 @@ func (a attention) scale() float32 { return float32(1 / math.Sqrt(float64(a.hs))
 
 // attentionAlgorithm is a way to compute attention with kernels of its own. The backward finds D computed.
 type attentionAlgorithm interface {
+	possible(t AttentionTile) bool
 	fits(a attention) bool
 	forward(p *Builder, a attention, op AttentionForward)
 	backward(p *Builder, a attention, op AttentionBackward)
 }
 
 // attentionAlgorithms are those of AttentionTile by name. Files for one device only add theirs.
-var attentionAlgorithms = map[string]attentionAlgorithm{"direct": groups{}, "tiled": groups{}}
+var attentionAlgorithms = map[string]attentionAlgorithm{
+	"direct": groups{team: [3]int{1, 1, 1}}, "tiled": groups{team: [3]int{4, 8, 8}}}
 
 // groups has a workgroup for some queries, or keys, of a head: attention_*_direct and attention_*_tiled.
-type groups struct{}
+type groups struct {
+	team [3]int // threads of the forward, dq and dkv that share rows
+}
+
+// possible: a group's rows are those of its teams. A team of several threads has one for each row, or pairs of rows,
+// of a turn, and stages a row of the tile.
+func (g groups) possible(t AttentionTile) bool {
+	for i, k := range []attentionGeometry{t.Forward, t.DQ, t.DKV} {
+		rows, tile, team := k.Spec.TQ+k.Spec.TK, k.Spec.BK+k.Spec.BQ, g.team[i]
+		if rows < 1 || k.Rows != k.Spec.WX/team*rows {
+			return false
+		}
+		turn := 4
+		if i > 0 {
+			turn = 2 * team / rows
+		}
+		if team > 1 && (rows < 2 || team%rows != 0 || bits.OnesCount(uint(k.Spec.WX)) != 1 || tile < turn ||
+			tile%turn != 0 || tile > k.Spec.WX/team) {
+			return false
+		}
+	}
+	return true
+}
 
 func (groups) fits(attention) bool { return true }
 

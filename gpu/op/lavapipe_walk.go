@@ -28,6 +28,8 @@ func walkTile() AttentionTile {
 	return AttentionTile{"walk", 0, g, g, g}
 }
 
+func (walk) possible(AttentionTile) bool { return true }
+
 // fits: the context fills a block, and the scratch holds the sums of one head, of whole blocks.
 func (walk) fits(a attention) bool {
 	return a.hs <= walkChannels && a.t >= walkBlock && (a.t+walkBlock)*(a.hs+2) <= walkFloats

@@ -21,7 +21,7 @@ var namesGCN = word(
 //
 // 4x4 sums need 2 bytes of workgroup memory per multiply-add, where RDNA3 has 1.
 func targetRDNA() Target {
-	return gpuTarget("amd-rdna", []ProductRule{
+	return gpuTarget("amd-rdna", 4, []ProductRule{
 		{Tile: staged(8, 8, 16, 16, 16), MinGroups: 128}, // 128x128
 		{Tile: staged(8, 8, 16, 16, 8), MinGroups: 128},  // 128x128 in half of the memory
 		{Tile: staged(8, 8, 8, 8, 16), MinGroups: 32},    // 64x64
@@ -41,7 +41,7 @@ func targetRDNA() Target {
 // within .01. What others measured is the first candidate: of CLBlast's 23 devices 15 take 256 threads, and 8, as
 // llama.cpp, 64x64.
 func targetGCN() Target {
-	return gpuTarget("amd-gcn", []ProductRule{
+	return gpuTarget("amd-gcn", 4, []ProductRule{
 		{Tile: staged(8, 8, 16, 16, 16), MinGroups: 128}, // 128x128
 		{Tile: staged(8, 8, 16, 16, 8), MinGroups: 128},  // 128x128 in half of the memory
 		{Tile: staged(8, 8, 8, 8, 16), MinGroups: 32},    // 64x64

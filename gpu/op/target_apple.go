@@ -3,7 +3,7 @@ package op
 // targetApple suits Apple's GPUs, all on Metal but those of Asahi Linux. llama.cpp takes no tiles above 64x64 there,
 // with 128 threads; large groups leave one to a core. Metal.jl, tilelang and MLX report the same limits.
 func targetApple() Target {
-	t := gpuTarget("apple", []ProductRule{
+	t := gpuTarget("apple", 2, []ProductRule{
 		{Tile: staged(8, 4, 16, 8, 16), MinGroups: 32}, // 64x64 on 128
 		{Tile: staged(4, 4, 8, 8, 16)},                 // 32x32 on 64
 	},

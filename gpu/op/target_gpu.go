@@ -49,11 +49,16 @@ func (t Target) on(backend string) Target {
 		return t
 	}
 	t.Name, t.TileBytes = t.Name+"-"+backend, bytes
+	if backend == "dx12" {
+		t.Attention = append([]AttentionRule{{MaxHS: 64, Tile: attentionTiled(32, 4)}}, t.Attention[1:]...)
+	}
 	return t
 }
 
 // gpuTarget is what GPUs share; products are the class's tiles, those for many groups first.
-func gpuTarget(name string, products []ProductRule, more ...MatmulTile) Target {
+// Teams of attention share this many rows: 4 take 128 floats of rows and sums per thread with heads of 64 (96 in dq), 2
+// half of them.
+func gpuTarget(name string, team int, products []ProductRule, more ...MatmulTile) Target {
 	return Target{
 		Name: name, Algorithms: []string{"direct", "tiled", "split"},
 		Threads: 256, Reduce: 256, AdamW: 2, LookUp: LookUpTarget{64, 1},
@@ -69,26 +74,16 @@ func gpuTarget(name string, products []ProductRule, more ...MatmulTile) Target {
 		}, products...),
 		MoreProducts: more,
 
-		// At most 16 KiB of workgroup memory, and 128 floats of rows and sums per thread in registers (96 in dq).
 		Attention: []AttentionRule{
-			{MaxHS: 64, Tile: attentionTiled(64, 4)},
+			{MaxHS: 64, Tile: attentionTiled(64, team)},
 			{MaxHS: 128, Tile: attentionTiled(64, 2)},
 		},
-		// The same without workgroup memory.
+		// Other registers, half of the threads, and kernels without workgroup memory.
 		MoreAttention: []AttentionRule{
+			{MaxHS: 64, Tile: attentionTiled(64, 6-team)}, {MaxHS: 64, Tile: attentionTiled(32, 4)},
 			{MaxHS: 128, Tile: attentionDirect(64, 1, 1, 1)}, {MaxHS: 128, Tile: attentionDirect(32, 1, 1, 1)},
 			{MaxHS: 64, Tile: attentionDirect(32, 2, 2, 2)},
 		},
-	}
-}
-
-// attentionTiled has the kernels attention_*_tiled with groups of this many threads and teams of so many queries or
-// keys.
-func attentionTiled(threads, rows int) AttentionTile {
-	return AttentionTile{"tiled", 0,
-		attentionGeometry{threads / 4 * rows, attentionSpec{WX: threads, TQ: rows, BK: threads / 16 * rows}},
-		attentionGeometry{threads / 8 * rows, attentionSpec{WX: threads, TQ: rows, BK: threads / 8}},
-		attentionGeometry{threads / 8 * rows, attentionSpec{WX: threads, TK: rows, BQ: threads / 8}},
 	}
 }
 
@@ -105,7 +100,7 @@ func unstaged(rows, cols, wx, wy int) MatmulTile {
 // targetGPU suits GPUs that no other class has: 32 sums per thread, which few registers hold, and tiles that others
 // ship for all devices without measuring (32x32, 4x4 sums on 64 threads) for small results.
 func targetGPU() Target {
-	return gpuTarget("gpu", []ProductRule{
+	return gpuTarget("gpu", 2, []ProductRule{
 		{Tile: staged(8, 4, 16, 8, 16), MinGroups: 32}, // 64x64 on 128 threads
 		{Tile: staged(8, 4, 16, 8, 8), MinGroups: 32},  // the same in half of the memory
 		{Tile: staged(4, 4, 8, 8, 16)},                 // 32x32 on 64 threads: 25 to 40% of peak (tfjs, ggml, ONNX)

@@ -4,7 +4,7 @@ package op
 // in Mesa's compiler (153 stores and 440 loads in the forward of 8x8), 32 do not. Workgroup memory allows 1 byte per
 // multiply-add, of which 8x4 sums need 1.5; of CLBlast's 8 devices since Xe 5 take none, and 5 take 128 threads.
 func targetIntel() Target {
-	return gpuTarget("intel", []ProductRule{
+	return gpuTarget("intel", 2, []ProductRule{
 		{Tile: staged(8, 4, 16, 8, 16), MinGroups: 32}, // 64x64 on 128
 		{Tile: staged(8, 4, 16, 8, 8), MinGroups: 32},  // the same in half of the memory
 		{Tile: staged(4, 4, 8, 8, 16)},                 // 32x32 on 64: ONNX and tfjs on Intel

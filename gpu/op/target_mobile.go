@@ -3,7 +3,7 @@ package op
 // targetMobile suits Qualcomm's Adreno and ARM's Mali. Of CLBlast's 21 devices 16 stage nothing, with 8x4 sums per
 // thread; llama.cpp found that large tiles hang or crash Adreno.
 func targetMobile() Target {
-	return gpuTarget("mobile", []ProductRule{
+	return gpuTarget("mobile", 2, []ProductRule{
 		{Tile: unstaged(8, 4, 16, 8), MinGroups: 32}, // 64x64 on 128: 8 of 15 Adrenos
 		{Tile: unstaged(4, 4, 8, 8)},                 // 32x32 on 64
 	},

@@ -3,7 +3,7 @@ package op
 // targetNVIDIA suits NVIDIA's GPUs. No compiler of theirs was asked; the tiles are those of others' measurements:
 // CLBlast's tuning database (52 devices from Pascal to Blackwell) has 128 threads first in 38, and 64x64 to 128x128.
 func targetNVIDIA() Target {
-	return gpuTarget("nvidia", []ProductRule{
+	return gpuTarget("nvidia", 4, []ProductRule{
 		{Tile: staged(8, 8, 8, 16, 16), MinGroups: 128}, // 128x64 on 128: CLBlast's first on Ampere and Ada
 		{Tile: staged(8, 4, 16, 8, 16), MinGroups: 32},  // 64x64 on 128: llama.cpp's second size
 		{Tile: staged(8, 8, 8, 8, 8), MinGroups: 32},    // 64x64 on 64, where workgroup memory is dear

@@ -115,7 +115,8 @@ func (t AttentionTile) impossible() bool {
 	bad := func(g attentionGeometry) bool {
 		return !between(1, g.Rows, g.Spec.WX) || !between(0, g.Spec.BK, g.Spec.BQ, g.Spec.TK, g.Spec.TQ)
 	}
-	return t.algorithm() == nil || t.Heads < 0 || bad(t.Forward) || bad(t.DQ) || bad(t.DKV)
+	return t.algorithm() == nil || t.Heads < 0 || bad(t.Forward) || bad(t.DQ) || bad(t.DKV) ||
+		!t.algorithm().possible(t)
 }
 
 // Name names the kernels and their geometries.

@@ -51,5 +51,8 @@ func (t *AttentionTile) UnmarshalJSON(raw []byte) error {
 	if t.Algorithm == "step" {
 		t.Algorithm = "walk"
 	}
+	if t.Algorithm == "tiled" && t.DQ.Spec.TQ == 0 { // kernels that are no more: those with as many sums per thread
+		*t = attentionTiled(64, t.Forward.Spec.TQ)
+	}
 	return nil
 }

@@ -251,6 +251,10 @@ func TestTileJSON(t *testing.T) {
 		`"Spec":{"TK":4,"WX":8}}}}`
 	const walk = `{"Rows":128,"Spec":{"WX":128}},"DQ":{"Rows":128,"Spec":{"WX":128}},"DKV":{"Rows":128,` +
 		`"Spec":{"WX":128}}}}`
+	const tiled64 = `"Forward":{"Rows":64,"Spec":{"BK":16,"TQ":4,"WX":64}},"DQ":{"Rows":64,"Spec":{"BK":8,"WX":128}},` +
+		`"DKV":{"Rows":64,"Spec":{"BQ":8,"WX":128}}}}`
+	const tiled32 = `"Forward":{"Rows":64,"Spec":{"BK":16,"TQ":4,"WX":64}},"DQ":{"Rows":32,` +
+		`"Spec":{"BK":8,"TQ":4,"WX":64}},"DKV":{"Rows":32,"Spec":{"BQ":8,"TK":4,"WX":64}}}}`
 	for old, want := range map[string]string{
 		`{"matmul":{"TM":16,"TN4":3,"WX":8,"WY":1}}`: `{"matmul":{` +
 			`"Algorithm":"direct","TM":16,"TN4":3,"WX":8,"WY":1}}`,
@@ -264,8 +268,7 @@ func TestTileJSON(t *testing.T) {
 			`"Algorithm":"panels","TM":1,"TN4":5,"WX":1,"WY":512,"BK":256}}`,
 		`{"attention":{"Suffix":"_direct","Forward":` +
 			attention: `{"attention":{"Algorithm":"direct","Forward":` + attention,
-		`{"attention":{"Suffix":"_tiled","Forward":` + attention: `{"attention":{"Algorithm":"tiled","Forward":` +
-			attention,
+		`{"attention":{"Suffix":"_tiled",` + tiled64:       `{"attention":{"Algorithm":"tiled",` + tiled32,
 		`{"attention":{"Suffix":"_step","Forward":` + walk: `{"attention":{"Algorithm":"walk","Forward":` + walk,
 		`{"classifier":{"Rows":128}}`:                      `{"classifier":{"Rows":128}}`,
 	} {
