@@ -58,21 +58,13 @@ func settingNames() (names []string) {
 	return names
 }
 
-// settingsSince are the settings that config.json and state.json did not have at first, with what the program did
-// before it had them. A run that lacks one goes on as it began.
-var settingsSince = []struct {
-	name   string // in JSON
-	before func(*Config)
-}{
-	{"save_minutes", func(c *Config) { c.SaveMinutes = 0 }},
-	{"val_fraction", func(c *Config) { c.ValFraction = 0 }},
-}
-
-// asBefore sets the settings that fields, the content of a file that the program wrote, lacks.
+// asBefore sets the settings that fields, the content of a file that the program wrote, lacks, because the program did
+// not have them. What it did instead stays.
 func (c *Config) asBefore(fields map[string]json.RawMessage) {
-	for _, s := range settingsSince {
-		if _, has := fields[s.name]; !has {
-			s.before(c)
-		}
+	if fields["save_minutes"] == nil {
+		c.SaveMinutes = 0
+	}
+	if fields["val_fraction"] == nil {
+		c.ValFraction = 0
 	}
 }

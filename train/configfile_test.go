@@ -65,28 +65,22 @@ func TestReadConfig(t *testing.T) {
 
 // A file that a run wrote keeps the behaviour of its time; one made by hand is completed by today's defaults.
 func TestSettingsThatAFileLacks(t *testing.T) {
-	was := settingsSince
-	t.Cleanup(func() { settingsSince = was })
-	settingsSince = append(settingsSince[:0:0], struct {
-		name   string
-		before func(*Config)
-	}{"keep", func(c *Config) { c.Keep = 99 }})
-	for text, want := range map[string]int{
-		`{"steps": 5}`:                            3,
-		`{"steps": 5, "version": "1"}`:            99,
-		`{"steps": 5, "version": "1", "keep": 7}`: 7,
-		`{"steps": 5, "keep": 8, "n_layer": 2}`:   8,
+	for text, want := range map[string]float64{
+		`{"steps": 5}`:                                    3,
+		`{"steps": 5, "version": "1"}`:                    0,
+		`{"steps": 5, "version": "1", "save_minutes": 7}`: 7,
+		`{"steps": 5, "save_minutes": 8, "n_layer": 2}`:   8,
 	} {
 		path := filepath.Join(t.TempDir(), "config.json")
 		if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
 			t.Fatal(err)
 		}
-		c := Config{Keep: 3}
+		c := Config{SaveMinutes: 3}
 		if _, err := ReadConfig(path, &c); err != nil {
 			t.Fatal(err)
 		}
-		if c.Keep != want {
-			t.Errorf("%s: keep %d, want %d", text, c.Keep, want)
+		if c.SaveMinutes != want {
+			t.Errorf("%s: save_minutes %v, want %v", text, c.SaveMinutes, want)
 		}
 	}
 }

@@ -227,19 +227,15 @@ func (r *run) checkData(from origin) error {
 		if !opened || from.State.DataFiles != nil && !known {
 			continue
 		}
-		flag, spec, before := "--data", r.cfg.Data, from.State.Config.Data
-		if part == "val" && r.cfg.ValData != "" {
-			flag, spec = "--val-data", r.cfg.ValData
-			if from.State.Config.ValData != "" {
-				before = from.State.Config.ValData
-			}
+		flag, spec := r.cfg.dataFlag(part)
+		_, before := from.State.Config.dataFlag(part)
+		other := func(format string, args ...any) error {
+			return fmt.Errorf("%s %s: %s; hint: %s PATH names the run's data where it lies now; other data need a new "+
+				"run, with another --out and --init %s", flag, spec, fmt.Sprintf(format, args...), flag, r.cfg.Out)
 		}
-		const hint = "hint: %s PATH names the run's data where it lies now; other data need a new run, with another " +
-			"--out and --init %s"
 		if !known { // by a program that kept no digests
 			if tokens := from.State.Data.Tokens; part == "train" && tokens != 0 && tokens != r.corpora[0].Len() {
-				return fmt.Errorf("--data %s: %d tokens, want the run's %d (%s); "+hint, spec, r.corpora[0].Len(),
-					tokens, before, flag, r.cfg.Out)
+				return other("%d tokens, want the run's %d (%s)", r.corpora[0].Len(), tokens, before)
 			}
 			if len(now) > 0 && r.group.Rank() == 0 {
 				r.env.Log.Warn("the checkpoint has no digest of its data: only the number of tokens was compared",
@@ -248,19 +244,18 @@ func (r *run) checkData(from origin) error {
 			continue
 		}
 		if len(now) != len(was) {
-			what := fmt.Sprintf("now without %s", newFile(was, now))
+			what := "now without " + newFile(was, now)
 			if len(now) > len(was) {
-				what = fmt.Sprintf("new is %s", newFile(now, was))
+				what = "new is " + newFile(now, was)
 			}
-			return fmt.Errorf("%s %s: %d files, want the run's %d (%s): %s; "+hint, flag, spec, len(now), len(was),
-				before, what, flag, r.cfg.Out)
+			return other("%d files, want the run's %d (%s): %s", len(now), len(was), before, what)
 		}
 		moved, at := spec != before, -1 // as the user sees it, be the path in full the same
 		for i, id := range now {
 			if !id.Same(was[i]) {
-				return fmt.Errorf("%s %s: %s is not the file that the run was trained on, %s: got %d bytes with "+
-					"digest %.12s, want %d with %.12s; "+hint,
-					flag, spec, id.Path, was[i].Path, id.Bytes, id.Digest, was[i].Bytes, was[i].Digest, flag, r.cfg.Out)
+				return other("%s is not the file that the run was trained on, %s: got %d bytes with digest %.12s, "+
+					"want "+
+					"%d with %.12s", id.Path, was[i].Path, id.Bytes, id.Digest, was[i].Bytes, was[i].Digest)
 			}
 			if at < 0 && id.Path != was[i].Path {
 				moved, at = true, i
@@ -271,11 +266,19 @@ func (r *run) checkData(from origin) error {
 				"--out", flag, spec, before)
 		}
 		if moved && len(now) > 0 && r.group.Rank() == 0 {
-			r.warnf("the data lie elsewhere than before, with the same content: %s (%s), before "+
-				"%s (%s)", spec, now[max(at, 0)].Path, before, was[max(at, 0)].Path)
+			r.warnf("the data lie elsewhere than before, with the same content: %s (%s), before %s (%s)", spec,
+				now[max(at, 0)].Path, before, was[max(at, 0)].Path)
 		}
 	}
 	return nil
+}
+
+// dataFlag returns the flag that names a part of the data, and what it names.
+func (c Config) dataFlag(part string) (flag, spec string) {
+	if part == "val" && c.ValData != "" {
+		return "--val-data", c.ValData
+	}
+	return "--data", c.Data
 }
 
 // newFile returns the path of the first of a whose content none of b has, else whose path.
@@ -296,18 +299,16 @@ func newFile(a, b []data.FileID) string {
 // dataError says of a resumed run's data that cannot be opened what has happened to them: they are not there, and must
 // be named where they lie now, or are not what they were.
 func (r *run) dataError(spec string, split data.Split, err error) error {
-	part, flag := "train", "--data"
+	part := "train"
 	if split == data.Val {
 		part = "val"
-		if r.cfg.ValData != "" {
-			flag = "--val-data"
-		}
 	}
+	flag, _ := r.cfg.dataFlag(part)
 	was := r.wasFiles[part]
-	switch {
-	case !r.cfg.Resume:
+	if !r.cfg.Resume {
 		return err
-	case errors.Is(err, fs.ErrNotExist):
+	}
+	if errors.Is(err, fs.ErrNotExist) {
 		lay := ""
 		if len(was) > 0 {
 			lay = ", before at " + was[0].Path

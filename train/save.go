@@ -128,10 +128,9 @@ func (r *run) interrupt() error {
 	if r.group.Rank() > 0 {
 		return ranks.Agree(fmt.Errorf("%w (%w)", ErrInterrupted, ranks.ErrElsewhere))
 	}
-	if r.cfg.Out == "" {
-		return ranks.Agree(fmt.Errorf("%w after %d of %d steps; nothing was saved, since there is no --out",
-			ErrInterrupted, r.step, r.cfg.Steps))
+	next := "nothing was saved, since there is no --out"
+	if r.cfg.Out != "" {
+		next = "continue with --out " + shellWord(r.cfg.Out) + " --resume"
 	}
-	return ranks.Agree(fmt.Errorf("%w after %d of %d steps; continue with --out %s --resume", ErrInterrupted, r.step,
-		r.cfg.Steps, shellWord(r.cfg.Out)))
+	return ranks.Agree(fmt.Errorf("%w after %d of %d steps; %s", ErrInterrupted, r.step, r.cfg.Steps, next))
 }

@@ -140,9 +140,6 @@ func (c Config) FineTune(preset Config, given func(flag string) bool) (_ Config,
 
 // tidy rounds to 12 digits, so that a tenth of 0.0006 is 0.00006 and not 0.00006000000000000001.
 func tidy(v float64) float64 {
-	r, err := strconv.ParseFloat(strconv.FormatFloat(v, 'g', 12, 64), 64)
-	if err != nil {
-		return v
-	}
+	r, _ := strconv.ParseFloat(strconv.FormatFloat(v, 'g', 12, 64), 64) // reads what Go has written
 	return r
 }

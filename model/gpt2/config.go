@@ -139,33 +139,29 @@ func (p Param) filePlace(at int) []int {
 // layer is tied to wte and has no entry. c must be valid (see [Config.Validate]).
 func Table(c Config) []Param {
 	C := c.NEmbd
-	t := make([]Param, 0, 4+12*max(c.NLayer, 0))
-	t = append(t,
-		Param{Name: "wte.weight", Short: "wte", Layer: -1, Shape: []int{c.VocabSize, C}},
-		Param{Name: "wpe.weight", Short: "wpe", Layer: -1, Shape: []int{c.BlockSize, C}})
-	for l := range c.NLayer {
-		vector := func(name, short string, n int) {
-			t = append(t, Param{Name: "h." + strconv.Itoa(l) + "." + name, Short: short, Layer: l, Shape: []int{n}})
+	var t []Param
+	add := func(l int, name, short string, shape ...int) {
+		if l >= 0 {
+			name = "h." + strconv.Itoa(l) + "." + name
 		}
-		norm := func(name, short string) {
-			vector(name+".weight", short+"w", C)
-			vector(name+".bias", short+"b", C)
-		}
-		linear := func(name, short string, OC, K int) {
-			t = append(t, Param{Name: "h." + strconv.Itoa(l) + "." + name + ".weight", Short: short + "w", Layer: l,
-				Shape: []int{OC, K}, Conv1D: true})
-			vector(name+".bias", short+"b", OC)
-		}
-		norm("ln_1", "ln1")
-		linear("attn.c_attn", "qkv", 3*C, C)
-		linear("attn.c_proj", "attproj", C, C)
-		norm("ln_2", "ln2")
-		linear("mlp.c_fc", "fc", 4*C, C)
-		linear("mlp.c_proj", "fcproj", C, 4*C)
+		t = append(t, Param{Name: name, Short: short, Layer: l, Shape: shape, Conv1D: l >= 0 && len(shape) == 2})
 	}
-	return append(t,
-		Param{Name: "ln_f.weight", Short: "lnfw", Layer: -1, Shape: []int{C}},
-		Param{Name: "ln_f.bias", Short: "lnfb", Layer: -1, Shape: []int{C}})
+	pair := func(l int, name, short string, shape ...int) { // weight and bias
+		add(l, name+".weight", short+"w", shape...)
+		add(l, name+".bias", short+"b", shape[0])
+	}
+	add(-1, "wte.weight", "wte", c.VocabSize, C)
+	add(-1, "wpe.weight", "wpe", c.BlockSize, C)
+	for l := range c.NLayer {
+		pair(l, "ln_1", "ln1", C)
+		pair(l, "attn.c_attn", "qkv", 3*C, C)
+		pair(l, "attn.c_proj", "attproj", C, C)
+		pair(l, "ln_2", "ln2", C)
+		pair(l, "mlp.c_fc", "fc", 4*C, C)
+		pair(l, "mlp.c_proj", "fcproj", C, 4*C)
+	}
+	pair(-1, "ln_f", "lnf", C)
+	return t
 }
 
 // ParamCount returns the number of trained values, the tied matrix counted once: 124,439,808 for gpt2.

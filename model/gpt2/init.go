@@ -3,6 +3,7 @@ package gpt2
 import (
 	"math"
 	"runtime"
+	"strings"
 	"sync"
 )
 
@@ -50,7 +51,7 @@ func Init(c Config, seed uint64) *Weights {
 			f.fill(w.Tensors[i], initStd*math.Pow(float64(2*c.NLayer), -0.5))
 		case p.Matrix():
 			f.fill(w.Tensors[i], initStd)
-		case p.Short == "ln1w" || p.Short == "ln2w" || p.Short == "lnfw":
+		case isNorm(p) && strings.HasSuffix(p.Short, "w"):
 			for j := range w.Tensors[i] {
 				w.Tensors[i][j] = 1
 			}
@@ -61,13 +62,7 @@ func Init(c Config, seed uint64) *Weights {
 	return w
 }
 
-func isNorm(p Param) bool {
-	switch p.Short {
-	case "ln1w", "ln1b", "ln2w", "ln2b", "lnfw", "lnfb":
-		return true
-	}
-	return false
-}
+func isNorm(p Param) bool { return strings.HasPrefix(p.Short, "ln") }
 
 // group is the number of elements that PyTorch's normal_ turns from uniform to normal at a time. A tensor with fewer
 // takes another path altogether.

@@ -144,6 +144,7 @@ type fileTensor struct {
 	shape []int
 	count int // values
 	dtype dataType
+	at    int    // where data begins, behind the header
 	data  []byte // count values; part of the file, so dead after close
 }
 
@@ -161,11 +162,6 @@ func (f *tensorFile) readHeader(header, data []byte) error {
 	if err := parseJSON(header, &entries); err != nil {
 		return err
 	}
-	type located struct {
-		fileTensor
-		at int
-	}
-	var all []located
 	for name, raw := range entries {
 		if name == metadataKey {
 			if err := f.readMetadata(raw); err != nil {
@@ -173,7 +169,7 @@ func (f *tensorFile) readHeader(header, data []byte) error {
 			}
 			continue
 		}
-		t := located{fileTensor: fileTensor{name: name}}
+		t := fileTensor{name: name}
 		var offsets []int
 		var shape []uint64
 		var entry map[string]json.RawMessage
@@ -208,20 +204,19 @@ func (f *tensorFile) readHeader(header, data []byte) error {
 				return fmt.Errorf("tensor %q: got %d bytes for shape %v of %s", name, len(t.data), t.shape, t.dtype)
 			}
 		}
-		all = append(all, t)
+		f.tensors = append(f.tensors, t)
 	}
 	// Empty tensors come before the one that starts in the same place.
-	slices.SortFunc(all, func(a, b located) int {
+	slices.SortFunc(f.tensors, func(a, b fileTensor) int {
 		return cmp.Or(a.at-b.at, len(a.data)-len(b.data), strings.Compare(a.name, b.name))
 	})
 	end := 0
-	for _, t := range all {
+	for _, t := range f.tensors {
 		if t.at != end {
 			return fmt.Errorf("tensor %q: begins at byte %d of the data, the one before it ends at %d", t.name, t.at,
 				end)
 		}
 		end += len(t.data)
-		f.tensors = append(f.tensors, t.fileTensor)
 	}
 	if end != len(data) {
 		return fmt.Errorf("the tensors take %d bytes, the file has %d", end, len(data))

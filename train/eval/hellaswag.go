@@ -20,11 +20,10 @@ type HellaSwag struct {
 	Questions int
 	Cut       int // rows longer than the context, which lose their oldest tokens
 
-	eval    *model.Evaluator
-	labels  []int
-	chars   [][4]int
-	rows    []endingRow // the longest first
-	batches []rowBatch
+	eval      *model.Evaluator
+	questions []data.Example
+	rows      []endingRow // the longest first
+	batches   []rowBatch
 }
 
 // endingRow is one ending behind its context: inputs ids[:len-1], targets ids[1:].
@@ -45,10 +44,8 @@ type EndingLosses struct {
 // NewHellaSwag packs the questions for a model with that context and vocabulary and builds the programs. The evaluator
 // must hold one row of the context's length. Errors: an ending without tokens, an id outside the vocabulary.
 func NewHellaSwag(e *model.Evaluator, questions []data.Example, context, vocab int) (*HellaSwag, error) {
-	h := &HellaSwag{Questions: len(questions), eval: e}
+	h := &HellaSwag{Questions: len(questions), eval: e, questions: questions}
 	for q, x := range questions {
-		h.labels = append(h.labels, x.Label)
-		h.chars = append(h.chars, x.Chars)
 		for i, ending := range x.Endings {
 			r := endingRow{question: q, ending: i, ids: slices.Concat(x.Context, ending)}
 			if len(ending) == 0 || len(r.ids) < 2 {
@@ -146,10 +143,10 @@ func (h *HellaSwag) grade(losses []EndingLosses) metrics.Score {
 	for q, l := range losses {
 		var perChar [4]float64
 		for i, sum := range l.Sum {
-			perChar[i] = sum / float64(max(h.chars[q][i], 1))
+			perChar[i] = sum / float64(max(h.questions[q].Chars[i], 1))
 		}
 		for i, of := range [][4]float64{l.Sum, l.Mean, perChar} {
-			if slices.Index(of[:], slices.Min(of[:])) == h.labels[q] { // the first among equals
+			if slices.Index(of[:], slices.Min(of[:])) == h.questions[q].Label { // the first among equals
 				right[i]++
 			}
 		}

@@ -154,8 +154,9 @@ func byChars(t *testing.T, losses []EndingLosses) float64 {
 
 // TestHellaSwagGrades: the three ways of choosing an ending differ.
 func TestHellaSwagGrades(t *testing.T) {
-	h := &HellaSwag{Questions: 4, labels: []int{0, 1, 2, 2}, chars: [][4]int{{10, 4, 40, 8}, {10, 4, 40, 8},
-		{10, 4, 40, 8}, {10, 4, 0, 8}}}
+	chars := [4]int{10, 4, 40, 8}
+	h := &HellaSwag{Questions: 4, questions: []data.Example{{Label: 0, Chars: chars}, {Label: 1, Chars: chars},
+		{Label: 2, Chars: chars}, {Label: 2, Chars: [4]int{10, 4, 0, 8}}}}
 	// Sums choose 0, means 1, characters 2; the last has an ending without characters.
 	l := EndingLosses{Sum: [4]float64{4, 5, 6, 9}, Mean: [4]float64{4, 1, 3, 3}}
 	got := h.grade([]EndingLosses{l, l, l, l})
