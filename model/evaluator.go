@@ -42,7 +42,7 @@ func (m *Model) evaluatorOn(acts *activations) *Evaluator {
 }
 
 // Evaluator returns one for batches of up to n tokens: in the training's own activations if they hold so many, since
-// nobody needs those between two steps, else in memory of its own, stored alike. Gradients and the step's loss stay as
+// those are free between two steps, else in memory of its own, stored alike. Gradients and the step's loss stay as
 // they are.
 func (tr *Training) Evaluator(n int) (*Evaluator, error) {
 	if tr.eval.Tokens() >= n {

@@ -10,7 +10,7 @@ import (
 )
 
 // TestEvaluator computes the same losses in several shapes of batch: causal attention and rows of their own make a loss
-// a function of its sequence's beginning alone.
+// a function only of its sequence's beginning.
 func TestEvaluator(t *testing.T) {
 	d := gputest.Device(t)
 	c := gpt2.Config{NLayer: 2, NHead: 2, NEmbd: 16, BlockSize: 24, VocabSize: 67}

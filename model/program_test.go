@@ -186,7 +186,7 @@ func TestTargetPrograms(t *testing.T) {
 }
 
 // TestBindings124M builds GPT-2 124M's step at B=1, T=1024 within WebGPU's default limits: every binding under 128 MiB,
-// every buffer under 256 MiB, although the tied matrix alone has 154 MB. Program.Add checks each dispatch.
+// every buffer under 256 MiB, although the tied matrix has 154 MB. Program.Add checks each dispatch.
 func TestBindings124M(t *testing.T) {
 	c, _ := gpt2.Named("gpt2")
 	for _, s := range []gpu.Storage{gpu.F32, gpu.BF16} {
@@ -210,7 +210,7 @@ func TestMemoryLinearInT(t *testing.T) {
 	}
 }
 
-// TestRecomputeMemory: a block keeps 16 N*C values and statistics, 12 without act, or its stream alone.
+// TestRecomputeMemory: a block keeps 16 N*C values and statistics, 12 without act, or only its stream.
 func TestRecomputeMemory(t *testing.T) {
 	const B, T, C, L, NH = 2, 64, 64, 3, 2
 	c := gpt2.Config{NLayer: L, NHead: NH, NEmbd: C, BlockSize: T, VocabSize: 256}

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math"
 	"math/rand/v2"
+	"slices"
 )
 
 // SampleOptions says how the next token is chosen from the logits.
@@ -39,12 +40,7 @@ func (o SampleOptions) choose(logits []float32, r *rand.Rand) int {
 	if o.Vocab > 0 && o.Vocab < len(logits) {
 		logits = logits[:o.Vocab]
 	}
-	best := 0
-	for i, l := range logits {
-		if l > logits[best] {
-			best = i
-		}
-	}
+	best := slices.Index(logits, slices.Max(logits))
 	if o.Greedy {
 		return best
 	}

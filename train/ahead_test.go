@@ -20,14 +20,14 @@ func plain(t *testing.T) Job {
 	return c
 }
 
-// asked is a context that tells when it is asked for its error, which the loop does, of a step, when it knows its loss.
+// asked is a context that calls asked when it is asked for its error. The loop does that when it knows a step's loss.
 type asked struct {
 	context.Context
-	tell func()
+	asked func()
 }
 
 func (a asked) Err() error {
-	a.tell()
+	a.asked()
 	return nil
 }
 
@@ -115,10 +115,10 @@ func TestAheadChangesNothing(t *testing.T) {
 	same(t, "interrupted while ahead", metricsOf(t, parts.Out), metricsOf(t, fast.Out))
 }
 
-// TestNotFiniteAhead: steps whose gradients are not finite are told and end the run alike whether the loop is ahead,
-// which names the tensor while the next step has begun, or not.
+// TestNotFiniteAhead: steps whose gradients are not finite are logged and end the run in the same way whether the loop
+// is ahead, which names the tensor while the next step has begun, or not.
 func TestNotFiniteAhead(t *testing.T) {
-	told := func(saveEvery int) (lines []string) {
+	logged := func(saveEvery int) (lines []string) {
 		c := plain(t)
 		c.Schedule, c.LR, c.MinLR, c.WarmupSteps, c.SaveEvery, c.Steps = "linear", 1e38, 0, 1, saveEvery, 20
 		var log bytes.Buffer
@@ -135,11 +135,11 @@ func TestNotFiniteAhead(t *testing.T) {
 		}
 		return append(append(lines, err.Error()), metricsOf(t, c.Out)...)
 	}
-	want := told(1)
+	want := logged(1)
 	if !strings.Contains(want[0], "gradient of ") {
 		t.Fatalf("%s: names no gradient", want[0])
 	}
-	same(t, "ahead", told(0), want)
+	same(t, "ahead", logged(0), want)
 }
 
 // TestAheadBadData: data that can't be read ends the run when its step comes, not while the loop is ahead: what came

@@ -45,7 +45,7 @@ const (
 	outerFile     = "outer.safetensors"
 )
 
-// Prefixes of directories in checkpoints/ that are not checkpoints (yet, or any more): what a kill leaves is removed
+// Prefixes of directories in checkpoints/ that are not yet, or were, checkpoints: what a kill leaves is removed
 // later.
 const (
 	writingPrefix = ".writing-"
@@ -133,7 +133,7 @@ func (c checkpointer) unremovable(path string, err error) {
 // remove is replaced by tests.
 var remove = os.RemoveAll
 
-// removeOld removes a directory of checkpoints/ that is not a checkpoint any more.
+// removeOld removes a directory of checkpoints/ that was a checkpoint or was to be one.
 func (c checkpointer) removeOld(root, name string) {
 	path := filepath.Join(root, name)
 	c.unremovable(path, remove(path))

@@ -16,12 +16,12 @@ type compiling struct {
 	log *slog.Logger
 	now func() time.Time
 
-	mu    sync.Mutex
-	at    gpu.Compilation // Kernel is empty between kernels
-	since time.Time       // when at began
-	spent time.Duration   // on the kernels before it
-	told  gpu.Compilation
-	when  time.Time // of telling
+	mu     sync.Mutex
+	at     gpu.Compilation // Kernel is empty between kernels
+	since  time.Time       // when at began
+	spent  time.Duration   // on the kernels before it
+	logged gpu.Compilation
+	when   time.Time // of logging
 }
 
 // ReportCompiling logs the progress of compiling kernels on d until stop is called.
@@ -64,11 +64,11 @@ func (c *compiling) tick() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	now := c.now()
-	if c.at.Kernel == "" || c.spent+now.Sub(c.since) < time.Second || c.at == c.told &&
+	if c.at.Kernel == "" || c.spent+now.Sub(c.since) < time.Second || c.at == c.logged &&
 		now.Sub(c.when) < 5*time.Second {
 		return
 	}
-	c.told, c.when = c.at, now
+	c.logged, c.when = c.at, now
 	what := "compiling kernels"
 	if c.at.FirstUse {
 		what = "compiling kernels at their first use"

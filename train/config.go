@@ -239,7 +239,7 @@ var recomputed = map[string]model.Recompute{"none": model.RecomputeNone, "gelu":
 // sameModel refuses to resume a run whose model or numerics were others, naming the difference. Batch shape, schedule
 // and the number of steps may change; checkData compares the data.
 func (c Config) sameModel(was Config) error {
-	if c.ValFraction == AutoFraction { // nobody asked for another
+	if c.ValFraction == AutoFraction { // no flag asks for another
 		c.ValFraction = was.ValFraction
 	}
 	for _, s := range Settings {

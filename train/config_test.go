@@ -140,7 +140,7 @@ func TestValidate(t *testing.T) {
 	}
 }
 
-// TestValidateAll checks that every mistake is told at once, a line each.
+// TestValidateAll checks that all mistakes are reported at once, one per line.
 func TestValidateAll(t *testing.T) {
 	err := Job{Config: Config{Init: "scratch", BatchSize: -1, Schedule: "x", LR: math.NaN()},
 		Invocation: Invocation{Ranks: -1}}.Validate()

@@ -193,7 +193,7 @@ func TestSIGINT(t *testing.T) {
 	same(t, "after SIGINT", metricsOf(t, c.Out), metricsOf(t, whole.Out))
 }
 
-// inChild runs the test that calls it in a process of its own, whose limits are no one else's, and reports whether this
+// inChild runs the test that calls it in a process of its own, whose limits are its own, and reports whether this
 // is it.
 func inChild(t *testing.T) bool {
 	t.Helper()

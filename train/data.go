@@ -254,8 +254,7 @@ func (r *run) checkData(from origin) error {
 		for i, id := range now {
 			if !id.Same(was[i]) {
 				return other("%s is not the file that the run was trained on, %s: got %d bytes with digest %.12s, "+
-					"want "+
-					"%d with %.12s", id.Path, was[i].Path, id.Bytes, id.Digest, was[i].Bytes, was[i].Digest)
+					"want %d with %.12s", id.Path, was[i].Path, id.Bytes, id.Digest, was[i].Bytes, was[i].Digest)
 			}
 			if at < 0 && id.Path != was[i].Path {
 				moved, at = true, i

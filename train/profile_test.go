@@ -11,7 +11,7 @@ import (
 	"github.com/gpt2wgpu/gpt2wgpu/gpu/bench"
 )
 
-// TestProfile: the profile tells of one step and changes none.
+// TestProfile: the profile has one step and changes none.
 func TestProfile(t *testing.T) {
 	c := torchConfig(t, "--n-layer 1 --n-head 2 --n-embd 32 --block-size 16 --vocab-size 257 --batch-size 2 "+
 		"--seq-len 16 --steps 6")
@@ -19,11 +19,11 @@ func TestProfile(t *testing.T) {
 	for _, x := range []struct {
 		stopAfter, steps int
 	}{{0, 6}, {2, 2}} {
-		var told bytes.Buffer
+		var printed bytes.Buffer
 		c.StopAfter, c.Out, c.Device = x.stopAfter, t.TempDir(), os.Getenv("GPT2WGPU_DEVICE")
 		c.Profile = func(p Profile) error {
-			fmt.Fprintln(&told, p.Step)
-			return bench.WriteBreakdown(&told, bench.Breakdown(p.Timings), bench.Peak{FMA: 1, Copy: 1})
+			fmt.Fprintln(&printed, p.Step)
+			return bench.WriteBreakdown(&printed, bench.Breakdown(p.Timings), bench.Peak{FMA: 1, Copy: 1})
 		}
 		if err := Run(context.Background(), c, quiet()); (err != nil) != (x.stopAfter > 0) {
 			t.Fatal(err)
@@ -38,8 +38,8 @@ func TestProfile(t *testing.T) {
 			}
 		}
 		for _, word := range []string{"1 micro-steps of B=2 T=16", "GFLOP/s", "attention_forward", "adamw", "100.0%"} {
-			if !strings.Contains(told.String(), word) {
-				t.Errorf("no %s in\n%s", word, told.String())
+			if !strings.Contains(printed.String(), word) {
+				t.Errorf("no %s in\n%s", word, printed.String())
 			}
 		}
 	}

@@ -147,7 +147,7 @@ func (r *run) logSummary() {
 	}
 }
 
-// roundTime drops digits that nobody reads.
+// roundTime drops digits that do not matter.
 func roundTime(d time.Duration) time.Duration {
 	if d < 10*time.Second {
 		return d.Round(100 * time.Millisecond)

@@ -49,7 +49,7 @@ func shown(v any) string {
 }
 
 // resumed logs what has changed since the checkpoint that the run goes on from. Errors: nothing is left to do, or a
-// changed setting that cannot count any more.
+// changed setting that a resumed run does not read.
 func (r *run) resumed(s State) error {
 	if s.Step == r.cfg.Steps && !r.unscored {
 		r.env.Log.Info(fmt.Sprintf("finished: %d of %d steps; --steps N continues", s.Step, r.cfg.Steps),

@@ -59,7 +59,7 @@ func TestResumed(t *testing.T) {
 		}
 		var usage *UsageError
 		if x.fails != "" && x.fails != "finished" && !errors.As(err, &usage) {
-			t.Errorf("%s: %v is no mistake of the command line", x.what, err)
+			t.Errorf("%s: %v is not a mistake of the command line", x.what, err)
 		}
 		if x.says == nil && log.Len() > 0 {
 			t.Errorf("%s: says %s", x.what, &log)

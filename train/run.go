@@ -259,13 +259,10 @@ func (r *run) writeConfig(device string) error {
 	if err != nil {
 		return err
 	}
-	if err := os.MkdirAll(r.cfg.Out, 0o755); err != nil {
-		return unwritable(r.cfg.Out, err)
+	if err = os.MkdirAll(r.cfg.Out, 0o755); err == nil {
+		err = atomicfile.Write(filepath.Join(r.cfg.Out, configFile), append(raw, '\n'))
 	}
-	if err := atomicfile.Write(filepath.Join(r.cfg.Out, configFile), append(raw, '\n')); err != nil {
-		return unwritable(r.cfg.Out, err)
-	}
-	return nil
+	return unwritable(r.cfg.Out, err)
 }
 
 // openOut writes config.json, resolved, and opens the metrics, cut back to the step that comes next.

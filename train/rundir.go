@@ -70,7 +70,7 @@ func (r *run) claimOut(ctx context.Context) error {
 			"of it", "out", out)
 	case ctx.Err() != nil:
 		return fmt.Errorf("%w before the run began", ErrInterrupted)
-	case err != nil:
+	default:
 		return unwritable(out, err)
 	}
 	return nil
@@ -86,7 +86,11 @@ func probe(dir string) error {
 	return os.Remove(f.Name())
 }
 
+// unwritable says that err keeps a run's directory from being written; nil: nothing does.
 func unwritable(out string, err error) error {
+	if err == nil {
+		return nil
+	}
 	return fmt.Errorf("--out %s: cannot be written: %w; hint: check its permissions and the disk's free space, or "+
 		"take another --out", out, atomicfile.Reason(err))
 }
@@ -103,15 +107,10 @@ func CheckOut(c Job) error {
 	case errors.Is(err, fs.ErrNotExist) && c.Resume:
 		return fmt.Errorf("--out %s: no complete checkpoint to resume from, since there is no such directory; hint: "+
 			"check the path; without --resume a new run starts there", c.Out)
-	case err == nil:
-		err = writable(c.Out)
-	case errors.Is(err, fs.ErrNotExist):
-		err = writable(existing(filepath.Dir(c.Out)))
+	case err == nil || errors.Is(err, fs.ErrNotExist):
+		err = writable(existing(c.Out))
 	}
-	if err != nil {
-		return unwritable(c.Out, err)
-	}
-	return nil
+	return unwritable(c.Out, err)
 }
 
 // existing returns the nearest directory above path, or path itself, that is there.
@@ -167,7 +166,7 @@ func (r *run) refuseUsedOut() error {
 
 // RunConfig sets c to the settings of the run in dir, as --resume takes them: those of its config.json, or where that
 // is missing or damaged those of its newest readable checkpoint. It returns the names of the settings that it has set,
-// none if there is no run. Errors: neither can be read, or dir holds a model and no run.
+// none where no run is. Errors: neither can be read, or dir holds a model only.
 func RunConfig(dir string, c *Config) (names []string, err error) {
 	path := filepath.Join(dir, configFile)
 	_, err = os.Stat(path)

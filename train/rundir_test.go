@@ -292,7 +292,7 @@ func TestDamagedCheckpoint(t *testing.T) {
 			}
 		})
 	}
-	// Who only reads the weights is told of the other checkpoints.
+	// Where only the weights are read, the error names the other checkpoints.
 	must(t, os.Truncate(filepath.Join(begun.Out, newest, "model.safetensors"), 1000))
 	_, _, err := gpt2.Load(begun.Out)
 	wantError(t, err, "model.safetensors", "latest", "step-000004")
@@ -458,7 +458,7 @@ func TestMovedOldData(t *testing.T) {
 	}
 }
 
-// TestInUse: a second process is kept out of a run's directory, by --resume too, and told who is there.
+// TestInUse: a second process is kept out of a run's directory, by --resume too, and learns who is there.
 func TestInUse(t *testing.T) {
 	c := stepsOnly(t)
 	c.StopAfter = 1

@@ -23,7 +23,7 @@ func checkpointsOf(t *testing.T, out string) (names []string) {
 	return names
 }
 
-// TestSaveMinutes: with a clock on which every step takes a minute, checkpoints come so many minutes after the one
+// TestSaveMinutes: with a clock on which every step takes a minute, checkpoints come that many minutes after the one
 // before, and change nothing, also where the next step has begun already. Ranks that step by themselves save where they
 // meet.
 func TestSaveMinutes(t *testing.T) {

@@ -11,7 +11,7 @@ import (
 // Setting is a field of [Job] that a user sets: the one whose name is Name without its underscores.
 type Setting struct {
 	Name       string // in config.json; see Flag
-	Section    string // of the help
+	Section    string // of the help, if one begins here
 	Usage      string // the help; `x` names the value
 	Invocation bool   // of this invocation, not of the run: no file has it
 	Fixed      bool   // a resumed run must not change it
@@ -34,124 +34,98 @@ func (s Setting) In(j *Job) any {
 // value returns what j has.
 func (s Setting) value(j Job) any { return reflect.ValueOf(s.In(&j)).Elem().Interface() }
 
-// section sets the section of settings.
-func section(name string, settings []Setting) []Setting {
-	for i := range settings {
-		settings[i].Section = name
-	}
-	return settings
-}
-
 // Settings are all settings, in the order of the help and of config.json. The defaults are those of DefaultConfig.
-var Settings = slices.Concat(
-	section("Model", []Setting{
-		{Name: "n_layer", Fixed: true, Usage: "transformer `blocks`"},
-		{Name: "n_head", Fixed: true, Usage: "attention `heads` of a block"},
-		{Name: "n_embd", Fixed: true, Usage: "`channels`, a multiple of the heads"},
-		{Name: "block_size", Fixed: true,
-			Usage: "longest context, in `tokens`; with --init it may be shorter than the weights', whose last " +
-				"positions are then dropped"},
-		{Name: "vocab_size", Fixed: true, Usage: "`tokens` of the vocabulary, padding included"},
-		{Name: "init",
-			Usage: "`weights` to start from: scratch, gpt2, gpt2-medium, gpt2-large, gpt2-xl, a Hugging Face " +
-				"directory, a checkpoint, or an llm.c .bin; their shape and tokenizer take the place of the preset's"},
-	}),
-	section("Data", []Setting{
-		{Name: "data",
-			Usage: "`spec` of the text: sample, shakespeare, tinystories, fineweb-edu, a .txt or .md file, a .npy or " +
-				".bin token shard, a directory or a quoted glob of these"},
-		{Name: "val_data",
-			Usage: "`spec` of the validation text (default: the files of --data that are named val, valid, " +
-				"validation or test)"},
-		{Name: "val_fraction", Fixed: true, Auto: true, check: part("0.1, or 0 for no validation on a part of --data"),
-			Usage: "`part` of --data that validates and doesn't train, in blocks spread over it (default: 0.1 of " +
-				"your own .txt and .md where nothing else validates, else 0)"},
-		{Name: "tokenizer", Fixed: true,
-			Usage: "`tokenizer`: gpt2, bytes, or a directory with Hugging Face's files (default: that of the shards " +
-				"or of the --init weights, else the preset's)"},
-	}),
-	section("Batch", []Setting{
-		{Name: "batch_size", check: count(1, "sequences of a micro-step"),
-			Usage: "`sequences` of a micro-step (B), what device memory must hold"},
-		{Name: "seq_len", check: count(0, "tokens of a sequence; 0 is --block-size"),
-			Usage: "`tokens` of a sequence (T), at most --block-size or the context of the --init weights"},
-		{Name: "total_batch_size",
-			Usage: "`tokens` of an optimizer step, a multiple of B*T*ranks: micro-steps add up to it (default: " +
-				"B*T*ranks)"},
-	}),
-	section("Optimizer", []Setting{
-		{Name: "steps", rate: true, check: count(1, "optimizer steps of the whole run"),
-			Usage: "optimizer `steps` of the whole run"},
-		{Name: "lr", rate: true, check: notNegative("3e-4 suits most small models"),
-			Usage: "peak learning `rate` (with --init: a tenth of the preset's)"},
-		{Name: "min_lr", rate: true, check: notNegative("a tenth of --lr"),
-			Usage: "learning `rate` that the schedule falls to (with --init: in the preset's proportion to --lr)"},
-		{Name: "warmup_steps", rate: true, check: count(0, "0 starts at the full learning rate"),
-			Usage: "`steps` of linear rise to --lr (with --init: a tenth of the preset's)"},
-		{Name: "schedule", rate: true, check: oneOf("constant", "cosine", "linear", "wsd"),
-			Usage: "`shape` of the learning rate after the warmup: constant, cosine, linear, or wsd, constant with a " +
-				"linear fall over the last 20% of the steps"},
-		{Name: "weight_decay", check: notNegative("0.1, or 0 for none"),
-			Usage: "AdamW's decoupled decay, as a `factor` of the learning rate"},
-		{Name: "decay", check: oneOf("all", "matrices"), Usage: "`parameters` that decay: all, matrices"},
-		{Name: "beta1", check: part("0.9"), Usage: "`decay` of the gradients' running mean"},
-		{Name: "beta2", check: part("0.95 or 0.999"), Usage: "`decay` of the squared gradients' running mean"},
-		// Below the least normal float32 a GPU has 0, and a parameter without gradient gets 0/0.
-		{Name: "eps", check: number(0x1p-126, math.MaxFloat32, "1.2e-38 or more", "1e-8"),
-			Usage: "AdamW's epsilon: a small `number` that keeps a division finite"},
-		{Name: "grad_clip", check: notNegative("1, or 0 for no clipping"),
-			Usage: "largest `norm` of all gradients together, 0 is off"},
-	}),
-	section("Numerics", []Setting{
-		{Name: "dtype", Fixed: true, check: oneOf("f32", "bf16"),
-			Usage: "storage `type` of activations and matrices: f32, bf16"},
-		{Name: "seed", Usage: "`seed` of the initial weights, PyTorch's for the same number"},
-	}),
-	section("Memory", []Setting{
-		{Name: "recompute", check: oneOf("none", "gelu", "block"),
-			Usage: "`activations` that the backward pass computes again instead of keeping: none, gelu, block"},
-	}),
-	section("Run", []Setting{
-		{Name: "out",
-			Usage: "`directory` of the run: config.json, metrics.jsonl, checkpoints (default: a new one, " + RunsDir +
-				"/PRESET-N, printed at the start); '' saves nothing"},
-		{Name: "resume", Invocation: true, Usage: "go on with the run in --out, from its newest checkpoint"},
-		{Name: "save_every", check: count(0, "0 saves only at the end"),
-			Usage: "`steps` between checkpoints; the end and an interrupt save in any case"},
-		{Name: "save_minutes", check: number(0, maxMinutes, "0 to a million", "10, or 0 to save by steps only"),
-			Usage: "`minutes` between checkpoints, those of --save-every included, 0 is never by time"},
-		{Name: "keep", check: count(0, "0 keeps every checkpoint"),
-			Usage: "`checkpoints` that stay, the newest ones; 0 is all"},
-		{Name: "stop_after", Invocation: true, check: count(0, "0 goes on to --steps"),
-			Usage: "end this invocation after this many `steps`, as an interrupt would; the schedule still runs to " +
-				"--steps"},
-		{Name: "val_every", check: count(0, "0 is never"), Usage: "`steps` between validations, 0 is never"},
-		{Name: "val_steps", check: count(0, "batches of a validation"),
-			Usage: "`batches` of B*T tokens in a validation"},
-		{Name: "hellaswag_every", check: count(0, "0 is never"),
-			Usage: "`steps` between measurements of HellaSwag, 0 is never"},
-		{Name: "hellaswag",
-			Usage: "`file` of HellaSwag's questions, .jsonl or llm.c's .bin, or fetch; without it, it isn't measured"},
-		{Name: "sample_every", check: count(0, "0 is never"),
-			Usage: "`steps` between texts written by the model, 0 is never"},
-	}),
-	section("Device", []Setting{
-		{Name: "device", Usage: DeviceUsage},
-		{Name: "no_autotune", Usage: NoAutotuneUsage},
-	}),
-	section("Data parallel", []Setting{
-		{Name: "check_every", check: count(0, "0 compares the ranks only at the start"),
-			Usage: "`steps` between comparisons of the ranks' parameters, 0: only at the start"},
-		{Name: "grad_dtype", check: oneOf("f32", "bf16"), Usage: "`type` that gradients travel in: f32, bf16"},
-		{Name: "sync_every", check: count(1, "1 sums gradients every step"),
-			Usage: "`steps` that a rank takes by itself before all meet in an outer step (DiLoCo), for slow " +
-				"networks; 1 sums gradients every step"},
-		{Name: "outer_lr",
-			check: number(math.SmallestNonzeroFloat64, math.MaxFloat32, "above 0", "0.7, or 1 to take the ranks' mean"),
-			Usage: "`rate` of the outer step"},
-		{Name: "outer_momentum", check: part("0.9, or 0 for none"), Usage: "`momentum` of the outer step, Nesterov's"},
-	}),
-)
+var Settings = []Setting{
+	{Section: "Model", Name: "n_layer", Fixed: true, Usage: "transformer `blocks`"},
+	{Name: "n_head", Fixed: true, Usage: "attention `heads` of a block"},
+	{Name: "n_embd", Fixed: true, Usage: "`channels`, a multiple of the heads"},
+	{Name: "block_size", Fixed: true,
+		Usage: "longest context, in `tokens`; with --init it may be shorter than the weights', whose last " +
+			"positions are then dropped"},
+	{Name: "vocab_size", Fixed: true, Usage: "`tokens` of the vocabulary, padding included"},
+	{Name: "init",
+		Usage: "`weights` to start from: scratch, gpt2, gpt2-medium, gpt2-large, gpt2-xl, a Hugging Face " +
+			"directory, a checkpoint, or an llm.c .bin; their shape and tokenizer take the place of the preset's"},
+	{Section: "Data", Name: "data",
+		Usage: "`spec` of the text: sample, shakespeare, tinystories, fineweb-edu, a .txt or .md file, a .npy or " +
+			".bin token shard, a directory or a quoted glob of these"},
+	{Name: "val_data",
+		Usage: "`spec` of the validation text (default: the files of --data that are named val, valid, " +
+			"validation or test)"},
+	{Name: "val_fraction", Fixed: true, Auto: true, check: part("0.1, or 0 for no validation on a part of --data"),
+		Usage: "`part` of --data that validates and doesn't train, in blocks spread over it (default: 0.1 of " +
+			"your own .txt and .md where nothing else validates, else 0)"},
+	{Name: "tokenizer", Fixed: true,
+		Usage: "`tokenizer`: gpt2, bytes, or a directory with Hugging Face's files (default: that of the shards " +
+			"or of the --init weights, else the preset's)"},
+	{Section: "Batch", Name: "batch_size", check: count(1, "sequences of a micro-step"),
+		Usage: "`sequences` of a micro-step (B), what device memory must hold"},
+	{Name: "seq_len", check: count(0, "tokens of a sequence; 0 is --block-size"),
+		Usage: "`tokens` of a sequence (T), at most --block-size or the context of the --init weights"},
+	{Name: "total_batch_size",
+		Usage: "`tokens` of an optimizer step, a multiple of B*T*ranks: micro-steps add up to it (default: " +
+			"B*T*ranks)"},
+	{Section: "Optimizer", Name: "steps", rate: true, check: count(1, "optimizer steps of the whole run"),
+		Usage: "optimizer `steps` of the whole run"},
+	{Name: "lr", rate: true, check: notNegative("3e-4 suits most small models"),
+		Usage: "peak learning `rate` (with --init: a tenth of the preset's)"},
+	{Name: "min_lr", rate: true, check: notNegative("a tenth of --lr"),
+		Usage: "learning `rate` that the schedule falls to (with --init: in the preset's proportion to --lr)"},
+	{Name: "warmup_steps", rate: true, check: count(0, "0 starts at the full learning rate"),
+		Usage: "`steps` of linear rise to --lr (with --init: a tenth of the preset's)"},
+	{Name: "schedule", rate: true, check: oneOf("constant", "cosine", "linear", "wsd"),
+		Usage: "`shape` of the learning rate after the warmup: constant, cosine, linear, or wsd, constant with a " +
+			"linear fall over the last 20% of the steps"},
+	{Name: "weight_decay", check: notNegative("0.1, or 0 for none"),
+		Usage: "AdamW's decoupled decay, as a `factor` of the learning rate"},
+	{Name: "decay", check: oneOf("all", "matrices"), Usage: "`parameters` that decay: all, matrices"},
+	{Name: "beta1", check: part("0.9"), Usage: "`decay` of the gradients' running mean"},
+	{Name: "beta2", check: part("0.95 or 0.999"), Usage: "`decay` of the squared gradients' running mean"},
+	// Below the least normal float32 a GPU has 0, and a parameter without gradient gets 0/0.
+	{Name: "eps", check: number(0x1p-126, math.MaxFloat32, "1.2e-38 or more", "1e-8"),
+		Usage: "AdamW's epsilon: a small `number` that keeps a division finite"},
+	{Name: "grad_clip", check: notNegative("1, or 0 for no clipping"),
+		Usage: "largest `norm` of all gradients together, 0 is off"},
+	{Section: "Numerics", Name: "dtype", Fixed: true, check: oneOf("f32", "bf16"),
+		Usage: "storage `type` of activations and matrices: f32, bf16"},
+	{Name: "seed", Usage: "`seed` of the initial weights, PyTorch's for the same number"},
+	{Section: "Memory", Name: "recompute", check: oneOf("none", "gelu", "block"),
+		Usage: "`activations` that the backward pass computes again instead of keeping: none, gelu, block"},
+	{Section: "Run", Name: "out",
+		Usage: "`directory` of the run: config.json, metrics.jsonl, checkpoints (default: a new one, " + RunsDir +
+			"/PRESET-N, printed at the start); '' saves nothing"},
+	{Name: "resume", Invocation: true, Usage: "go on with the run in --out, from its newest checkpoint"},
+	{Name: "save_every", check: count(0, "0 saves only at the end"),
+		Usage: "`steps` between checkpoints; the end and an interrupt save in any case"},
+	{Name: "save_minutes", check: number(0, maxMinutes, "0 to a million", "10, or 0 to save by steps only"),
+		Usage: "`minutes` between checkpoints, those of --save-every included, 0 is never by time"},
+	{Name: "keep", check: count(0, "0 keeps every checkpoint"),
+		Usage: "`checkpoints` that stay, the newest ones; 0 is all"},
+	{Name: "stop_after", Invocation: true, check: count(0, "0 goes on to --steps"),
+		Usage: "end this invocation after this many `steps`, as an interrupt would; the schedule still runs to " +
+			"--steps"},
+	{Name: "val_every", check: count(0, "0 is never"), Usage: "`steps` between validations, 0 is never"},
+	{Name: "val_steps", check: count(0, "batches of a validation"),
+		Usage: "`batches` of B*T tokens in a validation"},
+	{Name: "hellaswag_every", check: count(0, "0 is never"),
+		Usage: "`steps` between measurements of HellaSwag, 0 is never"},
+	{Name: "hellaswag",
+		Usage: "`file` of HellaSwag's questions, .jsonl or llm.c's .bin, or fetch; without it, it isn't measured"},
+	{Name: "sample_every", check: count(0, "0 is never"),
+		Usage: "`steps` between texts written by the model, 0 is never"},
+	{Section: "Device", Name: "device", Usage: DeviceUsage},
+	{Name: "no_autotune", Usage: NoAutotuneUsage},
+	{Section: "Data parallel", Name: "check_every", check: count(0, "0 compares the ranks only at the start"),
+		Usage: "`steps` between comparisons of the ranks' parameters, 0: only at the start"},
+	{Name: "grad_dtype", check: oneOf("f32", "bf16"), Usage: "`type` that gradients travel in: f32, bf16"},
+	{Name: "sync_every", check: count(1, "1 sums gradients every step"),
+		Usage: "`steps` that a rank takes by itself before all meet in an outer step (DiLoCo), for slow " +
+			"networks; 1 sums gradients every step"},
+	{Name: "outer_lr",
+		check: number(math.SmallestNonzeroFloat64, math.MaxFloat32, "above 0", "0.7, or 1 to take the ranks' mean"),
+		Usage: "`rate` of the outer step"},
+	{Name: "outer_momentum", check: part("0.9, or 0 for none"), Usage: "`momentum` of the outer step, Nesterov's"},
+}
 
 // ModelSettings are those of the model's shape.
 func ModelSettings() []Setting { return Settings[:5] }

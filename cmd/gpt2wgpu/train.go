@@ -140,8 +140,8 @@ func newTrainFlags(fs *flagSet) *trainFlags {
 	c := &t.cfg
 
 	var f *pflag.FlagSet
-	for i, s := range train.Settings {
-		if i == 0 || s.Section != train.Settings[i-1].Section {
+	for _, s := range train.Settings {
+		if s.Section != "" {
 			f = fs.section(s.Section)
 		}
 		switch p := s.In(c).(type) {

@@ -172,12 +172,7 @@ func weightFiles(dir string) ([]string, error) {
 	path := filepath.Join(dir, indexFile)
 	text, indexErr := readSmall(path, maxHeader)
 	if errors.Is(indexErr, fs.ErrNotExist) {
-		found, hint := inPlaceOfWeights(dir)
-		if found != "" {
-			return nil, fileError(dir, hint, "got %s, want %s (%w)", found, weightsFile, fs.ErrNotExist)
-		}
-		return nil, fileError(dir, "name a directory with config.json and model.safetensors",
-			"neither %s nor %s: %w", weightsFile, indexFile, fs.ErrNotExist)
+		return nil, noModel(dir)
 	}
 	if indexErr != nil {
 		return nil, indexErr
@@ -211,6 +206,15 @@ func weightFiles(dir string) ([]string, error) {
 		shards[shard] = true
 	}
 	return slices.Sorted(maps.Keys(shards)), nil
+}
+
+// noModel says what a directory holds in the place of a model.
+func noModel(dir string) error {
+	if found, hint := inPlaceOfWeights(dir); found != "" {
+		return fileError(dir, hint, "got %s, want %s and %s (%w)", found, configFile, weightsFile, fs.ErrNotExist)
+	}
+	return fileError(dir, "name a directory with config.json and model.safetensors", "neither %s nor %s with %s: %w",
+		weightsFile, indexFile, configFile, fs.ErrNotExist)
 }
 
 // settings are the fields of a Hugging Face config.json, read by their exact names.
@@ -281,17 +285,11 @@ func (s settings) bad(hint, format string, args ...any) error {
 // readConfig reads a config.json. What it leaves out has the default of transformers' GPT2Config, which is GPT-2's.
 func readConfig(path string) (Config, error) {
 	text, err := readSmall(path, 1<<20)
-	if errors.Is(err, fs.ErrNotExist) {
-		dir, hint := filepath.Dir(path), "name a directory with config.json and model.safetensors"
-		if _, err := os.Stat(filepath.Join(dir, weightsFile)); err == nil {
-			hint = "fetch the model's config.json too"
-		} else if found, how := inPlaceOfWeights(dir); found != "" {
-			return Config{}, fileError(dir, how, "got %s, want %s and %s (%w)", found, configFile, weightsFile,
-				fs.ErrNotExist)
+	if _, link := os.Lstat(path); link != nil && errors.Is(err, fs.ErrNotExist) {
+		if _, err := os.Stat(filepath.Join(filepath.Dir(path), weightsFile)); err == nil {
+			return Config{}, fileError(path, "fetch the model's config.json too", "%w", fs.ErrNotExist)
 		}
-		if _, link := os.Lstat(path); link != nil {
-			return Config{}, fileError(path, hint, "%w", fs.ErrNotExist)
-		}
+		return Config{}, noModel(filepath.Dir(path))
 	}
 	if err != nil {
 		return Config{}, err
@@ -309,7 +307,7 @@ func readConfig(path string) (Config, error) {
 		s.takeOne(&c.NLayer, "n_layer", "num_hidden_layers"),
 		s.takeOne(&c.NHead, "n_head", "num_attention_heads"),
 		s.takeOne(&c.NEmbd, "n_embd", "hidden_size"),
-		s.take("n_ctx", &c.BlockSize), // transformers does not read it any more
+		s.take("n_ctx", &c.BlockSize), // today's transformers does not read it
 		s.takeOne(&c.BlockSize, "n_positions", "max_position_embeddings"),
 		s.take("vocab_size", &c.VocabSize),
 	); err != nil {

@@ -11,7 +11,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// TestInitPyTorch compares every bit with PyTorch 1.13 at sizes that are no multiple of 16 (wte and wpe of "odd") and
+// TestInitPyTorch compares every bit with PyTorch 1.13 at sizes that are not multiples of 16 (wte and wpe of "odd") and
 // below 16 (those of "few", whose seed has more than 32 bits). torch_gpt2.py --save-hf wrote both directories.
 func TestInitPyTorch(t *testing.T) {
 	for dir, seed := range map[string]uint64{"odd": 42, "few": 1<<32 + 5} {
@@ -81,7 +81,7 @@ func TestInitFirstSteps(t *testing.T) {
 			sum += float64(v)
 			abs += math.Abs(float64(v))
 		}
-		// The values are the same, so the sums differ by the order of float64 additions alone.
+		// The values are the same, so the sums differ only by the order of float64 additions.
 		tol := 1e-12 * ref.AbsSum
 		if math.Abs(sum-ref.Sum) > tol || math.Abs(abs-ref.AbsSum) > tol {
 			t.Errorf("%s: sum %v, abs sum %v, want %v and %v", p.Name, sum, abs, ref.Sum, ref.AbsSum)

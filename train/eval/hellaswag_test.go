@@ -49,7 +49,7 @@ func TestHellaSwagAgainstTorch(t *testing.T) {
 		t.Fatal(err)
 	}
 	if torch.Acc == 0 || torch.Acc == torch.AccNorm {
-		t.Fatal("these accuracies tell nothing apart")
+		t.Fatal("these accuracies are too much alike")
 	}
 	w, err := gpt2.ReadDir("../../model/testdata/greedy")
 	if err != nil {

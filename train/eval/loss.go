@@ -29,7 +29,7 @@ func First(corpus *data.Corpus, n, b, t int) (Batches, error) {
 }
 
 // All is all of a corpus once, in rows of up to t tokens: every token but a shard's first is predicted. The last row of
-// a shard is padded. Error: there are no two tokens.
+// a shard is padded. Error: fewer than two tokens.
 func All(corpus *data.Corpus, b, t int) (Batches, error) {
 	rows := data.NewRows(corpus, t)
 	if rows.Total == 0 {

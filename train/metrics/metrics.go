@@ -111,8 +111,8 @@ type Writer struct {
 	waiting []byte // lines
 }
 
-// Open opens path for appending, and makes it if it is missing. A last line that a crash left unfinished is cut
-// off. log learns of lines that cannot be written; nil: nobody does. Errors: those of the operating system, wrapped.
+// Open opens path for appending, and makes it if it is missing. A last line that a crash left unfinished is cut off.
+// log gets warnings of lines that cannot be written; nil: no warnings. Errors: those of the operating system, wrapped.
 func Open(path string, log *slog.Logger) (*Writer, error) {
 	m := &Writer{path: path, log: log}
 	return m, m.open()

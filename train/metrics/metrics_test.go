@@ -179,7 +179,7 @@ func TestMetricsWait(t *testing.T) {
 	}
 }
 
-// TestMetricsDamaged: a line that is no metric is named in words for people.
+// TestMetricsDamaged: the error of a line that is not a metric has words for people.
 func TestMetricsDamaged(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "metrics.jsonl")
 	for line, want := range map[string]string{

@@ -291,7 +291,7 @@ func TestSaveFails(t *testing.T) {
 	cmd.Wait()
 }
 
-// TestOneLine: what goes wrong in one rank, or in all alike, is told in one line.
+// TestOneLine: what goes wrong in one rank, or in all of them, is reported in one line.
 func TestOneLine(t *testing.T) {
 	gputest.Available(t)
 	one := func(cmd *exec.Cmd, words ...string) {
