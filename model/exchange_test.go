@@ -34,9 +34,9 @@ func TestBuckets(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if len(tr.backward) != test.segments || len(tr.GradientBuckets()) != test.segments {
+		if len(tr.backward) != test.segments || len(tr.buckets) != test.segments {
 			t.Fatalf("%d bytes: %d segments and %d buckets, want %d", test.bytes, len(tr.backward),
-				len(tr.GradientBuckets()), test.segments)
+				len(tr.buckets), test.segments)
 		}
 		if err := tr.Begin(); err != nil {
 			t.Fatal(err)

@@ -399,9 +399,6 @@ func windows(flat gpu.Tensor, lo, hi int) (out []gpu.Tensor) {
 	return out
 }
 
-// GradientBuckets returns what Backward hands over, segment by segment.
-func (tr *Training) GradientBuckets() [][]gpu.Tensor { return tr.buckets }
-
 // ParameterWindows returns all parameters as flat windows of at most 32 MiB, with zeros between tensors.
 func (m *Model) ParameterWindows() (out []gpu.Tensor) {
 	for _, f := range m.params.flat() {

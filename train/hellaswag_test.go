@@ -25,8 +25,8 @@ func (e expiring) Err() error {
 	return nil
 }
 
-// TestHellaSwagInterrupted ends a run in the middle of a measurement; what the resumed run writes is that of one without
-// interruption.
+// TestHellaSwagInterrupted ends a run in the middle of a measurement. The resumed run writes what a run without
+// interruption does.
 func TestHellaSwagInterrupted(t *testing.T) {
 	whole := small(t)
 	whole.Steps, whole.ValEvery, whole.SampleEvery = 5, 0, 0

@@ -21,8 +21,8 @@ type Setting struct {
 	Fixed      bool   // a resumed run must not change it
 	Auto       bool   // the default is a rule, which Usage says: AutoFraction
 
-	rate  bool                               // decides on the learning rate
-	check func(flag string, value any) error // nil: any value, or checked with others by Validate
+	rate bool // decides on the learning rate
+	rule rule // that the value keeps by itself; Validate has those of several settings
 }
 
 // Flag returns the name of the setting's flag, without the dashes.
@@ -56,79 +56,79 @@ var Settings = []Setting{
 	{Name: "val_data",
 		Usage: "`spec` of the validation text (default: the files of --data that are named val, valid, " +
 			"validation or test)"},
-	{Name: "val_fraction", Fixed: true, Auto: true, check: part("0.1, or 0 for no validation on a part of --data"),
+	{Name: "val_fraction", Fixed: true, Auto: true, rule: part("0.1, or 0 for no validation on a part of --data"),
 		Usage: "`part` of --data that validates and doesn't train, in blocks spread over it (default: 0.1 of " +
 			"your own .txt and .md where nothing else validates, else 0)"},
 	{Name: "tokenizer", Fixed: true,
 		Usage: "`tokenizer`: gpt2, bytes, or a directory with Hugging Face's files (default: that of the shards " +
 			"or of the --init weights, else the preset's)"},
-	{Section: "Batch", Name: "batch_size", check: count(1, "sequences of a micro-step"),
+	{Section: "Batch", Name: "batch_size", rule: count(1, "sequences of a micro-step"),
 		Usage: "`sequences` of a micro-step (B), what device memory must hold"},
-	{Name: "seq_len", check: count(0, "tokens of a sequence; 0 is --block-size"),
+	{Name: "seq_len", rule: count(0, "tokens of a sequence; 0 is --block-size"),
 		Usage: "`tokens` of a sequence (T), at most --block-size or the context of the --init weights"},
 	{Name: "total_batch_size",
 		Usage: "`tokens` of an optimizer step, a multiple of B*T*ranks: micro-steps add up to it (default: " +
 			"B*T*ranks)"},
-	{Section: "Optimizer", Name: "steps", rate: true, check: count(1, "optimizer steps of the whole run"),
+	{Section: "Optimizer", Name: "steps", rate: true, rule: count(1, "optimizer steps of the whole run"),
 		Usage: "optimizer `steps` of the whole run"},
-	{Name: "lr", rate: true, check: notNegative("3e-4 suits most small models"),
+	{Name: "lr", rate: true, rule: notNegative("3e-4 suits most small models"),
 		Usage: "peak learning `rate` (with --init: a tenth of the preset's)"},
-	{Name: "min_lr", rate: true, check: notNegative("a tenth of --lr"),
+	{Name: "min_lr", rate: true, rule: notNegative("a tenth of --lr"),
 		Usage: "learning `rate` that the schedule falls to (with --init: in the preset's proportion to --lr)"},
-	{Name: "warmup_steps", rate: true, check: count(0, "0 starts at the full learning rate"),
+	{Name: "warmup_steps", rate: true, rule: count(0, "0 starts at the full learning rate"),
 		Usage: "`steps` of linear rise to --lr (with --init: a tenth of the preset's)"},
-	{Name: "schedule", rate: true, check: oneOf("constant", "cosine", "linear", "wsd"),
+	{Name: "schedule", rate: true, rule: oneOf("constant", "cosine", "linear", "wsd"),
 		Usage: "`shape` of the learning rate after the warmup: constant, cosine, linear, or wsd, constant with a " +
 			"linear fall over the last 20% of the steps"},
-	{Name: "weight_decay", check: notNegative("0.1, or 0 for none"),
+	{Name: "weight_decay", rule: notNegative("0.1, or 0 for none"),
 		Usage: "AdamW's decoupled decay, as a `factor` of the learning rate"},
-	{Name: "decay", check: oneOf("all", "matrices"), Usage: "`parameters` that decay: all, matrices"},
-	{Name: "beta1", check: part("0.9"), Usage: "`decay` of the gradients' running mean"},
-	{Name: "beta2", check: part("0.95 or 0.999"), Usage: "`decay` of the squared gradients' running mean"},
+	{Name: "decay", rule: oneOf("all", "matrices"), Usage: "`parameters` that decay: all, matrices"},
+	{Name: "beta1", rule: part("0.9"), Usage: "`decay` of the gradients' running mean"},
+	{Name: "beta2", rule: part("0.95 or 0.999"), Usage: "`decay` of the squared gradients' running mean"},
 	// Below the least normal float32 a GPU has 0, and a parameter without gradient gets 0/0.
-	{Name: "eps", check: number(0x1p-126, math.MaxFloat32, "1.2e-38 or more", "1e-8"),
+	{Name: "eps", rule: number(0x1p-126, math.MaxFloat32, "1.2e-38 or more", "1e-8"),
 		Usage: "AdamW's epsilon: a small `number` that keeps a division finite"},
-	{Name: "grad_clip", check: notNegative("1, or 0 for no clipping"),
+	{Name: "grad_clip", rule: notNegative("1, or 0 for no clipping"),
 		Usage: "largest `norm` of all gradients together, 0 is off"},
-	{Section: "Numerics", Name: "dtype", Fixed: true, check: oneOf("f32", "bf16"),
+	{Section: "Numerics", Name: "dtype", Fixed: true, rule: oneOf("f32", "bf16"),
 		Usage: "storage `type` of activations and matrices: f32, bf16"},
 	{Name: "seed", Usage: "`seed` of the initial weights, PyTorch's for the same number"},
-	{Section: "Memory", Name: "recompute", check: oneOf("none", "gelu", "block"),
+	{Section: "Memory", Name: "recompute", rule: oneOf("none", "gelu", "block"),
 		Usage: "`activations` that the backward pass computes again instead of keeping: none, gelu, block"},
 	{Section: "Run", Name: "out",
 		Usage: "`directory` of the run: config.json, metrics.jsonl, checkpoints (default: a new one, " + RunsDir +
 			"/PRESET-N, printed at the start); '' saves nothing"},
 	{Name: "resume", Invocation: true, Usage: "go on with the run in --out, from its newest checkpoint"},
-	{Name: "save_every", check: count(0, "0 saves only at the end"),
+	{Name: "save_every", rule: count(0, "0 saves only at the end"),
 		Usage: "`steps` between checkpoints; the end and an interrupt save in any case"},
-	{Name: "save_minutes", check: number(0, maxMinutes, "0 to a million", "10, or 0 to save by steps only"),
+	{Name: "save_minutes", rule: number(0, maxMinutes, "0 to a million", "10, or 0 to save by steps only"),
 		Usage: "`minutes` between checkpoints, those of --save-every included, 0 is never by time"},
-	{Name: "keep", check: count(0, "0 keeps every checkpoint"),
+	{Name: "keep", rule: count(0, "0 keeps every checkpoint"),
 		Usage: "`checkpoints` that stay, the newest ones; 0 is all"},
-	{Name: "stop_after", Invocation: true, check: count(0, "0 goes on to --steps"),
+	{Name: "stop_after", Invocation: true, rule: count(0, "0 goes on to --steps"),
 		Usage: "end this invocation after this many `steps`, as an interrupt would; the schedule still runs to " +
 			"--steps"},
-	{Name: "val_every", check: count(0, "0 is never"), Usage: "`steps` between validations, 0 is never"},
-	{Name: "val_steps", check: count(0, "batches of a validation"),
+	{Name: "val_every", rule: count(0, "0 is never"), Usage: "`steps` between validations, 0 is never"},
+	{Name: "val_steps", rule: count(0, "batches of a validation"),
 		Usage: "`batches` of B*T tokens in a validation"},
-	{Name: "hellaswag_every", check: count(0, "0 is never"),
+	{Name: "hellaswag_every", rule: count(0, "0 is never"),
 		Usage: "`steps` between measurements of HellaSwag, 0 is never"},
 	{Name: "hellaswag",
 		Usage: "`file` of HellaSwag's questions, .jsonl or llm.c's .bin, or fetch; without it, it isn't measured"},
-	{Name: "sample_every", check: count(0, "0 is never"),
+	{Name: "sample_every", rule: count(0, "0 is never"),
 		Usage: "`steps` between texts written by the model, 0 is never"},
 	{Section: "Device", Name: "device", Usage: DeviceUsage},
 	{Name: "no_autotune", Usage: NoAutotuneUsage},
-	{Section: "Data parallel", Name: "check_every", check: count(0, "0 compares the ranks only at the start"),
+	{Section: "Data parallel", Name: "check_every", rule: count(0, "0 compares the ranks only at the start"),
 		Usage: "`steps` between comparisons of the ranks' parameters, 0: only at the start"},
-	{Name: "grad_dtype", check: oneOf("f32", "bf16"), Usage: "`type` that gradients travel in: f32, bf16"},
-	{Name: "sync_every", check: count(1, "1 sums gradients every step"),
+	{Name: "grad_dtype", rule: oneOf("f32", "bf16"), Usage: "`type` that gradients travel in: f32, bf16"},
+	{Name: "sync_every", rule: count(1, "1 sums gradients every step"),
 		Usage: "`steps` that a rank takes by itself before all meet in an outer step (DiLoCo), for slow " +
 			"networks; 1 sums gradients every step"},
 	{Name: "outer_lr",
-		check: number(math.SmallestNonzeroFloat64, math.MaxFloat32, "above 0", "0.7, or 1 to take the ranks' mean"),
+		rule:  number(math.SmallestNonzeroFloat64, math.MaxFloat32, "above 0", "0.7, or 1 to take the ranks' mean"),
 		Usage: "`rate` of the outer step"},
-	{Name: "outer_momentum", check: part("0.9, or 0 for none"), Usage: "`momentum` of the outer step, Nesterov's"},
+	{Name: "outer_momentum", rule: part("0.9, or 0 for none"), Usage: "`momentum` of the outer step, Nesterov's"},
 }
 
 // ModelSettings are those of the model's shape.
@@ -149,42 +149,40 @@ const (
 	maxMinutes    = 1e6 // two years
 )
 
+// rule is what the values of a setting are.
+type rule struct {
+	holds      func(value any) bool // nil: always
+	want, hint string
+}
+
+// check returns an error if the value of name breaks the rule.
+func (r rule) check(name string, value any) error {
+	if r.holds == nil || r.holds(value) {
+		return nil
+	}
+	return fmt.Errorf("%s is %#v, want %s; hint: %s", name, value, r.want, r.hint)
+}
+
 // count allows whole numbers from least on.
-func count(least int, hint string) func(string, any) error {
-	return func(flag string, value any) error {
-		if got := value.(int); got < least || got > maxCount {
-			return fmt.Errorf("%s is %d, want %d to %d; hint: %s", flag, got, least, maxCount, hint)
-		}
-		return nil
-	}
+func count(least int, hint string) rule {
+	in := func(v any) bool { return v.(int) >= least && v.(int) <= maxCount }
+	return rule{in, fmt.Sprintf("%d to %d", least, maxCount), hint}
 }
 
-// number allows finite numbers from least to most, which are want in words.
-func number(least, most float64, want, hint string) func(string, any) error {
-	return func(flag string, value any) error {
-		if got := value.(float64); !(got >= least && got <= most) { // NaN is in no range
-			return fmt.Errorf("%s is %v, want a number, %s; hint: %s", flag, got, want, hint)
-		}
-		return nil
-	}
+// number allows finite numbers from least to most, which are want in words. NaN is in no range.
+func number(least, most float64, want, hint string) rule {
+	in := func(v any) bool { return v.(float64) >= least && v.(float64) <= most }
+	return rule{in, "a number, " + want, hint}
 }
 
-func notNegative(hint string) func(string, any) error {
-	return number(0, math.MaxFloat32, "0 or more", hint)
-}
+func notNegative(hint string) rule { return number(0, math.MaxFloat32, "0 or more", hint) }
 
-func part(hint string) func(string, any) error {
-	return number(0, math.Nextafter(1, 0), "at least 0 and below 1", hint)
-}
+func part(hint string) rule { return number(0, math.Nextafter(1, 0), "0 or more and below 1", hint) }
 
 // oneOf allows these words.
-func oneOf(words ...string) func(string, any) error {
-	return func(flag string, value any) error {
-		if got := value.(string); !slices.Contains(words, got) {
-			return fmt.Errorf("%s is %q, no such value; hint: %s", flag, got, strings.Join(words, ", "))
-		}
-		return nil
-	}
+func oneOf(words ...string) rule {
+	in := func(v any) bool { return slices.Contains(words, v.(string)) }
+	return rule{in, "a known word", strings.Join(words, ", ")}
 }
 
 // Validate reports everything that is wrong with c, joined: a line each, with the flag, what it is, what it may be, and
@@ -219,12 +217,11 @@ func (c Job) Validate() error {
 	refuse(c.VocabSize > 0 && c.VocabSize < need && !c.Resume, "--vocab-size is %d, --tokenizer %s has %d ids; hint: "+
 		"--vocab-size %d", c.VocabSize, c.Tokenizer, need, need)
 	for _, s := range Settings {
-		if v := s.value(c); s.check != nil && !(s.Auto && v == float64(AutoFraction)) {
-			errs = append(errs, s.check("--"+s.Flag(), v))
+		if v := s.value(c); !s.Auto || v != float64(AutoFraction) {
+			errs = append(errs, s.rule.check("--"+s.Flag(), v))
 		}
 	}
-	errs = append(errs, count(0, "processes that share the batch")("ranks", c.Ranks))
-	errs = append(errs, c.checkBatch())
+	errs = append(errs, count(0, "processes that share the batch").check("ranks", c.Ranks), c.checkBatch())
 	refuse(c.ValEvery > 0 && c.ValSteps == 0, "--val-every is %d, but --val-steps is 0; hint: --val-steps 20, or "+
 		"--val-every 0", c.ValEvery)
 	sync := max(c.SyncEvery, 1)

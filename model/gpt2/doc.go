@@ -19,5 +19,5 @@
 // Errors: reading trusts nothing in a file; sizes are checked against the file's length before anything is allocated.
 // An error is one line that names the file and the tensor, what was found and what was wanted, and ends in a hint.
 // Errors of the operating system stay reachable by errors.Is. No input makes this package panic; file contents that
-// change while they are being read are outside that promise, because safetensors files are memory-mapped.
+// change while they are being read are outside that promise, because files of weights are memory-mapped.
 package gpt2
