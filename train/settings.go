@@ -67,8 +67,7 @@ var Settings = []Setting{
 	{Name: "seq_len", rule: count(0, "tokens of a sequence; 0 is --block-size"),
 		Usage: "`tokens` of a sequence (T), at most --block-size or the context of the --init weights"},
 	{Name: "total_batch_size",
-		Usage: "`tokens` of an optimizer step, a multiple of B*T*ranks: micro-steps add up to it (default: " +
-			"B*T*ranks)"},
+		Usage: "`tokens` of an optimizer step, a multiple of B*T*ranks: micro-steps add up to it (default: B*T*ranks)"},
 	{Section: "Optimizer", Name: "steps", rate: true, rule: count(1, "optimizer steps of the whole run"),
 		Usage: "optimizer `steps` of the whole run"},
 	{Name: "lr", rate: true, rule: notNegative("3e-4 suits most small models"),
@@ -109,8 +108,7 @@ var Settings = []Setting{
 		Usage: "end this invocation after this many `steps`, as an interrupt would; the schedule still runs to " +
 			"--steps"},
 	{Name: "val_every", rule: count(0, "0 is never"), Usage: "`steps` between validations, 0 is never"},
-	{Name: "val_steps", rule: count(0, "batches of a validation"),
-		Usage: "`batches` of B*T tokens in a validation"},
+	{Name: "val_steps", rule: count(0, "batches of a validation"), Usage: "`batches` of B*T tokens in a validation"},
 	{Name: "hellaswag_every", rule: count(0, "0 is never"),
 		Usage: "`steps` between measurements of HellaSwag, 0 is never"},
 	{Name: "hellaswag",
