@@ -3,7 +3,7 @@
 # lavapipe compiles shaders at their first dispatch; its cache makes that a matter of milliseconds the next time.
 export MESA_SHADER_CACHE_DIR ?= $(CURDIR)/.cache/mesa
 
-.PHONY: build mpi train test quick test-mpi test-clients fxc isa texts metal tint mixed conformance lint reproduce setup clean
+.PHONY: build mpi train test quick test-mpi test-clients test-dx12 fxc isa texts metal tint mixed conformance lint reproduce setup clean
 
 build: setup
 	go build -o gpt2wgpu ./cmd/gpt2wgpu
@@ -77,11 +77,15 @@ mixed: setup
 conformance: build
 	bash .ci/conformance
 
-# What Microsoft's FXC, DX12's compiler, makes of kernel texts, under Wine: CPU seconds, registers, indexable temporaries. PART
-# is a part of the texts' names, TEXTS a folder of them.
-TEXTS ?= build/texts
-fxc:
-	bash .ci/fxc $(TEXTS) $(PART)
+# The Windows build on DX12 under Wine, with Microsoft's FXC: the self-test, short trainings against Vulkan's losses, a sample,
+# and FXC's CPU seconds for every pipeline. No part of `make test`: FXC needs many minutes the first time.
+test-dx12: setup
+	bash .ci/dx12
+
+# FXC by itself on the texts that DX12 uses: CPU seconds, registers, indexable temporaries. PART has parts of their names, and
+# the word default for what is used without tuning.
+fxc: texts
+	bash .ci/fxc $(OUT) $(PART)
 
 lint: setup
 	@test -z "$$(gofmt -l .)" || { gofmt -l .; echo "gofmt would change these files"; exit 1; }

@@ -88,6 +88,9 @@ func TargetFor(info gpu.AdapterInfo, l gpu.Limits) Target {
 	return targetOfGPU(info.Vendor, info.Name).on(info.Backend).within(l)
 }
 
+// OnCPU says whether the target is that of a device that computes on the CPU.
+func (t Target) OnCPU() bool { return t.Name == "cpu" || t.Name == "lavapipe" }
+
 // Targets returns every target as a device with these limits would have it, each once.
 func Targets(l gpu.Limits) (all []Target) {
 	for _, class := range gpus {

@@ -20,7 +20,8 @@ type Entry struct {
 
 // Catalogue lists the cases for d: every kernel with the geometry that d gets, matmul and attention with every tile of
 // all targets, those that tuning may choose included, that suits d's. A tile that several targets share is there once.
-// Shapes are one past the tiles, or have a part of a last tile, in every dimension.
+// On a GPU the tables of CPUs are left out. Shapes are one past the tiles, or have a part of a last tile, in every
+// dimension.
 func Catalogue(d *gpu.Device) []Entry { return CatalogueFor(op.TargetFor(d.Info, d.Limits), d.Limits) }
 
 // CatalogueFor is the catalogue of a device with these limits that has another target.
@@ -33,7 +34,7 @@ func CatalogueFor(target op.Target, l gpu.Limits) []Entry {
 			}
 		}
 	}
-	for _, t := range append(op.Targets(l), target) {
+	for _, t := range tables(target, l) {
 		t, f := t.Tiles()
 		add(&tiles, t)
 		add(&few, f)
@@ -85,6 +86,13 @@ func ForTile(tile op.Tile, u op.Use) (list []Entry) {
 		add("classifier", struct{ N int }{n}, func(c *Case) { Classifier(c, s, n, 20, 257, n-1, 0, true) })
 	}
 	return list
+}
+
+// tables are the targets whose tiles a device with this target tries. A GPU leaves out those of CPUs, whose long texts
+// some compilers of GPUs need minutes for; a CPU tries all.
+func tables(target op.Target, l gpu.Limits) []op.Target {
+	all := append(op.Targets(l), target)
+	return slices.DeleteFunc(all, func(t op.Target) bool { return t.OnCPU() && !target.OnCPU() })
 }
 
 // adder adds a case; shape is a struct of its dimensions, or text.
@@ -193,7 +201,7 @@ func addAttention(add adder, s gpu.Storage, target op.Target, l gpu.Limits) {
 			}
 		}
 	}
-	for _, t := range append(op.Targets(l), target) {
+	for _, t := range tables(target, l) {
 		if !target.Takes(t) {
 			continue
 		}

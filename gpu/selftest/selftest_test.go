@@ -122,3 +122,19 @@ add        bf16   N=2              -          0  FAILED
 		t.Errorf("got\n%s\nwant\n%s", b.String(), want)
 	}
 }
+
+// TestTablesOfCPUs: a GPU's self-test leaves out the tiles of CPUs, and a CPU's has those of GPUs.
+func TestTablesOfCPUs(t *testing.T) {
+	l := gpu.DefaultLimits()
+	cases := map[string]int{}
+	for _, target := range op.Targets(l) {
+		for _, e := range CatalogueFor(target, l) {
+			if strings.Contains(e.Name, "/direct16x96") { // of CPUs only
+				cases[target.Name]++
+			}
+		}
+	}
+	if cases["cpu"] == 0 || cases["lavapipe"] == 0 || len(cases) != 2 {
+		t.Errorf("cases with a CPU's tile: %v", cases)
+	}
+}

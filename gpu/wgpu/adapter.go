@@ -20,7 +20,7 @@ var instance = sync.OnceValue(func() *binding.Instance {
 		os.Setenv("XDG_RUNTIME_DIR", os.TempDir())
 	}
 	binding.SetLogLevel(binding.LogLevelOff) // errors come back as values
-	return binding.CreateInstance(nil)       // a descriptor would read uninitialised memory
+	return binding.CreateInstance(nil)       // a descriptor, which could ask for DXC on DX12, has uninitialised fields
 })
 
 // Adapters returns the processors of this machine in the driver's order.

@@ -1,31 +1,46 @@
 #!/usr/bin/env python3
-"""table.py RESULTS INDEX: prints what FXC makes of each text, the slowest last, and which ones break a rule.
+"""What FXC makes of kernel texts, and which ones break a rule.
 
-RESULTS is the log of d3dcompiler.c, with the names of files. INDEX is index.json of
-`make texts`; without it every text counts as a default. Rules for a text that a GPU's target uses by default on DX12:
-it compiles in at most 3 CPU seconds, and matmul and attention leave no indexable temporaries."""
-import json, os, sys
+table.py list DIR [PART]... prints the texts in DIR that DX12 can use and whose names have every PART; the word default
+                            selects those that it uses by default
+table.py LOG DIR            prints the log of d3dcompiler.c as a table, the slowest last, and exits with 1 if a rule is
+                            broken; the log names texts by their file or label
+
+DIR has *.wgsl and index.json as `make texts` writes them; without index.json DX12 uses every text by default. Rules for
+a text that a target uses by default on DX12: it compiles, in at most 3 CPU seconds, and matmul and attention leave no
+indexable temporaries."""
+import glob, json, os, sys
 
 MOST = 3.0  # CPU seconds
-results, index = sys.argv[1:3]
-roles = {}  # by file: targets that use it by default, and targets that may choose it
-if os.path.exists(index):
-    for e in json.load(open(index)):
-        roles.setdefault(e["file"].removesuffix(".wgsl"), ([], []))[not e["default"]].extend(e["targets"])
-    known = {t for of in roles.values() for ts in of for t in ts}
+log, folder = sys.argv[1:3]
+roles = {}  # by file and label: whether the text is a default on DX12
+if os.path.exists(folder + "/index.json"):
+    index = json.load(open(folder + "/index.json"))
+    known = {t for e in index for t in e["targets"]}
 
+    def on_dx12(target):
+        """Whether DX12 uses the target's tables: not those of other devices, nor those that it has others for."""
+        other = target in ("cpu", "lavapipe", "apple") or target.endswith("-metal") or target + "-dx12" in known
+        return not other
 
-def on_dx12(target):
-    """Whether DX12 uses the target's tables: not those of CPUs and Metal, nor those that DX12 has others for."""
-    return target not in ("cpu", "lavapipe") and not target.endswith("-metal") and target + "-dx12" not in known
+    for e in index:
+        if any(map(on_dx12, e["targets"])):
+            for name in e["file"].removesuffix(".wgsl"), e["label"]:
+                roles[name] = roles.get(name, False) or e["default"]
+else:
+    roles = {os.path.basename(f).removesuffix(".wgsl"): True for f in glob.glob(folder + "/*.wgsl")}
 
+if log == "list":
+    for name, default in sorted(roles.items()):
+        file = f"{folder}/{name}.wgsl"
+        if os.path.exists(file) and all(default if p == "default" else p in name for p in sys.argv[3:]):
+            print(file)
+    sys.exit()
 
-rows, passed, failed, total = [], 0, 0, 0.0
-for line in open(results):
+rows = {}  # by the printed row: CPU seconds, and whether a default breaks a rule
+for line in open(log):
     name, cpu, hr, slots, temps, indexable, said = line.rstrip("\n").split("\t")
     name = name.removesuffix(".hlsl")
-    default, other = roles.get(name, (["-"], []))
-    default = [t for t in default if t == "-" or on_dx12(t)]
     broken = []
     if hr != "00000000":
         broken.append("does not compile: " + (said or hr))
@@ -33,15 +48,14 @@ for line in open(results):
         broken.append(f"more than {MOST:g} s")
     if indexable and name.startswith(("matmul", "attention")):
         broken.append("indexable temporaries")
-    failed += bool(broken and default)
-    passed += not (broken and default)
-    total += float(cpu)
+    default = roles.get(name, False)
     note = "; ".join(broken) + ("" if default or not broken else " (no default)")
-    row = f"{float(cpu):7.2f} {slots:>6} {temps:>5} {indexable.count(';'):>9}  {name}  {note}"
-    rows.append((float(cpu), row.rstrip()))
+    row = f"{float(cpu):7.2f} {slots:>6} {temps:>5} {indexable.count(';'):>9}  {name}  {note}".rstrip()
+    rows[row] = float(cpu), bool(broken and default)
 print(" FXC, s  slots temps indexable  text")
-for _, row in sorted(rows):
+for row in sorted(rows, key=lambda r: rows[r][0]):
     print(row)
-print(f"{total:.1f} CPU seconds in all")
-print(f"{passed} passed, {failed} failed")
+failed = sum(bad for _, bad in rows.values())
+print(f"{sum(cpu for cpu, _ in rows.values()):.1f} CPU seconds in all")
+print(f"{len(rows) - failed} passed, {failed} failed")
 sys.exit(failed > 0)
