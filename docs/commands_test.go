@@ -27,15 +27,22 @@ import (
 // more must go from here.
 var instead = map[string][2]string{
 	// make: CI runs the first ones as printed (see TestCIRunsThem).
-	"make train":                            {"ci.yml runs it", "make -n train"},
-	"make test":                             {".ci/run runs it", "make -n test"},
-	"make quick":                            {"it is a part of make test", "make -n quick"},
-	"make test-mpi":                         {".ci/run runs it", "make -n test-mpi"},
-	"make test-clients":                     {".ci/run runs its script", "make -n test-clients"},
-	"make test-dx12":                        {"dx12.yml runs it", "make -n test-dx12"},
-	"make fxc PART=\"default attention\"":   {"minutes", "make -n fxc PART=\"default attention\""},
-	"make mpi":                              {".ci/run runs it", "make -n mpi"},
-	"make mpi MPICC=mpicc.mpich":            {"needs MPICH", "make -n mpi MPICC=mpicc.mpich"},
+	"make train":                          {"ci.yml runs it", "make -n train"},
+	"make test":                           {".ci/run runs it", "make -n test"},
+	"make quick":                          {"it is a part of make test", "make -n quick"},
+	"make test-mpi":                       {".ci/run runs it", "make -n test-mpi"},
+	"make test-clients":                   {".ci/run runs its script", "make -n test-clients"},
+	"make test-dx12":                      {"dx12.yml runs it", "make -n test-dx12"},
+	"make fxc PART=\"default attention\"": {"minutes", "make -n fxc PART=\"default attention\""},
+	"make mpi":                            {".ci/run runs it", "make -n mpi"},
+	"make mpi MPICC=mpicc.mpich":          {"needs MPICH", "make -n mpi MPICC=mpicc.mpich"},
+	"make isa":                            {".ci/run runs its script", "make -n isa"},
+	`make isa ISA="-families navi21,raven -defaults"`: {".ci/run runs its script",
+		`make -n isa ISA="-families navi21,raven -defaults"`},
+	`make isa ISA="-families navi31 -kernel 'attention.*bf16'"`: {"unpacks Mesa 25",
+		`make -n isa ISA="-families navi31 -kernel 'attention.*bf16'"`},
+	"make texts OUT=DIR":                    {"minutes", "make -n texts OUT=DIR"},
+	"make metal":                            {"needs cargo and clang", "make -n metal"},
 	"make conformance":                      {"minutes", "make -n conformance"},
 	"make mixed":                            {"downloads SwiftShader", "make -n mixed"},
 	"make reproduce":                        {"minutes", "make -n reproduce"},
@@ -378,8 +385,10 @@ func TestCIRunsThem(t *testing.T) {
 			t.Errorf(".ci/run does not run make %s", target)
 		}
 	}
-	if !bytes.Contains(gate, []byte("bash .ci/clients")) {
-		t.Error(".ci/run does not run .ci/clients")
+	for _, script := range []string{".ci/clients", ".ci/isa"} {
+		if !bytes.Contains(gate, []byte("bash "+script)) {
+			t.Errorf(".ci/run does not run %s", script)
+		}
 	}
 	for _, step := range []string{"bash .ci/run", "make train"} {
 		if !bytes.Contains(workflow, []byte("- run: "+step+"\n")) {
