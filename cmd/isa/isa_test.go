@@ -24,8 +24,8 @@ func TestKernels(t *testing.T) {
 		if !k.isDefault || all.text[k.WGSL] == nil {
 			t.Errorf("%s: default %v, among all %v", k.Label, k.isDefault, all.text[k.WGSL] != nil)
 		}
-		tiled := strings.HasPrefix(k.Label, "matmul_tiled") || strings.Contains(strings.Split(k.Label, "/")[0], "_tiled")
-		if tiled && (k.MACs <= 0 || k.MACs%k.Threads != 0 || k.Staged <= 0) {
+		name, _, _ := strings.Cut(k.Label, "/")
+		if strings.HasSuffix(name, "_tiled") && (k.MACs <= 0 || k.MACs%k.Threads != 0 || k.Staged <= 0) {
 			t.Errorf("%s: a turn has %d multiply-adds and stores %d bytes", k.Label, k.MACs, k.Staged)
 		}
 		for storage, n := range k.flops {

@@ -15,7 +15,7 @@ func lines(n int, instruction string) string { return strings.Repeat("\t"+instru
 // multiplies in an inner loop (BB5).
 func kernelDump(fmas int) string {
 	return "\n" + mark + "0\nMESA: other words\ndisasm:\nBB0:\n" + lines(9, "v_mov_b32_e32 v2, 0") +
-		"BB1:\n" + lines(1, "ds_write_b128 v3, v[4:7]") + lines(1, "s_cbranch_scc0 BB1") + // clearing is in another loop
+		"BB1:\n" + lines(1, "ds_write_b128 v3, v[4:7]") + lines(1, "s_cbranch_scc0 BB1") + // clearing
 		"BB2:\n" + lines(2, "v_add_u32_e32 v1, 1, v1") + lines(1, "s_cbranch_execz BB4") +
 		"BB3:\n" + lines(6, "v_mul_lo_u32 v1, v2, v3") + lines(2, "buffer_load_dwordx4 v[4:7], v1, s[0:3], 0 offen") +
 		lines(4, "ds_store_b128 v3, v[4:7]") +
@@ -66,7 +66,8 @@ func TestParse(t *testing.T) {
 		t.Errorf("%+v, %v: want 7 multiply-adds", all, err)
 	}
 	text.MACs = 0
-	if all, err := parse(kernelDump(7), "raven", []Text{text}); err != nil || all[0].Bound != 0 || all[0].FMAShare == 0 {
+	all, err := parse(kernelDump(7), "raven", []Text{text})
+	if err != nil || all[0].Bound != 0 || all[0].FMAShare == 0 {
 		t.Errorf("%+v, %v: want a share and no bound", all, err)
 	}
 }
@@ -100,8 +101,8 @@ while(8)        JIP:  LABEL1                                    { align1 1Q };
    END B1 ->B1
 `
 	stats := func(simd, spills string) string {
-		return "SIMD" + simd + " shader: 1941 instructions. 4 loops. 809878 cycles. " + spills + " spills:fills, 76 sends, " +
-			"scheduled with mode lifo.\n" + body
+		return "SIMD" + simd + " shader: 1941 instructions. 4 loops. 809878 cycles. " + spills +
+			" spills:fills, 76 sends, scheduled with mode lifo.\n" + body
 	}
 	all, err := parse("\n"+mark+"0\n"+stats("8", "0:0")+stats("16", "32:118"), "tgl",
 		[]Text{{Source: gpu.Source{Label: "k"}}})
@@ -174,7 +175,7 @@ kernel void main_(
 	if strings.Contains(got, "barrier") {
 		t.Errorf("workgroup memory is still cleared:\n%s", got)
 	}
-	if _, err := plain(strings.Replace(msl, "thread_index_in_threadgroup", "thread_index_in_simdgroup", 1)); err == nil {
+	if _, err := plain(strings.Replace(msl, "index_in_threadgroup", "index_in_simdgroup", 1)); err == nil {
 		t.Error("an unknown input was taken")
 	}
 }
