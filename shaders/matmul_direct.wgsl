@@ -10,7 +10,7 @@
 // and stored once for four multiply-adds. On software Vulkan a load costs as much as 9 multiply-adds, so only large
 // register tiles help there. Columns are stored in quads, so STRIDE leaves room for COLS rounded up to 4.
 //
-// uses: store a b epilogue
+// uses: store a b epilogue addends
 
 const TM: u32 = 4u; // spec: rows a thread, 1, 2 or a multiple of 4; of a_columns a multiple of 4
 const TN4: u32 = 1u; // spec: quads of columns a thread
@@ -45,7 +45,7 @@ fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(local_invocation_id) lid
     if row >= past || col4 >= quads { return; }
     var acc: array<vec4<f32>, SUMS>;
     for (var q = 0u; q < end; q++) {
-        var n: array<mat4x4<f32>, TN4>;
+        var n: array<Addends, TN4>;
         for (var j = 0u; j < TN4; j++) { // unroll
             n[j] = load_b(cols[j], q);
         }
@@ -53,9 +53,9 @@ fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(local_invocation_id) lid
             let m = load_a(rows[i], q);
             for (var j = 0u; j < TN4; j++) { // unroll
                 for (var r = 0u; r < A_ROWS; r++) { // unroll
-                    acc[(i * A_ROWS + r) * TN4 + j] = fma(vec4<f32>(m[r].w), n[j][3u],
-                        fma(vec4<f32>(m[r].z), n[j][2u], fma(vec4<f32>(m[r].y), n[j][1u],
-                        fma(vec4<f32>(m[r].x), n[j][0u], acc[(i * A_ROWS + r) * TN4 + j]))));
+                    acc[(i * A_ROWS + r) * TN4 + j] = fma(vec4<f32>(m.k3[r]), n[j].k3,
+                        fma(vec4<f32>(m.k2[r]), n[j].k2, fma(vec4<f32>(m.k1[r]), n[j].k1,
+                        fma(vec4<f32>(m.k0[r]), n[j].k0, acc[(i * A_ROWS + r) * TN4 + j]))));
                 }
             }
         }

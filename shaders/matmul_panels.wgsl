@@ -14,7 +14,7 @@
 // which takes a third. So there is no loop here: the tile of b is at constant places, and the slice of a in windows of
 // a uniform buffer.
 //
-// uses: store b panels epilogue
+// uses: store b panels epilogue addends
 
 const WG: u32 = 256u; // spec: threads, the rows of a block: 128, 256 or 512
 const TC4: u32 = 8u; // spec: quads of columns
@@ -50,10 +50,10 @@ fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(local_invocation_id) lid
         let place = b_place(i, TC4, KS4);
         let n = block_b(col / 4u + place.x, p.DEPTH / 4u + place.y);
         let to = place.y * 4u * TC4 + place.x;
-        tile[to] = n[0u];
-        tile[to + TC4] = n[1u];
-        tile[to + 2u * TC4] = n[2u];
-        tile[to + 3u * TC4] = n[3u];
+        tile[to] = n.k0;
+        tile[to + TC4] = n.k1;
+        tile[to + 2u * TC4] = n.k2;
+        tile[to + 3u * TC4] = n.k3;
     }
     workgroupBarrier();
     let at = lid.x * WIDE4 + wid.x * TC4;

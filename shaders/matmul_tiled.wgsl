@@ -18,7 +18,7 @@
 // innermost loop, which on AMD's RDNA 2 cost 8x8 sums 16% of all instructions and 4x4 sums 27%. Addresses are computed
 // before the loop, and the next step's blocks are loaded while this step's are multiplied.
 //
-// uses: store tile_a tile_b epilogue block
+// uses: store tile_a tile_b epilogue addends
 
 const TM: u32 = 4u; // spec: rows a thread, a multiple of 4
 const TN4: u32 = 1u; // spec: quads of columns a thread
@@ -79,19 +79,19 @@ fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(local_invocation_id) lid
         for (var i = 0u; i < ATURNS; i++) { // unroll
             if ABLOCKS % THREADS == 0u || li + i * THREADS < ABLOCKS {
                 let m = a_addends(qa[i], q0 + pa[i].y, stop);
-                ta[0u][pa[i].y][pa[i].x] = m[0u];
-                ta[1u][pa[i].y][pa[i].x] = m[1u];
-                ta[2u][pa[i].y][pa[i].x] = m[2u];
-                ta[3u][pa[i].y][pa[i].x] = m[3u];
+                ta[0u][pa[i].y][pa[i].x] = m.k0;
+                ta[1u][pa[i].y][pa[i].x] = m.k1;
+                ta[2u][pa[i].y][pa[i].x] = m.k2;
+                ta[3u][pa[i].y][pa[i].x] = m.k3;
             }
         }
         for (var i = 0u; i < BTURNS; i++) { // unroll
             if BBLOCKS % THREADS == 0u || bi + i * THREADS < BBLOCKS {
                 let n = b_addends(qb[i]);
-                tb[0u][pb[i].y][pb[i].x] = n[0u];
-                tb[1u][pb[i].y][pb[i].x] = n[1u];
-                tb[2u][pb[i].y][pb[i].x] = n[2u];
-                tb[3u][pb[i].y][pb[i].x] = n[3u];
+                tb[0u][pb[i].y][pb[i].x] = n.k0;
+                tb[1u][pb[i].y][pb[i].x] = n.k1;
+                tb[2u][pb[i].y][pb[i].x] = n.k2;
+                tb[3u][pb[i].y][pb[i].x] = n.k3;
             }
         }
         workgroupBarrier();

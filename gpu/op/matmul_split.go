@@ -6,13 +6,14 @@ import "github.com/gpt2wgpu/gpt2wgpu/shaders"
 type split struct{}
 
 func (split) possible(t MatmulTile) bool {
-	return between(1, t.TM, t.TN4, t.WX) && t.WY == 1 && t.BK == 0 && t.WX&(t.WX-1) == 0
+	return between(1, t.TM, t.TN4, t.WX) && t.WY == 1 && t.BK == 0 && t.WX > 1 && t.WX&(t.WX-1) == 0 &&
+		t.TM*t.TN4 <= t.WX
 }
 
 func (split) cols(t MatmulTile) int { return t.TN4 * 4 }
 
-// bytes: each thread's sums.
-func (split) bytes(t MatmulTile) int { return 4 * t.WX * t.Rows() * t.Cols() }
+// bytes: the sums of half of the threads.
+func (split) bytes(t MatmulTile) int { return 2 * t.WX * t.Rows() * t.Cols() }
 
 func (split) longSums() bool { return false }
 

@@ -16,11 +16,7 @@ fn addend_a(at: vec3<u32>, k: u32) -> vec4<f32> {
     return select(vec4<f32>(0.0), unpack4(a[min(k, at.z - 1u) * at.y + at.x]), k < at.z);
 }
 
-fn load_a(at: vec3<u32>, q: u32) -> array<vec4<f32>, A_ROWS> {
-    let k0 = unpack4(a[q * 4u * at.y + at.x]);
-    let k1 = addend_a(at, q * 4u + 1u);
-    let k2 = addend_a(at, q * 4u + 2u);
-    let k3 = addend_a(at, q * 4u + 3u);
-    return array<vec4<f32>, A_ROWS>(vec4<f32>(k0.x, k1.x, k2.x, k3.x), vec4<f32>(k0.y, k1.y, k2.y, k3.y),
-        vec4<f32>(k0.z, k1.z, k2.z, k3.z), vec4<f32>(k0.w, k1.w, k2.w, k3.w));
+fn load_a(at: vec3<u32>, q: u32) -> Addends {
+    let k = q * 4u;
+    return Addends(unpack4(a[k * at.y + at.x]), addend_a(at, k + 1u), addend_a(at, k + 2u), addend_a(at, k + 3u));
 }

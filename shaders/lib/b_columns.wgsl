@@ -8,11 +8,10 @@ fn b_at(col4: u32) -> vec4<u32> {
     return min(vec4<u32>(col4 * 4u) + vec4<u32>(0u, 1u, 2u, 3u), vec4<u32>(p.COLS - 1u)) * (p.SUMS / 4u);
 }
 
-fn load_b(at: vec4<u32>, q: u32) -> mat4x4<f32> {
-    let cols = mat4x4<f32>(unpack4(b[at.x + q]), unpack4(b[at.y + q]), unpack4(b[at.z + q]), unpack4(b[at.w + q]));
-    return transpose(cols);
+fn load_b(at: vec4<u32>, q: u32) -> Addends {
+    return turned(unpack4(b[at.x + q]), unpack4(b[at.y + q]), unpack4(b[at.z + q]), unpack4(b[at.w + q]));
 }
 
-fn block_b(col4: u32, q: u32) -> mat4x4<f32> { return load_b(b_at(col4), min(q, p.SUMS / 4u - 1u)); }
+fn block_b(col4: u32, q: u32) -> Addends { return load_b(b_at(col4), min(q, p.SUMS / 4u - 1u)); }
 
 fn b_place(i: u32, cols4: u32, sums4: u32) -> vec2<u32> { return vec2<u32>(i / sums4, i % sums4); }

@@ -13,15 +13,15 @@ fn b_at(col4: u32) -> vec4<u32> {
 
 fn addend_b(at: vec4<u32>, k: u32) -> vec4<f32> { return unpack4(b[min(k, at.z) * at.y + at.x]); }
 
-fn load_b(at: vec4<u32>, q: u32) -> mat4x4<f32> {
+fn load_b(at: vec4<u32>, q: u32) -> Addends {
     let k = q * 4u;
-    return mat4x4<f32>(unpack4(b[k * at.y + at.x]), addend_b(at, k + 1u), addend_b(at, k + 2u), addend_b(at, k + 3u));
+    return Addends(unpack4(b[k * at.y + at.x]), addend_b(at, k + 1u), addend_b(at, k + 2u), addend_b(at, k + 3u));
 }
 
-fn block_b(col4: u32, q: u32) -> mat4x4<f32> {
+fn block_b(col4: u32, q: u32) -> Addends {
     let at = b_at(col4);
     let k = q * 4u;
-    return mat4x4<f32>(addend_b(at, k), addend_b(at, k + 1u), addend_b(at, k + 2u), addend_b(at, k + 3u));
+    return Addends(addend_b(at, k), addend_b(at, k + 1u), addend_b(at, k + 2u), addend_b(at, k + 3u));
 }
 
 fn b_place(i: u32, cols4: u32, sums4: u32) -> vec2<u32> { return vec2<u32>(i % cols4, i / cols4); }

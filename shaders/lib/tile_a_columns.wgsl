@@ -17,10 +17,10 @@ fn a_load(start: vec4<u32>, own: u32, q0: u32) -> Block {
     return Block(a[at.x], a[at.y], a[at.z], a[at.w]);
 }
 
-fn a_addends(v: Block, q: u32, stop: u32) -> mat4x4<f32> {
+fn a_addends(v: Block, q: u32, stop: u32) -> Addends {
     let k = q * 4u;
     let zero = vec4<f32>(0.0);
-    return mat4x4<f32>(
+    return Addends(
         select(zero, unpack4(v.r0), vec4<bool>(k < stop)), select(zero, unpack4(v.r1), vec4<bool>(k + 1u < stop)),
         select(zero, unpack4(v.r2), vec4<bool>(k + 2u < stop)), select(zero, unpack4(v.r3), vec4<bool>(k + 3u < stop)));
 }

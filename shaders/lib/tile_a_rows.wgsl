@@ -18,10 +18,10 @@ fn a_load(start: vec4<u32>, own: u32, q0: u32) -> Block {
     return Block(a[at.x], a[at.y], a[at.z], a[at.w]);
 }
 
-fn a_addends(v: Block, q: u32, stop: u32) -> mat4x4<f32> {
-    let m = transpose(mat4x4<f32>(unpack4(v.r0), unpack4(v.r1), unpack4(v.r2), unpack4(v.r3)));
+fn a_addends(v: Block, q: u32, stop: u32) -> Addends {
+    let m = turned(unpack4(v.r0), unpack4(v.r1), unpack4(v.r2), unpack4(v.r3));
     let inside = vec4<bool>(q * 4u < stop);
     let zero = vec4<f32>(0.0);
-    return mat4x4<f32>(select(zero, m[0u], inside), select(zero, m[1u], inside), select(zero, m[2u], inside),
-        select(zero, m[3u], inside));
+    return Addends(select(zero, m.k0, inside), select(zero, m.k1, inside), select(zero, m.k2, inside),
+        select(zero, m.k3, inside));
 }

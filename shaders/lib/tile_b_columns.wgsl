@@ -14,6 +14,6 @@ fn b_load(start: vec4<u32>, own: u32, q0: u32) -> Block {
     return Block(b[at.x], b[at.y], b[at.z], b[at.w]);
 }
 
-fn b_addends(v: Block) -> mat4x4<f32> {
-    return transpose(mat4x4<f32>(unpack4(v.r0), unpack4(v.r1), unpack4(v.r2), unpack4(v.r3)));
+fn b_addends(v: Block) -> Addends {
+    return turned(unpack4(v.r0), unpack4(v.r1), unpack4(v.r2), unpack4(v.r3));
 }

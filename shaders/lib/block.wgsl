@@ -1,2 +1,0 @@
-// block: four quads of a matrix in memory.
-struct Block { r0: Quad, r1: Quad, r2: Quad, r3: Quad }
