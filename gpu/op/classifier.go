@@ -27,19 +27,29 @@ type Classifier struct {
 }
 
 // LogitsShape returns the rows of a chunk and the row stride of Classifier's Logits for n rows of v classes: vp is v
-// rounded up to a multiple of 64, r is n or else a multiple of 64 that shares n evenly among as few chunks as the
-// target or the device's binding limit allow.
+// rounded up to a multiple of 64, r is n or else a multiple of the target's LogitsRows that shares n evenly among as
+// few chunks as the tuning or else the target allows, and the device's binding limit.
 func (s *Setup) LogitsShape(n, v int) (r, vp int) {
 	vp = ceilDiv(v, windowRows) * windowRows
-	most := int(min(uint64(s.Target.Logits), s.dev.Limits.MaxBindingSize)) / (4 * vp) / windowRows * windowRows
-	most = max(most, windowRows)
-	if t := s.Tuning[classifierClass(n, v)].Classifier; t != nil {
-		most = min(most, t.Rows)
+	unit := max(s.Target.LogitsRows, windowRows)
+	if s.mostLogits(v) < unit {
+		unit = windowRows
 	}
+	most := int(s.Target.Logits) / (4 * vp)
+	if t := s.Tuning[classifierClass(n, v)].Classifier; t != nil {
+		most = t.Rows
+	}
+	most = max(min(most, s.mostLogits(v))/unit*unit, unit)
 	if n <= most {
 		return n, vp
 	}
-	return ceilDiv(ceilDiv(n, ceilDiv(n, most)), windowRows) * windowRows, vp
+	return ceilDiv(ceilDiv(n, ceilDiv(n, most)), unit) * unit, vp
+}
+
+// mostLogits returns the rows of logits that a binding and a buffer hold.
+func (s *Setup) mostLogits(v int) int {
+	row := 4 * ceilDiv(v, windowRows) * windowRows
+	return int(min(s.dev.Limits.MaxBindingSize, s.dev.Limits.MaxBufferSize)) / row
 }
 
 // AddTo checks shapes and appends the dispatches of every chunk. C % 4 == 0.
@@ -70,7 +80,7 @@ func (op Classifier) AddTo(p *Builder) {
 		return
 	}
 	if backward {
-		p.tuned(op.use) // LogitsShape has taken the tile
+		p.tuned(func() Use { return op.use(p.Setup) }) // LogitsShape has taken the tile
 	}
 	for lo := 0; lo < n; lo += r {
 		hi := min(lo+r, n)

@@ -1,6 +1,7 @@
 package op_test
 
 import (
+	"encoding/json"
 	"fmt"
 	"strings"
 	"testing"
@@ -129,23 +130,41 @@ func TestClassifierWantsFloat32(t *testing.T) {
 func TestClassifierLargeLogits(t *testing.T) { selftest.ClassifierLargeLogits(gputest.New(t)) }
 
 func TestLogitsShape(t *testing.T) {
-	small, large := gpu.DefaultLimits(), gpu.DefaultLimits()
+	small, usual, large := gpu.DefaultLimits(), gpu.DefaultLimits(), gpu.DefaultLimits()
 	small.MaxBindingSize = 20 << 20
+	large.MaxBindingSize, large.MaxBufferSize = 2<<30, 2<<30
+	card := func(l gpu.Limits) gpu.AdapterInfo { return gpu.AdapterInfo{Type: "discrete", Limits: l} }
+	cpu := gpu.AdapterInfo{Type: "cpu", Limits: usual}
 	for _, c := range []struct {
-		limits   gpu.Limits
+		device   gpu.AdapterInfo
+		tuned    int // rows
 		n, v     int
 		r, vp    int
 		describe string
 	}{
-		{large, 1, 257, 1, 320, "one row"},
-		{large, 100, 50257, 100, 50304, "all rows fit"},
-		{large, 4096, 50257, 320, 50304, "64 MiB"},
-		{large, 1024, 50257, 256, 50304, "four even chunks"},
-		{small, 1024, 50257, 64, 50304, "the binding limit"},
-		{large, 100000, 64, 100000, 64, "bytes as vocabulary"},
+		{card(usual), 0, 1, 257, 1, 320, "one row"},
+		{card(usual), 0, 100, 50257, 100, 50304, "all rows fit"},
+		{card(large), 0, 16384, 50257, 1280, 50304, "256 MiB"},
+		{card(large), 2560, 16384, 50257, 2432, 50304, "twice as many, in seven even chunks"},
+		{card(large), 5120, 16384, 50257, 4096, 50304, "four times as many, in four even chunks"},
+		{card(usual), 0, 4096, 50257, 640, 50304, "the binding that WebGPU promises"},
+		{card(usual), 5120, 4096, 50257, 640, 50304, "a tile of another device"},
+		{card(usual), 0, 1024, 50257, 512, 50304, "two even chunks"},
+		{card(small), 0, 1024, 50257, 64, 50304, "a small binding"},
+		{card(usual), 0, 100000, 64, 100000, 64, "bytes as vocabulary"},
+		{cpu, 0, 4096, 50257, 320, 50304, "64 MiB"},
+		{cpu, 0, 1024, 50257, 256, 50304, "four even chunks"},
+		{cpu, 128, 1024, 50257, 128, 50304, "a part of them"},
 	} {
-		d := gpu.Plan(gpu.AdapterInfo{Limits: c.limits})
-		if r, vp := op.NewSetup(d).LogitsShape(c.n, c.v); r != c.r || vp != c.vp {
+		setup := op.NewSetup(gpu.Plan(c.device))
+		if c.tuned > 0 {
+			var tile op.Tile
+			if err := json.Unmarshal([]byte(fmt.Sprintf(`{"classifier":{"Rows":%d}}`, c.tuned)), &tile); err != nil {
+				t.Fatal(err)
+			}
+			setup.Tuning = op.Tuning{fmt.Sprintf("classifier/%dx%d", c.n, 1<<16): tile}
+		}
+		if r, vp := setup.LogitsShape(c.n, c.v); r != c.r || vp != c.vp {
 			t.Errorf("%s: LogitsShape(%d,%d) = %d,%d, want %d,%d", c.describe, c.n, c.v, r, vp, c.r, c.vp)
 		}
 	}

@@ -31,9 +31,11 @@ type Target struct {
 	Attention     []AttentionRule
 	MoreAttention []AttentionRule
 	Logits        int64 // bytes of a chunk of the classifier's logits in float32, of which bf16 takes half
+	LogitsRows    int   `json:",omitempty"` // rows of a chunk are a multiple of this; 0: of 64
+	MoreLogits    int   `json:",omitempty"` // times as many rows tuning may choose; 0: halves and quarters
 }
 
-// logitsBytes is 320 rows of GPT-2's vocabulary, where a product's tiles fill a device.
+// logitsBytes is 320 rows of GPT-2's vocabulary, where a product's tiles fill a CPU's caches.
 const logitsBytes = 64 << 20
 
 // LookUpTarget is the geometry of kernels that look up a row and copy or add it.

@@ -62,7 +62,11 @@ func gpuTarget(name string, team int, products []ProductRule, more ...MatmulTile
 	return Target{
 		Name: name, Algorithms: []string{"direct", "tiled", "split"},
 		Threads: 256, Reduce: 256, AdamW: 2, LookUp: LookUpTarget{64, 1},
-		LayerNorm: LayerNormTarget{Threads: 64, Quads: 4, Rows: 1}, Decode: 64, Logits: logitsBytes,
+		LayerNorm: LayerNormTarget{Threads: 64, Quads: 4, Rows: 1}, Decode: 64,
+		// 1280 rows of GPT-2's vocabulary, ten tiles of 128: 240 groups of 64x64 for the gradient of x, where 320 rows
+		// had 60 of 32x32, and a quarter of the traffic for the tied matrix and its gradient, which each chunk reads
+		// and writes.
+		Logits: 256 << 20, LogitsRows: 128, MoreLogits: 4,
 
 		// For the few rows that sampling has, one per sequence, reading w is all the work: neighbouring threads read
 		// neighbouring values and split the sums.

@@ -121,10 +121,15 @@ func Candidates(target Target, u Use) []Tile {
 			}
 		}
 	case "classifier":
-		rows := u.Tensors["logits"].Shape[0]
-		for _, part := range []int{1, 2, 4} {
-			r := ceilDiv(ceilDiv(rows, part), windowRows) * windowRows
-			all = append(all, Tile{Classifier: &classifierTile{r}})
+		rows := u.Numbers["chunk"]
+		for n := 1; n <= max(target.MoreLogits, 4); n *= 2 {
+			r := ceilDiv(rows, n)
+			if target.MoreLogits > 0 {
+				r = rows * n
+			}
+			if n == 1 || r <= u.Tensors["logits"].Shape[0] {
+				all = append(all, Tile{Classifier: &classifierTile{ceilDiv(r, windowRows) * windowRows}})
+			}
 		}
 	default:
 		m := newProduct(u.Op, u.Numbers["rows"], u.Numbers["cols"], u.Numbers["sums"])
@@ -144,6 +149,7 @@ func Candidates(target Target, u Use) []Tile {
 				all = append(all, Tile{Matmul: &t})
 			}
 		}
+		all = append(all, inParts(tiles, first, u, m)...)
 	}
 	var out []Tile
 	seen := map[string]bool{}
@@ -154,6 +160,24 @@ func Candidates(target Target, u Use) []Tile {
 		}
 	}
 	return out
+}
+
+// inParts returns a product's own tile and the first of the table with sums split in parts, where they may be and where
+// the results alone make too few groups for a large device (128 processors and more).
+func inParts(tiles []MatmulTile, first MatmulTile, u Use, m product) (all []Tile) {
+	if _, ends := u.Tensors["pre"]; u.Op == "matmul_forward" || ends || u.Tensors["out"].Storage != gpu.F32 {
+		return nil
+	}
+	for _, t := range []MatmulTile{first, tiles[0]} {
+		groups := ceilDiv(m.rows, t.Rows()) * ceilDiv(m.cols, t.Cols())
+		for t.Parts = 2; t.Parts <= 8 && t.Algorithm == "tiled" && groups*t.Parts <= 1024; t.Parts *= 2 {
+			if groups < 256 && m.sums >= 512*t.Parts && m.rows*m.cols*t.Parts <= partialBytes/4 {
+				split := t
+				all = append(all, Tile{Matmul: &split})
+			}
+		}
+	}
+	return all
 }
 
 // Fingerprint changes with the target, its tables and candidates included: what was chosen among others is not to be
@@ -189,9 +213,11 @@ func (u Use) AddTo(p *Builder, t map[string]gpu.Tensor) {
 		}.AddTo(p)
 	case "classifier":
 		logits := t["logits"]
+		rows := u.Numbers["chunk"]
 		if c := p.Tuning[u.Class].Classifier; c != nil {
-			logits = logits.Rows(0, min(c.Rows, logits.Dim(0)))
+			rows = c.Rows
 		}
+		logits = logits.Rows(0, min(rows, logits.Dim(0)))
 		Classifier{
 			Losses: t["losses"], DX: t["dx"], DWTE: t["dwte"], X: t["x"], WTE: t["wte"], Targets: t["targets"],
 			Logits: logits,
@@ -238,17 +264,24 @@ func attentionUse(name string, a attention, tensors map[string]gpu.Tensor, outpu
 	return u
 }
 
-// use describes a classifier with its backward, of the rows of a chunk: all chunks are alike.
-func (op Classifier) use() Use {
-	r, v := op.Logits.Dim(0), op.WTE.Dim(0)
+// use describes a classifier with its backward, of the rows of the largest chunk to try: all chunks are alike.
+func (op Classifier) use(s *Setup) Use {
+	v, vp := op.WTE.Dim(0), op.Logits.Dim(1)
+	chunk := op.Logits.Dim(0)
+	r := chunk
+	if more := s.Target.MoreLogits; more > 0 && chunk < op.X.Dim(0) {
+		unit := max(s.Target.LogitsRows, windowRows)
+		r = max(chunk, min(op.X.Dim(0), more*chunk, s.mostLogits(v)/unit*unit))
+	}
 	u := Use{
 		Op: "classifier", Class: classifierClass(op.X.Dim(0), v), FLOPs: 6 * float64(op.X.Dim(0)) * float64(
 			op.WTE.Len()),
 		Tensors: operands(map[string]gpu.Tensor{
 			"losses": op.Losses.Rows(0, r), "dx": op.DX.Rows(0, r), "dwte": op.DWTE, "x": op.X.Rows(0, r),
 			"wte":     op.WTE,
-			"targets": op.Targets.Rows(0, r), "logits": op.Logits,
+			"targets": op.Targets.Rows(0, r), "logits": op.Logits.Reinterpret("logits", op.Logits.Storage(), r, vp),
 		}, "losses", "dx", "dwte"),
+		Numbers: map[string]int{"chunk": chunk},
 	}
 	targets, logits := u.Tensors["targets"], u.Tensors["logits"]
 	targets.Below, logits.Scratch = v, true

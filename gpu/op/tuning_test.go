@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 
@@ -63,7 +64,7 @@ func TestCandidatesAreTried(t *testing.T) {
 	for _, target := range op.Targets(lavapipeLimits()) {
 		for _, u := range tunedUses(t, target, nil) {
 			tiles := op.Candidates(target, u)
-			if len(tiles) < 2 {
+			if len(tiles) < 2 && u.Op != "classifier" { // see TestClassifierCandidates
 				t.Errorf("%s on %s: %d candidates", u.Class, target.Name, len(tiles))
 			}
 			for _, tile := range tiles {
@@ -71,6 +72,91 @@ func TestCandidatesAreTried(t *testing.T) {
 				wantTried(t, what, planUse(t, target, u, op.Tuning{u.Class: tile}))
 			}
 		}
+	}
+}
+
+// TestClassifierCandidates: a GPU may take larger chunks as far as a binding holds them, and the use has the rows of
+// the largest; a CPU may take smaller ones.
+func TestClassifierCandidates(t *testing.T) {
+	large := gpu.DefaultLimits()
+	large.MaxBindingSize, large.MaxBufferSize = 768<<20, 2<<30
+	for kind, want := range map[string][]int{"discrete": {1280, 2560}, "cpu": {320, 192, 128}} {
+		d := gpu.Plan(gpu.AdapterInfo{Type: kind, Limits: large})
+		setup := op.NewSetup(d)
+		var use op.Use
+		setup.OnUse = func(u op.Use) {
+			if u.Op == "classifier" {
+				use = u
+			}
+		}
+		p := setup.NewProgram("uses")
+		f := func(name string, shape ...int) gpu.Tensor {
+			x, err := d.NewTensor(gpu.Scratch, name, gpu.F32, shape...)
+			if err != nil {
+				t.Fatal(err)
+			}
+			return x
+		}
+		const n, C, V = 16384, 8, 50257
+		r, vp := setup.LogitsShape(n, V)
+		op.Classifier{
+			Losses: f("losses", n), DX: f("dx", n, C), DWTE: f("dwte", V, C), X: f("x", n, C), WTE: f("wte", V, C),
+			Targets: f("targets", n).Reinterpret("targets", gpu.U32, n), Logits: f("logits", r, vp), Scale: 1,
+		}.AddTo(p)
+		var got []int
+		for _, tile := range op.Candidates(setup.Target, use) {
+			got = append(got, tile.Classifier.Rows)
+		}
+		rows := use.Tensors["logits"].Shape[0]
+		if !slices.Equal(got, want) || rows < slices.Max(got) || p.Err() != nil {
+			t.Errorf("%s: chunks of %v of %d rows, want %v; %v", kind, got, rows, want, p.Err())
+		}
+	}
+}
+
+// TestPartsCandidates: sums are split where there are many for few results, in float32, with nothing behind them.
+func TestPartsCandidates(t *testing.T) {
+	target := op.Targets(lavapipeLimits())[0]
+	out := func(s gpu.Storage) map[string]op.Operand { return map[string]op.Operand{"out": {Storage: s}} }
+	size := func(rows, cols, sums int) map[string]int {
+		return map[string]int{"rows": rows, "cols": cols, "sums": sums}
+	}
+	for _, c := range []struct {
+		why  string
+		use  op.Use
+		want []int
+	}{
+		{"dw", op.Use{Op: "matmul_backward_dw", Tensors: out(gpu.F32), Numbers: size(768, 768, 16384)}, []int{2, 4, 8}},
+		{"sums for two parts", op.Use{Op: "matmul_backward_dw", Tensors: out(gpu.F32), Numbers: size(768, 768, 1024)},
+			[]int{2}},
+		{"short sums", op.Use{Op: "matmul_backward_dw", Tensors: out(gpu.F32), Numbers: size(768, 768, 512)}, nil},
+		{"many results", op.Use{Op: "matmul_backward_dw", Tensors: out(gpu.F32), Numbers: size(50257, 768, 4096)}, nil},
+		{"bf16", op.Use{Op: "matmul_backward_dx", Tensors: out(gpu.BF16), Numbers: size(768, 768, 16384)}, nil},
+		{"forward", op.Use{Op: "matmul_forward", Tensors: out(gpu.F32), Numbers: size(768, 768, 16384)}, nil},
+	} {
+		var got []int
+		for _, tile := range op.Candidates(target, c.use) {
+			if p := tile.Matmul.Parts; p > 1 && !slices.Contains(got, p) {
+				got = append(got, p)
+			}
+		}
+		if !slices.Equal(got, c.want) {
+			t.Errorf("%s: parts %v, want %v", c.why, got, c.want)
+		}
+	}
+}
+
+// TestValidateKnowsTheOp: a tile that doesn't compute a class's op is refused: a thread of direct has 1, 2 or a
+// multiple of 4 rows, but reads a transposed matrix four rows at a time.
+func TestValidateKnowsTheOp(t *testing.T) {
+	target := op.Targets(lavapipeLimits())[0]
+	tile := op.Tile{Matmul: &op.MatmulTile{Algorithm: "direct", TM: 2, TN4: 2, WX: 8, WY: 1}}
+	if err := (op.Tuning{"matmul_forward/f32/4x4x4": tile}).Validate(target); err != nil {
+		t.Error(err)
+	}
+	err := (op.Tuning{"matmul_backward_dw/f32/4x4x4": tile}).Validate(target)
+	if err == nil || !strings.Contains(err.Error(), "does not compute matmul_backward_dw") {
+		t.Errorf("got %v", err)
 	}
 }
 
@@ -192,8 +278,9 @@ func TestTuning(t *testing.T) {
 				t.Errorf("%s takes the tile of another class", u.Class)
 			}
 		}
-		tuned := tunedUses(t, target, all) // the classifier's chunks are smaller now, its class is the same
-		if a, b := fixed[len(fixed)-1], tuned[len(tuned)-1]; reflect.DeepEqual(a.Tensors, b.Tensors) {
+		tuned := tunedUses(t, target, all) // a CPU's chunks are smaller now, the classifier's class is the same
+		if a, b := fixed[len(fixed)-1], tuned[len(tuned)-1]; target.MoreLogits == 0 &&
+			reflect.DeepEqual(a.Tensors, b.Tensors) {
 			t.Errorf("the last product of the classifier has %v as before", b.Tensors)
 		}
 	}

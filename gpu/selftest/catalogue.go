@@ -54,6 +54,14 @@ func CatalogueFor(target op.Target, l gpu.Limits) []Entry {
 		addClassifier(add, s)
 		// Sums in slices of 64, as software devices take long ones.
 		addForms(add, "sliced", BackwardForms(s, 17, 68, 200), func(t op.Target) op.Target { return t.WithSlice(64) })
+		// Long sums in parts, as GPUs may take them where there are few results.
+		for _, parts := range []int{2, 4, 8} {
+			tile := op.MatmulTile{Algorithm: "tiled", TM: 4, TN4: 1, WX: 8, WY: 8, BK: 16, Parts: parts}
+			on := func(t op.Target) op.Target { return t.WithProduct(tile) }
+			if target.Suits(tile) {
+				addForms(add, tile.Name(), BackwardForms(s, 33, 68, 300), on)
+			}
+		}
 		for _, tile := range tiles {
 			addTile(add, s, tile, false)
 		}
