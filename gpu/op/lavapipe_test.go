@@ -97,7 +97,8 @@ func TestTuningElsewhere(t *testing.T) {
 			if err := json.Unmarshal([]byte(tile), &x); err != nil {
 				t.Fatal(err)
 			}
-			err := op.Tuning{"matmul_forward/f32": x}.Validate(target)
+			class := map[bool]string{true: "matmul_forward/f32", false: "attention_forward/f32"}[x.Matmul != nil]
+			err := op.Tuning{class: x}.Validate(target)
 			if target.Name == "lavapipe" && err != nil {
 				t.Errorf("%s: %v", name, err)
 			}
