@@ -3,6 +3,7 @@ package gpt2
 import (
 	"bytes"
 	"encoding/json"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -26,12 +27,8 @@ func ReadSpecial(dir string) (s Special) {
 	if err != nil || unmarshalNumbers(raw, &fields) != nil {
 		return s
 	}
-	s.Fields = map[string]any{}
-	for name, v := range fields {
-		if strings.HasSuffix(name, "_token_id") {
-			s.Fields[name] = v
-		}
-	}
+	maps.DeleteFunc(fields, func(name string, _ any) bool { return !strings.HasSuffix(name, "_token_id") })
+	s.Fields = fields
 	if raw, err := os.ReadFile(filepath.Join(dir, GenerationFile)); err == nil {
 		if raw = bytes.TrimPrefix(raw, byteOrderMark); json.Valid(raw) {
 			s.Generation = raw
@@ -59,14 +56,10 @@ func (s Special) Complete(eot int) Special {
 	}
 	s.Fields = fields
 	if s.Generation == nil {
-		g := map[string]any{"_from_model_config": true}
-		for name, v := range fields {
-			if v != nil {
-				g[name] = v
-			}
-		}
-		raw, err := json.MarshalIndent(g, "", "  ")
-		if err == nil {
+		g := maps.Clone(fields)
+		maps.DeleteFunc(g, func(_ string, v any) bool { return v == nil })
+		g["_from_model_config"] = true
+		if raw, err := json.MarshalIndent(g, "", "  "); err == nil {
 			s.Generation = append(raw, '\n')
 		}
 	}
