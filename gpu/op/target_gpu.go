@@ -40,7 +40,7 @@ func targetOfGPU(vendor uint32, name string) Target {
 // clearedBytes is the TileBytes of backends for which naga 0.19 clears workgroup memory with one thread before each
 // group begins. At 768 addends one thread's stores of 8 KiB take as long as 2 to 8% of the multiply-adds of a group of
 // 64x64 sums. On DX12 the compiler (FXC) also takes seconds for each variable of more than 32 vec4.
-var clearedBytes = map[string]int{"metal": 9 << 10, "dx12": 9 << 9}
+var clearedBytes = map[string]int{"metal": 9 << 10, "dx12": 4 << 10}
 
 // on returns the target with tables for a backend. It has a name of its own where they differ.
 func (t Target) on(backend string) Target {

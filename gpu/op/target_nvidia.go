@@ -16,6 +16,7 @@ func targetNVIDIA() Target {
 		staged(8, 4, 16, 16, 32), // 128x64 on 256: RTX 4090
 		staged(8, 8, 8, 8, 16),   // 64x64 on 64
 		staged(4, 4, 16, 16, 16), // 64x64 on 256
+		staged(8, 8, 16, 16, 4),  // 128x128 on 256 in 4 KiB
 		unstaged(8, 8, 8, 8),     // 64x64 on 64
 	)
 }

@@ -150,7 +150,7 @@ func TestTileBytes(t *testing.T) {
 		case backend == "metal" || target.Name == "apple":
 			most = 9 << 10
 		case backend == "dx12":
-			most = 4608
+			most = 4 << 10
 		}
 		tiles, few := target.Tiles()
 		for _, tile := range append(tiles, few...) {
