@@ -247,7 +247,7 @@ func TestRefusesTooManyThreads(t *testing.T) {
 	}
 }
 
-// TestFirstErrorStays: building goes on after an error, and Build tells the first.
+// TestFirstErrorStays: building goes on after an error, and Build returns the first.
 func TestFirstErrorStays(t *testing.T) {
 	d := gpu.Plan(gpu.AdapterForTest(0, "plan", "vulkan", "cpu", false))
 	p := d.NewProgram("step")
@@ -468,7 +468,7 @@ func TestClearAndCopy(t *testing.T) {
 	p := d.NewProgram("moves")
 	scaled(p, y, x, 5)
 	p.Clear(y.Rows(64, 128))                // after the dispatch
-	p.Copy(x.Rows(1, 65), y.Rows(100, 164)) // sees the clear; copies align to 4 bytes alone
+	p.Copy(x.Rows(1, 65), y.Rows(100, 164)) // sees the clear; copies align only to 4 bytes
 	run(t, p)
 	for i, v := range read(t, d, y) {
 		want := float32(5)
@@ -601,7 +601,7 @@ func TestBytesAreReal(t *testing.T) {
 	check("freed")
 }
 
-// TestRecord: a run that is recorded computes what any other does, and tells its times.
+// TestRecord: a recorded run computes what any other does, and gives its times.
 func TestRecord(t *testing.T) {
 	d := gputest.Device(t)
 	x, y := tensor(t, d, "x", gpu.F32, 4), tensor(t, d, "y", gpu.F32, 4)
@@ -718,7 +718,7 @@ func TestWaits(t *testing.T) {
 	}
 }
 
-// TestFirstUses: each kernel is told once, by the first program that has it.
+// TestFirstUses: each kernel is recorded once, by the first program that has it.
 func TestFirstUses(t *testing.T) {
 	d := gputest.Device(t)
 	x, y := tensor(t, d, "x", gpu.F32, 64), tensor(t, d, "y", gpu.F32, 64)

@@ -12,7 +12,7 @@
 // in: norm (4), norm_finish's: norm, clip scale, skip
 // dispatch: ceil(COUNT / (WG*PER)) groups, folded.
 //
-// If skip is set nothing changes. A thread takes PER quads, WG apart, so that it loads the scalars once for them.
+// If skip is set nothing changes. A thread updates PER quads, WG apart, so that it loads the scalars once for them.
 //
 // uses: copy
 

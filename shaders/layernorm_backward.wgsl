@@ -6,7 +6,7 @@
 //
 // out: dstream (N,C), dx above: the residual stream's gradient, accumulated  partial (S,2C), summed by sum_strips
 // in: dout (N,C)  x (N,C)  w (C)  mean (N)  rstd (N)
-// dispatch: S groups, folded; group s takes rows [s*ROWS, (s+1)*ROWS).  C % 4 == 0, C/4 <= WG*PER.
+// dispatch: S groups, folded; group s sums rows [s*ROWS, (s+1)*ROWS).  C % 4 == 0, C/4 <= WG*PER.
 //
 // As layernorm_forward: a thread keeps PER quads of the row, of w and of the strip's two sums in registers.
 //

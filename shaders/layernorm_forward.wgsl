@@ -6,9 +6,9 @@
 // out: out (N,C)  mean (N)  rstd (N)      in: x (N,C), the residual stream, float32  w (C)  b (C)
 // dispatch: ceil(N / ROWS) groups, folded.  C % 4 == 0, C/4 <= WG*PER.
 //
-// A group takes ROWS rows one after another, a thread PER quads of each, WG apart. They stay in registers, so x is read
-// once for both passes over it (the variance from the mean, not from sum x^2, which cancels), and w and b once for all
-// rows.
+// A group computes ROWS rows one after another, a thread PER quads of each, WG apart. They stay in registers. So x is
+// read once for both passes over it (the variance from the mean, not from sum x^2, which cancels), and w and b once for
+// all rows.
 //
 // uses: store group_sum
 

@@ -245,7 +245,7 @@ func TestHouseRules(t *testing.T) {
 		for _, word := range []string{"dispatch:", "out", "uses:"} {
 			header, _, _ := strings.Cut(raw, "\n\n")
 			if !strings.Contains(header, word) {
-				t.Errorf("%s: the header tells no %q", name, word)
+				t.Errorf("%s: the header does not say %q", name, word)
 			}
 		}
 		for _, c := range choices(t, name) {

@@ -138,7 +138,7 @@ func TestNohup(t *testing.T) {
 // as an interrupt wants.
 func TestOutputGone(t *testing.T) {
 	gputest.Available(t)
-	for name, interrupt := range map[string]bool{"interrupted": true, "left alone": false} {
+	for name, interrupt := range map[string]bool{"interrupted": true, "not interrupted": false} {
 		t.Run(name, func(t *testing.T) {
 			args, code := smallRun("--steps", "40", "--sample-every", "20", "--out", "r"), exitDone
 			if interrupt {

@@ -80,7 +80,7 @@ func TestTrainUsage(t *testing.T) {
 	}
 }
 
-// TestAllMistakes checks that several mistakes are told at once, a line each.
+// TestAllMistakes checks that several mistakes are reported at once, a line each.
 func TestAllMistakes(t *testing.T) {
 	code, _, stderr := cli(t, "train", "--steps", "-1", "--beta1", "2", "--schedule", "cos")
 	lines := strings.Split(strings.TrimSpace(stderr), "\n")

@@ -17,9 +17,7 @@ func (op BiasBackward) AddTo(p *Builder) {
 	n, oc := op.DOut.Dim(0), op.DOut.Dim(1)
 	p.Want(name, "db", op.DB, oc)
 	p.Want(name, "dout", op.DOut, n, oc)
-	if oc%4 != 0 {
-		p.Fail("%s: OC = %d, want a multiple of 4", name, oc)
-	}
+	p.wantQuads(name, "OC", oc)
 	partial := partialFor(p, name, op.Partial, n, oc)
 	if p.Err() != nil {
 		return

@@ -61,3 +61,10 @@ func (p *Builder) shared(name string, alloc func(d *gpu.Device, name string) (gp
 	p.scratch[name] = t
 	return t
 }
+
+// wantQuads records an error unless c values, the named dimension, are whole quads.
+func (p *Builder) wantQuads(op, dim string, c int) {
+	if c%4 != 0 {
+		p.Fail("%s: %s = %d, want a multiple of 4", op, dim, c)
+	}
+}

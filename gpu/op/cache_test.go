@@ -48,7 +48,7 @@ func attentionDecode(t *testing.T, newCase maker, s gpu.Storage) {
 		{70, 3, 64, 1.5, []uint32{69}},
 		{520, 2, 128, 1.5, []uint32{14, 15, 16, 511, 519}},
 		{520, 12, 16, 1.5, []uint32{519}},
-		{65, 2, 64, 8, []uint32{64, 33}}, // scores of deviation 64: exp must see differences alone
+		{65, 2, 64, 8, []uint32{64, 33}}, // scores of deviation 64: exp must see only differences
 	} {
 		t.Run(fmt.Sprintf("S=%d,NH=%d,HS=%d,scale=%v", d.S, d.NH, d.HS, d.scale), func(t *testing.T) {
 			selftest.AttentionDecode(newCase(t), s, d.S, d.NH, d.HS, d.scale, d.positions)

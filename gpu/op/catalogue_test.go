@@ -49,8 +49,8 @@ func TestCatalogue(t *testing.T) {
 	}
 }
 
-// enough are the forms of a product that a tile is tried with which is not the first of its algorithm: in f32 each way to
-// lay out the operands, in bf16 one. The ends and what bf16 changes are fragments, which all tiles of an algorithm share.
+// enough are the forms of a product for a tile that is not the first of its algorithm: in f32 each way to lay out the
+// operands, in bf16 one. The ends and what bf16 changes are fragments, which all tiles of an algorithm share.
 var enough = map[string][]string{
 	"f32":  {"matmul_forward/window", "matmul_backward_dx/window_add", "matmul_backward_dw/window"},
 	"bf16": {"matmul_forward/bias_gelu"},
@@ -91,7 +91,7 @@ func labels(listing string) (all []string) {
 }
 
 // parts are what a label's text is made of: the kernel with its geometry, and with each fragment that it takes. The
-// channels of a head are no part of a geometry.
+// channels of a head are not part of a geometry.
 func parts(label string) (all []string) {
 	words := strings.Split(label, "/")
 	geometry := words[0]

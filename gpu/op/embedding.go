@@ -42,7 +42,7 @@ func (op EmbeddingForward) AddTo(p *Builder) {
 }
 
 // EmbeddingBackward adds DOut's rows to the gradients of the vectors they came from, without atomics: SortTokens has
-// told which rows share a token.
+// found which rows share a token.
 type EmbeddingBackward struct {
 	DWTE, DWPE    gpu.Tensor // (V,C) (at least T,C) float32, accumulated
 	DOut          gpu.Tensor // (N,C) float32
@@ -95,9 +95,7 @@ func checkEmbedding(p *Builder, op, wteName, wpeName string, wte, wpe gpu.Tensor
 	if t < 1 || t > wpe.Dim(0) {
 		p.Fail("%s: T = %d, want 1 to the %d positions of %s", op, t, wpe.Dim(0), wpeName)
 	}
-	if c%4 != 0 {
-		p.Fail("%s: C = %d, want a multiple of 4", op, c)
-	}
+	p.wantQuads(op, "C", c)
 }
 
 // SortTokens fills order (N) with the positions of tokens (N) sorted by token, equal tokens in their order, and starts

@@ -170,8 +170,8 @@ func matmulFewTiles(t *testing.T, s gpu.Storage) {
 	}
 }
 
-// BenchmarkMatmulFew is a token's largest linear layer of GPT-2 124M, with one and with four sequences; it counts w
-// alone.
+// BenchmarkMatmulFew is a token's largest linear layer of GPT-2 124M, with one and with four sequences; it counts only
+// w.
 func BenchmarkMatmulFew(b *testing.B) {
 	const K, OC = 768, 3072
 	for _, n := range []int{1, 4} {

@@ -32,7 +32,7 @@ func gradientNorm(t *testing.T, newCase maker) {
 }
 
 func TestGradientNormNotFinite(t *testing.T) {
-	for _, bad := range []float64{math.NaN(), math.Inf(1), math.Inf(-1), 1e30} { // 1e60 is no float32
+	for _, bad := range []float64{math.NaN(), math.Inf(1), math.Inf(-1), 1e30} { // 1e60 is not a float32
 		for _, at := range []int{0, 300, 1023} {
 			selftest.GradientNormNotFinite(gputest.New(t), bad, at)
 		}

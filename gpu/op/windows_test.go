@@ -27,7 +27,7 @@ func TestWindows(t *testing.T) {
 		{1024, gpu.F32, []int{65, 4}, []op.Window{{0, 64}, {64, 65}}},
 		{1024 + 1023, gpu.F32, []int{129, 4}, []op.Window{{0, 64}, {64, 128}, {128, 129}}},
 		{1024, gpu.F32, []int{257}, []op.Window{{0, 192}, {192, 257}}}, // 256 fit, two equal parts
-		{256, gpu.BF16, []int{200}, []op.Window{{0, 128}, {128, 200}}}, // 64 values are no aligned start
+		{256, gpu.BF16, []int{200}, []op.Window{{0, 128}, {128, 200}}}, // 64 values are not an aligned start
 		{1024, gpu.F32, []int{1, 4}, []op.Window{{0, 1}}},
 		{64, gpu.F32, []int{100, 4}, []op.Window{{0, 64}, {64, 100}}}, // too wide: Program.Add reports it
 	} {

@@ -20,33 +20,17 @@ func AttentionForward(out, lse, qkv []float64, B, T, C, NH int) {
 	for b := range B {
 		for h := range NH {
 			for t := range T {
-				// scores, and their maximum
-				q := qkv[(b*T+t)*3*C+h*HS:]
-				maxval := math.Inf(-1)
-				for u := 0; u <= t; u++ {
-					k := qkv[(b*T+u)*3*C+C+h*HS:]
-					s[u] = 0
-					for i := range HS {
-						s[u] += q[i] * k[i]
-					}
-					s[u] *= scale
-					maxval = max(maxval, s[u])
+				q := qkv[(b*T+t)*3*C+h*HS:][:HS]
+				for u := range t + 1 {
+					s[u] = scale * dot(q, qkv[(b*T+u)*3*C+C+h*HS:])
 				}
-
-				// log sum exp; the maximum comes out first, so that exp can't overflow
-				sum := 0.0
-				for u := 0; u <= t; u++ {
-					sum += math.Exp(s[u] - maxval)
-				}
-				l := maxval + math.Log(sum)
+				l := logSumExp(s[:t+1])
 				lse[(b*NH+h)*T+t] = l
 
 				// the values' average, weighted by the softmax
 				o := out[(b*T+t)*C+h*HS:]
-				for i := range HS {
-					o[i] = 0
-				}
-				for u := 0; u <= t; u++ {
+				clear(o[:HS])
+				for u := range t + 1 {
 					v := qkv[(b*T+u)*3*C+2*C+h*HS:]
 					p := math.Exp(s[u] - l)
 					for i := range HS {
@@ -72,35 +56,21 @@ func AttentionForward(out, lse, qkv []float64, B, T, C, NH int) {
 func AttentionBackward(dqkv, dout, qkv, out, lse []float64, B, T, C, NH int) {
 	HS := C / NH
 	scale := 1 / math.Sqrt(float64(HS))
-	for i := range B * T * 3 * C {
-		dqkv[i] = 0
-	}
+	clear(dqkv[:B*T*3*C])
 	for b := range B {
 		for h := range NH {
 			for t := range T {
 				q, dq := qkv[(b*T+t)*3*C+h*HS:], dqkv[(b*T+t)*3*C+h*HS:]
 				o, do := out[(b*T+t)*C+h*HS:], dout[(b*T+t)*C+h*HS:]
-				D := 0.0
-				for i := range HS {
-					D += do[i] * o[i]
-				}
-				for u := 0; u <= t; u++ {
+				D := dot(do[:HS], o)
+				for u := range t + 1 {
 					k, dk := qkv[(b*T+u)*3*C+C+h*HS:], dqkv[(b*T+u)*3*C+C+h*HS:]
 					v, dv := qkv[(b*T+u)*3*C+2*C+h*HS:], dqkv[(b*T+u)*3*C+2*C+h*HS:]
-
-					s := 0.0
+					p := math.Exp(scale*dot(q[:HS], k) - lse[(b*NH+h)*T+t])
+					dp := dot(do[:HS], v) // (2)
+					ds := p * (dp - D)    // (3)
 					for i := range HS {
-						s += q[i] * k[i]
-					}
-					p := math.Exp(s*scale - lse[(b*NH+h)*T+t])
-
-					dp := 0.0
-					for i := range HS {
-						dv[i] += p * do[i] // (1)
-						dp += do[i] * v[i] // (2)
-					}
-					ds := p * (dp - D) // (3)
-					for i := range HS {
+						dv[i] += p * do[i]         // (1)
 						dq[i] += ds * k[i] * scale // (4)
 						dk[i] += ds * q[i] * scale // (5)
 					}
@@ -108,4 +78,12 @@ func AttentionBackward(dqkv, dout, qkv, out, lse []float64, B, T, C, NH int) {
 			}
 		}
 	}
+}
+
+// dot returns the inner product of a and the first values of b.
+func dot(a, b []float64) (sum float64) {
+	for i := range a {
+		sum += a[i] * b[i]
+	}
+	return sum
 }

@@ -35,26 +35,17 @@ func AttentionDecode(out, qkv, cache []float64, positions []uint32, S, C, NH int
 	for b, position := range positions {
 		T := int(position) + 1
 		for h := range NH {
-			q := qkv[b*3*C+h*HS:]
+			q := qkv[b*3*C+h*HS:][:HS]
 			o := out[b*C+h*HS:]
 			s := make([]float64, T)
-			maxval := math.Inf(-1)
 			for u := range T {
-				k := cache[(b*S+u)*2*C+h*HS:]
-				for i := range HS {
-					s[u] += q[i] * k[i] / math.Sqrt(float64(HS))
-				}
-				maxval = max(maxval, s[u])
+				s[u] = dot(q, cache[(b*S+u)*2*C+h*HS:]) / math.Sqrt(float64(HS))
 			}
-			sum := 0.0
-			for u := range T {
-				s[u] = math.Exp(s[u] - maxval)
-				sum += s[u]
-			}
+			l := logSumExp(s)
 			for i := range HS {
 				o[i] = 0
 				for u := range T {
-					o[i] += s[u] / sum * cache[(b*S+u)*2*C+C+h*HS+i]
+					o[i] += math.Exp(s[u]-l) * cache[(b*S+u)*2*C+C+h*HS+i]
 				}
 			}
 		}

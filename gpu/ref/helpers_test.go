@@ -36,15 +36,6 @@ func poison(n int) []float64 {
 	return x
 }
 
-// dot returns sum(a*b): with a fixed random b = dout, the scalar whose gradient is the backward of a.
-func dot(a, b []float64) float64 {
-	sum := 0.0
-	for i := range a {
-		sum += a[i] * b[i]
-	}
-	return sum
-}
-
 // accumulated runs an accumulating backward on a base of random values and returns what it added.
 func accumulated(rng *rand.Rand, n int, backward func(grad []float64)) []float64 {
 	base := normals(rng, n)

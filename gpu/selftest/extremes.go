@@ -97,7 +97,7 @@ func PackEdges(c *Case) {
 		// zero and denormals
 		0x00000000, 0x00000001, 0x00007fff, 0x00008000, 0x00008001, 0x00018000, 0x007fffff, 0x00800000,
 		0x7f800000,                                                 // infinity
-		0x7fc00000, 0x7f800001, 0x7f80ffff, 0x7fffffff, 0x7fc0ffff, // NaNs, some of which have their bits low alone
+		0x7fc00000, 0x7f800001, 0x7f80ffff, 0x7fffffff, 0x7fc0ffff, // NaNs, some of which have only low bits
 	}
 	var words []uint32
 	for _, e := range edges {

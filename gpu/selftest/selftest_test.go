@@ -26,7 +26,7 @@ func device(t *testing.T) *gpu.Device {
 	return d
 }
 
-// wrong is a case that fails in the way that it is told.
+// wrong is a case that fails as how says.
 func wrong(how string) Entry {
 	return Entry{"wrong/" + how, "f32", "n=8", func(c *Case) {
 		x := c.In("x", []float64{1, 2, 3, 4, 5, 6, 7, 8}, 2, 4)
@@ -52,7 +52,7 @@ func wrong(how string) Entry {
 	}}
 }
 
-// TestFailures: each kind of failure is a row that tells it, and the next case runs all the same.
+// TestFailures: each kind of failure is a row that says so, and the next case still runs.
 func TestFailures(t *testing.T) {
 	d := device(t)
 	for _, x := range []struct {
@@ -71,7 +71,7 @@ func TestFailures(t *testing.T) {
 		}
 		row := r.Kernels[0]
 		if text := strings.Join(row.Failures, "\n"); !strings.Contains(text, x.says) || strings.Contains(text, "\n") {
-			t.Errorf("%s: told %q, want %q", x.how, text, x.says)
+			t.Errorf("%s: reported %q, want %q", x.how, text, x.says)
 		}
 		if !equal(float64(row.MaxError), x.err) || !equal(float64(row.Limit), x.limit) {
 			t.Errorf("%s: error %v, limit %v; want %v, %v", x.how, row.MaxError, row.Limit, x.err, x.limit)
