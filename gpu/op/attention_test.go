@@ -2,7 +2,6 @@ package op_test
 
 import (
 	"fmt"
-	"slices"
 	"testing"
 
 	"github.com/gpt2wgpu/gpt2wgpu/gpu"

@@ -24,17 +24,9 @@ func TestCatalogue(t *testing.T) {
 	}
 	d := gputest.Device(t)
 	before := d.TotalBytes()
-	seen := map[string]bool{}
 	entries := selftest.Catalogue(d)
 	if d.Info.Software() {
 		entries = fewer(entries)
-	}
-	for _, e := range entries {
-		if name := e.Name + " " + e.DType + " " + e.Shape; seen[name] {
-			t.Errorf("%s: twice", name)
-		} else {
-			seen[name] = true
-		}
 	}
 	r, err := selftest.Run(context.Background(), d, entries, func(r selftest.Row) {
 		for _, f := range r.Failures {
@@ -46,6 +38,21 @@ func TestCatalogue(t *testing.T) {
 	}
 	if d.TotalBytes() != before {
 		t.Errorf("%d bytes left behind", d.TotalBytes()-before)
+	}
+}
+
+// TestCatalogueNames: each case of each target has a name, storage and shape of its own. It needs no GPU.
+func TestCatalogueNames(t *testing.T) {
+	l := lavapipeLimits()
+	for _, target := range op.Targets(l) {
+		seen := map[string]bool{}
+		for _, e := range selftest.CatalogueFor(target, l) {
+			name := e.Name + " " + e.DType + " " + e.Shape
+			if seen[name] {
+				t.Errorf("%s: %s: twice", target.Name, name)
+			}
+			seen[name] = true
+		}
 	}
 }
 

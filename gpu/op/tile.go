@@ -121,7 +121,8 @@ func (t AttentionTile) impossible() bool {
 
 // Name names the kernels and their geometries.
 func (t AttentionTile) Name() string {
-	return fmt.Sprintf("%s%dx%dx%d", t.Algorithm, t.Forward.Rows, t.DQ.Rows, t.DKV.Rows)
+	f, q, k := t.Forward, t.DQ, t.DKV
+	return fmt.Sprintf("%s%dx%dx%dt%dx%dx%d", t.Algorithm, f.Rows, q.Rows, k.Rows, f.Spec.WX, q.Spec.WX, k.Spec.WX)
 }
 
 // threads returns the threads of the largest group.

@@ -197,15 +197,16 @@ func (d heads) add(add adder, s gpu.Storage, rules ...op.AttentionRule) {
 }
 
 func addAttention(add adder, s gpu.Storage, target op.Target, l gpu.Limits) {
-	var done [][]op.AttentionRule
+	done := map[string]bool{}
 	once := func(shapes []heads, rules ...op.AttentionRule) {
-		if slices.ContainsFunc(done, func(d []op.AttentionRule) bool { return slices.Equal(d, rules) }) {
-			return
-		}
-		done = append(done, rules)
 		for _, d := range shapes {
-			if d.HS <= rules[len(rules)-1].MaxHS {
-				d.add(add, s, rules...)
+			i := slices.IndexFunc(rules, func(r op.AttentionRule) bool { return d.HS <= r.MaxHS && d.T >= r.MinT })
+			if i < 0 {
+				continue
+			}
+			if what := fmt.Sprint(rules[i].Tile, d); !done[what] {
+				done[what] = true
+				d.add(add, s, rules[i:]...)
 			}
 		}
 	}
