@@ -17,12 +17,12 @@ type Tuning map[string]Tile
 
 // Use is one use of a tuned op in a program: what it takes to run it again on data of one's own.
 type Use struct {
-	Op      string             `json:"op"`
-	Class   string             `json:"class"`  // shares a tile: op, storage, dimensions rounded up to powers of two
-	Detail  string             `json:"detail"` // what makes it another kernel within its class
-	Tensors map[string]Operand `json:"tensors"`
-	Numbers map[string]int     `json:"numbers"`
-	FLOPs   float64            `json:"flops"`
+	Op      string              `json:"op"`
+	Class   string              `json:"class"`  // shares a tile: op, storage, dimensions rounded up to powers of two
+	Detail  string              `json:"detail"` // what makes it another kernel within its class
+	Tensors map[string]*Operand `json:"tensors"`
+	Numbers map[string]int      `json:"numbers"`
+	FLOPs   float64             `json:"flops"`
 }
 
 // Operand is a tensor of a Use.
@@ -232,13 +232,14 @@ func (u Use) AddTo(p *Builder, t map[string]gpu.Tensor) {
 func (m product) use() Use {
 	tensors := maps.Clone(m.more)
 	tensors["a"], tensors["b"], tensors["out"] = m.a.Tensor, m.b.Tensor, m.out.Tensor
+	outputs := []string{"out"}
+	if m.epilogue == "epilogue_bias_gelu" {
+		outputs = append(outputs, "pre")
+	}
 	u := Use{
-		Op: m.op, Detail: m.epilogue, Tensors: operands(tensors, "out"),
+		Op: m.op, Detail: m.epilogue, Tensors: operands(tensors, outputs...),
 		FLOPs:   2 * float64(m.rows) * float64(m.cols) * float64(m.sums),
 		Numbers: map[string]int{"rows": m.rows, "cols": m.cols, "sums": m.sums, "col": max(m.a.col, m.out.col)},
-	}
-	if m.epilogue == "epilogue_bias_gelu" {
-		u.setOutput("pre")
 	}
 	if m.epilogue == "epilogue_add" {
 		u.Numbers["add"] = 1
@@ -248,7 +249,6 @@ func (m product) use() Use {
 	if m.a.byColumns {
 		a.Cols = m.a.col + m.rows
 	}
-	u.Tensors["a"] = a
 	u.Class = fmt.Sprintf("%s/%v/%dx%dx%d", m.op, a.Storage, class(m.rows), class(m.cols), class(m.sums))
 	return u
 }
@@ -274,37 +274,29 @@ func (op Classifier) use(s *Setup) Use {
 		r = max(chunk, min(op.X.Dim(0), more*chunk, s.mostLogits(v)/unit*unit))
 	}
 	u := Use{
-		Op: "classifier", Class: classifierClass(op.X.Dim(0), v), FLOPs: 6 * float64(op.X.Dim(0)) * float64(
-			op.WTE.Len()),
+		Op: "classifier", Class: classifierClass(op.X.Dim(0), v),
+		FLOPs: 6 * float64(op.X.Dim(0)) * float64(op.WTE.Len()),
 		Tensors: operands(map[string]gpu.Tensor{
 			"losses": op.Losses.Rows(0, r), "dx": op.DX.Rows(0, r), "dwte": op.DWTE, "x": op.X.Rows(0, r),
-			"wte":     op.WTE,
-			"targets": op.Targets.Rows(0, r), "logits": op.Logits.Reinterpret("logits", op.Logits.Storage(), r, vp),
+			"wte": op.WTE, "targets": op.Targets.Rows(0, r),
+			"logits": op.Logits.Reinterpret("logits", op.Logits.Storage(), r, vp),
 		}, "losses", "dx", "dwte"),
 		Numbers: map[string]int{"chunk": chunk},
 	}
-	targets, logits := u.Tensors["targets"], u.Tensors["logits"]
-	targets.Below, logits.Scratch = v, true
-	u.Tensors["targets"], u.Tensors["logits"] = targets, logits
+	u.Tensors["targets"].Below, u.Tensors["logits"].Scratch = v, true
 	return u
 }
 
 func classifierClass(n, v int) string { return fmt.Sprintf("classifier/%dx%d", class(n), class(v)) }
 
-func operands(tensors map[string]gpu.Tensor, outputs ...string) map[string]Operand {
-	out := map[string]Operand{}
+func operands(tensors map[string]gpu.Tensor, outputs ...string) map[string]*Operand {
+	out := map[string]*Operand{}
 	for name, t := range tensors {
 		if !t.None() {
-			out[name] = Operand{Storage: t.Storage(), Shape: t.Shape(), Output: slices.Contains(outputs, name)}
+			out[name] = &Operand{Storage: t.Storage(), Shape: t.Shape(), Output: slices.Contains(outputs, name)}
 		}
 	}
 	return out
-}
-
-func (u Use) setOutput(name string) {
-	o := u.Tensors[name]
-	o.Output = true
-	u.Tensors[name] = o
 }
 
 // class rounds n up to a power of two.

@@ -117,7 +117,7 @@ func TestClassifierCandidates(t *testing.T) {
 // TestPartsCandidates: sums are split where there are many for few results, in float32, with nothing behind them.
 func TestPartsCandidates(t *testing.T) {
 	target := op.Targets(lavapipeLimits())[0]
-	out := func(s gpu.Storage) map[string]op.Operand { return map[string]op.Operand{"out": {Storage: s}} }
+	out := func(s gpu.Storage) map[string]*op.Operand { return map[string]*op.Operand{"out": {Storage: s}} }
 	size := func(rows, cols, sums int) map[string]int {
 		return map[string]int{"rows": rows, "cols": cols, "sums": sums}
 	}

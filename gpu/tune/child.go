@@ -358,7 +358,7 @@ func (c *child) newBed(u op.Use) (b *bed, err error) {
 			b.clear.Clear(t)
 			continue
 		}
-		if err := fill(d, t, o, random); err != nil {
+		if err := fill(d, t, *o, random); err != nil {
 			return b, fmt.Errorf("tune: %s: %w", u.Class, err)
 		}
 	}
