@@ -7,8 +7,8 @@
 //   dk[u,i] = sum_t ds[t,u] * q[t,i] / sqrt(HS)
 //
 // out: dqkv (N,3C), the keys' and values' columns      in: dout (N,C)  qkv (N,3C)  lse (B,NH,T)  d (B,NH,T)
-// dispatch: x: ceil(T / ROWS) groups, y: B*NH.  HS = C/NH, a multiple of 4; WX a power of 2; TK 2, 4 or 8; BQ a
-// multiple of TURN, at most WX/8.
+// dispatch: x: ceil(T / ROWS) groups, y: B*NH.  HS = C/NH, a multiple of 4; WX a power of 2; TK 2 or 4; BQ a
+// multiple of TURN, at most WX/TEAM.
 //
 // As attention_backward_dq_tiled, with keys for queries: a team shares TK keys, and each thread finishes two queries of
 // one key.
@@ -19,7 +19,7 @@ const HS: u32 = 64u; // spec: channels a head
 const TK: u32 = 4u; // spec: keys of a team
 const BQ: u32 = 8u; // spec: queries a tile
 const WX: u32 = 64u; // spec: threads
-const TEAM: u32 = 8u;
+const TEAM: u32 = 8u; // spec: threads that share rows, 8 or 4
 const TEAMS: u32 = WX / TEAM;
 const ROWS: u32 = TEAMS * TK;
 const HS4: u32 = HS / 4u;
@@ -125,15 +125,18 @@ fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(local_invocation_index) 
             weights[li] = vec4<f32>(w, w * (s[0u].zw - sum));
             workgroupBarrier();
             for (var n = 0u; n < PAIRS; n++) { // unroll
+                var w = array<vec4<f32>, TK>();
                 for (var i = 0u; i < TK; i++) { // unroll
-                    let w = weights[li ^ (i * PAIRS + n)];
-                    for (var c = 0u; c < OWN; c++) { // unroll
-                        let a0 = qs[c][j][n ^ pair][0u][place];
-                        let a1 = qs[c][j][n ^ pair][1u][place];
-                        let b0 = gs[c][j][n ^ pair][0u][place];
-                        let b1 = gs[c][j][n ^ pair][1u][place];
-                        dv[i * OWN + c] = fma(vec4<f32>(w.y), b1, fma(vec4<f32>(w.x), b0, dv[i * OWN + c]));
-                        dk[i * OWN + c] = fma(vec4<f32>(w.w), a1, fma(vec4<f32>(w.z), a0, dk[i * OWN + c]));
+                    w[i] = weights[li ^ (i * PAIRS + n)];
+                }
+                for (var c = 0u; c < OWN; c++) { // unroll
+                    let a0 = qs[c][j][n ^ pair][0u][place];
+                    let a1 = qs[c][j][n ^ pair][1u][place];
+                    let b0 = gs[c][j][n ^ pair][0u][place];
+                    let b1 = gs[c][j][n ^ pair][1u][place];
+                    for (var i = 0u; i < TK; i++) { // unroll
+                        dv[i * OWN + c] = fma(vec4<f32>(w[i].y), b1, fma(vec4<f32>(w[i].x), b0, dv[i * OWN + c]));
+                        dk[i * OWN + c] = fma(vec4<f32>(w[i].w), a1, fma(vec4<f32>(w[i].z), a0, dk[i * OWN + c]));
                     }
                 }
             }

@@ -5,8 +5,8 @@
 //   dq[t,i] = sum_u ds[t,u] * k[u,i] / sqrt(HS)
 //
 // out: dqkv (N,3C), the queries' columns      in: dout (N,C)  qkv (N,3C)  lse (B,NH,T)  d (B,NH,T)
-// dispatch: x: ceil(T / ROWS) groups, y: B*NH.  HS = C/NH, a multiple of 4; WX a power of 2; TQ 2, 4 or 8; BK a
-// multiple of TURN, at most WX/8.
+// dispatch: x: ceil(T / ROWS) groups, y: B*NH.  HS = C/NH, a multiple of 4; WX a power of 2; TQ 2 or 4; BK a
+// multiple of TURN, at most WX/TEAM.
 //
 // As attention_forward_tiled, with teams of eight: each thread sums an eighth of the channels of s and
 // dp = sum_i dout*v for TURN keys. The eighths meet, and each thread finishes two keys of one query.
@@ -17,7 +17,7 @@ const HS: u32 = 64u; // spec: channels a head
 const TQ: u32 = 4u; // spec: queries of a team
 const BK: u32 = 8u; // spec: keys a tile
 const WX: u32 = 64u; // spec: threads
-const TEAM: u32 = 8u;
+const TEAM: u32 = 8u; // spec: threads that share rows, 8 or 4
 const TEAMS: u32 = WX / TEAM;
 const ROWS: u32 = TEAMS * TQ;
 const HS4: u32 = HS / 4u;
@@ -129,12 +129,15 @@ fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) nwg: vec
             weights[li] = select(vec2<f32>(0.0), ds, u <= vec2<u32>(row + turn));
             workgroupBarrier();
             for (var n = 0u; n < PAIRS; n++) { // unroll
+                var w = array<vec2<f32>, TQ>();
+                for (var i = 0u; i < TQ; i++) { // unroll
+                    w[i] = weights[li ^ (i * PAIRS + n)];
+                }
                 for (var c = 0u; c < OWN; c++) { // unroll
                     let a0 = select(kept[(n * OWN + c) * 2u], ks[c][j][n ^ pair][0u][place], AGAIN);
                     let a1 = select(kept[(n * OWN + c) * 2u + 1u], ks[c][j][n ^ pair][1u][place], AGAIN);
                     for (var i = 0u; i < TQ; i++) { // unroll
-                        let w = weights[li ^ (i * PAIRS + n)];
-                        dq[i * OWN + c] = fma(vec4<f32>(w.y), a1, fma(vec4<f32>(w.x), a0, dq[i * OWN + c]));
+                        dq[i * OWN + c] = fma(vec4<f32>(w[i].y), a1, fma(vec4<f32>(w[i].x), a0, dq[i * OWN + c]));
                     }
                 }
             }

@@ -106,7 +106,7 @@ var attentionAlgorithms = map[string]attentionAlgorithm{
 
 // groups has a workgroup for some queries, or keys, of a head: attention_*_direct and attention_*_tiled.
 type groups struct {
-	team [3]int // threads of the forward, dq and dkv that share rows
+	team [3]int // threads of the forward, dq and dkv that share rows, where the tile says no other
 }
 
 // possible: a group's rows are those of its teams. A team of several threads has one for each row, or pairs of rows,
@@ -114,6 +114,11 @@ type groups struct {
 func (g groups) possible(t AttentionTile) bool {
 	for i, k := range []attentionGeometry{t.Forward, t.DQ, t.DKV} {
 		rows, tile, team := k.Spec.TQ+k.Spec.TK, k.Spec.BK+k.Spec.BQ, g.team[i]
+		if n := k.Spec.TEAM; n > 0 && (i == 0 || n != 4 && n != 8 || team == 1) {
+			return false
+		} else if n > 0 {
+			team = n
+		}
 		if rows < 1 || k.Rows != k.Spec.WX/team*rows {
 			return false
 		}

@@ -9,3 +9,14 @@ func attentionTiled(threads, rows int) AttentionTile {
 		attentionGeometry{threads / 8 * rows, attentionSpec{WX: threads, TK: rows, BQ: threads / 8}},
 	}
 }
+
+// attentionFXC is what DX12's compiler takes in less than 3 CPU seconds a kernel: its time grows with the workgroup
+// memory, all of which naga 0.19 clears by code, and with the accesses to it. With attentionTiled(64, 4) it takes a
+// minute.
+func attentionFXC() AttentionTile {
+	return AttentionTile{"tiled", 0,
+		attentionGeometry{16, attentionSpec{WX: 32, TQ: 2, BK: 4}},
+		attentionGeometry{16, attentionSpec{WX: 32, TEAM: 4, TQ: 2, BK: 4}},
+		attentionGeometry{8, attentionSpec{WX: 16, TEAM: 4, TK: 2, BQ: 4}},
+	}
+}

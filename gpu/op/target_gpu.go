@@ -50,7 +50,8 @@ func (t Target) on(backend string) Target {
 	}
 	t.Name, t.TileBytes = t.Name+"-"+backend, bytes
 	if backend == "dx12" {
-		t.Attention = append([]AttentionRule{{MaxHS: 64, Tile: attentionTiled(32, 4)}}, t.Attention[1:]...)
+		t.Attention = []AttentionRule{{MaxHS: 128, Tile: attentionFXC()}}
+		t.MoreAttention = []AttentionRule{{MaxHS: 64, Tile: attentionTiled(32, 4)}}
 	}
 	return t
 }
@@ -84,7 +85,7 @@ func gpuTarget(name string, team int, products []ProductRule, more ...MatmulTile
 		},
 		// Other registers, half of the threads, and kernels without workgroup memory.
 		MoreAttention: []AttentionRule{
-			{MaxHS: 64, Tile: attentionTiled(64, 6-team)}, {MaxHS: 64, Tile: attentionTiled(32, 4)},
+			{MaxHS: 64, Tile: attentionTiled(64, 6-team)},
 			{MaxHS: 128, Tile: attentionDirect(64, 1, 1, 1)}, {MaxHS: 128, Tile: attentionDirect(32, 1, 1, 1)},
 			{MaxHS: 64, Tile: attentionDirect(32, 2, 2, 2)},
 		},

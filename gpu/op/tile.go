@@ -97,12 +97,12 @@ type attentionGeometry struct {
 
 // attentionSpec is the constants of an attention kernel. 0: it has none of that name.
 type attentionSpec struct {
-	BK, BQ, TK, TQ, WX int `json:",omitempty"`
+	BK, BQ, TEAM, TK, TQ, WX int `json:",omitempty"`
 }
 
 func (s attentionSpec) constants() shaders.Spec {
 	spec := shaders.Spec{}
-	for name, n := range map[string]int{"BK": s.BK, "BQ": s.BQ, "TK": s.TK, "TQ": s.TQ, "WX": s.WX} {
+	for name, n := range map[string]int{"BK": s.BK, "BQ": s.BQ, "TEAM": s.TEAM, "TK": s.TK, "TQ": s.TQ, "WX": s.WX} {
 		if n != 0 {
 			spec[name] = n
 		}
@@ -113,7 +113,7 @@ func (s attentionSpec) constants() shaders.Spec {
 // impossible says whether there is no such algorithm or geometry.
 func (t AttentionTile) impossible() bool {
 	bad := func(g attentionGeometry) bool {
-		return !between(1, g.Rows, g.Spec.WX) || !between(0, g.Spec.BK, g.Spec.BQ, g.Spec.TK, g.Spec.TQ)
+		return !between(1, g.Rows, g.Spec.WX) || !between(0, g.Spec.BK, g.Spec.BQ, g.Spec.TEAM, g.Spec.TK, g.Spec.TQ)
 	}
 	return t.algorithm() == nil || t.Heads < 0 || bad(t.Forward) || bad(t.DQ) || bad(t.DKV) ||
 		!t.algorithm().possible(t)
