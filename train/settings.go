@@ -180,7 +180,7 @@ func part(hint string) rule { return number(0, math.Nextafter(1, 0), "0 or more 
 // oneOf allows these words.
 func oneOf(words ...string) rule {
 	in := func(v any) bool { return slices.Contains(words, v.(string)) }
-	return rule{in, "a known word", strings.Join(words, ", ")}
+	return rule{in, "one of " + strings.Join(words, ", "), "gpt2wgpu train --help explains them"}
 }
 
 // Validate reports everything that is wrong with c, joined: a line each, with the flag, what it is, what it may be, and
