@@ -1,6 +1,7 @@
 package gpu
 
 import (
+	"cmp"
 	"fmt"
 	"runtime"
 	"slices"
@@ -46,16 +47,12 @@ func adapters() ([]AdapterInfo, []wgpu.Adapter, error) {
 
 // driverHint says what a machine of an operating system lacks that shows no GPU.
 func driverHint(goos string) string {
-	switch goos {
-	case "windows":
-		return "install the driver of the graphics card's maker, which brings Vulkan and DX12"
-	case "darwin":
-		return "Metal is part of macOS; a virtual machine needs a virtual GPU, and an old Mac macOS 10.15 or later"
-	case "linux":
-		return "install a Vulkan driver, or software Vulkan: on Debian and Ubuntu `apt-get install libvulkan1 " +
-			"mesa-vulkan-drivers`"
-	}
-	return "install a Vulkan driver"
+	return cmp.Or(map[string]string{
+		"windows": "install the driver of the graphics card's maker, which brings Vulkan and DX12",
+		"darwin":  "Metal is part of macOS; a virtual machine needs a virtual GPU, and an old Mac macOS 10.15 or later",
+		"linux": "install a Vulkan driver, or software Vulkan: on Debian and Ubuntu `apt-get install libvulkan1 " +
+			"mesa-vulkan-drivers`",
+	}[goos], "install a Vulkan driver")
 }
 
 // Choose picks an adapter by the words of --device: auto (or ""), an index, vulkan | metal | dx12, cpu, PyTorch's cuda

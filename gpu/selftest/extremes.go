@@ -22,13 +22,7 @@ func LayerNormForwardExtremes(c *Case, N int) {
 			x[i] = float64(float32(x[i] + 1000))
 		}
 	}
-	out, mean, rstd := make([]float64, N*C), make([]float64, N), make([]float64, N)
-	ref.LayerNormForward(out, mean, rstd, x, w, b, N, C)
-	l := op.LayerNormForward{
-		Out: c.Out("out", N, C), Mean: c.Out("mean", N), Rstd: c.Out("rstd", N), X: c.In("x", x, N, C),
-		W: c.In("w", w, C), B: c.In("b", b, C),
-	}
-	c.Run(l)
+	l, out, _, rstd := layerNormForward(c, gpu.F32, x, w, b, N, C)
 	c.Check(l.Out, out, Tolerance{Terms: 4, Scale: 1000})
 	c.Check(l.Rstd, rstd, Tolerance{Terms: 4, Scale: 1})
 }

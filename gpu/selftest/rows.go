@@ -17,16 +17,24 @@ func layerNormCase(N, C int) (x, w, b []float64) {
 	return x, w, b
 }
 
-// LayerNormForward tries N rows of C channels; out has storage s.
-func LayerNormForward(c *Case, s gpu.Storage, N, C int) {
-	x, w, b := layerNormCase(N, C)
-	out, mean, rstd := make([]float64, N*C), make([]float64, N), make([]float64, N)
+// layerNormForward runs the forward on rows x and returns it with the reference's values.
+func layerNormForward(c *Case, s gpu.Storage, x, w, b []float64, N, C int) (
+	l op.LayerNormForward, out, mean, rstd []float64,
+) {
+	out, mean, rstd = make([]float64, N*C), make([]float64, N), make([]float64, N)
 	ref.LayerNormForward(out, mean, rstd, x, w, b, N, C)
-	l := op.LayerNormForward{
+	l = op.LayerNormForward{
 		Out: c.OutAs(s, "out", N, C), Mean: c.Out("mean", N), Rstd: c.Out("rstd", N), X: c.In("x", x, N, C),
 		W: c.In("w", w, C), B: c.In("b", b, C),
 	}
 	c.Run(l)
+	return l, out, mean, rstd
+}
+
+// LayerNormForward tries N rows of C channels; out has storage s.
+func LayerNormForward(c *Case, s gpu.Storage, N, C int) {
+	x, w, b := layerNormCase(N, C)
+	l, out, mean, rstd := layerNormForward(c, s, x, w, b, N, C)
 	// The sums' relative errors of a few eps are those of m and, halved, of s; x-m keeps m's, which s enlarges.
 	most := slices.Max(rstd)
 	c.Check(l.Mean, mean, Tolerance{Terms: 4, Scale: 1})

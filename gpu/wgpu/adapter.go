@@ -3,6 +3,7 @@
 package wgpu
 
 import (
+	"cmp"
 	"fmt"
 	"os"
 	"regexp"
@@ -38,33 +39,24 @@ func (a Adapter) Release() { a.raw.Release() }
 
 var hexID = regexp.MustCompile(`^(0x)?[0-9a-fA-F]+$`)
 
+var (
+	kinds = map[binding.AdapterType]string{binding.AdapterTypeDiscreteGPU: "discrete",
+		binding.AdapterTypeIntegratedGPU: "integrated", binding.AdapterTypeCPU: "cpu"}
+	backends = map[binding.BackendType]string{binding.BackendTypeVulkan: "vulkan", binding.BackendTypeMetal: "metal",
+		binding.BackendTypeD3D12: "dx12"}
+)
+
 // Info describes the adapter, but for its index.
 func (a Adapter) Info() AdapterInfo {
 	in := a.raw.GetInfo()
-	info := AdapterInfo{Vendor: in.VendorId, Device: in.DeviceId, Type: "other", Features: []string{}}
+	info := AdapterInfo{Vendor: in.VendorId, Device: in.DeviceId, Features: []string{}}
 	// wgpu 0.19 puts the name into the driver's field and hexadecimal ids into the others; 22 uses them as named.
 	info.Name, info.Driver = in.Name, in.DriverDescription
 	if hexID.MatchString(in.Name) || in.Name == "" {
 		info.Name, info.Driver = in.DriverDescription, fmt.Sprintf("vendor %#x device %#x", in.VendorId, in.DeviceId)
 	}
-	switch in.AdapterType {
-	case binding.AdapterTypeDiscreteGPU:
-		info.Type = "discrete"
-	case binding.AdapterTypeIntegratedGPU:
-		info.Type = "integrated"
-	case binding.AdapterTypeCPU:
-		info.Type = "cpu"
-	}
-	switch in.BackendType {
-	case binding.BackendTypeVulkan:
-		info.Backend = "vulkan"
-	case binding.BackendTypeMetal:
-		info.Backend = "metal"
-	case binding.BackendTypeD3D12:
-		info.Backend = "dx12"
-	default:
-		info.Backend = in.BackendType.String()
-	}
+	info.Type = cmp.Or(kinds[in.AdapterType], "other")
+	info.Backend = cmp.Or(backends[in.BackendType], in.BackendType.String())
 	if info.Backend == "dx12" {
 		info.Limits = DefaultLimits() // see Open
 	} else {
