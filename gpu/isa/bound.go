@@ -48,11 +48,15 @@ type mix struct {
 	lds       float64 // clocks
 	stores    int     // bytes that a wave stores in workgroup memory
 	loads     bool    // it reads buffers
-	scales    bool    // it only multiplies or moves
+	others    bool    // it has other vector instructions than moves and the arithmetic of float32
+}
+
+// rescales says whether a block multiplies many values and does nothing else: sums, when a maximum grew.
+func (m mix) rescales() bool {
+	return m.fma == 0 && m.valu >= 16 && !m.others && !m.loads && m.stores == 0
 }
 
 func mixOf(b block, a arch) (m mix) {
-	m.scales = true
 	for _, i := range b.code {
 		if l := ldsOp.FindStringSubmatch(i.op); l != nil {
 			bytes := map[string]int{"128": 16, "96": 12, "64": 8, "32": 4, "16": 2, "8": 1}[l[3]] * 64
@@ -63,7 +67,6 @@ func mixOf(b block, a arch) (m mix) {
 			if l[1] == "write" || l[1] == "store" {
 				m.stores += bytes
 			}
-			m.scales = false
 		}
 		m.loads = m.loads || loadOp.MatchString(i.op)
 		if !strings.HasPrefix(i.op, "v_") {
@@ -71,7 +74,7 @@ func mixOf(b block, a arch) (m mix) {
 		}
 		m.valu++
 		fma, fast := fmaOp.MatchString(i.op), fastOp.MatchString(i.op)
-		m.scales = m.scales && fast
+		m.others = m.others || !fma && !fast
 		switch {
 		case fma:
 			m.fma++
@@ -122,15 +125,18 @@ func loopsOf(blocks []block) (all []span) {
 // that has most of them. A block in it counts as often as a wave runs it in a turn, which follows from what a turn is
 // for:
 //
+//	multiplying only, behind a branch     never: it rescales, which is seldom
 //	in an inner loop with multiply-adds   as often as makes t.MACs of them, a power of two
 //	storing tiles, without multiply-adds  as often as makes t.Staged bytes, and the loads of tiles with it
-//	multiplying only, behind a branch     never: it rescales, which is seldom
 //	others                                once
 func (k *Kernel) bound(blocks []block, a arch, t Text) {
 	loops := loopsOf(blocks)
 	mixes := make([]mix, len(blocks))
 	for i, b := range blocks {
 		mixes[i] = mixOf(b, a)
+		if i > 0 && blocks[i-1].target != "" && mixes[i].rescales() {
+			mixes[i] = mix{}
+		}
 	}
 	var core span
 	most := mix{}
@@ -177,9 +183,8 @@ func (k *Kernel) bound(blocks []block, a arch, t Text) {
 	}
 	waves := float64(t.Threads) / 64
 	kinds := make([]int, len(blocks))
-	const once, repeated, staging, never = 0, 1, 2, 3
-	var fmas [4]float64
-	var stores [4]float64
+	const once, repeated, staging = 0, 1, 2
+	var fmas, stores [3]float64
 	looped := false // staging is in a loop
 	for i := turn.first; i <= turn.last; i++ {
 		m := mixes[i]
@@ -190,14 +195,12 @@ func (k *Kernel) bound(blocks []block, a arch, t Text) {
 		case m.fma == 0 && (in || m.loads || m.stores > 0):
 			kinds[i] = staging
 			looped = looped || in
-		case m.fma == 0 && m.valu >= 16 && m.scales:
-			kinds[i] = never
 		}
 		fmas[kinds[i]] += float64(m.fma)
 		stores[kinds[i]] += float64(m.stores)
 	}
 	needed := fmas[once] + fmas[repeated] // of a wave, as the next
-	weight := [4]float64{once: 1, repeated: 1, staging: 1}
+	weight := [3]float64{once: 1, repeated: 1, staging: 1}
 	if t.MACs > 0 {
 		needed = float64(t.MACs) / float64(t.Threads)
 		if fmas[repeated] > 0 {

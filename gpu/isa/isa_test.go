@@ -11,8 +11,8 @@ import (
 // lines repeats an instruction.
 func lines(n int, instruction string) string { return strings.Repeat("\t"+instruction+" ; 0000\n", n) }
 
-// kernelDump is what RADV prints about a kernel whose main loop (BB2 to BB6) stores tiles behind a branch (BB3), and
-// multiplies in an inner loop (BB5).
+// kernelDump is what RADV prints about a kernel whose main loop (BB2 to BB8) stores tiles behind a branch (BB3), and
+// multiplies in an inner loop (BB5 to BB7).
 func kernelDump(fmas int) string {
 	return "\n" + mark + "0\nMESA: other words\ndisasm:\nBB0:\n" + lines(9, "v_mov_b32_e32 v2, 0") +
 		"BB1:\n" + lines(1, "ds_write_b128 v3, v[4:7]") + lines(1, "s_cbranch_scc0 BB1") + // clearing
@@ -22,9 +22,10 @@ func kernelDump(fmas int) string {
 		"BB4:\n" + lines(1, "s_barrier") +
 		"BB5:\n" + lines(2, "ds_load_b128 v[8:11], v3 offset:16") + lines(1, "ds_read2_b32 v[8:9], v3 offset1:4") +
 		lines(1, "v_exp_f32_e32 v1, v1") + lines(1, "v_fma_f32 v1, v2, v3, v1") +
-		"\t(then repeated " + string(rune('0'+fmas-1)) + " times)\n" + lines(1, "s_cbranch_vccnz BB5") +
-		"BB6:\n" + lines(1, "s_cbranch_scc1 BB8") +
-		"BB7:\n" + lines(16, "v_mul_f32_e32 v1, v2, v1") + // rescaling
+		"\t(then repeated " + string(rune('0'+fmas-1)) + " times)\n" + lines(1, "s_cbranch_execz BB7") +
+		// Rescaling.
+		"BB6:\n" + lines(1, "ds_read_b32 v1, v2") + lines(16, "v_mul_f32_e32 v1, v2, v1") +
+		"BB7:\n" + lines(1, "s_cbranch_vccnz BB5") +
 		"BB8:\n" + lines(1, "s_branch BB2") + "BB9:\n" + lines(1, "s_endpgm") +
 		"*** SHADER STATS ***\nSGPRs: 128\nVGPRs: 96\nSpilled SGPRs: 1\nSpilled VGPRs: 2\nCode size: 1234\n" +
 		"LDS size: 8704\nSubgroups per SIMD: 10\n********************\n"

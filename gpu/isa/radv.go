@@ -102,7 +102,10 @@ func blocksOf(text string) []block {
 	for line := range strings.Lines(text) {
 		last := &all[len(all)-1]
 		if m := labelLine.FindStringSubmatch(line); m != nil {
-			all = append(all, block{label: m[1]})
+			if last.label != "" || len(last.code) > 0 {
+				all = append(all, block{})
+			}
+			all[len(all)-1].label = m[1]
 		} else if m := repeated.FindStringSubmatch(line); m != nil {
 			for n, _ := strconv.Atoi(m[1]); n > 0 && len(last.code) > 0; n-- {
 				last.code = append(last.code, last.code[len(last.code)-1])
