@@ -50,6 +50,7 @@ func (t Target) on(backend string) Target {
 	}
 	t.Name, t.TileBytes = t.Name+"-"+backend, bytes
 	if backend == "dx12" {
+		t.Reduce = 64 // sum_strips keeps a vec4 per thread: FXC takes 9 CPU seconds for 256 of them
 		t.Attention = []AttentionRule{{MaxHS: 128, Tile: attentionFXC()}}
 		t.MoreAttention = []AttentionRule{{MaxHS: 64, Tile: attentionTiled(32, 4)}}
 	}
