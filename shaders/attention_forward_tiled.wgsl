@@ -108,23 +108,24 @@ fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) nwg: vec
             let u = vec4<u32>(start + j * 4u) + vec4<u32>(0u, 1u, 2u, 3u);
             let sum = select(vec4<f32>(-1e30), s[0u], u <= vec4<u32>(row + turn));
             let top = max(m, max(max(sum.x, sum.y), max(sum.z, sum.w)));
-            let older = exp(m - top);
+            var older = array<f32, TQ>();
+            older[0u] = exp(m - top);
             m = top;
             s[0u] = exp(sum - top);
-            l = fma(l, older, (s[0u].x + s[0u].y) + (s[0u].z + s[0u].w));
+            l = fma(l, older[0u], (s[0u].x + s[0u].y) + (s[0u].z + s[0u].w));
             weights[li] = s[0u];
-            scale[li] = older;
+            scale[li] = older[0u];
             workgroupBarrier();
-            var same = older == 1.0;
+            var same = older[0u] == 1.0;
             for (var i = 0u; i < REST; i++) { // unroll
                 s[i + 1u] = weights[li ^ (i + 1u)];
-                same &= scale[li ^ (i + 1u)] == 1.0;
+                older[i + 1u] = scale[li ^ (i + 1u)];
+                same &= older[i + 1u] == 1.0;
             }
             if !same {
                 for (var i = 0u; i < TQ; i++) { // unroll
-                    let factor = scale[li ^ i];
                     for (var c = 0u; c < OWN; c++) { // unroll
-                        o[i * OWN + c] *= factor;
+                        o[i * OWN + c] *= older[i];
                     }
                 }
             }

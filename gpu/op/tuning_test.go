@@ -160,6 +160,29 @@ func TestValidateKnowsTheOp(t *testing.T) {
 	}
 }
 
+// TestValidateAttention: a tile whose groups have other rows than the kernels, or teams that don't meet, is refused.
+func TestValidateAttention(t *testing.T) {
+	target := op.Targets(lavapipeLimits())[0]
+	good := target.Attention[0].Tile
+	for why, change := range map[string]func(*op.AttentionTile){
+		"":                          func(*op.AttentionTile) {},
+		"other rows":                func(t *op.AttentionTile) { t.Forward.Rows = 48 },
+		"no power of two":           func(t *op.AttentionTile) { t.DQ.Spec.WX, t.DQ.Rows = 48, 24 },
+		"more keys than teams":      func(t *op.AttentionTile) { t.DQ.Spec.BK = 16 },
+		"less than a turn":          func(t *op.AttentionTile) { t.DKV.Spec.BQ = 2 },
+		"a query for each thread":   func(t *op.AttentionTile) { t.Forward.Spec.TQ, t.Forward.Rows = 1, 16 },
+		"teams of another size":     func(t *op.AttentionTile) { t.DKV.Spec.TEAM = 16 },
+		"the forward's team is set": func(t *op.AttentionTile) { t.Forward.Spec.TEAM = 8 },
+	} {
+		tile := good
+		change(&tile)
+		err := (op.Tuning{"attention_forward/f32/HS64/16x1024": {Attention: &tile}}).Validate(target)
+		if (err == nil) != (why == "") {
+			t.Errorf("%q: got %v", why, err)
+		}
+	}
+}
+
 // planUse returns the listing of a use with a tuning.
 func planUse(t *testing.T, target op.Target, u op.Use, tuning op.Tuning) string {
 	t.Helper()
