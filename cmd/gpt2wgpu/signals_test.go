@@ -8,7 +8,9 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"os/signal"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -66,9 +68,16 @@ func wantCheckpoint(t *testing.T, cmd *exec.Cmd, code int, err error, out string
 	}
 }
 
-// TestStopSignals: each signal that asks a training to stop lets it save, and one that comes twice at the same moment
-// is
-// one.
+// skipIgnored skips a test of a signal that the tests' own process ignores, as under nohup: the program would too.
+func skipIgnored(t *testing.T, signals ...os.Signal) {
+	t.Helper()
+	if slices.ContainsFunc(signals, signal.Ignored) {
+		t.Skipf("%v: ignored by this process", signals)
+	}
+}
+
+// TestStopSignals: each signal that asks a training to stop lets it save. One that comes twice at the same moment
+// counts once.
 func TestStopSignals(t *testing.T) {
 	gputest.Available(t)
 	for name, signals := range map[string][]os.Signal{
@@ -81,6 +90,7 @@ func TestStopSignals(t *testing.T) {
 		"shutdown":     {syscall.SIGTERM, syscall.SIGHUP},
 	} {
 		t.Run(name, func(t *testing.T) {
+			skipIgnored(t, signals[0])
 			cmd, _, _ := program(t, smallRun("--steps", "1000000", "--out", "r")...)
 			stderr := startRun(t, cmd)
 			for _, s := range signals {
@@ -95,6 +105,7 @@ func TestStopSignals(t *testing.T) {
 // TestStopReading: the signals end a command that waits for its input at once, whatever it is.
 func TestStopReading(t *testing.T) {
 	for _, s := range []os.Signal{syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP} {
+		skipIgnored(t, s)
 		cmd, _, _ := program(t, "sample", "--model", "x")
 		in, err := cmd.StdinPipe() // stays open
 		if err != nil {
