@@ -15,8 +15,9 @@
 //
 // A tile is (4, BK/4, quads), its addends k by k % 4 first. Threads load blocks of four addends by four rows, so the
 // first index of a store is a constant, and of a read the first two are: naga checks each index that is not, in the
-// innermost loop, which on AMD's RDNA 2 cost 8x8 sums 16% of all instructions and 4x4 sums 27%. Addresses are computed
-// before the loop, and the next step's blocks are loaded while this step's are multiplied.
+// innermost loop, which on AMD's RDNA 2 cost 8x8 sums 16% of all instructions and 4x4 sums 27%. Blocks are numbered
+// through both tiles, so that a thread has registers only for its own; 8x4 sums in float32 spill on Intel otherwise.
+// Addresses are computed before the loop, and the next step's blocks are loaded while this step's are multiplied.
 //
 // uses: store tile_a tile_b epilogue addends
 
@@ -37,9 +38,8 @@ const AS: u32 = BM4 + PAD;
 const BS: u32 = BN4 + PAD;
 const ABLOCKS: u32 = BM4 * BK4;
 const BBLOCKS: u32 = BN4 * BK4;
-const ATURNS: u32 = (ABLOCKS + THREADS - 1u) / THREADS; // blocks a thread
-const BTURNS: u32 = (BBLOCKS + THREADS - 1u) / THREADS;
-const OTHERS: u32 = THREADS - ABLOCKS % THREADS; // b's blocks begin with the threads that a's leave idle
+const BLOCKS: u32 = ABLOCKS + BBLOCKS;
+const TURNS: u32 = (BLOCKS + THREADS - 1u) / THREADS; // blocks a thread
 
 struct Params { ROWS: u32, COLS: u32, SUMS: u32, ASTRIDE: u32, ACOL: u32, STRIDE: u32, COL: u32, PART: u32 }
 
@@ -57,49 +57,44 @@ fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(local_invocation_id) lid
     let col4 = wid.x * BN4;
     let first = wid.z * (p.PART / 4u);
     let stop = min(wid.z * p.PART + p.PART, p.SUMS); // addends
-    let bi = (li + OTHERS) % THREADS;
-    var pa: array<vec2<u32>, ATURNS>; // a thread's blocks: their places in the tiles, in quads of rows and of addends
-    var pb: array<vec2<u32>, BTURNS>;
-    var fa: array<vec4<u32>, ATURNS>; // where they begin in memory
-    var fb: array<vec4<u32>, BTURNS>;
-    var qa: array<Block, ATURNS>; // what they hold in the next step
-    var qb: array<Block, BTURNS>;
-    for (var i = 0u; i < ATURNS; i++) { // unroll
-        pa[i] = a_place(li + i * THREADS);
-        fa[i] = a_start(row4 + pa[i].x, pa[i].y);
-        qa[i] = a_load(fa[i], pa[i].y, first);
-    }
-    for (var i = 0u; i < BTURNS; i++) { // unroll
-        pb[i] = b_place(bi + i * THREADS);
-        fb[i] = b_start(col4 + pb[i].x, pb[i].y);
-        qb[i] = b_load(fb[i], pb[i].y, first);
+    var place: array<vec2<u32>, TURNS>; // a thread's blocks: their places in a tile, in quads of rows and of addends
+    var start: array<vec4<u32>, TURNS>; // where they begin in memory
+    var block: array<Block, TURNS>; // what they hold in the next step
+    for (var i = 0u; i < TURNS; i++) { // unroll
+        if li + i * THREADS < ABLOCKS {
+            place[i] = a_place(li + i * THREADS);
+            start[i] = a_start(row4 + place[i].x, place[i].y);
+            block[i] = a_load(start[i], place[i].y, first);
+        } else if li + i * THREADS < BLOCKS {
+            place[i] = b_place(li + i * THREADS - ABLOCKS);
+            start[i] = b_start(col4 + place[i].x, place[i].y);
+            block[i] = b_load(start[i], place[i].y, first);
+        }
     }
     var acc: array<vec4<f32>, SUMS>;
     for (var q0 = first; q0 * 4u < stop; q0 += BK4) {
-        for (var i = 0u; i < ATURNS; i++) { // unroll
-            if ABLOCKS % THREADS == 0u || li + i * THREADS < ABLOCKS {
-                let m = a_addends(qa[i], q0 + pa[i].y, stop);
-                ta[0u][pa[i].y][pa[i].x] = m.k0;
-                ta[1u][pa[i].y][pa[i].x] = m.k1;
-                ta[2u][pa[i].y][pa[i].x] = m.k2;
-                ta[3u][pa[i].y][pa[i].x] = m.k3;
-            }
-        }
-        for (var i = 0u; i < BTURNS; i++) { // unroll
-            if BBLOCKS % THREADS == 0u || bi + i * THREADS < BBLOCKS {
-                let n = b_addends(qb[i]);
-                tb[0u][pb[i].y][pb[i].x] = n.k0;
-                tb[1u][pb[i].y][pb[i].x] = n.k1;
-                tb[2u][pb[i].y][pb[i].x] = n.k2;
-                tb[3u][pb[i].y][pb[i].x] = n.k3;
+        for (var i = 0u; i < TURNS; i++) { // unroll
+            if li + i * THREADS < ABLOCKS {
+                let m = a_addends(block[i], q0 + place[i].y, stop);
+                ta[0u][place[i].y][place[i].x] = m.k0;
+                ta[1u][place[i].y][place[i].x] = m.k1;
+                ta[2u][place[i].y][place[i].x] = m.k2;
+                ta[3u][place[i].y][place[i].x] = m.k3;
+            } else if li + i * THREADS < BLOCKS {
+                let n = b_addends(block[i]);
+                tb[0u][place[i].y][place[i].x] = n.k0;
+                tb[1u][place[i].y][place[i].x] = n.k1;
+                tb[2u][place[i].y][place[i].x] = n.k2;
+                tb[3u][place[i].y][place[i].x] = n.k3;
             }
         }
         workgroupBarrier();
-        for (var i = 0u; i < ATURNS; i++) { // unroll
-            if ABLOCKS % THREADS == 0u || li + i * THREADS < ABLOCKS { qa[i] = a_load(fa[i], pa[i].y, q0 + BK4); }
-        }
-        for (var i = 0u; i < BTURNS; i++) { // unroll
-            if BBLOCKS % THREADS == 0u || bi + i * THREADS < BBLOCKS { qb[i] = b_load(fb[i], pb[i].y, q0 + BK4); }
+        for (var i = 0u; i < TURNS; i++) { // unroll
+            if li + i * THREADS < ABLOCKS {
+                block[i] = a_load(start[i], place[i].y, q0 + BK4);
+            } else if li + i * THREADS < BLOCKS {
+                block[i] = b_load(start[i], place[i].y, q0 + BK4);
+            }
         }
         for (var k = 0u; k < BK4; k++) { // unroll
             for (var c = 0u; c < FOUR; c++) { // unroll

@@ -276,6 +276,8 @@ func TestHouseRules(t *testing.T) {
 				{`atomic<`, "sums in any order differ from run to run"},
 				{`0x1\.fffffep\+?127f|0x7f800000`, "no infinities"},
 				{`\bdx\b`, "a namespace in DXC's HLSL"},
+				{`\bvk\b`, "a namespace in DXC's HLSL"},
+				{`\) -> array<`, "FXC refuses functions that return arrays"},
 				{`\(&\w+\[`, "a pointer to an element aborts at pipeline creation"},
 			} {
 				if found := regexp.MustCompile(bad.pattern).FindString(code); found != "" {
