@@ -37,9 +37,9 @@ type Device struct {
 	buffers map[*buffer]bool   // that are allocated
 	bytes   map[Role]uint64
 
-	submitted  int           // command buffers so far
-	encoding   time.Duration // see Encoding
-	idle, busy int           // see Waits
+	submitted  int      // command buffers so far
+	host       HostTime // of submissions so far
+	idle, busy int      // see Waits
 
 	onCompile func(Compilation) // nil: nobody looks
 	compilers int               // pipelines that are made at once
@@ -129,8 +129,14 @@ func (d *Device) submit(encode func(enc *wgpu.Encoder) error) error {
 	return d.dev.Submit(enc)
 }
 
-// Encoding returns how long the host has encoded and submitted programs so far, and the number of all submissions.
-func (d *Device) Encoding() (time.Duration, int) { return d.encoding, d.submitted }
+// HostTime is what the host takes for a program's work on the device.
+type HostTime struct {
+	Encoding   time.Duration // commands
+	Submitting time.Duration // them; some software devices compute meanwhile
+}
+
+// HostTime returns what the host has taken for all programs so far, and the number of all submissions.
+func (d *Device) HostTime() (HostTime, int) { return d.host, d.submitted }
 
 // Waits returns how often the program has waited for the device: with nothing more for it to do, so that it stood idle
 // until the next submission, and for a read behind which it had work.

@@ -100,7 +100,7 @@ func (p *Program) submission(at int) (end int, cost float64) {
 // it.
 func (p *Program) submit(at, end int) error {
 	start := time.Now()
-	defer func() { p.dev.encoding += time.Since(start) }()
+	var encoded time.Duration
 	err := p.dev.submit(func(enc *wgpu.Encoder) error {
 		for at < end {
 			next := at + 1
@@ -112,8 +112,11 @@ func (p *Program) submit(at, end int) error {
 			}
 			at = next
 		}
+		encoded = time.Since(start)
 		return nil
 	})
+	p.dev.host.Encoding += encoded
+	p.dev.host.Submitting += time.Since(start) - encoded
 	if err != nil {
 		return fmt.Errorf("%s: %w", p.Name, err)
 	}

@@ -27,9 +27,9 @@ runs. MFU is the model's own operations, 6 N + 6 L C T per token (N parameters, 
 context), divided by the multiply-adds that the device could have done in that time. Small tensors stay in caches and
 can pass the rate of copies.
 
-The step's text reports what the host takes to encode and submit its dispatches, in the fastest of several steps. It
-also reports the time of the kernels' first use, which is mostly compilation. A driver's shader cache shortens it;
-MESA_SHADER_CACHE_DISABLE=true switches Mesa's off.
+The step's text reports what the host takes to encode its dispatches and to submit them, in the best of several steps;
+lavapipe computes while they are submitted. It also reports the time of the kernels' first use, which is mostly
+compilation. A driver's shader cache shortens it; MESA_SHADER_CACHE_DISABLE=true switches Mesa's off.
 
   gpt2wgpu bench
   gpt2wgpu bench --kernel matmul --batch-size 4
@@ -199,7 +199,8 @@ func (b *benchFlags) measure(ctx context.Context, d *gpu.Device, tiles op.Tuning
 			Preset: b.preset, MS: seconds * 1e3, TokensPerS: float64(step.TokensPerStep()) / seconds,
 			FLOPsPerToken: step.Model().FLOPsPerToken(step.SeqLen),
 			Breakdown:     bench.Breakdown(m.Timings), FirstUses: m.First,
-			EncodeMS: m.Encode.Seconds() * 1e3, Dispatches: m.Dispatches, Submits: m.Submits,
+			EncodeMS: m.Host.Encoding.Seconds() * 1e3, SubmitMS: m.Host.Submitting.Seconds() * 1e3,
+			Dispatches: m.Dispatches, Submits: m.Submits,
 			Describe: fmt.Sprintf("B=%d T=%d%s, one micro-step and the update, %s", step.BatchSize, step.SeqLen, why,
 				step.DType),
 		}

@@ -46,7 +46,7 @@ func TestBench(t *testing.T) {
 		if step := got["step"]; x.step != (step != nil) {
 			t.Errorf("%v: step %v", x.args, step)
 		} else if x.step {
-			wantKeys(t, step, "preset", "ms", "tokens_per_s", "mfu", "encode_ms", "breakdown")
+			wantKeys(t, step, "preset", "ms", "tokens_per_s", "mfu", "encode_ms", "submit_ms", "breakdown")
 			s := step.(map[string]any)
 			if ms, all := s["encode_ms"].(float64), s["ms"].(float64); ms <= 0 || ms > all {
 				t.Errorf("%v: %v of %v ms to encode a step", x.args, ms, all)

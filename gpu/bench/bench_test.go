@@ -161,7 +161,7 @@ func TestReport(t *testing.T) {
 	r := bench.Report{Device: "Some GPU (vulkan, discrete)", Kernels: []bench.Row{row}, Step: &bench.Step{
 		Preset: "tiny", MS: 500, TokensPerS: 1000,
 		Breakdown: bench.Breakdown([]gpu.Timing{{Label: "add", Duration: time.Second, FLOPs: 5e9, Bytes: 1e9}}),
-		Describe:  "B=1 T=500", FLOPsPerToken: 2e6, EncodeMS: 1.5, Dispatches: 3, Submits: 2,
+		Describe:  "B=1 T=500", FLOPsPerToken: 2e6, EncodeMS: 1.5, SubmitMS: 0.25, Dispatches: 3, Submits: 2,
 		FirstUses: []gpu.Timing{{Label: "scale", Duration: 20 * time.Millisecond},
 			{Label: "add/WG=8", Duration: 200 * time.Millisecond}},
 	}}
@@ -178,7 +178,7 @@ add     N=2 C=4  f32    1000    5.000  1.000     0.50
 
 step: tiny, B=1 T=500
 500.0 ms, 1000 tokens/s, MFU 0.200: 2e+06 FLOPs a token, 6 N + 6 L C T, at 10 GFLOP/s
-the host encodes and submits it in 1.500 ms: 3 dispatches, 2 submissions
+the host encodes it in 1.500 ms and submits it in 0.250 ms: 3 dispatches, 2 submissions
 
 first use of 2 kernels: 220.0 ms, the slowest 200.0 ms (add/WG=8)
 
@@ -192,7 +192,7 @@ all         1  1000  100.0%    5.000  1.000     0.50
 	raw, err := json.Marshal(r)
 	wantJSON := `{"device":"Some GPU (vulkan, discrete)","peak":{"fma_gflops":10,"copy_gb_s":4},` +
 		`"kernels":[{"name":"add","shape":"N=2 C=4","dtype":"f32","ms":1000,"gflops":5,"gb_s":1,"of_peak":0.5}],` +
-		`"step":{"preset":"tiny","ms":500,"tokens_per_s":1000,"mfu":0.2,"encode_ms":1.5,` +
+		`"step":{"preset":"tiny","ms":500,"tokens_per_s":1000,"mfu":0.2,"encode_ms":1.5,"submit_ms":0.25,` +
 		`"breakdown":[{"name":"add","ms":1000}]}}`
 	if err != nil || string(raw) != wantJSON {
 		t.Errorf("%v\ngot  %s\nwant %s", err, raw, wantJSON)

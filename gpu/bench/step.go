@@ -15,7 +15,7 @@ type Stepper interface {
 // StepTime is what an optimizer step takes.
 type StepTime struct {
 	Time    time.Duration // the shortest of several
-	Encode  time.Duration // of it, what the host takes to encode and submit the programs: the shortest of several
+	Host    gpu.HostTime  // of the step whose encoding was the shortest
 	Submits int           // submissions of a step
 
 	Dispatches int          // of the programs
@@ -45,13 +45,13 @@ func MeasureStep(step Stepper) (s StepTime, err error) {
 	var total time.Duration
 	for i := 0; i < warm+least || total < enough && i < most; i++ {
 		d := programs[0].Device()
-		encoding, submits := d.Encoding()
+		host, submits := d.HostTime()
 		start := time.Now()
 		if err := step.Trial(i); err != nil {
 			return s, err
 		}
 		took := time.Since(start)
-		now, all := d.Encoding()
+		now, all := d.HostTime()
 		if i < warm {
 			continue
 		}
@@ -59,8 +59,9 @@ func MeasureStep(step Stepper) (s StepTime, err error) {
 		if s.Time == 0 || took < s.Time {
 			s.Time = took
 		}
-		if s.Encode == 0 || now-encoding < s.Encode {
-			s.Encode, s.Submits = now-encoding, all-submits
+		if encoding := now.Encoding - host.Encoding; s.Host.Encoding == 0 || encoding < s.Host.Encoding {
+			s.Host = gpu.HostTime{Encoding: encoding, Submitting: now.Submitting - host.Submitting}
+			s.Submits = all - submits
 		}
 	}
 	for _, p := range programs {
