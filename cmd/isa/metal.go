@@ -34,7 +34,7 @@ func metal(ctx context.Context, dir, translate, include string, only *regexp.Reg
 		return err
 	}
 	defer os.RemoveAll(texts)
-	passed, failed := 0, 0
+	passed, failed, kernels, reads := 0, 0, 0, 0
 	var mu sync.Mutex
 	result := func(e indexed, g isa.Guards, err error) {
 		mu.Lock()
@@ -49,6 +49,10 @@ func metal(ctx context.Context, dir, translate, include string, only *regexp.Reg
 				e.Label, g.Guarded, g.Reads, g.FMAs, strings.Join(e.Targets, ", "))
 		default:
 			passed++
+		}
+		if checked(e) {
+			kernels++
+			reads += g.Reads
 		}
 	}
 	m := isa.Metal{Clang: "clang++-16", Include: include}
@@ -82,6 +86,8 @@ func metal(ctx context.Context, dir, translate, include string, only *regexp.Reg
 		}()
 	}
 	wait.Wait()
+	fmt.Fprintf(out, "%d products and attention kernels that a GPU has by default, %d reads of workgroup memory\n",
+		kernels, reads)
 	fmt.Fprintf(out, "%d passed, %d failed\n", passed, failed)
 	if failed > 0 {
 		return fmt.Errorf("%d texts break a rule", failed)
