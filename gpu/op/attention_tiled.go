@@ -1,17 +1,17 @@
 package op
 
-// attentionTiled has the kernels attention_*_tiled with groups of this many threads, whose teams share 2 or 4 rows, for
-// heads of at most 64 channels, or with 2 rows of 128: at most 16 KiB of workgroup memory.
-func attentionTiled(threads, rows int) AttentionTile {
+// attentionTiled has the kernels attention_*_tiled with groups of this many threads, whose teams share 2 or 4 rows, and
+// keys a tile of the forward: 16 with 64 channels a head and 8 with 128 take at most 16 KiB of workgroup memory.
+func attentionTiled(threads, rows, keys int) AttentionTile {
 	return AttentionTile{"tiled", 0,
-		attentionGeometry{threads / 4 * rows, attentionSpec{WX: threads, TQ: rows, BK: threads / 16 * rows}},
+		attentionGeometry{threads / 4 * rows, attentionSpec{WX: threads, TQ: rows, BK: keys}},
 		attentionGeometry{threads / 8 * rows, attentionSpec{WX: threads, TQ: rows, BK: threads / 8}},
 		attentionGeometry{threads / 8 * rows, attentionSpec{WX: threads, TK: rows, BQ: threads / 8}},
 	}
 }
 
 // attentionFXC is what DX12's compiler takes in less than 3 CPU seconds a kernel: its time grows with the workgroup
-// memory, all of which naga 0.19 clears by code, and with the accesses to it. With attentionTiled(64, 4) it takes a
+// memory, all of which naga 0.19 clears by code, and with the accesses to it. With attentionTiled(64, 4, 16) it takes a
 // minute.
 func attentionFXC() AttentionTile {
 	return AttentionTile{"tiled", 0,

@@ -52,7 +52,7 @@ func (t Target) on(backend string) Target {
 	if backend == "dx12" {
 		t.Reduce = 64 // sum_strips keeps a vec4 per thread: FXC takes 9 CPU seconds for 256 of them
 		t.Attention = []AttentionRule{{MaxHS: 128, Tile: attentionFXC()}}
-		t.MoreAttention = []AttentionRule{{MaxHS: 64, Tile: attentionTiled(32, 4)}}
+		t.MoreAttention = []AttentionRule{{MaxHS: 64, Tile: attentionTiled(32, 4, 8)}}
 	}
 	return t
 }
@@ -81,12 +81,12 @@ func gpuTarget(name string, team int, products []ProductRule, more ...MatmulTile
 		MoreProducts: more,
 
 		Attention: []AttentionRule{
-			{MaxHS: 64, Tile: attentionTiled(64, team)},
-			{MaxHS: 128, Tile: attentionTiled(64, 2)},
+			{MaxHS: 64, Tile: attentionTiled(64, team, 16)},
+			{MaxHS: 128, Tile: attentionTiled(64, 2, 8)},
 		},
 		// Other registers, half of the threads, and kernels without workgroup memory.
 		MoreAttention: []AttentionRule{
-			{MaxHS: 64, Tile: attentionTiled(64, 6-team)},
+			{MaxHS: 64, Tile: attentionTiled(64, 6-team, 16)},
 			{MaxHS: 128, Tile: attentionDirect(64, 1, 1, 1)}, {MaxHS: 128, Tile: attentionDirect(32, 1, 1, 1)},
 			{MaxHS: 64, Tile: attentionDirect(32, 2, 2, 2)},
 		},

@@ -52,7 +52,7 @@ func (t *AttentionTile) UnmarshalJSON(raw []byte) error {
 		t.Algorithm = "walk"
 	}
 	if t.Algorithm == "tiled" && t.DQ.Spec.TQ == 0 { // kernels that are no more: those with as many sums per thread
-		*t = attentionTiled(64, t.Forward.Spec.TQ)
+		*t = attentionTiled(64, t.Forward.Spec.TQ, 16)
 	}
 	return nil
 }
