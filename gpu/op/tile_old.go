@@ -52,7 +52,7 @@ func (t *AttentionTile) UnmarshalJSON(raw []byte) error {
 		t.Algorithm = "walk"
 	}
 	if t.Algorithm == "tiled" && t.DQ.Spec.TQ == 0 { // kernels that are no more: those with as many sums per thread
-		*t = attentionTiled(64, t.Forward.Spec.TQ, 16)
+		*t = attentionTiled(64, t.Forward.Spec.TQ, 4*t.Forward.Spec.TQ) // those with 2 may be for heads of 128
 	}
 	return nil
 }

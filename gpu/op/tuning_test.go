@@ -365,6 +365,10 @@ func TestTileJSON(t *testing.T) {
 		`"DKV":{"Rows":64,"Spec":{"BQ":8,"WX":128}}}}`
 	const tiled32 = `"Forward":{"Rows":64,"Spec":{"BK":16,"TQ":4,"WX":64}},"DQ":{"Rows":32,` +
 		`"Spec":{"BK":8,"TQ":4,"WX":64}},"DKV":{"Rows":32,"Spec":{"BQ":8,"TK":4,"WX":64}}}}`
+	const heads128 = `"Forward":{"Rows":64,"Spec":{"BK":8,"TQ":2,"WX":128}},"DQ":{"Rows":64,"Spec":{"BK":4,"WX":128}},` +
+		`"DKV":{"Rows":64,"Spec":{"BQ":4,"WX":128}}}}`
+	const teams2 = `"Forward":{"Rows":32,"Spec":{"BK":8,"TQ":2,"WX":64}},"DQ":{"Rows":16,` +
+		`"Spec":{"BK":8,"TQ":2,"WX":64}},"DKV":{"Rows":16,"Spec":{"BQ":8,"TK":2,"WX":64}}}}`
 	for old, want := range map[string]string{
 		`{"matmul":{"TM":16,"TN4":3,"WX":8,"WY":1}}`: `{"matmul":{` +
 			`"Algorithm":"direct","TM":16,"TN4":3,"WX":8,"WY":1}}`,
@@ -379,6 +383,7 @@ func TestTileJSON(t *testing.T) {
 		`{"attention":{"Suffix":"_direct","Forward":` +
 			attention: `{"attention":{"Algorithm":"direct","Forward":` + attention,
 		`{"attention":{"Suffix":"_tiled",` + tiled64:       `{"attention":{"Algorithm":"tiled",` + tiled32,
+		`{"attention":{"Algorithm":"tiled",` + heads128:    `{"attention":{"Algorithm":"tiled",` + teams2,
 		`{"attention":{"Suffix":"_step","Forward":` + walk: `{"attention":{"Algorithm":"walk","Forward":` + walk,
 		`{"classifier":{"Rows":128}}`:                      `{"classifier":{"Rows":128}}`,
 	} {
