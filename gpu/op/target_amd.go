@@ -19,14 +19,12 @@ func targetRDNA() Target {
 		{Tile: staged(8, 8, 16, 16, 8), MinGroups: 128},  // the same in half of the memory: .934, .869
 		{Tile: staged(8, 8, 8, 16, 16), MinGroups: 128},  // 128x64 on 128: .922, .867; CLBlast's first on RDNA1 and 2
 		{Tile: staged(8, 8, 8, 8, 16), MinGroups: 32},    // 64x64 on 64: .905, .838
-		{Tile: staged(8, 8, 8, 8, 8), MinGroups: 32},     // the same in half of the memory: .897, .828
 		{Tile: staged(4, 4, 8, 8, 16)},                   // 32x32 on 64: .837, .444
 	},
 		staged(8, 8, 16, 8, 16),  // 64x128 on 128: .921, .872
 		staged(16, 8, 16, 8, 16), // 128x128 on 128: .948, .907; half of the waves
 		staged(8, 4, 16, 8, 16),  // 64x64 on 128: .905, .615; more waves
 		staged(4, 4, 16, 16, 16), // 64x64 on 256: .901, .471; most waves
-		staged(8, 8, 16, 16, 4),  // 128x128 on 256 in 4 KiB
 		unstaged(8, 8, 8, 8),     // 64x64 on 64: .711, .580
 	)
 }
@@ -39,14 +37,12 @@ func targetGCN() Target {
 		{Tile: staged(8, 8, 16, 16, 8), MinGroups: 128},  // the same in half of the memory: .934
 		{Tile: staged(8, 8, 8, 16, 16), MinGroups: 128},  // 128x64 on 128: .922
 		{Tile: staged(8, 8, 8, 8, 16), MinGroups: 32},    // 64x64 on 64: .899
-		{Tile: staged(8, 8, 8, 8, 8), MinGroups: 32},     // the same in half of the memory: .897
 		{Tile: staged(4, 4, 8, 8, 16)},                   // 32x32 on 64: .837
 	},
 		staged(4, 4, 16, 16, 32), // 64x64 on 256: .911; Radeon VII, MI50, Fury X
 		staged(4, 4, 16, 16, 16), // the same within 16 KiB: .901
 		staged(8, 4, 16, 16, 16), // 128x64 on 256: .923
 		staged(4, 8, 16, 16, 16), // 64x128 on 256: .924
-		staged(8, 8, 16, 16, 4),  // 128x128 on 256 in 4 KiB
 		unstaged(8, 8, 8, 8),     // 64x64 on 64: .711
 	)
 }

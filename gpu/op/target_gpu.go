@@ -39,7 +39,7 @@ func targetOfGPU(vendor uint32, name string) Target {
 
 // clearedBytes is the TileBytes of backends for which naga 0.19 clears workgroup memory with one thread before each
 // group begins. At 768 addends one thread's stores of 8 KiB take as long as 2 to 8% of the multiply-adds of a group of
-// 64x64 sums. On DX12 the compiler (FXC) also takes seconds for each variable of more than 32 vec4.
+// 64x64 sums.
 var clearedBytes = map[string]int{"metal": 9 << 10, "dx12": 4 << 10}
 
 // on returns the target with tables for a backend. It has a name of its own where they differ.
@@ -50,11 +50,31 @@ func (t Target) on(backend string) Target {
 	}
 	t.Name, t.TileBytes = t.Name+"-"+backend, bytes
 	if backend == "dx12" {
+		for i, r := range t.Products {
+			t.Products[i].Tile = forFXC(r.Tile)
+		}
+		for i, m := range t.MoreProducts {
+			t.MoreProducts[i] = forFXC(m)
+		}
 		t.Reduce = 64 // sum_strips keeps a vec4 per thread: FXC takes 9 CPU seconds for 256 of them
 		t.Attention = []AttentionRule{{MaxHS: 128, Tile: attentionFXC()}}
 		t.MoreAttention = []AttentionRule{{MaxHS: 64, Tile: attentionTiled(32, 4, 8)}}
 	}
 	return t
+}
+
+// forFXC returns a tile with as few addends at a time as leave at most 16 quads to each of the eight variables that
+// naga 0.19 clears, for DX12's compiler. CPU seconds of FXC for a product with bias and GELU in float32:
+//
+//	quads of a variable     16     32
+//	64x64, 8x8 sums        1.6    4.3
+//	64x64, 8x4 sums        1.0    3.2
+//	32x32, 4x4 sums        0.7    2.5
+func forFXC(m MatmulTile) MatmulTile {
+	if quads := max(m.Rows(), m.Cols()) / 4; m.Algorithm == "tiled" && quads <= 16 {
+		m.BK = min(m.BK, 16/quads*4)
+	}
+	return m
 }
 
 // gpuTarget is what GPUs share; products are the class's tiles, those for many groups first.
@@ -108,7 +128,6 @@ func unstaged(rows, cols, wx, wy int) MatmulTile {
 func targetGPU() Target {
 	return gpuTarget("gpu", 2, []ProductRule{
 		{Tile: staged(8, 4, 16, 8, 16), MinGroups: 32}, // 64x64 on 128 threads
-		{Tile: staged(8, 4, 16, 8, 8), MinGroups: 32},  // the same in half of the memory
 		{Tile: staged(4, 4, 8, 8, 16)},                 // 32x32 on 64 threads: 25 to 40% of peak (tfjs, ggml, ONNX)
 	},
 		staged(8, 8, 16, 16, 8),  // 128x128 on 256: what a large device takes

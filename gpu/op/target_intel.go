@@ -8,7 +8,6 @@ package op
 func targetIntel() Target {
 	return gpuTarget("intel", 2, []ProductRule{
 		{Tile: staged(8, 4, 16, 8, 16), MinGroups: 32}, // 64x64 on 128: .82
-		{Tile: staged(8, 4, 16, 8, 8), MinGroups: 32},  // the same in half of the memory: .81
 		{Tile: staged(4, 4, 8, 8, 16)},                 // 32x32 on 64: .77; ONNX and tfjs on Intel
 	},
 		unstaged(8, 4, 16, 8),    // 64x64 on 128: .47; UHD 620, A750, A770

@@ -6,7 +6,6 @@ func targetNVIDIA() Target {
 	return gpuTarget("nvidia", 4, []ProductRule{
 		{Tile: staged(8, 8, 8, 16, 16), MinGroups: 128}, // 128x64 on 128: CLBlast's first on Ampere and Ada
 		{Tile: staged(8, 4, 16, 8, 16), MinGroups: 32},  // 64x64 on 128: llama.cpp's second size
-		{Tile: staged(8, 8, 8, 8, 8), MinGroups: 32},    // 64x64 on 64, where workgroup memory is dear
 		{Tile: staged(4, 4, 8, 8, 16)},                  // 32x32 on 64
 	},
 		staged(8, 8, 16, 16, 8),  // 128x128 on 256: Turing (T4, T2000), and 60 SM and more
@@ -16,7 +15,6 @@ func targetNVIDIA() Target {
 		staged(8, 4, 16, 16, 32), // 128x64 on 256: RTX 4090
 		staged(8, 8, 8, 8, 16),   // 64x64 on 64
 		staged(4, 4, 16, 16, 16), // 64x64 on 256
-		staged(8, 8, 16, 16, 4),  // 128x128 on 256 in 4 KiB
 		unstaged(8, 8, 8, 8),     // 64x64 on 64
 	)
 }
