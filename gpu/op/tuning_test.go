@@ -365,8 +365,8 @@ func TestTileJSON(t *testing.T) {
 		`"DKV":{"Rows":64,"Spec":{"BQ":8,"WX":128}}}}`
 	const tiled32 = `"Forward":{"Rows":64,"Spec":{"BK":16,"TQ":4,"WX":64}},"DQ":{"Rows":32,` +
 		`"Spec":{"BK":8,"TQ":4,"WX":64}},"DKV":{"Rows":32,"Spec":{"BQ":8,"TK":4,"WX":64}}}}`
-	const heads128 = `"Forward":{"Rows":64,"Spec":{"BK":8,"TQ":2,"WX":128}},"DQ":{"Rows":64,"Spec":{"BK":4,"WX":128}},` +
-		`"DKV":{"Rows":64,"Spec":{"BQ":4,"WX":128}}}}`
+	const heads128 = `"Forward":{"Rows":64,"Spec":{"BK":8,"TQ":2,"WX":128}},` +
+		`"DQ":{"Rows":64,"Spec":{"BK":4,"WX":128}},"DKV":{"Rows":64,"Spec":{"BQ":4,"WX":128}}}}`
 	const teams2 = `"Forward":{"Rows":32,"Spec":{"BK":8,"TQ":2,"WX":64}},"DQ":{"Rows":16,` +
 		`"Spec":{"BK":8,"TQ":2,"WX":64}},"DKV":{"Rows":16,"Spec":{"BQ":8,"TK":2,"WX":64}}}}`
 	for old, want := range map[string]string{
