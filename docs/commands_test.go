@@ -43,6 +43,8 @@ var instead = map[string][2]string{
 		`make -n isa ISA="-families navi31 -kernel 'attention.*bf16'"`},
 	"make texts OUT=DIR":                    {"minutes", "make -n texts OUT=DIR"},
 	"make metal":                            {"needs cargo and clang", "make -n metal"},
+	"make tint":                             {".ci/run runs its script", "make -n tint"},
+	"make fxc":                              {"needs Wine", "make -n fxc"},
 	"make conformance":                      {"minutes", "make -n conformance"},
 	"make mixed":                            {"downloads SwiftShader", "make -n mixed"},
 	"make reproduce":                        {"minutes", "make -n reproduce"},
@@ -385,7 +387,7 @@ func TestCIRunsThem(t *testing.T) {
 			t.Errorf(".ci/run does not run make %s", target)
 		}
 	}
-	for _, script := range []string{".ci/clients", ".ci/isa"} {
+	for _, script := range []string{".ci/clients", ".ci/isa", ".ci/tint"} {
 		if !bytes.Contains(gate, []byte("bash "+script)) {
 			t.Errorf(".ci/run does not run %s", script)
 		}
