@@ -1,6 +1,5 @@
 // attention_backward_dkv_tiled: the keys' and values' gradients, for GPUs. For one batch row and head, with
-// s[t,u] = sum_i q[t,i] * k[u,i] / sqrt(HS), p[t,u] = exp(s[t,u] - lse[t]) and d[t] = sum_i dout[t,i] * out[t,i], t >=
-// u:
+// s[t,u] = sum_i q[t,i] * k[u,i] / sqrt(HS), p[t,u] = exp(s[t,u] - lse[t]) for t >= u and attention_backward_d's d:
 //
 //   dv[u,i] = sum_t p[t,u] * dout[t,i]
 //   ds[t,u] = p[t,u] * (sum_i dout[t,i] * v[u,i] - d[t])
@@ -24,7 +23,7 @@ const TEAMS: u32 = WX / TEAM;
 const ROWS: u32 = TEAMS * TK;
 const HS4: u32 = HS / 4u;
 const OWN: u32 = (HS4 + TEAM - 1u) / TEAM; // quads of a row that a thread holds
-const LAST: u32 = HS4 - 1u - (OWN - 1u) * TEAM; // the team's last thread that holds so many
+const LAST: u32 = HS4 - 1u - (OWN - 1u) * TEAM; // the team's last thread that holds OWN quads
 const QUADS: u32 = TK * OWN;
 const PAIRS: u32 = TEAM / TK; // of queries
 const OTHERS: u32 = TEAM - 1u;

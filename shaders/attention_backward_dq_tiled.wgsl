@@ -8,8 +8,8 @@
 // dispatch: x: ceil(T / ROWS) groups, y: B*NH.  HS = C/NH, a multiple of 4; WX a power of 2; TQ 2 or 4; BK a
 // multiple of TURN, at most WX/TEAM.
 //
-// As attention_forward_tiled, with teams of eight: each thread sums an eighth of the channels of s and
-// dp = sum_i dout*v for TURN keys. The eighths meet, and each thread finishes two keys of one query.
+// As attention_forward_tiled, with teams of eight (four on DX12): each thread sums its part of the channels of s and
+// dp = sum_i dout*v for TURN keys. The parts meet, and each thread finishes two keys of one query.
 //
 // uses: store
 
@@ -22,7 +22,7 @@ const TEAMS: u32 = WX / TEAM;
 const ROWS: u32 = TEAMS * TQ;
 const HS4: u32 = HS / 4u;
 const OWN: u32 = (HS4 + TEAM - 1u) / TEAM; // quads of a row that a thread holds
-const LAST: u32 = HS4 - 1u - (OWN - 1u) * TEAM; // the team's last thread that holds so many
+const LAST: u32 = HS4 - 1u - (OWN - 1u) * TEAM; // the team's last thread that holds OWN quads
 const QUADS: u32 = TQ * OWN;
 const PAIRS: u32 = TEAM / TQ; // of keys
 const KEPT: u32 = PAIRS * OWN * 2u;

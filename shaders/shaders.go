@@ -222,7 +222,8 @@ func literal(kind string, value any) (string, error) {
 var suffixed = regexp.MustCompile(`\b(\d+)u\b`)
 var word = regexp.MustCompile(`\b[A-Z][A-Z0-9_]*\b`)
 
-// evaluate computes a WGSL constant expression over u32: integers, names of values, + - * / and parentheses.
+// evaluate computes a WGSL constant expression over u32: integers, names of values, parentheses, and the operators that
+// Go has too, as + - * / % ^.
 func evaluate(expr string, values map[string]constant.Value) (constant.Value, error) {
 	expr = suffixed.ReplaceAllString(expr, "$1")
 	missing := ""

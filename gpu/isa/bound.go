@@ -3,6 +3,7 @@ package isa
 import (
 	"math"
 	"regexp"
+	"slices"
 	"strings"
 )
 
@@ -144,7 +145,7 @@ func (k *Kernel) bound(blocks []block, a arch, t Text) {
 		sum := mix{}
 		for i := l.first; i <= l.last; i++ {
 			inner := func(o span) bool { return l.has(o) && o.first <= i && i <= o.last }
-			if !anyOf(loops, inner) {
+			if !slices.ContainsFunc(loops, inner) {
 				sum.fma += mixes[i].fma
 				sum.valu += mixes[i].valu
 			}
@@ -220,13 +221,4 @@ func (k *Kernel) bound(blocks []block, a arch, t Text) {
 	}
 	k.FMA = needed * a.fmaClocks()
 	k.Bound = k.FMA / max(k.VALU, k.LDSTime)
-}
-
-func anyOf(loops []span, f func(span) bool) bool {
-	for _, l := range loops {
-		if f(l) {
-			return true
-		}
-	}
-	return false
 }

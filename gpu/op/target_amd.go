@@ -1,7 +1,7 @@
 package op
 
-// namesGCN are AMD's GPUs before RDNA, with waves of 64: the code names that Mesa shows, and product names. Integrated
-// ones that Windows only calls AMD Radeon Graphics count as RDNA, as every name that is not known.
+// namesGCN are AMD's GPUs before RDNA, with waves of 64: the code names that Mesa shows, and product names. All other
+// names count as RDNA, such as AMD Radeon Graphics, which is all that Windows says of integrated ones.
 var namesGCN = word(
 	`tahiti|pitcairn|verde|oland|hainan|bonaire|kaveri|kabini|mullins|hawaii|tonga|iceland|carrizo|` +
 		`stoney|fiji|polaris1\d|vegam|vega ?\d*|raven2?|picasso|renoir|cezanne|lucienne|barcelo|` +

@@ -77,10 +77,10 @@ func forFXC(m MatmulTile) MatmulTile {
 	return m
 }
 
-// gpuTarget is what GPUs share; products are the class's tiles, those for many groups first.
-// Teams of attention share this many rows: 4 take 128 floats of rows and sums per thread with heads of 64 (96 in dq), 2
-// half of them.
-func gpuTarget(name string, team int, products []ProductRule, more ...MatmulTile) Target {
+// gpuTarget is what GPUs share; products are the class's tiles, those for many groups first. A team of attention's
+// threads shares this many rows, 4 or 2. With heads of 64 channels, 4 rows take 128 floats of rows and sums per thread
+// (96 in dq), and 2 take half of them.
+func gpuTarget(name string, rows int, products []ProductRule, more ...MatmulTile) Target {
 	return Target{
 		Name: name, Algorithms: []string{"direct", "tiled", "split"},
 		Threads: 256, Reduce: 256, AdamW: 2, LookUp: LookUpTarget{64, 1},
@@ -101,13 +101,14 @@ func gpuTarget(name string, team int, products []ProductRule, more ...MatmulTile
 		MoreProducts: more,
 
 		Attention: []AttentionRule{
-			{MaxHS: 64, Tile: attentionTiled(64, team, 16)},
+			{MaxHS: 64, Tile: attentionTiled(64, rows, 16)},
 			{MaxHS: 128, Tile: attentionTiled(64, 2, 8)},
 		},
-		// Other registers, and kernels without workgroup memory: a thread's query fits into AMD's registers (the bound
-		// of dq is .94), but not into Intel's. A second one fits nowhere, nor does a key of dkv without 50 spills.
+		// The other number of rows, and kernels without workgroup memory: a thread's query fits into AMD's registers
+		// (the bound of dq is .94), but not into Intel's. A second one fits nowhere, nor does a key of dkv without 50
+		// spills.
 		MoreAttention: []AttentionRule{
-			{MaxHS: 64, Tile: attentionTiled(64, 6-team, 16)},
+			{MaxHS: 64, Tile: attentionTiled(64, 6-rows, 16)},
 			{MaxHS: 64, Tile: attentionDirect(64, 1, 1, 1)}, {MaxHS: 64, Tile: attentionDirect(32, 1, 1, 1)},
 		},
 	}

@@ -1,6 +1,6 @@
 package op
 
-// targetNVIDIA suits NVIDIA's GPUs. No compiler of theirs was asked; the tiles are those of others' measurements:
+// targetNVIDIA suits NVIDIA's GPUs. Their compiler was not at hand; the tiles come from others' measurements:
 // CLBlast's tuning database (52 devices from Pascal to Blackwell) has 128 threads first in 38, and 64x64 to 128x128.
 func targetNVIDIA() Target {
 	return gpuTarget("nvidia", 4, []ProductRule{

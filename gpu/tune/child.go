@@ -77,7 +77,7 @@ func Child(in io.Reader, out io.Writer, build Build) error {
 		return err
 	}
 	defer c.dev.Close()
-	c.tell(event{Kind: "ready"})
+	c.send(event{Kind: "ready"})
 	for _, j := range r.Work {
 		if c.late() {
 			break
@@ -105,18 +105,18 @@ type child struct {
 	request  request
 	enc      *json.Encoder
 	deadline time.Time
-	err      error // of telling
+	err      error // of sending an event
 }
 
 func (c *child) late() bool { return time.Now().After(c.deadline) || c.err != nil }
 
-func (c *child) tell(e event) {
+func (c *child) send(e event) {
 	if err := c.enc.Encode(e); err != nil && c.err == nil {
 		c.err = err
 	}
 }
 
-// trial is a candidate on a bed.
+// trial is a candidate on a workload.
 type trial struct {
 	index int
 	tile  op.Tile
@@ -130,7 +130,7 @@ const margin = 0.95
 // choose measures the candidates of a class and says which one is to be used.
 func (c *child) choose(j job) error {
 	class := j.Use.Class
-	b, err := c.newBed(j.Use)
+	b, err := c.newWorkload(j.Use)
 	if err != nil {
 		return err
 	}
@@ -144,7 +144,7 @@ func (c *child) choose(j job) error {
 		if i > 0 && c.late() {
 			break
 		}
-		c.tell(event{Kind: "try", Class: class, Candidate: i, Tile: tile})
+		c.send(event{Kind: "try", Class: class, Candidate: i, Tile: tile})
 		t := &trial{index: i, tile: tile}
 		if i == 0 {
 			fixed, best = t, t
@@ -164,7 +164,7 @@ func (c *child) choose(j job) error {
 			continue
 		}
 		if err := b.try(c.with(class, tile), t, want, best.best); err != nil {
-			c.tell(event{Kind: "drop", Class: class, Candidate: i, Tile: tile, Error: err.Error()})
+			c.send(event{Kind: "drop", Class: class, Candidate: i, Tile: tile, Error: err.Error()})
 		} else if t.best < best.best {
 			best = t
 		}
@@ -182,7 +182,7 @@ func (c *child) choose(j job) error {
 		}
 	}
 	if best != fixed && j.Kept == nil {
-		c.tell(event{Kind: "try", Class: class, Candidate: best.index, Tile: best.tile})
+		c.send(event{Kind: "try", Class: class, Candidate: best.index, Tile: best.tile})
 		err := selfTest(c.dev, best.tile, j.Use)
 		for _, u := range j.Others {
 			if err == nil {
@@ -190,11 +190,11 @@ func (c *child) choose(j job) error {
 			}
 		}
 		if err != nil {
-			c.tell(event{Kind: "drop", Class: class, Candidate: best.index, Tile: best.tile, Error: err.Error()})
+			c.send(event{Kind: "drop", Class: class, Candidate: best.index, Tile: best.tile, Error: err.Error()})
 			best = fixed
 		}
 	}
-	c.tell(event{Kind: "chosen", Class: class, Candidate: best.index, Tile: best.tile, Time: best.best,
+	c.send(event{Kind: "chosen", Class: class, Candidate: best.index, Tile: best.tile, Time: best.best,
 		Fixed: fixed.best})
 	return nil
 }
@@ -222,7 +222,7 @@ var selfTest = func(d *gpu.Device, tile op.Tile, u op.Use) (failed error) {
 
 // duel measures two tiles in turn and returns the better one: the other if it takes less than least of the fixed one's
 // time.
-func (c *child) duel(b *bed, fixed, other *trial, least float64) (*trial, error) {
+func (c *child) duel(b *workload, fixed, other *trial, least float64) (*trial, error) {
 	fixed.best, other.best = math.MaxInt64, math.MaxInt64
 	for range samples {
 		for _, t := range []*trial{fixed, other} {
@@ -241,7 +241,7 @@ func (c *child) duel(b *bed, fixed, other *trial, least float64) (*trial, error)
 
 // verify compares two tiles' results for u.
 func (c *child) verify(u op.Use, fixed, other op.Tile) error {
-	b, err := c.newBed(u)
+	b, err := c.newWorkload(u)
 	if err != nil {
 		return err
 	}
@@ -284,7 +284,7 @@ func (c *child) wholeStep(build Build) error {
 			return err
 		}
 	}
-	c.tell(event{Kind: "step", Time: tuned, Fixed: fixed})
+	c.send(event{Kind: "step", Time: tuned, Fixed: fixed})
 	return c.err
 }
 
@@ -302,7 +302,7 @@ func (c *child) timeStep(build Build, tuning op.Tuning, best *time.Duration) err
 		return err
 	}
 	for i := range 3 {
-		if c.tell(event{Kind: "step"}); c.late() {
+		if c.send(event{Kind: "step"}); c.late() {
 			return errLate
 		}
 		took, err := trial()
@@ -316,8 +316,8 @@ func (c *child) timeStep(build Build, tuning op.Tuning, best *time.Duration) err
 	return nil
 }
 
-// bed is the tensors of a use, with inputs in them.
-type bed struct {
+// workload is the tensors of a use, with inputs in them.
+type workload struct {
 	dev     *gpu.Device
 	setup   *op.Setup
 	use     op.Use
@@ -327,9 +327,9 @@ type bed struct {
 	runs    int // a sample
 }
 
-func (c *child) newBed(u op.Use) (b *bed, err error) {
+func (c *child) newWorkload(u op.Use) (b *workload, err error) {
 	d := c.dev
-	b = &bed{dev: d, setup: op.NewSetup(d), use: u, tensors: map[string]gpu.Tensor{},
+	b = &workload{dev: d, setup: op.NewSetup(d), use: u, tensors: map[string]gpu.Tensor{},
 		clear: d.NewProgram("tune: clear"), runs: 1}
 	b.setup.Target = c.request.Target
 	defer func() {
@@ -396,7 +396,7 @@ func fill(d *gpu.Device, t gpu.Tensor, o op.Operand, random *rand.Rand) error {
 	return d.UploadU32(t, gpu.PackBF16(values))
 }
 
-func (b *bed) free() {
+func (b *workload) free() {
 	b.dev.Wait()
 	b.clear.Release()
 	b.setup.Free()
@@ -406,7 +406,7 @@ func (b *bed) free() {
 }
 
 // program builds the use under a tuning.
-func (b *bed) program(t op.Tuning) (*gpu.Program, error) {
+func (b *workload) program(t op.Tuning) (*gpu.Program, error) {
 	b.setup.Tuning = t
 	p := b.setup.NewProgram("tune: " + b.use.Class)
 	b.use.AddTo(p, b.tensors)
@@ -414,7 +414,7 @@ func (b *bed) program(t op.Tuning) (*gpu.Program, error) {
 }
 
 // outputs runs p once on cleared outputs and reads them.
-func (b *bed) outputs(p *gpu.Program) ([][]float32, error) {
+func (b *workload) outputs(p *gpu.Program) ([][]float32, error) {
 	if err := b.clear.Run(); err != nil {
 		return nil, err
 	}
@@ -443,7 +443,7 @@ func (b *bed) outputs(p *gpu.Program) ([][]float32, error) {
 // compare refuses results that differ from the fixed tile's by more than rounding: of the value, or of sums as large as
 // the tensor's root mean square. Another order of 50257 addends moves a float32 sum by about 1e-5 of that, and a wrong
 // element by all of it. bf16 keeps 8 bits, and what is computed from such values differs by a unit of them.
-func (b *bed) compare(got, want [][]float32) error {
+func (b *workload) compare(got, want [][]float32) error {
 	for i, t := range b.outs {
 		tolerance := 1e-3
 		if b.use.Storage() == gpu.BF16 {
@@ -472,7 +472,7 @@ const (
 )
 
 // calibrate finds how many runs a sample needs: for a choice that is only confirmed, fewer.
-func (b *bed) calibrate(t *trial, confirm bool) error {
+func (b *workload) calibrate(t *trial, confirm bool) error {
 	enough := sampleTime
 	if confirm {
 		enough /= 5
@@ -485,7 +485,7 @@ func (b *bed) calibrate(t *trial, confirm bool) error {
 }
 
 // sample returns the time of one run, the mean of some.
-func (b *bed) sample(t *trial) (time.Duration, error) {
+func (b *workload) sample(t *trial) (time.Duration, error) {
 	start := time.Now()
 	for range b.runs {
 		if err := t.p.Run(); err != nil {
@@ -500,7 +500,7 @@ func (b *bed) sample(t *trial) (time.Duration, error) {
 var measured = func(candidate int, took time.Duration) time.Duration { return took }
 
 // time sets t.best, of fewer samples if the first is far slower than the best so far.
-func (b *bed) time(t *trial, best time.Duration) error {
+func (b *workload) time(t *trial, best time.Duration) error {
 	t.best = math.MaxInt64
 	for range samples {
 		took, err := b.sample(t)
@@ -516,7 +516,7 @@ func (b *bed) time(t *trial, best time.Duration) error {
 }
 
 // try builds a candidate, compares its result and measures it. An error speaks only against the candidate.
-func (b *bed) try(tuning op.Tuning, t *trial, want [][]float32, best time.Duration) (err error) {
+func (b *workload) try(tuning op.Tuning, t *trial, want [][]float32, best time.Duration) (err error) {
 	if t.p, err = b.program(tuning); err != nil {
 		t.p = nil
 		return err

@@ -60,8 +60,8 @@ func (t *Tuner) Path(info gpu.AdapterInfo) string {
 	return filepath.Join(t.Dir, hex.EncodeToString(h.Sum(nil))[:32]+".json")
 }
 
-// Cached returns what was chosen on an adapter before, nil if nothing was. A file that can't be used is as none, and
-// told.
+// Cached returns what was chosen on an adapter before, nil if nothing was. It ignores a file that can't be used, with a
+// warning.
 func (t *Tuner) Cached(info gpu.AdapterInfo) op.Tuning { return t.read(info).Tuning }
 
 func (t *Tuner) read(info gpu.AdapterInfo) (f file) {
@@ -208,8 +208,8 @@ func (s *session) settled(class string) bool {
 	return done && !s.again[class]
 }
 
-// pending returns the classes to measure, those with the most operations first; the classifier's alone while there is
-// one, since it decides on the shapes of others.
+// pending returns the classes to measure, those with the most operations first. While the classifier has one it is the
+// only one, since it decides on the shapes of others.
 func (s *session) pending(uses []op.Use) (work []job) {
 	total, at := map[string]float64{}, map[string]int{}
 	for _, u := range uses {

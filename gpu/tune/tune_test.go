@@ -308,7 +308,7 @@ func TestNoChild(t *testing.T) {
 	}
 }
 
-// TestCache: a file counts for its adapter, driver, limits and version alone, and a broken one for none.
+// TestCache: a file counts only for its adapter, driver, limits and version, and a broken one for none.
 func TestCache(t *testing.T) {
 	info := gpu.AdapterInfo{Name: "some", Driver: "1", Limits: gpu.DefaultLimits()}
 	tn, log := tuner(t, "good")

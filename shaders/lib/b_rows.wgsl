@@ -2,8 +2,8 @@
 // stored. Addends past the end read the last: a has zeros there.
 //
 // A thread walks quads of columns in registers: b_at returns where one begins, computed once, and load_b its q-th quads
-// of addends, a column for each addend. For tiles, block_b returns the same of any quads, and b_place which cols4-th
-// and which q-th quad the i-th of neighbouring threads takes, so that they read neighbours.
+// of addends, a column for each addend. For matmul_panels, block_b returns the same of any quads, and b_place which
+// cols4-th and which q-th quad the i-th of neighbouring threads takes, so that they read neighbours.
 
 // b_at returns the quad of columns, the quads of a row, and the last row.
 fn b_at(col4: u32) -> vec4<u32> {
