@@ -374,3 +374,37 @@ func TestEmptyTemplate(t *testing.T) {
 		}
 	}
 }
+
+// A directory that is called as a tokenizer is has its own one, of the same size: here two ids have changed places.
+func TestDirectoryNamedAsTokenizer(t *testing.T) {
+	t.Chdir(t.TempDir())
+	gpt2, err := NewTokenizer("gpt2")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Mkdir("gpt2", 0o777); err != nil {
+		t.Fatal(err)
+	}
+	if err := WriteTokenizerFiles("gpt2", gpt2, 1024); err != nil {
+		t.Fatal(err)
+	}
+	vocab, err := os.ReadFile("gpt2/vocab.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	other := strings.Replace(string(vocab), `"!": 0, "\"": 1`, `"!": 1, "\"": 0`, 1)
+	if err := os.WriteFile("gpt2/vocab.json", []byte(other), 0o666); err != nil {
+		t.Fatal(err)
+	}
+	tok, err := ModelTokenizer("", "", "gpt2", gpt2Vocab)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := tok.Encode("!"); !slices.Equal(got, []int{1}) {
+		t.Errorf("! is %v in the directory's tokenizer, want [1]", got)
+	}
+	again, err := NewTokenizer(tok.Name())
+	if err != nil || !SameTokenizer(again, tok) || SameTokenizer(tok, gpt2) {
+		t.Errorf("%q: the name of another tokenizer (%v)", tok.Name(), err)
+	}
+}

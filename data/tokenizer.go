@@ -89,6 +89,9 @@ func FindTokenizer(dir string) (Tokenizer, error) {
 	if files == nil {
 		return nil, nil
 	}
+	if !IsPath(dir) { // a directory that is called gpt2, with files of its own
+		dir = "./" + dir
+	}
 	return TokenizerOfFiles(dir, files), nil
 }
 
