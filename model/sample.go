@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"math"
 	"math/rand/v2"
-	"slices"
 )
 
 // SampleOptions says how the next token is chosen from the logits.
@@ -40,7 +39,12 @@ func (o SampleOptions) choose(logits []float32, r *rand.Rand) int {
 	if o.Vocab > 0 && o.Vocab < len(logits) {
 		logits = logits[:o.Vocab]
 	}
-	best := slices.Index(logits, slices.Max(logits))
+	best := 0
+	for i, l := range logits { // slices.Max finds NaN, which a sequence that has ended may have
+		if l > logits[best] {
+			best = i
+		}
+	}
 	if o.Greedy {
 		return best
 	}

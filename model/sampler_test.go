@@ -290,3 +290,14 @@ func TestVocab(t *testing.T) {
 		t.Errorf("a tokenizer larger than the model: %d", id)
 	}
 }
+
+// TestEndedNotFinite: what a sequence that has ended draws is unseen, but it is a token, whatever its logits are.
+func TestEndedNotFinite(t *testing.T) {
+	logits := []float32{1, float32(math.NaN()), 2}
+	r := rand.New(rand.NewPCG(1, 2))
+	for _, o := range []SampleOptions{{Greedy: true}, {Temperature: 1, TopP: 1}, {Temperature: 1, TopK: 2, TopP: 0.9}} {
+		if id := o.choose(logits, r); id < 0 || id >= len(logits) {
+			t.Errorf("%+v draws %d of %d logits", o, id, len(logits))
+		}
+	}
+}
