@@ -22,6 +22,7 @@ var evalCommand = &command{
 With --data: the mean loss, in nats per token, over the validation shards of a directory, or over a text, in sequences
 of the length that the run trained with (--seq-len). --val-steps N takes N batches from the start, as train does on the
 way. Without it, every token but the first is predicted once, the last incomplete sequence included.
+
 With --hellaswag: which of four endings continues a text? acc takes the likeliest ending, acc_norm the likeliest per
 token (build-nanogpt, llm.c), acc_norm_chars the likeliest per character (the acc_norm of lm-eval).
 

@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"regexp"
 	"strings"
 )
 
@@ -57,6 +58,9 @@ gpt2wgpu help COMMAND lists a command's flags. A first run that needs no network
 // helpWidth is where help is wrapped, in columns, unless the terminal is narrower.
 const helpWidth = 110
 
+// broken is a line's end within a paragraph of a command's text, whose other lines are indented or empty.
+var broken = regexp.MustCompile(`(\S)\n(\S)`)
+
 func printHelp(out io.Writer, c *command) error {
 	w := &strings.Builder{}
 	fs := newFlagSet(c.name)
@@ -69,10 +73,11 @@ func printHelp(out io.Writer, c *command) error {
 		usage += " " + c.args
 	}
 	fmt.Fprintf(w, "%s.\n\nUsage:\n  %s\n", c.short, usage)
-	if c.long != "" {
-		fmt.Fprintf(w, "\n%s\n", strings.TrimSpace(c.long))
-	}
 	width := min(helpWidth, cmp.Or(columns(out), helpWidth))
+	if c.long != "" {
+		text := broken.ReplaceAllString(strings.TrimSpace(c.long), "$1 $2")
+		fmt.Fprintf(w, "\n%s\n", wrap(text, width, 0))
+	}
 	for _, s := range fs.sections {
 		fmt.Fprintf(w, "\n%s:\n%s", s.title, s.FlagUsagesWrapped(width))
 	}

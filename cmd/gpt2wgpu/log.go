@@ -178,7 +178,8 @@ func (o *wrapped) flush() {
 	o.rest = nil
 }
 
-// wrap breaks each line of text at its spaces; a width of 0 breaks none.
+// wrap breaks each line of text at its spaces, with an indent from its second on, beside its own; a width of 0 breaks
+// none.
 func wrap(text string, width, indent int) string {
 	if width == 0 {
 		return text
@@ -192,7 +193,7 @@ func wrap(text string, width, indent int) string {
 			continue
 		}
 		var broken []string
-		now := ""
+		now, indent := "", indent+len(line)-len(strings.TrimLeft(line, " "))
 		for at, word := range strings.SplitAfter(line, " ") {
 			if column := ansi.StringWidth(now); at > 0 && column > indent &&
 				column+ansi.StringWidth(strings.TrimSuffix(word, " ")) > width {

@@ -21,6 +21,7 @@ func TestWrap(t *testing.T) {
 		{"one two three\nfour five six\n", 9, 2, "one two\n  three\nfour five\n  six\n"},
 		{"hint: --val-data SPEC", 14, 2, "hint:\n  --val-data\n  SPEC"},
 		{"see /a/path/longer/than/the/line b", 12, 2, "see\n  /a/path/longer/than/the/line\n  b"},
+		{"  an indented line", 10, 2, "  an\n    indented\n    line"},
 		{"\x1b[1mone\x1b[0m two three", 7, 1, "\x1b[1mone\x1b[0m two\n three"},
 		{"ééé ééé", 7, 1, "ééé ééé"},
 	} {

@@ -20,9 +20,10 @@ var selftestCommand = &command{
 	name:  "selftest",
 	short: "Run every kernel against its float64 reference on this GPU and print a report to paste into an issue",
 	long: `
-Tries every kernel and every geometry of matmul that this GPU can run, at two or three awkward shapes, in each storage
-type. Outputs start as NaN. Inputs and the memory behind every tensor must stay as they were, two runs must agree bit
-for bit, and results must be within a limit that follows from the arithmetic. Each row shows its worst error.
+Tries every kernel, and every tile of matmul and attention that suits this GPU, at two or three awkward shapes, in
+each storage type. Outputs start as NaN. Inputs and the memory behind every tensor must stay as they were, two runs
+must agree bit for bit, and results must be within a limit that follows from the arithmetic. Each row shows its worst
+error.
 
   gpt2wgpu selftest
   gpt2wgpu selftest --kernel attention --json`,
