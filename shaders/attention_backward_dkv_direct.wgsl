@@ -1,6 +1,5 @@
 // attention_backward_dkv_direct: the keys' and values' gradients. For one batch row and head, with
-// s[t,u] = sum_i q[t,i] * k[u,i] / sqrt(HS), p[t,u] = exp(s[t,u] - lse[t]) and d[t] = sum_i dout[t,i] * out[t,i], t >=
-// u:
+// s[t,u] = sum_i q[t,i] * k[u,i] / sqrt(HS), p[t,u] = exp(s[t,u] - lse[t]) for t >= u and attention_backward_d's d:
 //
 //   dv[u,i] = sum_t p[t,u] * dout[t,i]
 //   ds[t,u] = p[t,u] * (sum_i dout[t,i] * v[u,i] - d[t])

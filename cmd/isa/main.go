@@ -80,8 +80,8 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 	fs := flag.NewFlagSet("isa", flag.ContinueOnError)
 	list := fs.String("families", strings.Join(families, ","), "the GPUs, `names` as Mesa has them")
 	mesa := fs.String("mesa", "", "the `folder` of Mesa's Vulkan drivers")
-	mesa25 := fs.String("mesa25", "", "that of Mesa 25's, for families that an older one does not know, a `folder`")
-	shims := fs.String("shims", "build/isa", "the `folder` of what makes up their devices")
+	mesa25 := fs.String("mesa25", "", "the `folder` of Mesa 25's drivers, for families that older ones do not know")
+	shims := fs.String("shims", "build/isa", "the `folder` of the libraries that pretend to be their devices")
 	only := fs.String("kernel", "", "only kernels whose names match this `pattern`; nothing is checked")
 	defaults := fs.Bool("defaults", false, "leave out what only tuning chooses")
 	asJSON := fs.Bool("json", false, "print one JSON object")
@@ -227,7 +227,7 @@ func (r report) print(out io.Writer) {
 // maySpill matches kernels for which Intel's 128 registers a thread are too few.
 var maySpill = regexp.MustCompile(`^attention_backward_dkv`)
 
-// check holds the rules, an empty line for each that holds.
+// check returns a line for each rule: what breaks it, or nothing where it holds.
 func (r report) check() (failures []string) {
 	var spills []string
 	for _, k := range r.Kernels {

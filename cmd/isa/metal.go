@@ -19,7 +19,7 @@ import (
 )
 
 // metal translates all texts of dir, as writeTexts has written it, with the program translate, and counts guarded reads
-// in the products and attention that a GPU's target has by default. It prints those and a line of the whole.
+// in the products and attention that a GPU's target has by default. It prints what breaks a rule, and the totals.
 func metal(ctx context.Context, dir, translate, include string, only *regexp.Regexp, out io.Writer) error {
 	raw, err := os.ReadFile(filepath.Join(dir, "index.json"))
 	if err != nil {

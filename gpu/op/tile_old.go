@@ -34,7 +34,7 @@ func (t *MatmulTile) UnmarshalJSON(raw []byte) error {
 	return nil
 }
 
-// UnmarshalJSON reads a tile. Before tiles named their algorithm, they had the end of the kernels' names.
+// UnmarshalJSON reads a tile. Before tiles named their algorithm, Suffix was the end of the kernels' names.
 func (t *AttentionTile) UnmarshalJSON(raw []byte) error {
 	type plain AttentionTile
 	var old struct {
@@ -51,8 +51,8 @@ func (t *AttentionTile) UnmarshalJSON(raw []byte) error {
 	if t.Algorithm == "step" {
 		t.Algorithm = "walk"
 	}
-	if t.Algorithm == "tiled" && t.DQ.Spec.TQ == 0 { // kernels that are no more: those with as many sums per thread
-		*t = attentionTiled(64, t.Forward.Spec.TQ, 4*t.Forward.Spec.TQ) // those with 2 may be for heads of 128
+	if t.Algorithm == "tiled" && t.DQ.Spec.TQ == 0 { // without teams: this version has no such kernels
+		*t = attentionTiled(64, t.Forward.Spec.TQ, 4*t.Forward.Spec.TQ) // with TQ 2 it may be for heads of 128
 	}
 	return nil
 }
