@@ -1,7 +1,7 @@
 // sum_strips: the end of a reduction over rows, whose strips other kernels have summed (layernorm_backward,
 // bias_backward_strips, and matmul_tiled where it splits sums).
 //
-//   out[c] += sum_s partial[s,COL+c];  without ADD =
+//   out[c] = sum_s partial[s,COL+c], with ADD plus out[c]
 //
 // out: out (C)      in: partial (S,STRIDE)
 // dispatch: ceil(C/4 / LANES) groups.  C, COL, STRIDE % 4 == 0.
@@ -13,7 +13,7 @@
 
 const WG: u32 = 64u; // spec: threads a group
 const LANES: u32 = 8u; // spec: quads a group
-const ADD: bool = true; // spec: out counts
+const ADD: bool = true; // spec: add to out
 
 alias Sum = vec4<f32>;
 

@@ -41,7 +41,7 @@ func TestOfPeak(t *testing.T) {
 	}
 }
 
-// TestMeasure: what is repeated to be measured is told of once.
+// TestMeasure: the time and the bytes are those of one run, however often it is repeated.
 func TestMeasure(t *testing.T) {
 	d := gputest.Device(t)
 	x, err := d.NewTensor(gpu.Scratch, "x", gpu.F32, 4)
@@ -76,7 +76,7 @@ func kernelRows(t *testing.T, s gpu.Storage) {
 		t.Fatal(err)
 	}
 	if len(rows) != len(seen) || d.TotalBytes() != before {
-		t.Errorf("%d rows, %d told; %d bytes before, %d after", len(rows), len(seen), before, d.TotalBytes())
+		t.Errorf("%d rows, %d reported; %d bytes before, %d after", len(rows), len(seen), before, d.TotalBytes())
 	}
 	names := map[string]bool{}
 	for _, r := range rows {

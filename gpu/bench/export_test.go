@@ -17,7 +17,7 @@ func Hurry() (undo func()) {
 
 // Labels returns the labels of all dispatches that Kernels would measure for a target on a plan of a device.
 func Labels(d *gpu.Device, target op.Target, s Shape) (labels []string) {
-	b := newBed(d, s)
+	b := newScratch(d, s)
 	b.setup.Target = target
 	for _, k := range kernels(d, b.setup, s) {
 		p := b.setup.NewProgram(k.name)

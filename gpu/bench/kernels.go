@@ -36,7 +36,7 @@ type adder interface{ AddTo(p *op.Builder) }
 // kernel is a row to measure: ops makes the op's tensors and returns what is timed.
 type kernel struct {
 	name, shape string
-	ops         func(b *bed) []adder
+	ops         func(b *scratch) []adder
 	flops       float64 // that the op needs, where its kernels make products twice; 0: what they make
 }
 
@@ -44,7 +44,7 @@ type kernel struct {
 // step first and in its order. Each row is passed to each as soon as it is known; an error of each ends it. Tensors are
 // freed at the end.
 func Kernels(d *gpu.Device, tuning op.Tuning, s Shape, filter string, each func(Row) error) ([]Row, error) {
-	b := newBed(d, s)
+	b := newScratch(d, s)
 	b.setup.Tuning = tuning
 	defer b.free()
 	rows := []Row{}
@@ -84,7 +84,7 @@ func Kernels(d *gpu.Device, tuning op.Tuning, s Shape, filter string, each func(
 func kernels(d *gpu.Device, setup *op.Setup, s Shape) []kernel {
 	n, c, hs := s.B*s.T, s.C, s.C/max(s.NH, 1)
 	var list []kernel
-	add := func(name, shape string, ops func(b *bed) []adder) {
+	add := func(name, shape string, ops func(b *scratch) []adder) {
 		list = append(list, kernel{name: name, shape: shape, ops: ops})
 	}
 	rows := fmt.Sprintf("N=%d C=%d", n, c)
@@ -92,17 +92,17 @@ func kernels(d *gpu.Device, setup *op.Setup, s Shape) []kernel {
 	flat := min(s.Params, int(d.Limits.MaxBufferSize/4)) / 4 * 4
 
 	// Activations of one width share a tensor; inputs and outputs are apart, and so is the stream, which is float32.
-	in := func(b *bed, width int) gpu.Tensor { return b.data(fmt.Sprint("in", width), n, width) }
-	out := func(b *bed, width int) gpu.Tensor { return b.data(fmt.Sprint("out", width), n, width) }
-	weight := func(b *bed, in, out int) gpu.Tensor { return b.data(fmt.Sprintf("w%dx%d", out, in), out, in) }
-	res := func(b *bed) gpu.Tensor { return b.f32("res", n, c) }
-	res2 := func(b *bed) gpu.Tensor { return b.f32("res2", n, c) }
+	in := func(b *scratch, width int) gpu.Tensor { return b.data(fmt.Sprint("in", width), n, width) }
+	out := func(b *scratch, width int) gpu.Tensor { return b.data(fmt.Sprint("out", width), n, width) }
+	weight := func(b *scratch, in, out int) gpu.Tensor { return b.data(fmt.Sprintf("w%dx%d", out, in), out, in) }
+	res := func(b *scratch) gpu.Tensor { return b.f32("res", n, c) }
+	res2 := func(b *scratch) gpu.Tensor { return b.f32("res2", n, c) }
 
-	add("embedding_forward", fmt.Sprintf("%s V=%d", rows, s.V), func(b *bed) []adder {
+	add("embedding_forward", fmt.Sprintf("%s V=%d", rows, s.V), func(b *scratch) []adder {
 		return []adder{op.EmbeddingForward{Out: res(b), WTE: b.f32("wte", s.V, c), WPE: b.f32("wpe", s.T, c),
 			Tokens: b.ids("tokens", s.V, n), T: s.T}}
 	})
-	add("layernorm_forward", rows, func(b *bed) []adder {
+	add("layernorm_forward", rows, func(b *scratch) []adder {
 		return []adder{op.LayerNormForward{Out: in(b, c), Mean: b.f32("mean", n), Rstd: b.f32("rstd", n), X: res(b),
 			W: b.f32("w", c), B: b.f32("b", c)}}
 	})
@@ -115,7 +115,7 @@ func kernels(d *gpu.Device, setup *op.Setup, s Shape) []kernel {
 	linear := func(in, out int) string { return fmt.Sprintf("N=%d K=%d OC=%d", n, in, out) }
 	forward := func(i int) {
 		l := layers[i]
-		add("matmul_forward/"+l.name, linear(l.in, l.out), func(b *bed) []adder {
+		add("matmul_forward/"+l.name, linear(l.in, l.out), func(b *scratch) []adder {
 			m := op.MatmulForward{Out: out(b, l.out), X: in(b, l.in), W: weight(b, l.in, l.out),
 				Bias: b.f32(fmt.Sprint("bias", l.out), l.out)}
 			switch l.name {
@@ -128,7 +128,7 @@ func kernels(d *gpu.Device, setup *op.Setup, s Shape) []kernel {
 		})
 	}
 	forward(0)
-	add("attention_forward", heads, func(b *bed) []adder {
+	add("attention_forward", heads, func(b *scratch) []adder {
 		return []adder{op.AttentionForward{Out: out(b, c), LSE: b.f32("lse", s.B, s.NH, s.T), QKV: in(b, 3*c),
 			NH: s.NH}}
 	})
@@ -139,7 +139,7 @@ func kernels(d *gpu.Device, setup *op.Setup, s Shape) []kernel {
 	// The last layer in the rows of one chunk and in windows of the vocabulary, as op.Classifier takes it.
 	r, vp := setup.LogitsShape(n, s.V)
 	head := fmt.Sprintf("N=%d K=%d OC=%d", r, c, s.V)
-	add("matmul_forward/classifier", head, func(b *bed) (ops []adder) {
+	add("matmul_forward/classifier", head, func(b *scratch) (ops []adder) {
 		wte := b.data("wte data", s.V, c)
 		for _, w := range op.Windows(d, wte) {
 			ops = append(ops, op.MatmulForward{Out: b.data("logits", r, vp), X: in(b, c).Rows(0, r),
@@ -147,14 +147,14 @@ func kernels(d *gpu.Device, setup *op.Setup, s Shape) []kernel {
 		}
 		return ops
 	})
-	add("cross_entropy", fmt.Sprintf("N=%d V=%d", r, s.V), func(b *bed) []adder {
+	add("cross_entropy", fmt.Sprintf("N=%d V=%d", r, s.V), func(b *scratch) []adder {
 		return []adder{op.CrossEntropy{Losses: b.f32("losses", n).Rows(0, r), Logits: b.data("logits", r, vp),
 			Targets: b.ids("targets", s.V, n).Rows(0, r), V: s.V, Scale: 1 / float32(n), Backward: true}}
 	})
-	add("mean_loss", fmt.Sprintf("N=%d", n), func(b *bed) []adder {
+	add("mean_loss", fmt.Sprintf("N=%d", n), func(b *scratch) []adder {
 		return []adder{op.MeanLoss{Out: b.f32("loss", 1), Losses: b.f32("losses", n), Scale: 1 / float32(n)}}
 	})
-	add("matmul_backward_dx/classifier", head, func(b *bed) (ops []adder) {
+	add("matmul_backward_dx/classifier", head, func(b *scratch) (ops []adder) {
 		wte := b.data("wte data", s.V, c)
 		for _, w := range op.Windows(d, wte) {
 			ops = append(ops, op.MatmulBackwardDX{DX: res2(b).Rows(0, r), DOut: b.data("logits", r, vp),
@@ -162,7 +162,7 @@ func kernels(d *gpu.Device, setup *op.Setup, s Shape) []kernel {
 		}
 		return ops
 	})
-	add("matmul_backward_dw/classifier", head, func(b *bed) (ops []adder) {
+	add("matmul_backward_dw/classifier", head, func(b *scratch) (ops []adder) {
 		dwte := b.f32("dwte", s.V, c)
 		for _, w := range op.Windows(d, dwte) {
 			ops = append(ops, op.MatmulBackwardDW{DW: dwte.Rows(w.Lo, w.Hi), DOut: b.data("logits", r, vp),
@@ -171,7 +171,7 @@ func kernels(d *gpu.Device, setup *op.Setup, s Shape) []kernel {
 		return ops
 	})
 
-	add("layernorm_backward", rows, func(b *bed) []adder {
+	add("layernorm_backward", rows, func(b *scratch) []adder {
 		return []adder{op.LayerNormBackward{
 			DX: res(b), DW: b.f32("dw", c), DB: b.f32("db", c), DOut: in(b, c), X: res2(b), W: b.f32("w", c),
 			Mean: b.f32("mean", n), Rstd: b.f32("rstd", n), Partial: b.f32("partial", 2*op.PartialLen(n, c)),
@@ -179,15 +179,15 @@ func kernels(d *gpu.Device, setup *op.Setup, s Shape) []kernel {
 	})
 	backward := func(i int) {
 		l := layers[i]
-		add("matmul_backward_dw/"+l.name, linear(l.in, l.out), func(b *bed) []adder {
+		add("matmul_backward_dw/"+l.name, linear(l.in, l.out), func(b *scratch) []adder {
 			return []adder{op.MatmulBackwardDW{DW: b.f32(fmt.Sprintf("dw%dx%d", l.out, l.in), l.out, l.in),
 				DOut: out(b, l.out), X: in(b, l.in)}}
 		})
-		add("bias_backward/"+l.name, fmt.Sprintf("N=%d OC=%d", n, l.out), func(b *bed) []adder {
+		add("bias_backward/"+l.name, fmt.Sprintf("N=%d OC=%d", n, l.out), func(b *scratch) []adder {
 			return []adder{op.BiasBackward{DB: b.f32(fmt.Sprint("dbias", l.out), l.out), DOut: out(b, l.out),
 				Partial: b.f32(fmt.Sprint("partial", l.out), op.PartialLen(n, l.out))}}
 		})
-		add("matmul_backward_dx/"+l.name, linear(l.in, l.out), func(b *bed) []adder {
+		add("matmul_backward_dx/"+l.name, linear(l.in, l.out), func(b *scratch) []adder {
 			m := op.MatmulBackwardDX{DX: in(b, l.in), DOut: out(b, l.out), W: weight(b, l.in, l.out)}
 			if l.name == "fcproj" {
 				m.Pre = b.data("pre", n, l.in)
@@ -198,7 +198,7 @@ func kernels(d *gpu.Device, setup *op.Setup, s Shape) []kernel {
 	backward(3)
 	backward(2)
 	backward(1)
-	add("attention_backward", heads, func(b *bed) []adder {
+	add("attention_backward", heads, func(b *scratch) []adder {
 		lse := b.f32("lse", s.B, s.NH, s.T)
 		return []adder{op.AttentionBackward{DQKV: out(b, 3*c), DOut: in(b, c), QKV: in(b, 3*c), Out: out(b, c),
 			LSE: lse, D: b.f32("d", s.B, s.NH, s.T), NH: s.NH}}
@@ -206,7 +206,7 @@ func kernels(d *gpu.Device, setup *op.Setup, s Shape) []kernel {
 	// five products of the causal half; the scores are made again
 	list[len(list)-1].flops = 5 * float64(n) * float64(s.T) * float64(c)
 	backward(0)
-	add("embedding_backward", fmt.Sprintf("%s V=%d", rows, s.V), func(b *bed) []adder {
+	add("embedding_backward", fmt.Sprintf("%s V=%d", rows, s.V), func(b *scratch) []adder {
 		order, starts := b.buckets("tokens", s.V, n)
 		return []adder{op.EmbeddingBackward{
 			DWTE: b.f32("dwte", s.V, c), DWPE: b.f32("dwpe", s.T, c), DOut: res(b), Order: order, Starts: starts,
@@ -214,12 +214,12 @@ func kernels(d *gpu.Device, setup *op.Setup, s Shape) []kernel {
 		}}
 	})
 
-	add("gradient_norm", fmt.Sprintf("n=%d", flat), func(b *bed) []adder {
+	add("gradient_norm", fmt.Sprintf("n=%d", flat), func(b *scratch) []adder {
 		g := []gpu.Tensor{b.zeros("grads", flat)}
 		return []adder{op.GradientNorm{Out: b.zeros("norm", 4), Grads: g, Partials: b.zeros("norm partials",
 			op.GradientNormPartials(d, g)), MaxNorm: 1}}
 	})
-	add("adamw", fmt.Sprintf("n=%d", flat), func(b *bed) []adder {
+	add("adamw", fmt.Sprintf("n=%d", flat), func(b *scratch) []adder {
 		a := op.AdamW{
 			P: b.zeros("params", flat), G: b.zeros("grads", flat), M: b.zeros("m", flat), V: b.zeros("v", flat),
 			Scalars: b.f32("scalars", 8), Norm: b.zeros("norm", 4), Decay: true,
@@ -231,28 +231,28 @@ func kernels(d *gpu.Device, setup *op.Setup, s Shape) []kernel {
 	})
 
 	// sampling, a token at a time
-	add("matmul_forward/one_row", fmt.Sprintf("N=1 K=%d OC=%d", c, 4*c), func(b *bed) []adder {
+	add("matmul_forward/one_row", fmt.Sprintf("N=1 K=%d OC=%d", c, 4*c), func(b *scratch) []adder {
 		return []adder{op.MatmulForward{Out: out(b, 4*c).Rows(0, 1), X: in(b, c).Rows(0, 1), W: weight(b, c, 4*c)}}
 	})
-	cache := func(b *bed) gpu.Tensor { return b.data("cache", 1, s.T, 2*c) }
-	add("cache_append", fmt.Sprintf("T=%d C=%d", s.T, c), func(b *bed) []adder {
+	cache := func(b *scratch) gpu.Tensor { return b.data("cache", 1, s.T, 2*c) }
+	add("cache_append", fmt.Sprintf("T=%d C=%d", s.T, c), func(b *scratch) []adder {
 		return []adder{op.CacheAppend{Cache: cache(b), QKV: in(b, 3*c).Rows(0, s.T), First: b.u32("first", 0), T: s.T}}
 	})
-	add("attention_decode", fmt.Sprintf("S=%d NH=%d HS=%d", s.T, s.NH, hs), func(b *bed) []adder {
+	add("attention_decode", fmt.Sprintf("S=%d NH=%d HS=%d", s.T, s.NH, hs), func(b *scratch) []adder {
 		return []adder{op.AttentionDecode{Out: out(b, c).Rows(0, 1), QKV: in(b, 3*c).Rows(0, 1), Cache: cache(b),
 			Positions: b.u32("position", uint32(s.T-1)), NH: s.NH}}
 	})
-	add("pack", rows, func(b *bed) []adder { return []adder{op.Pack{Out: out(b, c), X: res(b)}} })
+	add("pack", rows, func(b *scratch) []adder { return []adder{op.Pack{Out: out(b, c), X: res(b)}} })
 	add("gelu_forward", fmt.Sprintf("N=%d C=%d", n, 4*c),
-		func(b *bed) []adder { return []adder{op.GELUForward{Out: out(b, 4*c), X: in(b, 4*c)}} })
-	add("gather_rows", rows, func(b *bed) []adder {
+		func(b *scratch) []adder { return []adder{op.GELUForward{Out: out(b, 4*c), X: in(b, 4*c)}} })
+	add("gather_rows", rows, func(b *scratch) []adder {
 		return []adder{op.GatherRows{Out: out(b, c), X: in(b, c), Rows: b.ids("rows", n, n)}}
 	})
 	return list
 }
 
-// bed holds the tensors of the kernels measured so far, by name, and the first error of making one.
-type bed struct {
+// scratch holds the tensors of the kernels measured so far, by name, and the first error of making one.
+type scratch struct {
 	dev     *gpu.Device
 	setup   *op.Setup
 	storage gpu.Storage // of data
@@ -260,11 +260,11 @@ type bed struct {
 	err     error
 }
 
-func newBed(d *gpu.Device, s Shape) *bed {
-	return &bed{dev: d, setup: op.NewSetup(d), storage: s.Data, tensors: map[string]gpu.Tensor{}}
+func newScratch(d *gpu.Device, s Shape) *scratch {
+	return &scratch{dev: d, setup: op.NewSetup(d), storage: s.Data, tensors: map[string]gpu.Tensor{}}
 }
 
-func (b *bed) free() {
+func (b *scratch) free() {
 	b.dev.Wait()
 	b.setup.Free()
 	for _, t := range b.tensors {
@@ -273,7 +273,7 @@ func (b *bed) free() {
 }
 
 // make returns the tensor of that name, made and filled at its first use.
-func (b *bed) make(name string, storage gpu.Storage, fill func(t gpu.Tensor) error, shape ...int) gpu.Tensor {
+func (b *scratch) make(name string, storage gpu.Storage, fill func(t gpu.Tensor) error, shape ...int) gpu.Tensor {
 	t, ok := b.tensors[name]
 	if ok || b.err != nil {
 		return t
@@ -289,17 +289,17 @@ func (b *bed) make(name string, storage gpu.Storage, fill func(t gpu.Tensor) err
 }
 
 // zeros is float32 zeros, as the device makes them.
-func (b *bed) zeros(name string, shape ...int) gpu.Tensor {
+func (b *scratch) zeros(name string, shape ...int) gpu.Tensor {
 	return b.make(name, gpu.F32, nil, shape...)
 }
 
 // f32 is float32 noise: some GPUs save power, and so gain speed, where all bits are alike.
-func (b *bed) f32(name string, shape ...int) gpu.Tensor {
+func (b *scratch) f32(name string, shape ...int) gpu.Tensor {
 	return b.make(name, gpu.F32, func(t gpu.Tensor) error { return b.dev.Upload(t, noise(t.Len())) }, shape...)
 }
 
 // data is noise in the storage of matrices and activations.
-func (b *bed) data(name string, shape ...int) gpu.Tensor {
+func (b *scratch) data(name string, shape ...int) gpu.Tensor {
 	if b.storage == gpu.F32 {
 		return b.f32(name, shape...)
 	}
@@ -320,9 +320,9 @@ func noise(n int) []float32 {
 }
 
 // ids is u32 numbers below limit, nearly all distinct where limit is large.
-func (b *bed) ids(name string, limit, n int) gpu.Tensor { return b.u32(name, tokens(limit, n)...) }
+func (b *scratch) ids(name string, limit, n int) gpu.Tensor { return b.u32(name, tokens(limit, n)...) }
 
-func (b *bed) u32(name string, values ...uint32) gpu.Tensor {
+func (b *scratch) u32(name string, values ...uint32) gpu.Tensor {
 	return b.make(name, gpu.U32, func(t gpu.Tensor) error { return b.dev.UploadU32(t, values) }, len(values))
 }
 
@@ -335,7 +335,7 @@ func tokens(limit, n int) []uint32 {
 }
 
 // buckets is what op.SortTokens makes of the ids of the same limit and n.
-func (b *bed) buckets(name string, limit, n int) (order, starts gpu.Tensor) {
+func (b *scratch) buckets(name string, limit, n int) (order, starts gpu.Tensor) {
 	o, s := make([]uint32, n), make([]uint32, n+1)
 	op.SortTokens(tokens(limit, n), o, s)
 	return b.u32(name+" order", o...), b.u32(name+" starts", s...)
