@@ -163,7 +163,10 @@ func readEvalBin(r io.Reader, tok Tokenizer) ([]Example, error) {
 		return nil, damaged("%s, want llm.c's %d", name, binEval)
 	}
 	version, n, err := binCounts(raw)
-	if err != nil || version != 1 || n < 0 {
+	if err != nil {
+		return nil, damaged("%d bytes, want a header of %d", len(raw), binHeader)
+	}
+	if at = 4; version != 1 || n < 0 {
 		return nil, damaged("version %d with %d examples, want version 1", version, n)
 	}
 	gpt2, err := NewTokenizer("gpt2")
@@ -184,6 +187,9 @@ func readEvalBin(r io.Reader, tok Tokenizer) ([]Example, error) {
 	var examples []Example
 	for i := range n {
 		begin := at
+		if len(raw)-at < 12 { // five numbers and the length of the context
+			return nil, damaged("truncated at example %d of %d", i, n)
+		}
 		start, size, _, label, endings := next(), next(), next(), next(), next()
 		if start != 0xffff || label > 3 || endings != 4 {
 			return nil, damaged("example %d of %d begins with %d, label %d, %d endings, want 65535, 0 to 3, 4", i, n,

@@ -152,7 +152,9 @@ func TestHellaSwagErrors(t *testing.T) {
 		{"a.bin", line, "no HellaSwag"},
 		{"a.bin", string(binFile(count(0, 3)...)), "magic 20240520"},
 		{"a.bin", string(header(binEval, 1, 0)), "no questions"},
-		{"a.bin", string(header(binEval, 2, 0)), "version 2"},
+		{"a.bin", string(header(binEval, 2, 0)), "byte 4: version 2"},
+		{"a.bin", string(header(binEval, 1, 1)[:100]), "100 bytes, want a header of 1024"},
+		{"a.bin", string(header(binEval, 1, 1)), "byte 1024: truncated at example 0 of 1"},
 	} {
 		path := write(t, filepath.Join(dir, c.name), []byte(c.text))
 		_, err := ReadHellaSwag(path, mustTokenizer(t, "gpt2"))
