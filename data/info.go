@@ -51,9 +51,9 @@ func InfoFiles(paths []string) (files, left []string, err error) {
 		info, err := os.Stat(p)
 		known := isShard(p) || isText(p)
 		switch {
-		case err != nil || known && !info.IsDir():
+		case err != nil && len(paths) > 1, known && (err != nil || !info.IsDir()):
 			files = append(files, p)
-		case info.IsDir() || extension(p) != ".json" && !strings.HasPrefix(filepath.Base(p), "."):
+		case err == nil && info.IsDir() || extension(p) != ".json" && !strings.HasPrefix(filepath.Base(p), "."):
 			left = append(left, p)
 		}
 	}

@@ -12,6 +12,7 @@ import (
 	"testing"
 
 	"github.com/gpt2wgpu/gpt2wgpu/data/lock"
+	"github.com/gpt2wgpu/gpt2wgpu/data/needs"
 )
 
 // tree writes files by name, whose content says which they are, and returns their directory.
@@ -552,6 +553,18 @@ func TestInfoFiles(t *testing.T) {
 	if p, err := Find(tree(t, "a.txt", "b.txt", "x.tokenizer/merges.txt")); err != nil || len(p.Train) != 2 {
 		t.Errorf("%v, %v", p, err)
 	}
+	needs.Symlinks(t)
+	if err := os.Symlink("nowhere", filepath.Join(dir, "link")); err != nil {
+		t.Fatal(err)
+	}
+	if files, left, err := InfoFiles([]string{dir}); err != nil || len(files) != 4 || len(left) != 2 {
+		t.Errorf("a link to nothing: %v, left %v, %v", files, left, err)
+	}
+}
+
+// TestInfoFilesNames: what is named by itself is Info's to judge.
+func TestInfoFilesNames(t *testing.T) {
+	dir := tree(t, "plot.svg")
 	if _, _, err := InfoFiles([]string{t.TempDir()}); err == nil || !strings.Contains(err.Error(), "hint:") {
 		t.Errorf("an empty directory: %v", err)
 	}
