@@ -476,6 +476,9 @@ func (in input) readParquet(f *os.File, from position, size int, emit func(chunk
 		return err
 	}
 	hint = "the file is damaged: download it again"
+	if err := checkFirstPage(file, from.At); err != nil {
+		return err
+	}
 	rows := parquet.NewGenericReader[textRow](file)
 	defer rows.Close()
 	if err := rows.SeekToRow(from.At); err != nil {
@@ -510,6 +513,22 @@ func (in input) readParquet(f *os.File, from position, size int, emit func(chunk
 
 type textRow struct {
 	Text *string `parquet:"text,optional"`
+}
+
+// checkFirstPage reads the first page of the row group that has a row, and its dictionary, and compares them with their
+// checksums. The library's reader of rows seeks the first row, and passes over the dictionary's checksum.
+func checkFirstPage(file *parquet.File, row int64) error {
+	column, _ := file.Schema().Lookup("text")
+	for _, group := range file.RowGroups() {
+		if row -= group.NumRows(); row < 0 {
+			pages := group.ColumnChunks()[column.ColumnIndex].Pages()
+			defer pages.Close()
+			page, err := pages.ReadPage()
+			parquet.Release(page)
+			return err
+		}
+	}
+	return nil
 }
 
 // checkTextColumn returns an error if there is no column "text", or if it is not of strings.

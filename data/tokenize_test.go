@@ -560,6 +560,29 @@ func BenchmarkTokenize(b *testing.B) {
 	}
 }
 
+// TestDamagedDictionary: a dictionary that does not match its checksum is an error, in the first row group too.
+func TestDamagedDictionary(t *testing.T) {
+	type row struct {
+		Text string `parquet:"text,dict"`
+	}
+	var good bytes.Buffer
+	w := parquet.NewGenericWriter[row](&good)
+	if _, err := w.Write([]row{{"alpha"}, {"beta"}, {"alpha"}}); err != nil {
+		t.Fatal(err)
+	}
+	if err := w.Close(); err != nil {
+		t.Fatal(err)
+	}
+	for want, text := range map[string]string{"": "alpha", "checksum mismatch": "alphb"} {
+		raw := bytes.Replace(good.Bytes(), []byte("alpha"), []byte(text), 1)
+		in := write(t, filepath.Join(t.TempDir(), "a.parquet"), raw)
+		_, err := Tokenize(t.Context(), []string{in}, TokenizeOptions{Out: t.TempDir(), ValTokens: -1})
+		if want == "" && err != nil || want != "" && (err == nil || !strings.Contains(err.Error(), want)) {
+			t.Errorf("%s: %v, want %q", text, err, want)
+		}
+	}
+}
+
 // TestTokenizeParquetOfOtherWriters reads what hyparquet-writer wrote: 2 rows, "a" and 100 times "b". Its footer has
 // one of the two flags is_min_value_exact and is_max_value_exact, as pyarrow's has since 22 where a statistic is cut
 // short.
