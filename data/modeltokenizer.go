@@ -24,7 +24,8 @@ func ModelTokenizer(flag, stated, path string, vocab int) (Tokenizer, error) {
 	if TextError(own) != nil && IsPath(tok.Name()) && tok.VocabSize() <= vocab { // the same ids, in files that say more
 		return tok, nil
 	}
-	return nil, fmt.Errorf("--tokenizer is %s, the weights of %s have %s; hint: leave it out", flag, path, own.Name())
+	return nil, fmt.Errorf("--tokenizer is %s, the weights of %s have %s; hint: leave --tokenizer out", flag, path,
+		own.Name())
 }
 
 // ownTokenizer is ModelTokenizer without a flag; known says that it is not a guess.
