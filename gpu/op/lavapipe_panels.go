@@ -15,7 +15,7 @@ func init() { algorithms["panels"] = panels{} }
 // windows.
 type panels struct{}
 
-// panelTile is the geometry of blocks of so many rows, tc4 quads of columns and ks4 quads of addends.
+// panelTile is the geometry of blocks of rows rows, tc4 quads of columns and ks4 quads of addends.
 func panelTile(rows, tc4, ks4 int) MatmulTile {
 	return MatmulTile{Algorithm: "panels", TM: 1, TN4: tc4, WX: 1, WY: rows, BK: 4 * ks4}
 }

@@ -117,7 +117,7 @@ func (r round) keys(
 	}{u32(r.t), u32(r.c), u32(r.nh), r.scale(), u32(r.rows), u32(r.head), u32(block), u32(key)})
 }
 
-// add appends a dispatch for n keys or queries and so many blocks of each head. The state counts as no bytes: it is
+// add appends a dispatch for n keys or queries and the blocks of each head. The state counts as no bytes: it is
 // there for want of loops.
 func (r round) add(
 	p *Builder, name string, spec shaders.Spec, products float64, n, blocks int, bind map[string]gpu.Tensor, params any,

@@ -163,7 +163,7 @@ func Candidates(target Target, u Use) []Tile {
 }
 
 // inParts returns a product's own tile and the first of the table with sums split in parts, where they may be and where
-// the results alone make too few groups for a large device (128 processors and more).
+// its results by themselves make too few groups for a large device (128 processors and more).
 func inParts(tiles []MatmulTile, first MatmulTile, u Use, m product) (all []Tile) {
 	if _, ends := u.Tensors["pre"]; u.Op == "matmul_forward" || ends || u.Tensors["out"].Storage != gpu.F32 {
 		return nil
