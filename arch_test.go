@@ -19,18 +19,19 @@ const module = "github.com/gpt2wgpu/gpt2wgpu/"
 
 // imports is the statement of policy: imports of ours that a package may have. It points down only.
 var imports = map[string]string{
-	"shaders":      "",
+	"shaders":      "shaders/wgsl",
+	"shaders/wgsl": "",
 	"data":         "data/atomicfile data/cache data/exactjson data/filemap data/lock",
-	"gpu":          "gpu/wgpu",
-	"gpu/wgpu":     "",
+	"gpu":          "gpu/wgpu shaders/wgsl",
+	"gpu/wgpu":     "shaders/wgsl",
 	"gpu/ref":      "",
-	"gpu/op":       "gpu shaders",
+	"gpu/op":       "gpu shaders shaders/wgsl",
 	"gpu/tune":     "data/atomicfile gpu gpu/op gpu/selftest shaders",
 	"model/gpt2":   "data/atomicfile data/exactjson data/filemap",
 	"model":        "gpu gpu/op model/gpt2",
 	"gpu/bench":    "gpu gpu/op shaders",
 	"gpu/selftest": "gpu gpu/op gpu/ref",
-	"gpu/isa":      "gpu gpu/wgpu",
+	"gpu/isa":      "gpu/wgpu shaders/wgsl",
 	"cmd/isa":      "gpu gpu/isa gpu/op gpu/selftest model train",
 	"train": "data data/atomicfile data/cache data/exactjson data/lock gpu gpu/op model model/gpt2 " +
 		"train/eval train/metrics train/ranks",

@@ -10,8 +10,8 @@ import (
 
 	"github.com/gpt2wgpu/gpt2wgpu/gpu"
 	"github.com/gpt2wgpu/gpt2wgpu/gpu/gputest"
-	"github.com/gpt2wgpu/gpt2wgpu/gpu/op"
 	"github.com/gpt2wgpu/gpt2wgpu/shaders"
+	"github.com/gpt2wgpu/gpt2wgpu/shaders/wgsl"
 )
 
 // scale is the kernel of these tests: out = x * FACTOR, COUNT values.
@@ -29,12 +29,12 @@ fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) nwg: vec
 `)
 
 // kernel returns a text with what it declares, as an op does.
-func kernel(label, wgsl string) gpu.Source {
-	text, err := shaders.Read(label, wgsl)
+func kernel(label, text string) wgsl.Text {
+	t, err := shaders.Read(label, text)
 	if err != nil {
 		panic(err) // the texts are constants
 	}
-	return op.Source(text)
+	return t
 }
 
 type scaleParams struct {

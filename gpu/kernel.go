@@ -6,39 +6,12 @@ import (
 	"time"
 
 	"github.com/gpt2wgpu/gpt2wgpu/gpu/wgpu"
+	"github.com/gpt2wgpu/gpt2wgpu/shaders/wgsl"
 )
 
-// Source is a kernel's text and what it declares. The label names its pipeline, dispatches, profile rows and errors.
-type Source struct {
-	Label    string
-	WGSL     string
-	Bindings []Binding
-	Params   []Param // the fields of its struct Params, in order
-	Threads  int     // of a workgroup
-}
-
-// Binding is one binding of a kernel, in group 0.
-type Binding struct {
-	Index   uint32
-	Name    string
-	Access  string // uniform | read | read_write
-	Storage string // a Storage's name; Params for the numbers
-}
-
-// Param is a field of a kernel's struct Params.
-type Param struct {
-	Name string
-	Type string // u32 | f32
-}
-
-func (p Param) String() string { return p.Name + ": " + p.Type }
-
-// isParams says whether the binding takes a dispatch's Params, not a tensor.
-func (b Binding) isParams() bool { return b.Access == "uniform" && b.Storage == "Params" }
-
-// kernel is a source and its pipeline.
+// kernel is a text and its pipeline.
 type kernel struct {
-	src      Source
+	src      wgsl.Text
 	pipeline *wgpu.Pipeline // nil until compile
 
 	made time.Duration // what making the pipeline took
@@ -65,7 +38,7 @@ func (d *Device) compiling(c Compilation) {
 }
 
 // kernel returns the kernel of src, from the cache if its text is known.
-func (d *Device) kernel(src Source) (*kernel, error) {
+func (d *Device) kernel(src wgsl.Text) (*kernel, error) {
 	if k, ok := d.kernels[src.WGSL]; ok {
 		return k, nil
 	}
@@ -152,11 +125,7 @@ func (d *Device) compileAtOnce(todo []*kernel) bool {
 // compile makes the kernel's pipeline.
 func (k *kernel) compile(dev *wgpu.Device) (err error) {
 	start := time.Now()
-	slots := make([]wgpu.Slot, len(k.src.Bindings))
-	for i, b := range k.src.Bindings {
-		slots[i] = wgpu.Slot{Index: b.Index, Access: b.Access}
-	}
-	k.pipeline, err = dev.NewPipeline(k.src.Label, k.src.WGSL, slots)
+	k.pipeline, err = dev.NewPipeline(k.src)
 	k.made = time.Since(start)
 	return err
 }

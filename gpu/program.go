@@ -10,11 +10,12 @@ import (
 	"strings"
 
 	"github.com/gpt2wgpu/gpt2wgpu/gpu/wgpu"
+	"github.com/gpt2wgpu/gpt2wgpu/shaders/wgsl"
 )
 
 // Dispatch is one kernel with its tensors and numbers.
 type Dispatch struct {
-	Source Source
+	Source wgsl.Text
 	Bind   map[string]Tensor // by the names of the kernel's bindings
 	Params any               // a struct whose fields are the kernel's struct Params in order (uint32, float32), or nil
 	Groups [3]uint32         // workgroups, see Groups1D
@@ -116,7 +117,7 @@ func (p *Program) bindAll(s *entry) {
 	type access struct{ name, mode string }
 	seen := map[*buffer]access{}
 	for _, b := range s.kernel.src.Bindings {
-		if b.isParams() {
+		if b.IsParams() {
 			s.binds = append(s.binds, wgpu.Window{Index: b.Index})
 			continue
 		}
@@ -150,7 +151,7 @@ func (p *Program) bindAll(s *entry) {
 		s.binds = append(s.binds, wgpu.Window{Index: b.Index, Buffer: t.buf.raw, Offset: t.offset, Size: size})
 	}
 	for name := range s.dispatch.Bind {
-		if !slices.ContainsFunc(s.kernel.src.Bindings, func(b Binding) bool { return b.Name == name }) {
+		if !slices.ContainsFunc(s.kernel.src.Bindings, func(b wgsl.Binding) bool { return b.Name == name }) {
 			p.Fail("%s: the kernel has no binding %s", s.label, name)
 		}
 	}
@@ -173,7 +174,7 @@ func (p *Program) setParams(s *entry) {
 	}
 	slot := make([]byte, paramSlot)
 	for i := range want {
-		got := Param{v.Type().Field(i).Name, v.Field(i).Kind().String()}
+		got := wgsl.Param{Name: v.Type().Field(i).Name, Type: v.Field(i).Kind().String()}
 		switch x := v.Field(i).Interface().(type) {
 		case uint32:
 			got.Type = "u32"
@@ -248,7 +249,7 @@ func (p *Program) Build() error {
 			continue
 		}
 		for j, b := range s.kernel.src.Bindings {
-			if b.isParams() {
+			if b.IsParams() {
 				if s.slot < 0 {
 					return fmt.Errorf("%s: %s: a uniform without Params", p.Name, s.label)
 				}

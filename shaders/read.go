@@ -7,30 +7,9 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"github.com/gpt2wgpu/gpt2wgpu/shaders/wgsl"
 )
-
-// Text is a kernel ready to compile, and what it declares.
-type Text struct {
-	Label    string // name, fragments and numbers: "matmul_direct/a_rows/b_rows/epilogue_bias/store_f32/TM=8"
-	WGSL     string
-	Bindings []Binding // in the order of their numbers
-	Params   []Param   // the fields of struct Params, in order
-	Threads  int       // of a workgroup
-}
-
-// Binding is one `@group(0) @binding(Index) var<…> Name: …` of a kernel.
-type Binding struct {
-	Index   uint32
-	Name    string
-	Access  string // uniform | read | read_write
-	Storage string // of a value in memory: f32 | u32 | bf16; Params for the numbers
-}
-
-// Param is a field of a kernel's struct Params.
-type Param struct {
-	Name string
-	Type string // u32 | f32
-}
 
 var (
 	bindingDecl = regexp.MustCompile(`@group\(0\)\s*@binding\((\d+)\)\s*` +
@@ -45,28 +24,34 @@ var (
 
 // Read returns a kernel's text with what it declares.
 // Errors: two bindings of one number; a binding whose type says no storage; a workgroup size that is not a constant.
-func Read(label, wgsl string) (Text, error) {
+func Read(label, text string) (wgsl.Text, error) {
 	values := map[string]constant.Value{}
-	if _, err := setConsts(wgsl, nil, nil, values); err != nil {
-		return Text{}, fmt.Errorf("%s: %w", label, err)
+	_, err := setConsts(text, nil, nil, values)
+	if err != nil {
+		return wgsl.Text{}, fmt.Errorf("%s: %w", label, err)
 	}
-	return read(label, wgsl, values)
+	t, err := read(text, values)
+	if err != nil {
+		return t, fmt.Errorf("%s: %w", label, err)
+	}
+	t.Label = label
+	return t, nil
 }
 
-// read is Read where the values of the text's constants are known.
-func read(label, wgsl string, values map[string]constant.Value) (Text, error) {
-	text := Text{Label: label, WGSL: wgsl, Threads: 1}
+// read is Read, without the label, where the values of the text's constants are known.
+func read(text string, values map[string]constant.Value) (t wgsl.Text, err error) {
+	t = wgsl.Text{WGSL: text, Threads: 1}
 	storages := map[string]string{"f32": "f32", "u32": "u32", "Params": "Params"}
-	for _, m := range storageAlias.FindAllStringSubmatch(wgsl, -1) {
+	for _, m := range storageAlias.FindAllStringSubmatch(text, -1) {
 		storages[m[1]] = m[2]
 	}
-	code := lineComment.ReplaceAllString(wgsl, "")
+	code := lineComment.ReplaceAllString(text, "")
 	for _, m := range bindingDecl.FindAllStringSubmatch(code, -1) {
 		index, err := strconv.ParseUint(m[1], 10, 32)
 		if err != nil {
-			return Text{}, fmt.Errorf("%s: %s: @binding: %w", label, m[4], err)
+			return t, fmt.Errorf("%s: @binding: %w", m[4], err)
 		}
-		b := Binding{Index: uint32(index), Name: m[4], Access: m[3]}
+		b := wgsl.Binding{Index: uint32(index), Name: m[4], Access: m[3]}
 		switch {
 		case m[2] == "uniform":
 			b.Access = "uniform"
@@ -79,32 +64,41 @@ func read(label, wgsl string, values map[string]constant.Value) (Text, error) {
 			}
 		}
 		if b.Storage == "" {
-			return Text{}, fmt.Errorf("%s: %s: the type %s says no storage; hint: `alias T = …; // storage: NAME`",
-				label, b.Name, m[5])
+			return t, fmt.Errorf("%s: the type %s says no storage; hint: `alias T = …; // storage: NAME`", b.Name, m[5])
 		}
-		text.Bindings = append(text.Bindings, b)
+		t.Bindings = append(t.Bindings, b)
 	}
-	slices.SortFunc(text.Bindings, func(a, b Binding) int { return int(a.Index) - int(b.Index) })
-	for i, b := range text.Bindings {
-		if i > 0 && b.Index == text.Bindings[i-1].Index {
-			return Text{}, fmt.Errorf("%s: %s and %s are both @binding(%d)",
-				label, text.Bindings[i-1].Name, b.Name, b.Index)
+	slices.SortFunc(t.Bindings, func(a, b wgsl.Binding) int { return int(a.Index) - int(b.Index) })
+	for i, b := range t.Bindings {
+		if i > 0 && b.Index == t.Bindings[i-1].Index {
+			return t, fmt.Errorf("%s and %s are both @binding(%d)", t.Bindings[i-1].Name, b.Name, b.Index)
 		}
 	}
 	if m := paramsDecl.FindStringSubmatch(code); m != nil {
 		for _, f := range fieldDecl.FindAllStringSubmatch(m[1], -1) {
-			text.Params = append(text.Params, Param{f[1], f[2]})
+			t.Params = append(t.Params, wgsl.Param{Name: f[1], Type: f[2]})
 		}
 	}
-	if m := workgroupSize.FindStringSubmatch(code); m != nil {
-		for _, size := range strings.Split(m[1], ",") {
-			v, err := evaluate(strings.TrimSpace(size), values)
-			if err != nil {
-				return Text{}, fmt.Errorf("%s: @workgroup_size(%s): %w", label, m[1], err)
-			}
-			n, _ := constant.Int64Val(v)
-			text.Threads *= int(n)
-		}
+	sizes, err := workgroup(code, values)
+	for _, n := range sizes {
+		t.Threads *= int(n)
 	}
-	return text, nil
+	return t, err
+}
+
+// workgroup returns the sizes that @workgroup_size gives, none where a text has no entry point.
+func workgroup(text string, values map[string]constant.Value) (sizes []int64, err error) {
+	m := workgroupSize.FindStringSubmatch(text)
+	if m == nil {
+		return nil, nil
+	}
+	for _, size := range strings.Split(m[1], ",") {
+		v, err := evaluate(strings.TrimSpace(size), values)
+		if err != nil {
+			return nil, fmt.Errorf("@workgroup_size(%s): %w", m[1], err)
+		}
+		n, _ := constant.Int64Val(v)
+		sizes = append(sizes, n)
+	}
+	return sizes, nil
 }

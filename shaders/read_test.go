@@ -4,6 +4,8 @@ import (
 	"reflect"
 	"strings"
 	"testing"
+
+	"github.com/gpt2wgpu/gpt2wgpu/shaders/wgsl"
 )
 
 const copied = `
@@ -25,11 +27,16 @@ fn main() {}
 
 func TestRead(t *testing.T) {
 	got, err := Read("copied", copied)
-	want := Text{
-		Label: "copied", WGSL: copied, Threads: 32, Params: []Param{{"COUNT", "u32"}, {"FACTOR", "f32"}},
-		Bindings: []Binding{
-			{0, "p", "uniform", "Params"}, {1, "out", "read_write", "f32"}, {2, "x", "read", "f16"},
-			{3, "w", "read", "f16"}, {4, "table", "uniform", "u32"},
+	want := wgsl.Text{
+		Label: "copied", WGSL: copied, Threads: 32,
+		Params: []wgsl.Param{{Name: "COUNT", Type: "u32"}, {Name: "FACTOR", Type: "f32"}},
+		Bindings: []wgsl.Binding{
+
+			{Index: 0, Name: "p", Access: "uniform", Storage: "Params"},
+			{Index: 1, Name: "out", Access: "read_write", Storage: "f32"},
+			{Index: 2, Name: "x", Access: "read", Storage: "f16"},
+			{Index: 3, Name: "w", Access: "read", Storage: "f16"},
+			{Index: 4, Name: "table", Access: "uniform", Storage: "u32"},
 		},
 	}
 	if err != nil || !reflect.DeepEqual(got, want) {

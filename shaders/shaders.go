@@ -9,17 +9,20 @@ import (
 	"go/token"
 	"go/types"
 	"io/fs"
+	"maps"
 	"regexp"
-	"sort"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
+
+	"github.com/gpt2wgpu/gpt2wgpu/shaders/wgsl"
 )
 
 //go:embed *.wgsl lib/*.wgsl
 var files embed.FS
 
-// Spec gives values to a kernel's `// spec` constants: uint32 or int for u32, float64 for f32, bool for bool.
+// Spec gives values to a kernel's `// spec` constants: int for u32, bool for bool.
 type Spec map[string]any
 
 // Choice names the fragment that stands for a word of the kernel's `uses:` line, as in {"store": "store_f32"}.
@@ -34,17 +37,7 @@ func Names() []string {
 	for i, f := range found {
 		found[i] = strings.TrimSuffix(f, ".wgsl")
 	}
-	sort.Strings(found)
 	return found
-}
-
-// Raw returns a kernel's file as it stands.
-func Raw(name string) (string, error) {
-	text, err := files.ReadFile(name + ".wgsl")
-	if err != nil {
-		return "", fmt.Errorf("shaders: no kernel %q", name)
-	}
-	return string(text), nil
 }
 
 // Fingerprint is a hash of all files: it changes when any kernel or fragment does.
@@ -73,30 +66,27 @@ var (
 // Source returns the text of kernel name with its constants set and its fragments appended.
 // Errors: an unknown kernel, fragment or constant; a value of another type; a choice that nothing uses; a bad unroll
 // mark.
-func Source(name string, choice Choice, spec Spec) (Text, error) {
+func Source(name string, choice Choice, spec Spec) (wgsl.Text, error) {
 	key := fmt.Sprint(name, map[string]string(choice), map[string]any(spec)) // maps print in the order of their keys
 	if text, ok := assembled.Load(key); ok {
-		return text.(Text), nil
+		return text.(wgsl.Text), nil
 	}
 	text, err := assemble(name, choice, spec)
-	if err == nil {
-		assembled.Store(key, text)
+	if err != nil {
+		return text, fmt.Errorf("shaders: %s: %w", name, err)
 	}
-	return text, err
+	assembled.Store(key, text)
+	return text, nil
 }
 
 // assembled keeps texts by what they were made of: a step has hundreds of dispatches and a few dozen texts, and GPT-2
 // 1558M's took half a minute to write them all.
 var assembled sync.Map
 
-func assemble(name string, choice Choice, spec Spec) (Text, error) {
-	body, err := Raw(name)
+func assemble(name string, choice Choice, spec Spec) (t wgsl.Text, err error) {
+	parts, chosen, err := gather(name, choice)
 	if err != nil {
-		return Text{}, err
-	}
-	parts, chosen, err := gather(name, body, choice)
-	if err != nil {
-		return Text{}, err
+		return t, err
 	}
 	left := map[string]bool{}
 	for k := range spec {
@@ -105,34 +95,35 @@ func assemble(name string, choice Choice, spec Spec) (Text, error) {
 	values := map[string]constant.Value{}
 	for i := range parts {
 		if parts[i], err = setConsts(parts[i], spec, left, values); err != nil {
-			return Text{}, fmt.Errorf("shaders: %s: %w", name, err)
+			return t, err
 		}
 	}
 	for k := range left {
-		return Text{}, fmt.Errorf("shaders: %s: no `const %s … // spec` line", name, k)
+		return t, fmt.Errorf("no `const %s … // spec` line", k)
 	}
 	for i := range parts {
 		if parts[i], err = unroll(parts[i], values); err != nil {
-			return Text{}, fmt.Errorf("shaders: %s: %w", name, err)
+			return t, err
 		}
 	}
-	wgsl, err := split(strings.Join(parts, "\n"), values)
+	text, err := split(strings.Join(parts, "\n"), values)
 	if err == nil {
-		wgsl, err = maskThreads(wgsl, values)
+		text, err = maskThreads(text, values)
 	}
-	if err != nil {
-		return Text{}, fmt.Errorf("shaders: %s: %w", name, err)
+	if err == nil {
+		t, err = read(text, values)
 	}
-	text, err := read(label(name, chosen, spec), wgsl, values)
-	if err != nil {
-		return Text{}, fmt.Errorf("shaders: %w", err)
-	}
-	return text, nil
+	t.Label = label(name, chosen, spec)
+	return t, err
 }
 
 // gather returns the kernel followed by the fragments it uses, each once, and the names that choice supplied.
-func gather(name, body string, choice Choice) (parts, chosen []string, err error) {
-	parts = []string{body}
+func gather(name string, choice Choice) (parts, chosen []string, err error) {
+	body, err := files.ReadFile(name + ".wgsl")
+	if err != nil {
+		return nil, nil, fmt.Errorf("no kernel %q", name)
+	}
+	parts = []string{string(body)}
 	have, used := map[string]bool{}, map[string]bool{}
 	for i := 0; i < len(parts); i++ {
 		m := usesLine.FindStringSubmatch(parts[i])
@@ -153,18 +144,17 @@ func gather(name, body string, choice Choice) (parts, chosen []string, err error
 			have[frag] = true
 			text, err := files.ReadFile("lib/" + frag + ".wgsl")
 			if err != nil {
-				return nil, nil, fmt.Errorf("shaders: %s: no fragment %q (lib/%s.wgsl), and no choice for it", name,
-					word, frag)
+				return nil, nil, fmt.Errorf("no fragment %q (lib/%s.wgsl), and no choice for it", word, frag)
 			}
 			parts = append(parts, string(text))
 		}
 	}
 	for word := range choice {
 		if !used[word] {
-			return nil, nil, fmt.Errorf("shaders: %s does not use %q", name, word)
+			return nil, nil, fmt.Errorf("it does not use %q", word)
 		}
 	}
-	sort.Strings(chosen)
+	slices.Sort(chosen)
 	return parts, chosen, nil
 }
 
@@ -193,28 +183,13 @@ func setConsts(text string, spec Spec, left map[string]bool, values map[string]c
 	return text, failed
 }
 
+// literal returns a value of Spec as WGSL has it.
 func literal(kind string, value any) (string, error) {
-	switch v := value.(type) {
-	case int:
-		if kind == "u32" && v >= 0 {
-			return strconv.Itoa(v) + "u", nil
-		}
-	case uint32:
-		if kind == "u32" {
-			return strconv.FormatUint(uint64(v), 10) + "u", nil
-		}
-	case float64:
-		if kind == "f32" {
-			s := strconv.FormatFloat(v, 'g', -1, 32)
-			if !strings.ContainsAny(s, ".e") {
-				s += ".0"
-			}
-			return s, nil
-		}
-	case bool:
-		if kind == "bool" {
-			return strconv.FormatBool(v), nil
-		}
+	switch n, whole := value.(int); {
+	case whole && n >= 0 && kind == "u32":
+		return fmt.Sprintf("%du", n), nil
+	case kind == "bool" && (value == true || value == false):
+		return fmt.Sprint(value), nil
 	}
 	return "", fmt.Errorf("value %v (%T) does not fit type %s", value, value, kind)
 }
@@ -310,12 +285,7 @@ func unrollLines(lines []string, first int, values map[string]constant.Value) ([
 
 func label(name string, chosen []string, spec Spec) string {
 	parts := append([]string{name}, chosen...)
-	keys := make([]string, 0, len(spec))
-	for k := range spec {
-		keys = append(keys, k)
-	}
-	sort.Strings(keys)
-	for _, k := range keys {
+	for _, k := range slices.Sorted(maps.Keys(spec)) {
 		parts = append(parts, fmt.Sprintf("%s=%v", k, spec[k]))
 	}
 	return strings.Join(parts, "/")

@@ -7,16 +7,25 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/gpt2wgpu/gpt2wgpu/shaders/wgsl"
 )
+
+// source returns a kernel's file as it stands.
+func source(t *testing.T, name string) string {
+	t.Helper()
+	text, err := files.ReadFile(name + ".wgsl")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(text)
+}
 
 // choices returns every way to choose the fragments of a kernel: a word of its `uses:` line that is no fragment itself,
 // like store, stands for each fragment whose name starts with it, like store_f32.
 func choices(t *testing.T, name string) []Choice {
 	t.Helper()
-	body, err := Raw(name)
-	if err != nil {
-		t.Fatal(err)
-	}
+	body := source(t, name)
 	out := []Choice{{}}
 	m := usesLine.FindStringSubmatch(body)
 	if m == nil {
@@ -73,10 +82,7 @@ var masked = regexp.MustCompile(`_in\b|(?: let \w+ = \w+_in & [^;]+;)+$`)
 // TestLineNumbersKept: what a compiler says about a line of the text is true of the file.
 func TestLineNumbersKept(t *testing.T) {
 	for _, name := range Names() {
-		raw, err := Raw(name)
-		if err != nil {
-			t.Fatal(err)
-		}
+		raw := source(t, name)
 		text, err := Source(name, choices(t, name)[0], nil)
 		if err != nil {
 			t.Fatal(err)
@@ -102,7 +108,7 @@ func TestLineNumbersKept(t *testing.T) {
 
 func TestSourceSets(t *testing.T) {
 	choice := Choice{"store": "store_f32", "a": "a_rows", "b": "b_columns", "epilogue": "epilogue_bias_gelu"}
-	text, err := Source("matmul_direct", choice, Spec{"TM": 8, "WX": uint32(32)})
+	text, err := Source("matmul_direct", choice, Spec{"TM": 8, "WX": 32})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -142,7 +148,7 @@ func TestSourceRefuses(t *testing.T) {
 		{"no choice", "peak_copy", nil, nil, `no fragment "store"`},
 		{"unknown fragment", "peak_copy", Choice{"store": "store_f8"}, nil, `no fragment "store" (lib/store_f8.wgsl)`},
 		{"unused choice", "peak_copy", Choice{"store": "store_f32", "epilogue": "epilogue_store"}, nil,
-			`peak_copy does not use "epilogue"`},
+			`peak_copy: it does not use "epilogue"`},
 		{"unknown constant", "peak_copy", Choice{"store": "store_f32"}, Spec{"TM": 8}, "no `const TM"},
 		{"derived constant", "matmul_direct", full, Spec{"SUMS": 8}, "no `const SUMS"},
 		{"a float for u32", "matmul_direct", full, Spec{"TM": 2.5}, "const TM: value 2.5 (float64) does not fit " +
@@ -166,9 +172,7 @@ func TestLiteral(t *testing.T) {
 		value any
 		want  string
 	}{
-		{"u32", 0, "0u"}, {"u32", uint32(4294967295), "4294967295u"}, {"f32", 1.0, "1.0"}, {"f32", 1e-5, "1e-05"},
-		{"f32", -0.25, "-0.25"},
-		{"bool", false, "false"},
+		{"u32", 0, "0u"}, {"u32", 1 << 20, "1048576u"}, {"bool", false, "false"}, {"bool", true, "true"},
 	} {
 		if got, err := literal(c.kind, c.value); err != nil || got != c.want {
 			t.Errorf("literal(%s, %v) = %q, %v, want %q", c.kind, c.value, got, err, c.want)
@@ -235,10 +239,7 @@ func TestUnroll(t *testing.T) {
 func TestHouseRules(t *testing.T) {
 	note := regexp.MustCompile(`(?m)//.*$`)
 	for _, name := range Names() {
-		raw, err := Raw(name)
-		if err != nil {
-			t.Fatal(err)
-		}
+		raw := source(t, name)
 		if !strings.HasPrefix(raw, "// "+name+": ") {
 			t.Errorf("%s: the first line must be `// %s: what it computes`", name, name)
 		}
@@ -256,7 +257,7 @@ func TestHouseRules(t *testing.T) {
 			}
 			code := note.ReplaceAllString(text.WGSL, "")
 			buffers := slices.DeleteFunc(slices.Clone(text.Bindings),
-				func(b Binding) bool { return b.Access == "uniform" })
+				func(b wgsl.Binding) bool { return b.Access == "uniform" })
 			if n := len(buffers); n > 7 {
 				t.Errorf("%s: %d storage buffers, want at most 7", text.Label, n)
 			}
@@ -264,8 +265,9 @@ func TestHouseRules(t *testing.T) {
 				t.Errorf("%s: %d bindings stand there, %d were read", text.Label, n, len(text.Bindings))
 			}
 			numbers := slices.DeleteFunc(slices.Clone(text.Bindings),
-				func(b Binding) bool { return b.Storage != "Params" })
-			if !slices.Equal(numbers, []Binding{{0, "p", "uniform", "Params"}}) || len(text.Params) == 0 {
+				func(b wgsl.Binding) bool { return b.Storage != "Params" })
+			want := []wgsl.Binding{{Index: 0, Name: "p", Access: "uniform", Storage: "Params"}}
+			if !slices.Equal(numbers, want) || len(text.Params) == 0 {
 				t.Errorf("%s: want one uniform, `@group(0) @binding(0) var<uniform> p: Params`", text.Label)
 			}
 			for _, bad := range []struct{ pattern, why string }{

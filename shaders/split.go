@@ -322,18 +322,16 @@ var threadIndex = regexp.MustCompile(`@builtin\(local_invocation_(id|index)\) (\
 // maskThreads masks a thread's indices with the sizes of its workgroup, where they are powers of two, in a text that
 // has workgroup memory. That changes no value: it shows a compiler that an index stays below an array's length.
 func maskThreads(text string, values map[string]constant.Value) (string, error) {
-	size := workgroupSize.FindStringSubmatch(text)
 	entry := strings.Index(text, "fn main(")
-	if size == nil || entry < 0 || !strings.Contains(text, "var<workgroup>") {
+	if entry < 0 || !strings.Contains(text, "var<workgroup>") {
 		return text, nil
 	}
+	group, err := workgroup(text, values)
+	if err != nil || group == nil {
+		return text, err
+	}
 	sizes, all := []string{"0u", "0u", "0u"}, int64(1)
-	for i, expr := range strings.Split(size[1], ",") {
-		v, err := evaluate(strings.TrimSpace(expr), values)
-		if err != nil {
-			return "", fmt.Errorf("@workgroup_size(%s): %w", size[1], err)
-		}
-		n, _ := constant.Int64Val(v)
+	for i, n := range group {
 		sizes[i], all = mask(n), all*n
 	}
 	open := entry + strings.IndexByte(text[entry:], '{')

@@ -39,7 +39,7 @@ type kernels struct {
 func (ks *kernels) add(d gpu.Dispatch, isDefault bool) *kernel {
 	k := ks.text[d.Source.WGSL]
 	if k == nil {
-		k = &kernel{Text: isa.Text{Source: d.Source}, isDefault: isDefault, flops: map[string]float64{}}
+		k = &kernel{Text: isa.Text{Text: d.Source}, isDefault: isDefault, flops: map[string]float64{}}
 		k.MACs, k.Staged = turn(d)
 		if ks.text == nil {
 			ks.text = map[string]*kernel{}

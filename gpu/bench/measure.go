@@ -6,7 +6,6 @@ import (
 	"time"
 
 	"github.com/gpt2wgpu/gpt2wgpu/gpu"
-	"github.com/gpt2wgpu/gpt2wgpu/gpu/op"
 	"github.com/gpt2wgpu/gpt2wgpu/shaders"
 )
 
@@ -151,7 +150,7 @@ func measurePeak(d *gpu.Device, name string, choice shaders.Choice, spec shaders
 	}
 	return Measure(d, name, func(p *gpu.Program) {
 		x := dispatch(p)
-		x.Source, x.Bind = op.Source(text), bind
+		x.Source, x.Bind = text, bind
 		p.Add(x)
 	})
 }

@@ -2,6 +2,7 @@ package isa
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -12,8 +13,8 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/gpt2wgpu/gpt2wgpu/gpu"
 	"github.com/gpt2wgpu/gpt2wgpu/gpu/wgpu"
+	"github.com/gpt2wgpu/gpt2wgpu/shaders/wgsl"
 )
 
 // Compiler runs a Vulkan driver in a child process, on a device that it makes up, and keeps what the driver prints.
@@ -30,11 +31,7 @@ const mark = "### text "
 // INTEL_STUB_GPU_PLATFORM does.
 // Errors: a driver that does not know the family; a text that does not compile.
 func (c Compiler) Compile(ctx context.Context, family string, texts []Text) ([]Kernel, error) {
-	sources := make([]gpu.Source, len(texts))
-	for i, t := range texts {
-		sources[i] = t.Source
-	}
-	dump, err := c.dump(ctx, family, sources)
+	dump, err := c.dump(ctx, family, texts)
 	if err != nil {
 		return nil, err
 	}
@@ -42,23 +39,20 @@ func (c Compiler) Compile(ctx context.Context, family string, texts []Text) ([]K
 }
 
 // dump returns what the driver prints about texts.
-func (c Compiler) dump(ctx context.Context, family string, texts []gpu.Source) (string, error) {
+func (c Compiler) dump(ctx context.Context, family string, texts []Text) (string, error) {
 	dir, err := os.MkdirTemp("", "isa")
 	if err != nil {
 		return "", err
 	}
 	defer os.RemoveAll(dir)
 	icd := filepath.Join(dir, "icd.json")
-	type entry struct {
-		Library string `json:"library_path"`
-		Version string `json:"api_version"`
-	}
 	first, env := c.Shim, []string{"SHIM_ICD=" + c.Driver, "RADV_FORCE_FAMILY=" + family,
 		"RADV_DEBUG=shaders,shaderstats"}
 	if IsIntel(family) {
 		first, env = c.Driver, []string{"LD_PRELOAD=" + c.Shim, "INTEL_STUB_GPU_PLATFORM=" + family, "INTEL_DEBUG=cs"}
 	}
-	raw, err := json.Marshal(map[string]any{"file_format_version": "1.0.0", "ICD": entry{first, "1.3.230"}})
+	raw, err := json.Marshal(map[string]any{"file_format_version": "1.0.0",
+		"ICD": map[string]string{"library_path": first, "api_version": "1.3.230"}})
 	if err == nil {
 		err = os.WriteFile(icd, raw, 0o666)
 	}
@@ -68,29 +62,16 @@ func (c Compiler) dump(ctx context.Context, family string, texts []gpu.Source) (
 	if raw, err = json.Marshal(texts); err != nil {
 		return "", err
 	}
-	out, err := os.Create(filepath.Join(dir, "out"))
-	if err != nil {
-		return "", err
-	}
-	defer out.Close()
-	var said bytes.Buffer
+	var said, dump bytes.Buffer
 	cmd := c.Child(ctx)
 	cmd.Env = slices.Concat(os.Environ(), env,
 		[]string{"VK_ICD_FILENAMES=" + icd, "VK_DRIVER_FILES=" + icd, "MESA_SHADER_CACHE_DISABLE=true"})
-	cmd.Stdin, cmd.Stdout, cmd.Stderr = bytes.NewReader(raw), &said, out
-	failed := cmd.Run()
-	dump, err := os.ReadFile(out.Name())
-	if err != nil {
-		return "", err
+	cmd.Stdin, cmd.Stdout, cmd.Stderr = bytes.NewReader(raw), &said, &dump
+	if err := cmd.Run(); err != nil {
+		words := cmp.Or(strings.TrimSpace(said.String()), lastLine(dump.String()))
+		return "", fmt.Errorf("%s on %s: %w: %s", c.Driver, family, err, words)
 	}
-	if failed != nil {
-		words := strings.TrimSpace(said.String())
-		if words == "" {
-			words = lastLine(string(dump))
-		}
-		return "", fmt.Errorf("%s on %s: %w: %s", c.Driver, family, failed, words)
-	}
-	return string(dump), nil
+	return dump.String(), nil
 }
 
 func lastLine(s string) string {
@@ -101,7 +82,7 @@ func lastLine(s string) string {
 // Child is the process: it compiles the texts that it reads, on the first device, and marks each on standard error,
 // where the driver prints. Errors go to standard output.
 func Child(in io.Reader) error {
-	var texts []gpu.Source
+	var texts []wgsl.Text
 	if err := json.NewDecoder(in).Decode(&texts); err != nil {
 		return err
 	}
@@ -115,12 +96,8 @@ func Child(in io.Reader) error {
 		return fmt.Errorf("%s: %w", info.Name, err)
 	}
 	for i, t := range texts {
-		slots := make([]wgpu.Slot, len(t.Bindings))
-		for k, b := range t.Bindings {
-			slots[k] = wgpu.Slot{Index: b.Index, Access: b.Access}
-		}
 		fmt.Fprintf(os.Stderr, "\n%s%d\n", mark, i)
-		p, err := d.NewPipeline(t.Label, t.WGSL, slots)
+		p, err := d.NewPipeline(t)
 		if err != nil {
 			return fmt.Errorf("%s: %w", t.Label, err)
 		}

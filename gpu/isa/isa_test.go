@@ -5,7 +5,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/gpt2wgpu/gpt2wgpu/gpu"
+	"github.com/gpt2wgpu/gpt2wgpu/shaders/wgsl"
 )
 
 // lines repeats an instruction.
@@ -34,7 +34,7 @@ func kernelDump(fmas int) string {
 func TestParse(t *testing.T) {
 	// A turn: 128 threads need 16 multiply-adds each, so BB5 with 7 runs twice; the tiles are 4096 bytes, half of what
 	// BB3 stores if both waves run it.
-	text := Text{Source: gpu.Source{Label: "k", Threads: 128}, MACs: 128 * 16, Staged: 4096}
+	text := Text{Text: wgsl.Text{Label: "k", Threads: 128}, MACs: 128 * 16, Staged: 4096}
 	for _, c := range []struct {
 		family         string
 		waves          int
@@ -74,7 +74,7 @@ func TestParse(t *testing.T) {
 }
 
 func TestParseRefuses(t *testing.T) {
-	text := Text{Source: gpu.Source{Label: "the kernel", Threads: 64}}
+	text := Text{Text: wgsl.Text{Label: "the kernel", Threads: 64}}
 	for dump, want := range map[string]string{
 		"":                             "raven: 0 kernels printed, want 1",
 		"\n" + mark + "0\nno assembly": "the kernel on raven: no disassembly",
@@ -106,7 +106,7 @@ while(8)        JIP:  LABEL1                                    { align1 1Q };
 			" spills:fills, 76 sends, scheduled with mode lifo.\n" + body
 	}
 	all, err := parse("\n"+mark+"0\n"+stats("8", "0:0")+stats("16", "32:118"), "tgl",
-		[]Text{{Source: gpu.Source{Label: "k"}}})
+		[]Text{{Text: wgsl.Text{Label: "k"}}})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -6,12 +6,12 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/gpt2wgpu/gpt2wgpu/gpu"
+	"github.com/gpt2wgpu/gpt2wgpu/shaders/wgsl"
 )
 
 // Text is a kernel and what its main loop is for. A turn of that loop works on one tile.
 type Text struct {
-	gpu.Source
+	wgsl.Text
 	MACs   int // multiply-adds of a workgroup in a turn that the mathematics needs; -1: as the code has; 0: no bound
 	Staged int // bytes that a workgroup stores in a turn as its tiles in workgroup memory
 }

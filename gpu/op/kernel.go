@@ -3,27 +3,16 @@ package op
 import (
 	"github.com/gpt2wgpu/gpt2wgpu/gpu"
 	"github.com/gpt2wgpu/gpt2wgpu/shaders"
+	"github.com/gpt2wgpu/gpt2wgpu/shaders/wgsl"
 )
 
-// Source returns a kernel's text as gpu takes it.
-func Source(text shaders.Text) gpu.Source {
-	src := gpu.Source{Label: text.Label, WGSL: text.WGSL, Threads: text.Threads}
-	for _, b := range text.Bindings {
-		src.Bindings = append(src.Bindings, gpu.Binding(b))
-	}
-	for _, p := range text.Params {
-		src.Params = append(src.Params, gpu.Param(p))
-	}
-	return src
-}
-
 // source returns a kernel's text; a mistake in the name, the choice or the constants is recorded in the program.
-func source(p *Builder, name string, choice shaders.Choice, spec shaders.Spec) gpu.Source {
+func source(p *Builder, name string, choice shaders.Choice, spec shaders.Spec) wgsl.Text {
 	text, err := shaders.Source(name, choice, spec)
 	if err != nil {
 		p.Fail("%w", err)
 	}
-	return Source(text)
+	return text
 }
 
 // store chooses the fragment for the storage of t's values.

@@ -6,6 +6,7 @@ import (
 
 	"github.com/gpt2wgpu/gpt2wgpu/gpu"
 	"github.com/gpt2wgpu/gpt2wgpu/shaders"
+	"github.com/gpt2wgpu/gpt2wgpu/shaders/wgsl"
 )
 
 // product is C = A·B, finished by an epilogue: a linear layer or one of its gradients.
@@ -111,7 +112,7 @@ func (m product) slices(n int, each func(product)) {
 }
 
 // source returns the text of one of the product's kernels, with its op in the label.
-func (m product) source(p *Builder, kernel string, choice shaders.Choice, spec shaders.Spec) gpu.Source {
+func (m product) source(p *Builder, kernel string, choice shaders.Choice, spec shaders.Spec) wgsl.Text {
 	choice["store"] = "store_" + m.a.Storage().String()
 	src := source(p, kernel, choice, spec)
 	src.Label = kernel + "/" + m.op + strings.TrimPrefix(src.Label, kernel)

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	binding "github.com/cogentcore/webgpu/wgpu"
+	"github.com/gpt2wgpu/gpt2wgpu/shaders/wgsl"
 )
 
 // Device is an adapter in use. One goroutine owns it and all that was made from it.
@@ -126,25 +127,26 @@ type Pipeline struct {
 // NewPipeline compiles the entry point main of a text. The layout is explicit, so an unused binding stays; the module
 // is labelled, which DX12 needs. Several goroutines may compile at once: an error may then be returned to any of them,
 // since the binding keeps one stack of error scopes for all, and a pipeline without an error may be broken.
-func (d *Device) NewPipeline(label, wgsl string, slots []Slot) (*Pipeline, error) {
+func (d *Device) NewPipeline(text wgsl.Text) (*Pipeline, error) {
+	label := text.Label
 	module, err := d.raw.CreateShaderModule(&binding.ShaderModuleDescriptor{
-		Label: label, WGSLDescriptor: &binding.ShaderModuleWGSLDescriptor{Code: wgsl},
+		Label: label, WGSLDescriptor: &binding.ShaderModuleWGSLDescriptor{Code: text.WGSL},
 	})
 	if err != nil {
 		return nil, fmt.Errorf("the shader does not compile: %w", err)
 	}
 	defer module.Release()
-	entries := make([]binding.BindGroupLayoutEntry, len(slots))
-	for i, s := range slots {
+	entries := make([]binding.BindGroupLayoutEntry, len(text.Bindings))
+	for i, b := range text.Bindings {
 		kind := binding.BufferBindingTypeStorage
-		switch s.Access {
+		switch b.Access {
 		case "uniform":
 			kind = binding.BufferBindingTypeUniform
 		case "read":
 			kind = binding.BufferBindingTypeReadOnlyStorage
 		}
 		entries[i] = binding.BindGroupLayoutEntry{
-			Binding: s.Index, Visibility: binding.ShaderStageCompute, Buffer: binding.BufferBindingLayout{Type: kind},
+			Binding: b.Index, Visibility: binding.ShaderStageCompute, Buffer: binding.BufferBindingLayout{Type: kind},
 		}
 	}
 	p := &Pipeline{}
@@ -184,7 +186,7 @@ func (p *Pipeline) Release() {
 // BindGroup is what a dispatch binds.
 type BindGroup = binding.BindGroup
 
-// NewBindGroup binds a window to each slot of a pipeline.
+// NewBindGroup binds a window to each binding of a pipeline.
 func (d *Device) NewBindGroup(label string, p *Pipeline, windows []Window) (*BindGroup, error) {
 	entries := make([]binding.BindGroupEntry, len(windows))
 	for i, w := range windows {

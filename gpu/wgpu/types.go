@@ -45,13 +45,7 @@ func (a AdapterInfo) DriverKnown() bool { return !strings.HasPrefix(a.Driver, "v
 
 func (a AdapterInfo) String() string { return fmt.Sprintf("%s (%s, %s)", a.Name, a.Backend, a.Type) }
 
-// Slot is one binding of a pipeline, in group 0.
-type Slot struct {
-	Index  uint32
-	Access string // uniform | read | read_write
-}
-
-// Window is the part of a buffer that is bound to a slot.
+// Window is the part of a buffer that a pipeline's binding gets.
 type Window struct {
 	Index        uint32
 	Buffer       *Buffer
