@@ -9,6 +9,7 @@ import (
 	"runtime"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/gpt2wgpu/gpt2wgpu/gpu/wgpu"
@@ -41,6 +42,11 @@ type Device struct {
 	submitted  int      // command buffers so far
 	host       HostTime // of submissions so far
 	idle, busy int      // see Waits
+
+	pulse   pulse
+	cold    bool          // kernels run for the first time
+	pending float64       // cost units submitted since the last wait
+	slowest time.Duration // wait so far
 
 	onCompile func(Compilation) // nil: nobody looks
 	compilers int               // pipelines that are made at once
@@ -94,26 +100,99 @@ func (d *Device) Planned() bool { return d.dev == nil }
 // wait returns when everything submitted has ended.
 func (d *Device) wait() error {
 	d.idle++
-	return d.waited(d.dev.Wait(d.patience()))
+	return d.waiting(d.dev.Wait)
 }
 
-// patience is how long the device may take for what was submitted.
-func (d *Device) patience() time.Duration {
-	if p, err := time.ParseDuration(os.Getenv("GPT2WGPU_PATIENCE")); err == nil {
-		return p // .ci/dx12: a GPU that is emulated
-	}
-	if d.Info.Software() {
-		return time.Hour // software devices are slow and share their cores
-	}
-	return 2 * time.Minute
-}
-
-// waited adds to an error of waiting what helps.
-func (d *Device) waited(err error) error {
+// waiting lets f wait for the device.
+func (d *Device) waiting(f func(limit time.Duration) error) error {
+	limit := d.patience()
+	leave := d.pulse.enter(limit)
+	start := time.Now()
+	err := f(limit)
+	d.slowest, d.pending = max(d.slowest, time.Since(start)), 0
+	leave()
 	if errors.Is(err, wgpu.ErrTimeout) {
-		return fmt.Errorf("%v: %w; hint: resume from the last checkpoint", d.Info, err)
+		err = fmt.Errorf("%v: %w; hint: resume from the last checkpoint", d.Info, err)
 	}
-	return err
+	return deviceError(err)
+}
+
+// patience is how long the device may take for what was submitted: twenty times what its speed so far promises for
+// that, or its slowest so far, and some minutes at least. The first use of kernels includes their compilation.
+func (d *Device) patience() time.Duration {
+	if p, ok := askedPatience(); ok {
+		return p
+	}
+	least := leastPatience
+	switch software := d.Info.Software(); { // slow devices that share their cores
+	case software && d.cold:
+		least = time.Hour
+	case software:
+		least = 10 * time.Minute
+	}
+	expected := d.slowest
+	if d.rate > 0 {
+		expected = max(expected, time.Duration(d.pending/d.rate*float64(time.Second)))
+	}
+	return max(least, min(20*expected, 24*time.Hour))
+}
+
+// leastPatience is how long a GPU may take for anything.
+const leastPatience = 2 * time.Minute
+
+// Patience returns how long the process that opens a device may take to show a sign of life.
+func Patience() time.Duration {
+	if p, ok := askedPatience(); ok {
+		return p
+	}
+	return leastPatience
+}
+
+// askedPatience is for GPUs that are emulated (.ci/dx12), and for tests of ones that hang.
+func askedPatience() (time.Duration, bool) {
+	p, err := time.ParseDuration(os.Getenv("GPT2WGPU_PATIENCE"))
+	return p, err == nil
+}
+
+// DeviceError is an error of the device itself: it was lost, or does not answer. Another process may be able to use it.
+type DeviceError struct{ Err error }
+
+func (e *DeviceError) Error() string { return e.Err.Error() }
+func (e *DeviceError) Unwrap() error { return e.Err }
+
+func deviceError(err error) error {
+	if err == nil {
+		return nil
+	}
+	return &DeviceError{err}
+}
+
+// Pulse is whether a device goes on with its work.
+type Pulse struct {
+	Busy  bool          // a call to the driver, or a wait for the device, has not ended
+	Count int64         // how many have
+	Bound time.Duration // how long the newest may take
+}
+
+// Pulse returns the device's at this moment. Any goroutine may call it.
+func (d *Device) Pulse() Pulse {
+	p := &d.pulse
+	return Pulse{p.calls.Load() > 0, p.count.Load(), time.Duration(p.bound.Load())}
+}
+
+type pulse struct {
+	calls        atomic.Int32
+	count, bound atomic.Int64
+}
+
+// enter begins a call that may take as long as bound; leave ends it.
+func (p *pulse) enter(bound time.Duration) (leave func()) {
+	p.bound.Store(int64(bound))
+	p.calls.Add(1)
+	return func() {
+		p.count.Add(1)
+		p.calls.Add(-1)
+	}
 }
 
 // submit hands over what encode encodes, and uploads; nil: only uploads.
@@ -130,7 +209,8 @@ func (d *Device) submit(encode func(enc *wgpu.Encoder) error) error {
 		}
 	}
 	d.submitted++
-	return d.dev.Submit(enc)
+	defer d.pulse.enter(d.patience())()
+	return deviceError(d.dev.Submit(enc))
 }
 
 // HostTime is what the host takes for a program's work on the device.

@@ -27,12 +27,14 @@ func (p *Program) Run() error {
 		return err
 	}
 	d := p.dev
+	d.cold = !p.warm
 	for at := 0; at < len(p.entries); {
 		end, cost := p.submission(at)
 		if !p.warm {
 			end, cost = p.firstUse(at, end)
 		}
 		start := time.Now()
+		d.pending += cost
 		if err := p.submit(at, end); err != nil {
 			return err
 		}
@@ -50,7 +52,7 @@ func (p *Program) Run() error {
 		}
 		at = end
 	}
-	p.warm = true
+	p.warm, d.cold = true, false
 	return nil
 }
 

@@ -3,6 +3,7 @@ package gpu
 import (
 	"fmt"
 	"slices"
+	"time"
 
 	"github.com/gpt2wgpu/gpt2wgpu/gpu/wgpu"
 )
@@ -76,7 +77,7 @@ func (d *Device) read(t Tensor, want, got int, out []byte) error {
 		if err != nil {
 			return err
 		}
-		if err := d.waited(d.dev.Wait(d.patience())); err != nil {
+		if err := d.waiting(d.dev.Wait); err != nil {
 			return fmt.Errorf("read %v: %w", t, err)
 		}
 		if err := p.Wait(); err != nil {
@@ -139,7 +140,8 @@ func (p *Pending) Wait() error {
 	} else {
 		p.dev.idle++
 	}
-	if err := p.dev.waited(p.dev.dev.Map(p.staging, p.size, p.dev.patience())); err != nil {
+	err := p.dev.waiting(func(limit time.Duration) error { return p.dev.dev.Map(p.staging, p.size, limit) })
+	if err != nil {
 		return fmt.Errorf("read %v: %w", p.t, err)
 	}
 	return nil

@@ -76,12 +76,15 @@ func (d *Device) Wait(limit time.Duration) error { return d.poll(limit, nil) }
 // poll polls until done says so; nil: until the queue is empty. Poll(true) is never used: it reports success after 5 s
 // of unfinished work.
 func (d *Device) poll(limit time.Duration, done func() bool) error {
-	start := time.Now()
-	for n := 0; ; n++ {
+	waited := time.Duration(0) // a gap between two looks is time in which this process was stopped, or its machine
+	for n, last := 0, time.Now(); ; n++ {
 		if empty := d.raw.Poll(false, nil); done == nil && empty || done != nil && done() {
 			return nil
 		}
-		if time.Since(start) > limit {
+		now := time.Now()
+		waited += min(now.Sub(last), time.Second)
+		last = now
+		if waited > limit {
 			return fmt.Errorf("%w (%v)", ErrTimeout, limit)
 		}
 		if n > 50 {
