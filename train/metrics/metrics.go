@@ -21,6 +21,7 @@ const (
 	KindVal       = "val"
 	KindHellaswag = "hellaswag"
 	KindSample    = "sample"
+	KindRestart   = "restart"
 )
 
 // Float is a float64 that JSON can always hold: NaN and the infinities, which JSON has no numbers for, are null there,
@@ -99,6 +100,12 @@ type Sample struct {
 	Text string `json:"text"`
 }
 
+// Restart is a training process that was started again after a crash, and went on at Step.
+type Restart struct {
+	Step   int    `json:"step"`
+	Reason string `json:"reason"`
+}
+
 // Writer appends to a run's metrics.jsonl, one JSON object a line. A nil Writer takes everything and writes nothing,
 // for runs without a directory. Lines that cannot be written, on a full disk, wait in memory for the next line or
 // Flush.
@@ -150,6 +157,9 @@ func (m *Writer) Sample(v Sample) error {
 	v.Text = strings.ToValidUTF8(v.Text, "\uFFFD")
 	return m.write(KindSample, v)
 }
+
+// Restart appends a restart.
+func (m *Writer) Restart(v Restart) error { return m.write(KindRestart, v) }
 
 // write appends a line with kind and the fields of v in one call of the system, so that whoever follows the file sees
 // whole lines, and a process that dies later has lost none.
@@ -206,8 +216,9 @@ func (m *Writer) Flush() error {
 	return nil
 }
 
-// TruncateFrom drops every line of a step at or past step, for a run that resumes there and will write them again. The
-// file is replaced in one go: a crash leaves the old one or the new one. Lines kept stay byte for byte as they were.
+// TruncateFrom drops every line of a step at or past step, for a run that resumes there and will write them again; the
+// restarts at step stay. The file is replaced in one go: a crash leaves the old one or the new one. Lines kept stay
+// byte for byte as they were.
 func (m *Writer) TruncateFrom(step int) error {
 	if m == nil {
 		return nil
@@ -215,10 +226,11 @@ func (m *Writer) TruncateFrom(step int) error {
 	var kept []byte
 	dropped := false
 	type place struct {
-		Step int `json:"step"`
+		Kind string `json:"kind"`
+		Step int    `json:"step"`
 	}
 	err := eachLine(m.path, func(line []byte, at place) {
-		if at.Step < step {
+		if at.Step < step || at.Step == step && at.Kind == KindRestart {
 			kept = append(kept, line...)
 		} else {
 			dropped = true
@@ -261,6 +273,7 @@ type Line struct {
 	MS         Float  `json:"ms"`
 	TokensPerS Float  `json:"tokens_per_s"`
 	Text       string `json:"text"`
+	Reason     string `json:"reason"` // of a restart
 	Score             // AccNormChars is 0 where an old version has not measured it
 	Ranks
 }
@@ -295,4 +308,29 @@ func eachLine[T any](path string, f func(line []byte, v T)) error {
 		f(line, v)
 	}
 	return nil
+}
+
+// tail is how many bytes at the end of a file Newest looks at: a line of a step has some 200, one with a text more.
+const tail = 1 << 20
+
+// Newest returns the step of the last KindTrain line, also while a run is writing, without reading a long file as a
+// whole. ok: there is one near the end.
+func Newest(path string) (step int, ok bool) {
+	f, err := os.Open(path)
+	if err != nil {
+		return -1, false
+	}
+	defer f.Close()
+	if info, err := f.Stat(); err == nil && info.Size() > tail {
+		f.Seek(-tail, io.SeekEnd)
+	}
+	content, _ := io.ReadAll(f)
+	lines := bytes.Split(content, []byte("\n"))
+	for i := len(lines) - 2; i >= 0; i-- {
+		var m Line
+		if json.Unmarshal(lines[i], &m) == nil && m.Kind == KindTrain {
+			return m.Step, true
+		}
+	}
+	return -1, false
 }
