@@ -3,7 +3,7 @@
 # lavapipe compiles shaders at their first dispatch; its cache makes that a matter of milliseconds the next time.
 export MESA_SHADER_CACHE_DIR ?= $(CURDIR)/.cache/mesa
 
-.PHONY: build mpi train test quick test-mpi test-clients test-dx12 fxc isa texts metal tint mixed conformance lint reproduce setup clean
+.PHONY: build mpi train test quick test-mpi test-clients test-dx12 fxc isa texts metal tint mixed conformance chaos soak lint reproduce setup clean
 
 build: setup
 	go build -o gpt2wgpu ./cmd/gpt2wgpu
@@ -76,6 +76,18 @@ mixed: setup
 # out of Debian's chromium package where it is missing. Some five minutes on two cores, and no part of `make test`.
 conformance: build
 	bash .ci/conformance
+
+# A supervised run for ten minutes (CHAOS) under random SIGKILL, SIGABRT, SIGSEGV and SIGSTOP, full disks and truncated files. At
+# the end its losses and weights are those of a run that was left alone, bit for bit.
+CHAOS ?= 10m
+chaos: setup
+	GPT2WGPU_CHAOS=$(CHAOS) GPT2WGPU_GPU=require go test -timeout 3h -count 1 -v -run '^TestRandomEnds$$' ./cmd/gpt2wgpu
+
+# A supervised run for half an hour (SOAK) that validates, samples and saves all the time: memory, threads and open files of both
+# processes must not grow.
+SOAK ?= 30m
+soak: setup
+	GPT2WGPU_SOAK=$(SOAK) GPT2WGPU_GPU=require go test -timeout 25h -count 1 -v -run '^TestSoak$$' ./cmd/gpt2wgpu
 
 # The Windows build on DX12 under Wine, with Microsoft's FXC: the self-test, short trainings against Vulkan's losses, a sample,
 # and FXC's CPU seconds for every pipeline. No part of `make test`: FXC needs many minutes the first time.

@@ -46,6 +46,8 @@ var instead = map[string][2]string{
 	"make tint":                             {".ci/run runs its script", "make -n tint"},
 	"make fxc":                              {"needs Wine", "make -n fxc"},
 	"make conformance":                      {"minutes", "make -n conformance"},
+	"make chaos":                            {"ten minutes", "make -n chaos"},
+	"make soak":                             {"half an hour", "make -n soak"},
 	"make mixed":                            {"downloads SwiftShader", "make -n mixed"},
 	"make reproduce":                        {"minutes", "make -n reproduce"},
 	"make reproduce TEXT=path/to/input.txt": {"minutes", "make -n reproduce TEXT=path/to/input.txt"},

@@ -184,6 +184,9 @@ type Invocation struct {
 	StopAfter int  // end after this many steps, as an interrupt would; 0: go on to Steps
 	Ranks     int  // processes that share the batch; 0 is 1
 
+	NoSupervise bool // Run in the process that was started, not in one that can be started again
+	MaxRestarts int  // in a row without progress
+
 	Profile   func(Profile) error    // gets the times of one step's dispatches at the end; nil: none are taken
 	Given     func(flag string) bool // whether the command line has that flag ("val-every"); nil: it has none
 	FineTuned bool                   // the learning rates are those of FineTune, for the log

@@ -33,7 +33,7 @@ func (r *run) scheduled(step int) schedule {
 
 // loop does the steps that are left, with what is measured and saved on the way.
 func (r *run) loop(ctx context.Context) error {
-	r.first, r.savedAt = r.step, r.now()
+	r.begin()
 	r.beginSummary()
 	progress := newProgress(r.env.Log, r.cfg.Steps, r.step)
 	if err := r.syncRanks(ctx, nil); err != nil {
@@ -62,6 +62,23 @@ func (r *run) loop(ctx context.Context) error {
 		task{r.hella != nil, func() error { return r.scoreHellaSwag(ctx) }},
 		task{true, r.saveLast},
 		task{r.sampler != nil, r.sample})
+}
+
+// begin settles where this invocation begins and ends. Under a supervisor it may have begun in an earlier process.
+func (r *run) begin() {
+	r.first, r.savedAt = r.step, r.now()
+	first := r.step
+	if s := r.env.Supervised; s != nil {
+		if s.First >= 0 {
+			first = s.First
+		}
+		if s.Began != nil {
+			s.Began(r.step)
+		}
+	}
+	if r.cfg.StopAfter > 0 {
+		r.last = first + r.cfg.StopAfter
+	}
 }
 
 // beforeStep compares the ranks and measures.
@@ -179,7 +196,7 @@ func (p *prefetched) time() time.Duration {
 
 // prefetch submits the forward of step's first micro-batch, unless something comes before it.
 func (r *run) prefetch(step int) {
-	end := step == r.cfg.Steps || r.cfg.StopAfter > 0 && step-r.first >= r.cfg.StopAfter
+	end := step == r.cfg.Steps || r.last > 0 && step >= r.last
 	if end || r.scheduled(step) != (schedule{}) || r.profiled(step-1) || r.profiled(step) {
 		return
 	}
@@ -215,12 +232,12 @@ func (r *run) position() data.State {
 // save before the next step.
 func (r *run) syncRanks(ctx context.Context, s *model.Stats) error {
 	var loss, norm, stop, overdue float64 // of this rank
-	done := r.step - r.first
+	next := r.step
 	if s != nil {
-		done++ // r.step still counts the one before
+		next++ // r.step still counts the one before
 		loss, norm = s.Loss, s.GradNorm
 	}
-	if ctx.Err() != nil || r.cfg.StopAfter > 0 && done >= r.cfg.StopAfter {
+	if ctx.Err() != nil || r.last > 0 && next >= r.last {
 		stop = 1
 	}
 	if r.cfg.SaveMinutes > 0 && r.now().Sub(r.savedAt).Minutes() >= r.cfg.SaveMinutes {
@@ -299,8 +316,8 @@ type Profile struct {
 // profiled says whether step is the one to profile: the fourth of this invocation, or the last where there are fewer.
 func (r *run) profiled(step int) bool {
 	last := r.cfg.Steps - 1
-	if r.cfg.StopAfter > 0 {
-		last = min(last, r.first+r.cfg.StopAfter-1)
+	if r.last > 0 {
+		last = min(last, r.last-1)
 	}
 	return r.cfg.Profile != nil && step == min(r.first+profileAfter, last)
 }

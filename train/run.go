@@ -13,7 +13,6 @@ import (
 
 	"github.com/gpt2wgpu/gpt2wgpu/data"
 	"github.com/gpt2wgpu/gpt2wgpu/data/atomicfile"
-	"github.com/gpt2wgpu/gpt2wgpu/data/lock"
 	"github.com/gpt2wgpu/gpt2wgpu/gpu"
 	"github.com/gpt2wgpu/gpt2wgpu/gpu/op"
 	"github.com/gpt2wgpu/gpt2wgpu/model/gpt2"
@@ -30,6 +29,8 @@ type Env struct {
 	Program string       // as it was typed, for the commands to type next; empty: gpt2wgpu
 	Group   ranks.Group  // nil: only this process
 	Tuner   Tuner        // chooses tiles; nil: the fixed ones
+
+	Supervised *Supervised // nil: this process is the whole run
 
 	// Fetch brings what the settings name into this machine's cache; init: the weights that the run starts from too.
 	// One process of a machine calls it before the others. nil: all is there.
@@ -74,6 +75,7 @@ type run struct {
 	ends     summary
 	unscored bool // all steps are done, and the last HellaSwag is missing
 	first    int  // step of this invocation
+	last     int  // step before which --stop-after ends it; 0: --steps
 	step     int
 	tokens   int64
 	skipped  int
@@ -82,10 +84,9 @@ type run struct {
 	overdue  bool             // all ranks know that --save-minutes have passed since
 	now      func() time.Time // time.Now but for tests
 
-	lock    *lock.Lock // of --out; nil: none, or not rank 0
-	madeOut bool       // --out was not there before
-	begun   bool       // --out holds this run
-	noted   bool       // --out holds the settings of a run that has not begun
+	claim Claim // of --out; zero on ranks above 0, and where a supervisor has it
+	begun bool  // --out holds this run
+	noted bool  // --out holds the settings of a run that has not begun
 
 	tiles   Tiles        // that programs take
 	timings []gpu.Timing // of the step that --profile looks at
@@ -279,7 +280,15 @@ func (r *run) openOut() error {
 	if r.metrics, err = metrics.Open(path, r.env.Log); err != nil {
 		return err
 	}
-	return r.metrics.TruncateFrom(r.step)
+	if err := r.metrics.TruncateFrom(r.step); err != nil || r.env.Supervised == nil {
+		return err
+	}
+	for _, why := range r.env.Supervised.Restarts {
+		if err := r.metrics.Restart(metrics.Restart{Step: r.step, Reason: why}); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func (r *run) close() {

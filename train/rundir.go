@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"slices"
@@ -18,6 +19,7 @@ import (
 	"github.com/gpt2wgpu/gpt2wgpu/data/lock"
 	"github.com/gpt2wgpu/gpt2wgpu/gpu"
 	"github.com/gpt2wgpu/gpt2wgpu/model/gpt2"
+	"github.com/gpt2wgpu/gpt2wgpu/train/metrics"
 )
 
 // The run's directory: who may write there, what is in it already, and where a resumed run goes on.
@@ -26,6 +28,7 @@ const (
 	configFile  = "config.json"
 	metricsFile = "metrics.jsonl"
 	lockFile    = "lock"
+	crashFile   = "crash.log"
 )
 
 // lockPatience is how long a start waits for the process before it in the same directory to end. Tests shorten it.
@@ -34,46 +37,80 @@ var lockPatience = 5 * time.Second
 // takeLock is replaced by tests.
 var takeLock = lock.Take
 
-// claimOut makes --out, proves that it can be written, and holds its lock until close. It comes before data, model and
-// device are opened, and before anything in the directory is read.
-func (r *run) claimOut(ctx context.Context) error {
-	out := r.cfg.Out
-	if out == "" || r.group.Rank() > 0 {
-		return nil
+// Claim is the directory of a run that this process holds. The zero Claim is none.
+type Claim struct {
+	out  string
+	lock *lock.Lock // nil: the file system has no locks
+	made bool       // the directory was not there before
+}
+
+// ClaimOut makes the directory of j's run, proves that it can be written, and holds its lock until Release. It comes
+// before data, model and device are opened, and before anything in the directory is read. Errors: settings that no run
+// has; a directory that cannot be made or written, or that another process holds; ErrInterrupted.
+func ClaimOut(ctx context.Context, j Job, log *slog.Logger) (c Claim, err error) {
+	out := j.Out
+	if err := j.Validate(); err != nil {
+		return c, err
 	}
-	if err := r.cfg.Validate(); err != nil {
-		return err
+	if err := CheckOut(j); err != nil {
+		return c, err
 	}
-	if err := CheckOut(r.cfg); err != nil {
-		return err
-	}
+	c.out = out
 	if _, err := os.Stat(out); errors.Is(err, fs.ErrNotExist) {
-		r.madeOut = true
+		c.made = true
 	}
-	err := os.MkdirAll(out, 0o755)
+	err = os.MkdirAll(out, 0o755)
 	if err == nil {
 		err = probe(out)
 	}
 	if err != nil {
-		return unwritable(out, err)
+		return c, unwritable(out, err)
 	}
-	r.lock, err = takeLock(ctx, filepath.Join(out, lockFile), lockPatience, func(o lock.Owner) {
-		r.infof("%s is in use by %v: waiting %v for it to end", out, o, lockPatience)
+	c.lock, err = takeLock(ctx, filepath.Join(out, lockFile), lockPatience, func(o lock.Owner) {
+		log.Info(fmt.Sprintf("%s is in use by %v: waiting %v for it to end", out, o, lockPatience))
 	})
 	var held *lock.HeldError
 	switch {
 	case errors.As(err, &held):
-		return fmt.Errorf("--out %s: in use by %v; hint: wait for it to end or stop it, or take another --out", out,
+		return c, fmt.Errorf("--out %s: in use by %v; hint: wait for it to end or stop it, or take another --out", out,
 			held.Owner)
 	case errors.Is(err, lock.ErrUnsupported):
-		r.env.Log.Warn("the run's directory is on a file system without locks: nothing keeps a second process out "+
+		log.Warn("the run's directory is on a file system without locks: nothing keeps a second process out "+
 			"of it", "out", out)
 	case ctx.Err() != nil:
-		return fmt.Errorf("%w before the run began", ErrInterrupted)
+		return c, fmt.Errorf("%w before the run began", ErrInterrupted)
 	default:
-		return unwritable(out, err)
+		return c, unwritable(out, err)
 	}
-	return nil
+	return c, nil
+}
+
+// Release gives the directory back. One that was made for the run goes if there is nothing else in it.
+func (c Claim) Release() {
+	if c.made && c.empty() {
+		// while it is held: who waits for it fails in the missing directory
+		os.Remove(filepath.Join(c.out, lockFile))
+	}
+	c.lock.Release()
+	if c.made {
+		os.Remove(c.out) // unless there is something in it
+	}
+}
+
+// empty reports whether the directory has nothing but its lock.
+func (c Claim) empty() bool {
+	entries, err := os.ReadDir(c.out)
+	return err == nil && !slices.ContainsFunc(entries, func(e fs.DirEntry) bool {
+		return e.Name() != lockFile && e.Name() != lockFile+".json"
+	})
+}
+
+// claimOut claims --out, unless a supervisor holds it.
+func (r *run) claimOut(ctx context.Context) (err error) {
+	if r.cfg.Out != "" && r.group.Rank() == 0 && r.env.Supervised == nil {
+		r.claim, err = ClaimOut(ctx, r.cfg, r.env.Log)
+	}
+	return err
 }
 
 // probe makes a file in dir and removes it.
@@ -123,20 +160,12 @@ func existing(path string) string {
 	}
 }
 
-// leaveOut gives the lock back. Where no run has begun, the settings that this process has written go, and the
-// directory if it has made that too.
+// leaveOut gives the directory back. Where no run has begun, the settings that this process has written go.
 func (r *run) leaveOut() {
 	if r.noted && !r.begun {
 		os.Remove(filepath.Join(r.cfg.Out, configFile))
 	}
-	if r.madeOut && !r.begun {
-		// while it is held: who waits for it fails in the missing directory
-		os.Remove(filepath.Join(r.cfg.Out, lockFile))
-	}
-	r.lock.Release()
-	if r.madeOut && !r.begun {
-		os.Remove(r.cfg.Out) // unless there is something in it
-	}
+	r.claim.Release()
 }
 
 // refuseUsedOut keeps a new run from mixing with an older one in its directory, or with a model.
@@ -246,6 +275,31 @@ func stepOf(name string) int {
 	return -1
 }
 
+// Supervised is what a run needs to know where another process watches over it, holds its directory, and starts it
+// again when it crashes.
+type Supervised struct {
+	Restarts []string          // why the run was started again, of each time that no process has recorded yet
+	First    int               // the step at which the supervised run began; -1: it begins now
+	Opened   func(*gpu.Device) // gets the device; nil: nobody asks
+	Began    func(step int)    // is called before the first step, with Restarts recorded; nil: nobody asks
+}
+
+// HasRun reports whether dir holds something to resume: settings or a checkpoint.
+func HasRun(dir string) bool { return hasSettings(dir) || len(gpt2.Checkpoints(dir)) > 0 }
+
+// Progress returns the newest step that the run in dir has logged, -1 for none, and that of its newest checkpoint, at
+// which a resume begins unless it is damaged, 0 for none.
+func Progress(dir string) (logged, saved int) {
+	logged, _ = metrics.Newest(filepath.Join(dir, metricsFile))
+	if path, err := gpt2.LatestCheckpoint(dir); err == nil {
+		saved = max(stepOf(filepath.Base(path)), 0)
+	}
+	return logged, saved
+}
+
+// CrashLog returns the file in a run's directory that has what crashed processes have printed.
+func CrashLog(dir string) string { return filepath.Join(dir, crashFile) }
+
 // RunsDir is where runs without --out go, and where commands look for the newest one.
 const RunsDir = "runs"
 
@@ -292,7 +346,7 @@ func RemoveUnused(path string) {
 	if _, err := os.Stat(filepath.Join(path, gpt2.CheckpointsDir)); err == nil {
 		return
 	}
-	for _, name := range []string{configFile, metricsFile, lockFile, lockFile + ".json"} {
+	for _, name := range []string{configFile, metricsFile, lockFile, lockFile + ".json"} { // not what a crash printed
 		os.Remove(filepath.Join(path, name))
 	}
 	if os.Remove(path) == nil { // fails where there is anything else

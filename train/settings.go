@@ -107,6 +107,10 @@ var Settings = []Setting{
 	{Name: "stop_after", Invocation: true, rule: count(0, "0 goes on to --steps"),
 		Usage: "end this invocation after this many `steps`, as an interrupt would; the schedule still runs to " +
 			"--steps"},
+	{Name: "no_supervise", Invocation: true,
+		Usage: "train in this process, not in one that is started again when it crashes (see docs/reliability.md)"},
+	{Name: "max_restarts", Invocation: true, rule: count(0, "0 restarts nothing"),
+		Usage: "most `restarts` after crashes in a row without a new step or checkpoint between them"},
 	{Name: "val_every", rule: count(0, "0 is never"), Usage: "`steps` between validations, 0 is never"},
 	{Name: "val_steps", rule: count(0, "batches of a validation"), Usage: "`batches` of B*T tokens in a validation"},
 	{Name: "hellaswag_every", rule: count(0, "0 is never"),

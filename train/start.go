@@ -233,11 +233,11 @@ func (r *run) resumeTokenizer(s origin) (err error) {
 // starts from.
 func (r *run) openParts(s *origin) error {
 	list, err := gpu.Adapters() // before anything that takes long
-	if err != nil {
-		return err
+	if err == nil {
+		s.info, err = gpu.ChooseLocal(list, r.cfg.Device, r.group.Local())
 	}
-	if s.info, err = gpu.ChooseLocal(list, r.cfg.Device, r.group.Local()); err != nil {
-		return err
+	if err != nil {
+		return &gpu.DeviceError{Err: err}
 	}
 	if s.Checkpoint != "" {
 		if r.cfg = r.cfg.Resolved(); r.cfg.ValFraction == AutoFraction {
@@ -269,7 +269,10 @@ func (r *run) openParts(s *origin) error {
 // openDevice opens the device and makes all that the run has on it, with these tiles.
 func (r *run) openDevice(tiles op.Tuning) (err error) {
 	if r.dev, err = gpu.OpenLocal(r.cfg.Device, r.group.Local()); err != nil {
-		return err
+		return &gpu.DeviceError{Err: err}
+	}
+	if s := r.env.Supervised; s != nil && s.Opened != nil {
+		s.Opened(r.dev)
 	}
 	r.compiled = ReportCompiling(r.dev, r.env.Log)
 	if err := r.build(tiles); err != nil {

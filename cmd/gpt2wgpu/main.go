@@ -44,10 +44,15 @@ func main() {
 	if len(os.Args) == 2 && os.Args[1] == tuneChild {
 		os.Exit(runTuneChild())
 	}
-	autotune = true
+	args := os.Args[1:]
+	if len(args) > 1 && args[0] == trainChild {
+		attach(args[1])
+		args = args[2:]
+	}
+	autotune, supervised = true, link == nil
 	ctx, cancel := context.WithCancel(context.Background())
 	watchSignals(cancel)
-	os.Exit(run(ctx, os.Args[1:], os.Stdin, results{os.Stdout}, messages{os.Stderr}))
+	os.Exit(run(ctx, args, os.Stdin, results{os.Stdout}, messages{os.Stderr}))
 }
 
 // A command is one word of the command line. Each has a file of its own.
@@ -75,6 +80,8 @@ type env struct {
 
 	name string     // that errors begin with
 	opts logOptions // of the logger
+
+	began bool // the training's first step has come
 }
 
 // leave ends this process's part in a group of several: in peace where all do, else all at once.
@@ -98,14 +105,18 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 	defer func() {
 		if r := recover(); r != nil {
 			err = fmt.Errorf("internal error: %v; hint: please report this with the output of -v", r)
-			code = e.report(err)
-			if e.opts.verbose {
+			if link != nil {
+				code = endByPanic(r)
+			} else if code = e.report(err); e.opts.verbose {
 				fmt.Fprintf(stderr, "%s", debug.Stack())
 			}
 		}
 		e.leave(err, code)
 	}()
 	err = e.run(ctx, args)
+	if link != nil {
+		return e.end(err)
+	}
 	return e.report(err)
 }
 
@@ -181,6 +192,9 @@ func findCommand(name string) (*command, error) {
 func (e *env) report(err error) int {
 	if err == nil || errors.Is(err, ranks.ErrElsewhere) { // the code is that of the rank that reports the reason
 		return exitDone
+	}
+	if child := (*childEnded)(nil); errors.As(err, &child) { // which has reported
+		return child.code
 	}
 	for _, line := range errorLines(err) {
 		line = strings.ReplaceAll(line, context.Canceled.Error(), train.ErrInterrupted.Error())

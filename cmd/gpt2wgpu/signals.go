@@ -38,15 +38,26 @@ func stopSignals() []os.Signal {
 // and then its group.
 const repeated = 200 * time.Millisecond
 
+// atOnce ends what must end before this process; the supervisor sets it.
+var atOnce = func() {}
+
 // watchSignals calls cancel at the first signal that asks to stop, and ends the process at the second one. A hangup
 // never counts as the second: a terminal that closes sends it twice, by the kernel and by the shell. Neither does a
 // signal that comes within repeated of the first.
+//
+// A supervised process may be asked by its supervisor, by a terminal, which signals both, or by both: all are one
+// request, and only the supervisor knows a second.
 func watchSignals(cancel context.CancelFunc) {
 	signals := make(chan os.Signal, 8)
 	signal.Notify(signals, stopSignals()...)
 	keepBrokenPipes()
 	go func() {
-		s := <-signals
+		var s os.Signal
+		select {
+		case s = <-signals:
+		case <-supervisorStops():
+			s = os.Interrupt
+		}
 		cancel()
 		sayStopping()
 		said, asked := time.Now(), !isHangup(s)
@@ -54,7 +65,8 @@ func watchSignals(cancel context.CancelFunc) {
 			if time.Since(said) < repeated || isHangup(s) {
 				continue
 			}
-			if asked {
+			if asked && link == nil {
+				atOnce()
 				os.Exit(exitInterrupted)
 			}
 			asked = true
@@ -67,7 +79,9 @@ func sayStopping() {
 	if l, _ := ranks.ReadLaunch(os.Getenv); l.Rank != 0 {
 		return
 	}
-	if t := talker.Load(); t != nil {
+	if t := talker.Load(); t != nil && t.log == nil {
+		return // the training process says it
+	} else if t != nil {
 		when := map[bool]string{true: " once this step is done"}[t.step]
 		t.log.Warn("stopping" + when + "; interrupt again to stop at once")
 	} else {

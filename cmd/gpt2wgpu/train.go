@@ -28,7 +28,9 @@ A flag overrides --config, which overrides --preset; the defaults are those of t
 run's own config.json is the --config. With --init the shape, the tokenizer and the longest sequence are those of the
 weights, and --lr and --warmup-steps are a tenth of the preset's unless they are given; --min-lr keeps the preset's
 proportion to --lr. Without --out a run is kept in a new directory, runs/PRESET-N. An interrupt, SIGTERM or a hangup
-ends a run after its step with a checkpoint; a second interrupt ends it at once. Presets:
+ends a run after its step with a checkpoint; a second interrupt ends it at once. A run that is saved trains in a process
+of its own, which is started again from the newest checkpoint when it crashes or its device stops answering (not under
+mpirun; see docs/reliability.md). Presets:
 
 ` + presetList() + `
   gpt2wgpu train
@@ -44,6 +46,9 @@ ends a run after its step with a checkpoint; a second interrupt ends it at once.
 				return err
 			}
 			e.group = group
+			if link != nil {
+				t.continued(link.Hello)
+			}
 			c, err := t.settle()
 			c.Ranks, c.Given = group.Size(), t.fs.Changed
 			if err == nil {
@@ -59,12 +64,6 @@ ends a run after its step with a checkpoint; a second interrupt ends it at once.
 			if t.dryRun {
 				return train.DryRun(c, en)
 			}
-			e.lastingOutput()
-			en.Stdout = e.stdout
-			if t.profile {
-				c.Profile = printProfile(e.stderr)
-			}
-			en.Fetch = func(c *train.Config, init bool) error { return fetchForTrain(ctx, e, c, init) }
 			made, err := t.makeOut(group, &c)
 			if err := ranks.Together(group, err); err != nil {
 				return err
@@ -75,6 +74,18 @@ ends a run after its step with a checkpoint; a second interrupt ends it at once.
 						train.RemoveUnused(made)
 					}
 				}()
+			}
+			if t.wantsSupervisor(c) {
+				return e.supervise(ctx, c)
+			}
+			e.lastingOutput()
+			en.Stdout = e.stdout
+			if t.profile {
+				c.Profile = printProfile(e.stderr)
+			}
+			en.Fetch = func(c *train.Config, init bool) error { return fetchForTrain(ctx, e, c, init) }
+			if link != nil {
+				en.Supervised = e.watched(link)
 			}
 			return train.Run(ctx, c, en)
 		}
@@ -138,6 +149,7 @@ type trainFlags struct {
 func newTrainFlags(fs *flagSet) *trainFlags {
 	t := &trainFlags{fs: fs, cfg: train.Job{Config: train.DefaultConfig()}}
 	c := &t.cfg
+	c.MaxRestarts = 5
 
 	var f *pflag.FlagSet
 	for _, s := range train.Settings {

@@ -60,6 +60,11 @@ func (m *mistakes) idleFlags(c train.Job, outGiven bool) {
 	m.idle(c.WeightDecay == 0, "decay", "with --weight-decay 0", "--weight-decay 0.1, or "+leave)
 	m.idle(outGiven && c.Out == "", "save-every save-minutes keep", "with --out '', which saves nothing",
 		"--out DIR, or "+leave)
+	m.idle(outGiven && c.Out == "", "max-restarts", "with --out '', where there is nothing to go on with",
+		"--out DIR, or "+leave)
+	m.idle(c.NoSupervise, "max-restarts", "with --no-supervise, which restarts nothing", leave)
+	m.idle(c.Ranks > 1, "max-restarts", "with several ranks, which end together", "docs/reliability.md has a loop "+
+		"that starts them again; "+leave)
 	m.idle(c.ValEvery == 0, "val-data val-fraction val-steps", "with --val-every 0, which never validates",
 		"--val-every 50, or "+leave)
 	m.idle(c.Hellaswag == "", "hellaswag-every", "without --hellaswag", "--hellaswag FILE, or --hellaswag fetch")

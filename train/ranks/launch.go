@@ -54,3 +54,9 @@ func ReadLaunch(getenv func(string) string) (Launch, error) {
 	}
 	return Launch{Size: 1}, nil
 }
+
+// Launched reports whether mpirun or mpiexec has started this process, be it the only one, or another launcher several.
+func Launched(getenv func(string) string) bool {
+	l, err := ReadLaunch(getenv)
+	return err != nil || l.Size > 1 || getenv("OMPI_COMM_WORLD_SIZE") != "" || getenv("PMI_SIZE") != ""
+}

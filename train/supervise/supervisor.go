@@ -1,0 +1,267 @@
+package supervise
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"runtime"
+	"sync/atomic"
+	"time"
+)
+
+// Supervisor runs a process until it ends by itself.
+type Supervisor struct {
+	Command  func(word string) *exec.Cmd // makes the child, which calls Attach(word); Stderr is taken
+	Out      string
+	Crash    string        // file that what the crashed process has printed is added to
+	Most     int           // restarts in a row without progress
+	Patience time.Duration // for a first sign of life
+
+	// Resume says whether a process that is started now goes on with what an earlier one has begun.
+	Resume func() bool
+	// Progress returns the newest steps that are logged and saved: more of either is progress.
+	Progress func() (logged, saved int)
+	// Restarting is called before a restart.
+	Restarting func(Restart)
+
+	child    atomic.Pointer[os.Process]
+	first    int
+	restarts []string // reasons that no child has recorded
+	release  func()   // what adopt has made for the newest child
+}
+
+// Restart is why a process is started again.
+type Restart struct {
+	Reason  string
+	Printed string        // the file with what the process has printed; empty: nothing
+	In      int           // how many in a row without progress, this one included
+	Delay   time.Duration // before it
+}
+
+// CrashedError ends a run whose process crashes.
+type CrashedError struct {
+	Restart      // that is not done
+	Stopped bool // the process was asked to stop
+}
+
+func (e *CrashedError) Error() string {
+	text := "the training process crashed: " + e.Reason
+	if e.Stopped {
+		text = "the training process crashed while it stopped: " + e.Reason
+	} else if e.In > 1 {
+		text = fmt.Sprintf("the training process crashed %d times in a row without a new step, the last time: %s", e.In,
+			e.Reason)
+	}
+	if e.Printed != "" {
+		text += "; what it printed is in " + e.Printed
+	}
+	return text
+}
+
+// Run starts the process, again if need be, and returns the exit code of the one that ended by itself. When ctx ends
+// the process is asked to stop. Errors: *CrashedError; those of starting a process.
+func (s *Supervisor) Run(ctx context.Context) (code int, err error) {
+	runtime.LockOSThread() // Linux ends the child with the thread that has started it
+	defer runtime.UnlockOSThread()
+	s.first = -1
+	logged, saved := s.Progress()
+	inRow := 0
+	for {
+		end, err := s.once(ctx)
+		if err != nil {
+			return 0, err
+		}
+		if end.reason == "" {
+			return end.code, nil
+		}
+		if nowLogged, nowSaved := s.Progress(); nowLogged > logged || nowSaved > saved {
+			logged, saved, inRow = max(logged, nowLogged), max(saved, nowSaved), 0
+		}
+		inRow++
+		r := Restart{Reason: end.reason, Printed: s.keep(end), In: inRow, Delay: delay(inRow)}
+		if ctx.Err() != nil || inRow > s.Most {
+			return 0, &CrashedError{r, ctx.Err() != nil}
+		}
+		s.restarts = append(s.restarts, r.Reason)
+		s.Restarting(r)
+		select {
+		case <-ctx.Done():
+			return 0, &CrashedError{r, true}
+		case <-time.After(r.Delay):
+		}
+	}
+}
+
+// delay lets a device come back: none after progress, then 1, 2, 4 seconds and so on, up to a minute.
+func delay(inRow int) time.Duration {
+	if inRow < 2 {
+		return 0
+	}
+	return min(time.Second<<min(inRow-2, 6), time.Minute)
+}
+
+// Kill ends the process, if there is one, at once.
+func (s *Supervisor) Kill() {
+	if p := s.child.Load(); p != nil {
+		p.Kill()
+	}
+}
+
+// ended is how one process ended.
+type ended struct {
+	pid    int
+	code   int
+	reason string // of a crash; empty: it ended by itself
+	said   string // on file descriptor 2
+}
+
+// once runs one process.
+func (s *Supervisor) once(ctx context.Context) (end ended, err error) {
+	var said head
+	cmd, messages, to, err := s.start(&said)
+	if err != nil {
+		return end, fmt.Errorf("the training process cannot be started: %w; hint: --no-supervise trains in this one",
+			err)
+	}
+	defer s.release()
+	s.child.Store(cmd.Process)
+	defer s.child.Store(nil)
+	defer to.Close()
+	hello := Hello{Parent: os.Getpid(), Out: s.Out, Resume: s.Resume(), First: s.first, Restarts: s.restarts}
+	raw, _ := json.Marshal(hello)
+	fmt.Fprintf(to, "%s\n", raw)
+
+	done := make(chan error, 1)
+	go func() { done <- cmd.Wait() }()
+	tick := time.NewTicker(beat)
+	defer tick.Stop()
+	w := watch{bound: s.Patience, last: time.Now()}
+	stop, hung, last := ctx.Done(), "", message{}
+	for {
+		select {
+		case m, ok := <-messages:
+			switch {
+			case !ok:
+				messages = nil
+			case m.Pulse != nil:
+				w.hear(*m.Pulse)
+			case m.Began != nil:
+				if s.restarts = nil; s.first < 0 {
+					s.first = *m.Began
+				}
+			case m.Ending != "":
+				last = m
+			}
+		case <-stop:
+			fmt.Fprintln(to, stopWord)
+			stop = nil
+		case now := <-tick.C:
+			if w.tick(now); w.hung() && hung == "" {
+				hung = fmt.Sprintf("no progress for %v", w.silent.Round(time.Second))
+				cmd.Process.Kill()
+			}
+		case err := <-done:
+			for messages != nil { // what it has said before it ended
+				m, ok := <-messages
+				if !ok {
+					messages = nil
+				} else if m.Ending != "" {
+					last = m
+				} else if m.Began != nil {
+					s.restarts = nil
+				}
+			}
+			end = ended{pid: cmd.Process.Pid, code: cmd.ProcessState.ExitCode(), said: said.String()}
+			switch {
+			case last.Ending == Ended && hung == "":
+				return end, nil
+			case last.Ending == Failed:
+				end.reason = last.Reason
+			case hung != "":
+				end.reason = hung
+			default:
+				end.reason = reason(cmd.ProcessState, end.said)
+			}
+			var exit *exec.ExitError
+			if err != nil && !errors.As(err, &exit) && !errors.Is(err, exec.ErrWaitDelay) {
+				return end, err
+			}
+			return end, nil
+		}
+	}
+}
+
+// start starts a process. What it says comes over messages, which is closed when it ends.
+func (s *Supervisor) start(said *head) (cmd *exec.Cmd, messages chan message, to *os.File, err error) {
+	fromChild, childOut, err := os.Pipe()
+	if err != nil {
+		return nil, nil, nil, err
+	}
+	childIn, to, err := os.Pipe()
+	if err != nil {
+		fromChild.Close()
+		childOut.Close()
+		return nil, nil, nil, err
+	}
+	word, files := inherit(childOut, childIn, os.Stderr)
+	cmd = s.Command(word)
+	cmd.Stderr, cmd.WaitDelay = said, 2*time.Second // of a process that the child leaves behind
+	prepare(cmd, files)
+	err = cmd.Start()
+	childOut.Close()
+	childIn.Close()
+	if err == nil {
+		if s.release, err = adopt(cmd.Process); err != nil {
+			cmd.Process.Kill()
+			cmd.Wait()
+		}
+	}
+	if err != nil {
+		fromChild.Close()
+		to.Close()
+		return nil, nil, nil, err
+	}
+	messages = make(chan message)
+	go func() {
+		defer fromChild.Close()
+		defer close(messages)
+		for lines := bufio.NewScanner(fromChild); lines.Scan(); {
+			var m message
+			if json.Unmarshal(lines.Bytes(), &m) == nil {
+				messages <- m
+			}
+		}
+	}()
+	return cmd, messages, to, nil
+}
+
+// watch counts how long a child has made no progress. Time in which this process was stopped, or the machine slept,
+// does not count: it is a gap between two ticks.
+type watch struct {
+	bound  time.Duration
+	last   time.Time // tick
+	silent time.Duration
+	count  int64
+}
+
+func (w *watch) hear(p Pulse) {
+	if !p.Busy || p.Count != w.count {
+		w.silent = 0
+	}
+	w.count = p.Count
+	if p.Bound > 0 {
+		w.bound = p.Bound
+	}
+}
+
+func (w *watch) tick(now time.Time) {
+	w.silent += min(now.Sub(w.last), 2*beat)
+	w.last = now
+}
+
+// hung reports whether the bound is over, and some time in which the child would have noticed by itself.
+func (w *watch) hung() bool { return w.silent > w.bound+max(w.bound/10, 2*beat) }
