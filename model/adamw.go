@@ -54,15 +54,15 @@ func (s AdamW) New(tr *Training) (Optimizer, error) {
 	}
 	o.update = update.Program
 	matrices, vectors := tr.groups()
-	o.add(update, tr, matrices, o.m.matrices, o.v.matrices, true)
-	o.add(update, tr, vectors, o.m.vectors, o.v.vectors, s.DecayAll)
+	addAdamW(update, tr, matrices, o.m.matrices, o.v.matrices, o.scalars, true)
+	addAdamW(update, tr, vectors, o.m.vectors, o.v.vectors, o.scalars, s.DecayAll)
 	return o, o.update.Build()
 }
 
-// add appends the update of a group, whose state is m and v.
-func (o *adamW) add(update *op.Builder, tr *Training, g group, m, v []gpu.Tensor, decay bool) {
+// addAdamW appends AdamW's update of a group, whose state is m and v.
+func addAdamW(update *op.Builder, tr *Training, g group, m, v []gpu.Tensor, scalars gpu.Tensor, decay bool) {
 	for i := range g.params {
-		a := op.AdamW{P: g.params[i], G: g.grads[i], M: m[i], V: v[i], Scalars: o.scalars, Norm: tr.norm, Decay: decay}
+		a := op.AdamW{P: g.params[i], G: g.grads[i], M: m[i], V: v[i], Scalars: scalars, Norm: tr.norm, Decay: decay}
 		if g.packed != nil {
 			a.Packed = g.packed[i]
 		}

@@ -5,9 +5,9 @@
 //   - Model holds the parameters in arenas, matrices and vectors apart, because weight decay may touch only matrices.
 //   - Training holds what a step needs beside them: gradients, activations of one micro-batch, scratch; its programs
 //     are begin (zero the gradients), forward and backward (of B*T tokens, gradients added up) and, from an Optimizer,
-//     update (norm, clip, AdamW). Nothing is allocated or compiled after it is made. Storing(gpu.BF16) keeps
+//     update (norm, clip, AdamW or Muon). Nothing is allocated or compiled after it is made. Storing(gpu.BF16) keeps
 //     activations, and a copy of the matrices, in bf16; Recomputing trades activations for work, with the same bits.
-//   - Optimizer holds AdamW's moments. Evaluator runs forward and loss without gradients, in a training's memory or its
+//   - Optimizer holds the moments. Evaluator runs forward and loss without gradients, in a training's memory or its
 //     own. Sampler makes text with the forward and a cache of keys and values.
 //
 // Dimensions, in Go, shaders and comments alike: B sequences of T tokens, N = B*T rows, C channels, NH heads of HS =

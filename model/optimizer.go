@@ -6,8 +6,8 @@ import (
 	"github.com/gpt2wgpu/gpt2wgpu/model/gpt2"
 )
 
-// OptimizerSettings are an optimizer before it has memory. AdamW is one; another takes a file like adamw.go and its
-// settings.
+// OptimizerSettings are an optimizer before it has memory, such as AdamW and Muon. Another takes a file like theirs and
+// its settings.
 type OptimizerSettings interface {
 	// Name is what state.json calls the optimizer.
 	Name() string

@@ -78,7 +78,9 @@ func (o *matricesOnlyOnDevice) Program() *gpu.Program { return o.update }
 func TestOptimizers(t *testing.T) {
 	d := gputest.Device(t)
 	c := gpt2.Config{NLayer: 1, NHead: 1, NEmbd: 8, BlockSize: 8, VocabSize: 16}
-	for _, s := range []OptimizerSettings{AdamW{Beta1: 0.9, Beta2: 0.95, Eps: 1e-8}, matricesOnly{}} {
+	adamW := AdamW{Beta1: 0.9, Beta2: 0.95, Eps: 1e-8}
+	for _, s := range []OptimizerSettings{adamW, matricesOnly{},
+		Muon{AdamW: adamW, PeakLR: 1e-2, Rate: 0.02, Momentum: 0.95}} {
 		m, err := New(d, c)
 		if err != nil {
 			t.Fatal(err)
@@ -120,7 +122,7 @@ func TestOptimizers(t *testing.T) {
 		}
 		for i, p := range gpt2.Table(c) {
 			changed := !slices.Equal(before.Tensors[i], after.Tensors[i])
-			if want := p.Matrix() || s.Name() == "adamw"; changed != want {
+			if want := p.Matrix() || s.Name() != "matrices-only"; changed != want {
 				t.Errorf("%s: %s has changed: %v, want %v", s.Name(), p.Name, changed, want)
 			}
 		}

@@ -4,9 +4,9 @@
 //
 // in: a (ROWS,SUMS)  b (SUMS,COLS), as they are or transposed: see the fragments tile_a_* and tile_b_*
 // out, declared by the epilogue: rows of STRIDE, columns [COL, COL+COLS); where the sums are split (z > 1), part z
-// has rows [z*ROWS, (z+1)*ROWS)
+// has rows [z*ROWS, (z+1)*ROWS), as have several products of matrices that lie one after another along the sums
 // dispatch: x: ceil(COLS / BN) groups, y: ceil(ROWS / BM), BM = WY*TM, BN = WX*TN4*4, z: ceil(SUMS / PART).
-// COL % 4 == 0, STRIDE % 4 == 0, PART % BK == 0.
+// COL % 4 == 0, STRIDE % 4 == 0, PART % 4 == 0.
 //
 // For GPUs: a group keeps BM x BN sums in registers and walks the addends in steps of BK, whose tiles of a and b lie in
 // workgroup memory in quads of neighbouring rows or columns: a thread reads TM/4 + TN4 quads for 4*TM*TN4

@@ -229,6 +229,22 @@ func kernels(d *gpu.Device, setup *op.Setup, s Shape) []kernel {
 		}
 		return []adder{a}
 	})
+	// Two blocks' largest matrices share the dispatches, four where the scratch holds them.
+	add("muon", fmt.Sprintf("2 of (%d,%d)", 4*c, c), func(b *scratch) []adder {
+		m := op.Muon{Rows: 4 * c, Cols: c, Scalars: b.f32("muon scalars", 4), Norm: b.zeros("norm", 4), Mu: 0.95}
+		for i := range 2 {
+			of := func(what string) gpu.Tensor { return b.f32(fmt.Sprint(what, " of muon ", i), 4*c, c) }
+			part := op.MuonPart{W: of("w"), M: of("m"), G: of("g")}
+			if s.Data != gpu.F32 {
+				part.Packed = b.make(fmt.Sprint("packed of muon ", i), s.Data, nil, 4*c, c)
+			}
+			m.Parts = append(m.Parts, part)
+		}
+		values := b.setup.MuonScratchLen(2, 4*c, c)
+		m.Scratch = op.MuonScratch{X: b.zeros("muon x", values), Y: b.zeros("muon y", values),
+			Z: b.zeros("muon z", values), Scale: b.zeros("muon scale", 2)}
+		return []adder{m}
+	})
 
 	// sampling, a token at a time
 	add("matmul_forward/one_row", fmt.Sprintf("N=1 K=%d OC=%d", c, 4*c), func(b *scratch) []adder {

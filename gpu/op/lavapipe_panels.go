@@ -43,6 +43,7 @@ func (panels) cols(t MatmulTile) int         { return 4 * t.TN4 }
 func (panels) bytes(t MatmulTile) int        { return 4 * t.BK * t.Cols() }
 func (panels) fits(MatmulTile, product) bool { return true }
 func (panels) longSums() bool                { return true }
+func (panels) batches() bool                 { return false }
 
 // add appends a product by blocks of rows and some panelWide columns: a piece of a is packed, and its slices are added
 // up.

@@ -12,6 +12,7 @@ func (direct) possible(t MatmulTile) bool {
 func (direct) cols(t MatmulTile) int { return t.WX * t.TN4 * 4 }
 func (direct) bytes(MatmulTile) int  { return 0 }
 func (direct) longSums() bool        { return false }
+func (direct) batches() bool         { return false }
 
 // fits: a's columns are loaded four at a time.
 func (direct) fits(t MatmulTile, m product) bool { return !m.a.byColumns || t.TM%4 == 0 }

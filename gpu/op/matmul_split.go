@@ -16,6 +16,7 @@ func (split) cols(t MatmulTile) int { return t.TN4 * 4 }
 func (split) bytes(t MatmulTile) int { return 2 * t.WX * t.Rows() * t.Cols() }
 
 func (split) longSums() bool { return false }
+func (split) batches() bool  { return false }
 
 // fits: both operands have the addends side by side.
 func (split) fits(_ MatmulTile, m product) bool { return !m.a.byColumns && m.b.byColumns }

@@ -32,13 +32,18 @@ func tilePad(t MatmulTile) int {
 }
 
 func (tiled) longSums() bool                { return false }
+func (tiled) batches() bool                 { return true }
 func (tiled) fits(MatmulTile, product) bool { return true }
 
+// add: products of a batch are parts of one long sum, each with a result of its own.
 func (tiled) add(p *Builder, t MatmulTile, m product) {
-	part := m.partOf(t)
+	part, sums := m.partOf(t), m.sums
 	parts := ceilDiv(m.sums, part)
+	if m.batch > 0 {
+		part, parts, sums = m.sums, m.batch, m.batch*m.sums
+	}
 	out, epilogue := m.out.Tensor, m.epilogue
-	if parts > 1 {
+	if parts > 1 && m.batch == 0 {
 		out, epilogue = p.partialSums(parts, m.rows*m.cols), "epilogue_store_f32"
 	}
 	bind := maps.Clone(m.more)
@@ -49,14 +54,14 @@ func (tiled) add(p *Builder, t MatmulTile, m product) {
 		}, shaders.Spec{"TM": t.TM, "TN4": t.TN4, "WX": t.WX, "WY": t.WY, "BK": t.BK, "PAD": tilePad(t)}),
 		Bind: bind,
 		Params: struct{ ROWS, COLS, SUMS, ASTRIDE, ACOL, STRIDE, COL, PART uint32 }{
-			u32(m.rows), u32(m.cols), u32(m.sums), u32(m.a.stride), u32(m.a.col), u32(m.out.stride), u32(m.out.col),
+			u32(m.rows), u32(m.cols), u32(sums), u32(m.a.stride), u32(m.a.col), u32(m.out.stride), u32(m.out.col),
 			u32(part),
 		},
 		Groups: [3]uint32{u32(ceilDiv(m.cols, t.Cols())), u32(ceilDiv(m.rows, t.Rows())), u32(parts)},
 		FLOPs:  m.flops(),
 		Bytes:  m.bytes(),
 	})
-	if parts > 1 {
+	if parts > 1 && m.batch == 0 {
 		sumParts(p, m.out.Reinterpret(m.out.Name(), gpu.F32, m.rows*m.cols), out, m.epilogue == "epilogue_add")
 	}
 }

@@ -11,8 +11,9 @@ import (
 
 // product is C = A·B, finished by an epilogue: a linear layer or one of its gradients.
 type product struct {
-	op               string // matmul_forward | matmul_backward_dx | matmul_backward_dw
+	op               string // matmul_forward | matmul_backward_dx | matmul_backward_dw | muon
 	rows, cols, sums int    // of C; the length of each sum
+	batch            int    // products that lie one after another in all tensors, in one dispatch; 0: one product
 	a, b             operand
 	out              operand // C
 	epilogue         string
@@ -57,6 +58,7 @@ type algorithm interface {
 	bytes(t MatmulTile) int            // of workgroup memory
 	fits(t MatmulTile, m product) bool // the kernels compute the product
 	longSums() bool                    // it needs no slices of long sums
+	batches() bool                     // it computes several products of transposed matrices in one dispatch
 	add(p *Builder, t MatmulTile, m product)
 }
 
@@ -144,10 +146,13 @@ func (m product) oneDispatch(p *Builder, kernel string, t MatmulTile, choice sha
 	})
 }
 
-func (m product) flops() float64 { return 2 * float64(m.rows) * float64(m.cols) * float64(m.sums) }
+func (m product) flops() float64 {
+	return 2 * float64(max(1, m.batch)) * float64(m.rows) * float64(m.cols) * float64(m.sums)
+}
 
 // bytes counts the operands and the result once.
 func (m product) bytes() float64 {
-	return width(m.out.Tensor)*float64(m.rows)*float64(m.cols) +
+	one := width(m.out.Tensor)*float64(m.rows)*float64(m.cols) +
 		width(m.a.Tensor)*float64(m.sums)*float64(m.rows+m.cols)
+	return float64(max(1, m.batch)) * one
 }

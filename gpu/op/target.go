@@ -214,5 +214,5 @@ func (r ProductRule) fits(m product) bool {
 	return r.Tile.algorithm().fits(r.Tile, m) && (!r.Forward || m.op == "matmul_forward") &&
 		(r.MaxRows == 0 || m.rows <= r.MaxRows) &&
 		m.rows >= r.MinRows && m.cols >= r.MinCols && m.sums >= r.MinSums &&
-		ceilDiv(m.rows, r.Tile.Rows())*ceilDiv(m.cols, r.Tile.Cols()) >= r.MinGroups
+		max(1, m.batch)*ceilDiv(m.rows, r.Tile.Rows())*ceilDiv(m.cols, r.Tile.Cols()) >= r.MinGroups
 }

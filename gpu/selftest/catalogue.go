@@ -258,7 +258,13 @@ func addValues(add adder, s gpu.Storage) {
 	add("adamw", "n=260 step=3", func(c *Case) { AdamW(c, s, 260, 3, 0, true, 0.25) })
 	add("adamw", "n=4100 step=1000", func(c *Case) { AdamW(c, s, 4100, 1000, 0, true, 1) })
 	add("adamw/windows", "n=644 step=7", func(c *Case) { AdamW(c, s, 644, 7, 1024+256, false, 1) })
+	for _, d := range muonShapes {
+		add("muon", d, func(c *Case) { Muon(c, s, []int{3, 1}, d.R, d.C) })
+	}
 }
+
+// muonShapes are tall, wide and square, one of them large enough for every target's tiles of small results.
+var muonShapes = []struct{ R, C int }{{8, 20}, {20, 8}, {36, 36}, {132, 196}}
 
 func addClassifier(add adder, s gpu.Storage) {
 	type shape struct{ N, C, V, R int }
@@ -302,5 +308,12 @@ func addFloat32(add adder) {
 		add(fmt.Sprintf("gradient_norm/%v", bad), "n=1024", func(c *Case) { GradientNormNotFinite(c, bad, 300) })
 	}
 	add("adamw/skip", "n=1028", AdamWSkip)
+	add("muon/skip", "R=8 C=12", MuonSkip)
+	// Several products in one dispatch, on devices that have another algorithm too: sums of whole tiles, and of a part.
+	tile := op.MatmulTile{Algorithm: "tiled", TM: 4, TN4: 1, WX: 8, WY: 8, BK: 16}
+	for _, d := range []struct{ R, C int }{{64, 16}, {40, 72}} {
+		e := Entry{"muon", "f32", dims(d), func(c *Case) { Muon(c, gpu.F32, []int{2, 3}, d.R, d.C) }}
+		addForms(add, tile.Name(), []Entry{e}, func(t op.Target) op.Target { return t.WithProduct(tile) })
+	}
 	add("pack/edges", "n=52", PackEdges)
 }
