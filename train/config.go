@@ -38,17 +38,23 @@ type Config struct {
 	TotalBatchSize int `json:"total_batch_size"` // tokens of an optimizer step, all ranks together
 
 	// Optimizer.
-	Steps       int     `json:"steps"`
-	LR          float64 `json:"lr"` // the peak; see LearningRate
-	MinLR       float64 `json:"min_lr"`
-	WarmupSteps int     `json:"warmup_steps"`
-	Schedule    string  `json:"schedule"` // constant | cosine | linear | wsd
-	WeightDecay float64 `json:"weight_decay"`
-	Decay       string  `json:"decay"` // all | matrices: the parameters that WeightDecay touches
-	Beta1       float64 `json:"beta1"`
-	Beta2       float64 `json:"beta2"`
-	Eps         float64 `json:"eps"`
-	GradClip    float64 `json:"grad_clip"` // largest norm of all gradients together; 0: no clipping
+	Optimizer       string  `json:"optimizer"`         // adamw | muon; empty: adamw
+	MuonLR          float64 `json:"muon_lr"`           // at the peak of LR, whose schedule it follows
+	MuonMomentum    float64 `json:"muon_momentum"`     // of the blocks' matrices
+	MuonWeightDecay float64 `json:"muon_weight_decay"` // of the blocks' matrices, as a factor of their rate
+	InitProjections string  `json:"init_projections"`  // scaled | zero: how attn.c_proj and mlp.c_proj begin
+	Steps           int     `json:"steps"`
+	LR              float64 `json:"lr"` // the peak; see LearningRate
+	MinLR           float64 `json:"min_lr"`
+	WarmupSteps     int     `json:"warmup_steps"`
+	Schedule        string  `json:"schedule"`       // constant | cosine | linear | wsd
+	DecayFraction   float64 `json:"decay_fraction"` // of wsd: the part of the steps that fall
+	WeightDecay     float64 `json:"weight_decay"`
+	Decay           string  `json:"decay"` // all | matrices: the parameters that WeightDecay touches
+	Beta1           float64 `json:"beta1"`
+	Beta2           float64 `json:"beta2"`
+	Eps             float64 `json:"eps"`
+	GradClip        float64 `json:"grad_clip"` // largest norm of all gradients together; 0: no clipping
 
 	// Numerics and memory.
 	DType     string `json:"dtype"` // f32 | bf16: storage of activations and of the matrices that kernels read
@@ -122,6 +128,7 @@ func FindPreset(name string) (Preset, error) {
 func base() Config {
 	return Config{
 		Init: "scratch", ValFraction: AutoFraction,
+		Optimizer: "adamw", MuonLR: 0.02, MuonMomentum: 0.95, InitProjections: "scaled", DecayFraction: wsdDecay,
 		WeightDecay: 0.1, Decay: "matrices", Beta1: 0.9, Beta2: 0.95, Eps: 1e-8, GradClip: 1,
 		DType: "f32", Seed: 1337, Recompute: "none",
 		SaveMinutes: 10, Keep: 3, ValSteps: 20, Device: "auto",

@@ -104,6 +104,14 @@ func TestValidate(t *testing.T) {
 		{func(c *Job) { c.MinLR = 0.01 }, []string{"--min-lr is 0.01", "--lr 0.001", "--min-lr 0.0001"}},
 		{func(c *Job) { c.WarmupSteps = -1 }, []string{"--warmup-steps"}},
 		{func(c *Job) { c.Schedule = "cos" }, []string{"--schedule", "constant, cosine, linear, wsd"}},
+		{func(c *Job) { c.DecayFraction = 0 }, []string{"--decay-fraction is 0", "above 0"}},
+		{func(c *Job) { c.DecayFraction = 1.5 }, []string{"--decay-fraction is 1.5"}},
+		{func(c *Job) { c.Optimizer = "sgd" }, []string{"--optimizer", "adamw, muon"}},
+		{func(c *Job) { c.MuonLR = -1 }, []string{"--muon-lr is -1"}},
+		{func(c *Job) { c.MuonMomentum = 1 }, []string{"--muon-momentum is 1"}},
+		{func(c *Job) { c.MuonWeightDecay = math.NaN() }, []string{"--muon-weight-decay is NaN"}},
+		{func(c *Job) { c.InitProjections = "one" }, []string{"--init-projections", "scaled, zero"}},
+		{func(c *Job) { c.Optimizer, c.LR, c.MinLR = "muon", 0, 0 }, []string{"--lr is 0", "--muon-lr"}},
 		{func(c *Job) { c.WeightDecay = -0.1 }, []string{"--weight-decay"}},
 		{func(c *Job) { c.Decay = "biases" }, []string{"--decay", "all, matrices"}},
 		{func(c *Job) { c.Beta1 = 1 }, []string{"--beta1 is 1"}},
@@ -221,7 +229,9 @@ func TestSettingsAreConfig(t *testing.T) {
 func TestFilesKeys(t *testing.T) {
 	config := "n_layer n_head n_embd block_size vocab_size init data val_data val_fraction tokenizer batch_size " +
 		"seq_len total_batch_size " +
-		"steps lr min_lr warmup_steps schedule weight_decay decay beta1 beta2 eps grad_clip dtype seed recompute " +
+		"optimizer muon_lr muon_momentum muon_weight_decay init_projections " +
+		"steps lr min_lr warmup_steps schedule decay_fraction weight_decay decay beta1 beta2 eps grad_clip " +
+		"dtype seed recompute " +
 		"out save_every save_minutes " +
 		"keep val_every val_steps hellaswag_every hellaswag sample_every device no_autotune check_every grad_dtype " +
 		"sync_every outer_lr outer_momentum"

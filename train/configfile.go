@@ -67,4 +67,13 @@ func (c *Config) asBefore(fields map[string]json.RawMessage) {
 	if fields["val_fraction"] == nil {
 		c.ValFraction = 0
 	}
+	if fields["optimizer"] == nil {
+		c.Optimizer = "adamw"
+	}
+	if fields["init_projections"] == nil {
+		c.InitProjections = "scaled"
+	}
+	if fields["decay_fraction"] == nil {
+		c.DecayFraction = wsdDecay
+	}
 }

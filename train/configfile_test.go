@@ -75,9 +75,18 @@ func TestSettingsThatAFileLacks(t *testing.T) {
 		if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
 			t.Fatal(err)
 		}
-		c := Config{SaveMinutes: 3}
+		c := Config{SaveMinutes: 3, Optimizer: "muon", InitProjections: "zero", DecayFraction: 0.5}
+		recipe := c
+		if strings.Contains(text, "version") {
+			recipe = Config{Optimizer: "adamw", InitProjections: "scaled", DecayFraction: 0.2}
+		}
 		if _, err := ReadConfig(path, &c); err != nil {
 			t.Fatal(err)
+		}
+		if c.Optimizer != recipe.Optimizer || c.InitProjections != recipe.InitProjections ||
+			c.DecayFraction != recipe.DecayFraction {
+			t.Errorf("%s: %s, projections %s, decay fraction %v; want %+v", text, c.Optimizer, c.InitProjections,
+				c.DecayFraction, recipe)
 		}
 		if c.SaveMinutes != want {
 			t.Errorf("%s: save_minutes %v, want %v", text, c.SaveMinutes, want)

@@ -57,8 +57,11 @@ func DryRun(j Job, env Env) error {
 
 func printPlan(out io.Writer, c Job, step *Step) {
 	shape, dev := c.Model(), step.Model.Device
-	var decayed, plain, matrices, vectors int
+	var decayed, plain, matrices, vectors, hidden int
 	for _, p := range gpt2.Table(shape) {
+		if p.Matrix() && p.Layer >= 0 {
+			hidden++
+		}
 		if p.Matrix() {
 			matrices, decayed = matrices+1, decayed+p.Size()
 		} else {
@@ -71,8 +74,15 @@ func printPlan(out io.Writer, c Job, step *Step) {
 	line("model", "%d layers, %d heads of %d, %d channels, context %d, vocabulary %d", c.NLayer, c.NHead,
 		shape.HeadSize(), c.NEmbd, c.BlockSize, c.VocabSize)
 	line("parameters", "%d: %d in %d matrices, %d in %d vectors", decayed+plain, decayed, matrices, plain, vectors)
-	line("weight decay", "%v on %s", c.WeightDecay, map[string]string{"all": "all parameters",
-		"matrices": "the matrices"}[c.Decay])
+	on := map[string]string{"all": "all parameters", "matrices": "the matrices"}
+	if c.Optimizer == "muon" {
+		line("optimizer", "muon on the %d matrices of the blocks: rate %.3g, momentum %v, weight decay %v; adamw on "+
+			"the others", hidden, c.MuonLR, c.MuonMomentum, c.MuonWeightDecay)
+		on = map[string]string{"all": "all parameters of adamw", "matrices": "the embeddings"}
+	} else {
+		line("optimizer", "%s", c.Optimizer)
+	}
+	line("weight decay", "%v on %s", c.WeightDecay, on[c.Decay])
 	line("step", "%d tokens: %d micro-steps of %d sequences of %d", c.TokensPerStep(), c.AccumSteps(), c.BatchSize,
 		c.SeqLen)
 	line("run", "%d steps, %d tokens, %.4g FLOPs a token", c.Steps, int64(c.Steps)*int64(c.TokensPerStep()),

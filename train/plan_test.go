@@ -23,13 +23,14 @@ func TestPlanIsTrue(t *testing.T) {
 		func(c *Job) { c.NLayer, c.NHead, c.NEmbd, c.VocabSize = 1, 3, 36, 1001 },
 		func(c *Job) { c.NLayer, c.Recompute = 3, "gelu" },
 		func(c *Job) { c.NLayer, c.Recompute, c.DType = 3, "block", "bf16" },
+		func(c *Job) { c.Optimizer, c.DType = "muon", "bf16" },
 	} {
 		c := torchConfig(t, "--n-layer 2 --n-head 2 --n-embd 32 --block-size 40 --vocab-size 257 --batch-size 2 "+
 			"--seq-len 40 --steps 2")
 		c.Device = os.Getenv("GPT2WGPU_DEVICE")
 		change(&c)
-		name := fmt.Sprintf("L=%d,B=%d,T=%d,C=%d,sample=%d,%s,recompute=%s", c.NLayer, c.BatchSize, c.SeqLen, c.NEmbd,
-			c.SampleEvery, c.DType, c.Recompute)
+		name := fmt.Sprintf("L=%d,B=%d,T=%d,C=%d,sample=%d,%s,recompute=%s,%s", c.NLayer, c.BatchSize, c.SeqLen,
+			c.NEmbd, c.SampleEvery, c.DType, c.Recompute, c.Optimizer)
 		t.Run(name, func(t *testing.T) {
 			var plan bytes.Buffer
 			env := quiet()

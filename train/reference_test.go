@@ -61,9 +61,11 @@ func torchConfig(t *testing.T, args string) Job {
 	}
 	floats := map[string]*float64{
 		"lr": &c.LR, "min-lr": &c.MinLR, "weight-decay": &c.WeightDecay, "beta1": &c.Beta1, "beta2": &c.Beta2,
-		"eps": &c.Eps, "grad-clip": &c.GradClip,
+		"eps": &c.Eps, "grad-clip": &c.GradClip, "muon-lr": &c.MuonLR, "muon-momentum": &c.MuonMomentum,
+		"muon-weight-decay": &c.MuonWeightDecay,
 	}
-	words := map[string]*string{"schedule": &c.Schedule, "decay": &c.Decay}
+	words := map[string]*string{"schedule": &c.Schedule, "decay": &c.Decay, "optimizer": &c.Optimizer,
+		"init-projections": &c.InitProjections}
 	f := strings.Fields(args)
 	for i := 0; i+1 < len(f); i += 2 {
 		name, value := strings.TrimPrefix(f[i], "--"), f[i+1]
@@ -147,7 +149,7 @@ func flat(limit float64) func(int) float64 { return func(int) float64 { return l
 
 // TestAgainstTorch runs odd shapes: heads of 4, 12, 64 and 128 channels, T just past a tile, vocabularies that are no
 // multiple of 4 (257, 259, 1001), accumulation of 2 and 3, schedules, both decays; finetune starts from weights with a
-// fresh optimizer.
+// fresh optimizer. muon has another optimizer, and muon_zero blocks that begin as the identity.
 func TestAgainstTorch(t *testing.T) {
 	files, err := filepath.Glob("testdata/*.args")
 	if err != nil || len(files) == 0 {

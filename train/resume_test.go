@@ -257,6 +257,67 @@ func TestAnotherOptimizer(t *testing.T) {
 	state.Optimizer = "muon"
 	must(t, os.Remove(filepath.Join(dir, gpt2.StateFile)), state.write(dir))
 	c.Resume = true
-	wantError(t, Run(context.Background(), c, quiet()), "the optimizer is adamw, the run has muon", "hint: ",
-		"--init "+c.Out)
+	wantError(t, Run(context.Background(), c, quiet()), "the optimizer is adamw, the run has muon",
+		"hint: leave --optimizer out", "--init "+c.Out)
+	state.Optimizer = "lion"
+	must(t, os.Remove(filepath.Join(dir, gpt2.StateFile)), state.write(dir))
+	wantError(t, Run(context.Background(), c, quiet()), "the run has lion", "hint: resume with the program that wrote")
+}
+
+// TestMuon: a run with Muon that is interrupted twice equals an uninterrupted one byte for byte, whatever its backward
+// computes again, and its checkpoints hold one tensor for each matrix of a block.
+func TestMuon(t *testing.T) {
+	muon := func(dtype, recompute string) Job {
+		c := plain(t)
+		c.NLayer, c.Optimizer, c.MuonWeightDecay, c.InitProjections = 2, "muon", 0.1, "zero"
+		c.DType, c.Recompute = dtype, recompute
+		return c
+	}
+	for _, dtype := range []string{"f32", "bf16"} {
+		whole, parts := muon(dtype, "none"), muon(dtype, "block")
+		mustRun(t, whole)
+		for _, stop := range []int{1, 4, 0} {
+			parts.StopAfter = stop
+			if err := Run(context.Background(), parts, quiet()); stop > 0 && !errors.Is(err, ErrInterrupted) ||
+				stop == 0 && err != nil {
+				t.Fatal(err)
+			}
+			parts.Resume = true
+		}
+		same(t, dtype+", interrupted after 1 and 5 steps", metricsOf(t, parts.Out), metricsOf(t, whole.Out))
+		a, b := tensorsOf(t, whole.Out), tensorsOf(t, parts.Out)
+		if !reflect.DeepEqual(a, b) {
+			t.Errorf("%s: other weights or state", dtype)
+		}
+		for _, name := range []string{"attn.c_attn", "attn.c_proj", "mlp.c_fc", "mlp.c_proj"} {
+			name = "h.1." + name + ".weight"
+			if a["m."+name] == nil || a["v."+name] != nil {
+				t.Errorf("%s: the state of %s is not one tensor", dtype, name)
+			}
+		}
+	}
+	c := muon("f32", "none")
+	c.StopAfter = 1
+	if err := Run(context.Background(), c, quiet()); !errors.Is(err, ErrInterrupted) {
+		t.Fatal(err)
+	}
+	c.Resume, c.Optimizer = true, "adamw"
+	wantError(t, Run(context.Background(), c, quiet()), "the optimizer is adamw, the run has muon",
+		"hint: leave --optimizer out")
+}
+
+// tensorsOf returns the weights and the optimizer's state of a run's newest checkpoint.
+func tensorsOf(t *testing.T, out string) map[string][]float32 {
+	t.Helper()
+	dir, err := gpt2.LatestCheckpoint(out)
+	must(t, err)
+	all := map[string][]float32{}
+	for _, file := range []string{"model.safetensors", optimizerFile} {
+		list, err := gpt2.ReadSafetensors(filepath.Join(dir, file))
+		must(t, err)
+		for _, x := range list {
+			all[x.Name] = x.Data
+		}
+	}
+	return all
 }

@@ -2,8 +2,8 @@ package train
 
 import "math"
 
-// wsdDecay is the part of the steps that the schedule wsd spends on its way down: the 20% of Hägele et al.,
-// "Scaling Laws and Compute-Optimal Training Beyond Fixed Training Durations" (arXiv:2405.18392).
+// wsdDecay is the default of --decay-fraction, the part of the steps that the schedule wsd spends on its way down: the
+// 20% of Hägele et al., "Scaling Laws and Compute-Optimal Training Beyond Fixed Training Durations" (arXiv:2405.18392).
 const wsdDecay = 0.2
 
 // LearningRate returns the rate of that step, counted from 0. With W = WarmupSteps and S = Steps, the first W steps
@@ -12,7 +12,7 @@ const wsdDecay = 0.2
 //	constant  lr
 //	cosine    min_lr + (lr - min_lr) (1 + cos(pi r)) / 2
 //	linear    lr + (min_lr - lr) r
-//	wsd       lr; over the last D = 20% of S in a line to min_lr (warmup, stable, decay)
+//	wsd       lr; over the last D = decay_fraction S, at most S-W, in a line to min_lr (warmup, stable, decay)
 //
 // Every schedule that falls would reach min_lr at step S, one after the last, and stays there.
 //
@@ -33,7 +33,7 @@ func LearningRate(c Config, step int) float64 {
 	case "linear":
 		return c.LR + float64((c.MinLR-c.LR)*r)
 	case "wsd":
-		decay := max(1, int(math.Round(wsdDecay*float64(c.Steps))))
+		decay := max(1, min(int(math.Round(c.DecayFraction*float64(c.Steps))), c.Steps-c.WarmupSteps))
 		if in := step - (c.Steps - decay); in > 0 {
 			return c.LR + float64((c.MinLR-c.LR)*(float64(in)/float64(decay)))
 		}

@@ -6,7 +6,7 @@ import (
 )
 
 func TestLearningRate(t *testing.T) {
-	c := Config{LR: 1e-3, MinLR: 1e-4, WarmupSteps: 10, Steps: 60}
+	c := Config{LR: 1e-3, MinLR: 1e-4, WarmupSteps: 10, Steps: 60, DecayFraction: 0.2}
 	for _, x := range []struct {
 		schedule string
 		step     int
@@ -49,6 +49,21 @@ func TestLearningRate(t *testing.T) {
 		c.Schedule = x.schedule
 		if got := LearningRate(c, x.step); math.Abs(got-x.want) > 1e-15 {
 			t.Errorf("%s at step %d: %v, want %v", x.schedule, x.step, got, x.want)
+		}
+	}
+	c.Schedule = "wsd"
+	for _, x := range []struct {
+		fraction float64
+		step     int
+		want     float64
+	}{
+		{0.5, 30, 0.001}, {0.5, 45, 0.00055}, // 30 of 60
+		{1, 10, 0.001}, {1, 35, 0.00055}, {1, 60, 0.0001}, // all that the warmup leaves: linear
+		{0.01, 59, 0.001}, {0.01, 60, 0.0001}, // one
+	} {
+		c.DecayFraction = x.fraction
+		if got := LearningRate(c, x.step); math.Abs(got-x.want) > 1e-15 {
+			t.Errorf("a fall over %v of the steps, step %d: %v, want %v", x.fraction, x.step, got, x.want)
 		}
 	}
 }

@@ -68,7 +68,20 @@ var Settings = []Setting{
 		Usage: "`tokens` of a sequence (T), at most --block-size or the context of the --init weights"},
 	{Name: "total_batch_size",
 		Usage: "`tokens` of an optimizer step, a multiple of B*T*ranks: micro-steps add up to it (default: B*T*ranks)"},
-	{Section: "Optimizer", Name: "steps", rate: true, rule: count(1, "optimizer steps of the whole run"),
+	{Section: "Optimizer", Name: "optimizer", rule: oneOf(optimizers...),
+		Usage: "`method` of the update: adamw, or muon, which takes the matrices of the blocks (docs/optimizers.md): " +
+			"m = mu m + g, u = g + mu m; X = u by its norm; five times A = X X^T, X = 3.4445 X + (-4.7750 A + " +
+			"2.0315 A A) X; w = (1 - rate decay) w - rate sqrt(max(1, rows/columns)) X. All else is AdamW's"},
+	{Name: "muon_lr", rule: notNegative("0.02"),
+		Usage: "muon's `rate` where the schedule is at --lr; it follows the schedule (with --init: a tenth of the " +
+			"preset's)"},
+	{Name: "muon_momentum", rule: part("0.95"), Usage: "muon's mu, the `decay` of the gradients' running sum"},
+	{Name: "muon_weight_decay", rule: notNegative("0.05, or 0 for none"),
+		Usage: "muon's decoupled decay of the blocks' matrices, as a `factor` of its rate"},
+	{Name: "init_projections", Fixed: true, rule: oneOf("scaled", "zero"),
+		Usage: "`start` of attn.c_proj and mlp.c_proj: scaled, N(0, 0.02/sqrt(2 blocks)), or zero, so that each " +
+			"block begins as the identity; --init weights stay as they are"},
+	{Name: "steps", rate: true, rule: count(1, "optimizer steps of the whole run"),
 		Usage: "optimizer `steps` of the whole run"},
 	{Name: "lr", rate: true, rule: notNegative("3e-4 suits most small models"),
 		Usage: "peak learning `rate` (with --init: a tenth of the preset's)"},
@@ -78,7 +91,10 @@ var Settings = []Setting{
 		Usage: "`steps` of linear rise to --lr (with --init: a tenth of the preset's)"},
 	{Name: "schedule", rate: true, rule: oneOf("constant", "cosine", "linear", "wsd"),
 		Usage: "`shape` of the learning rate after the warmup: constant, cosine, linear, or wsd, constant with a " +
-			"linear fall over the last 20% of the steps"},
+			"linear fall at the end"},
+	{Name: "decay_fraction", rate: true, rule: number(math.SmallestNonzeroFloat64, 1, "above 0 and at most 1", "0.2"),
+		Usage: "`part` of the steps at the end in which the rate of --schedule wsd falls: D = part x steps, at most " +
+			"what the warmup leaves"},
 	{Name: "weight_decay", rule: notNegative("0.1, or 0 for none"),
 		Usage: "AdamW's decoupled decay, as a `factor` of the learning rate"},
 	{Name: "decay", rule: oneOf("all", "matrices"), Usage: "`parameters` that decay: all, matrices"},
@@ -230,6 +246,8 @@ func (c Job) Validate() error {
 	refuse(c.SaveEvery%sync != 0, "--save-every is %d, want a multiple of --sync-every %d; hint: --save-every %d",
 		c.SaveEvery, sync, (c.SaveEvery/sync+1)*sync)
 	refuse(c.Resume && c.Out == "", "--resume needs the run's directory; hint: --out DIR --resume")
+	refuse(c.Optimizer == "muon" && c.LR == 0, "--lr is 0, want above 0 with --optimizer muon, whose rate is "+
+		"--muon-lr times the schedule's part of --lr; hint: --lr 3e-4")
 	refuse(c.Schedule != "constant" && c.LR >= 0 && c.MinLR > c.LR, "--min-lr is %v, above --lr %v; hint: --min-lr "+
 		"%.3g", c.MinLR, c.LR, c.LR/10)
 	return errors.Join(errs...)

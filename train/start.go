@@ -162,9 +162,13 @@ func (r *run) readCheckpoint(dir string) (s origin, damage, err error) {
 		return s, damage, nil
 	}
 	if now, was := r.cfg.optimizer().Name(), s.State.Optimizer; now != was {
+		hint := "leave --optimizer out"
+		if !slices.Contains(optimizers, was) {
+			hint = "resume with the program that wrote it, " + s.State.Version
+		}
 		return s, nil, fmt.Errorf("--resume: %s: the optimizer is %s, the run has %s, whose state cannot be taken "+
-			"over; hint: resume with the program that wrote it, %s, or start a new run from its weights: --init %s "+
-			"and another --out", dir, now, was, s.State.Version, r.cfg.Out)
+			"over; hint: %s, or start a new run from its weights: --init %s and another --out", dir, now, was, hint,
+			r.cfg.Out)
 	}
 	if err := r.resumeTokenizer(s); err != nil {
 		return s, nil, fmt.Errorf("--resume: %w", err)
@@ -262,6 +266,9 @@ func (r *run) openParts(s *origin) error {
 	}
 	if s.weights == nil && s.Checkpoint == "" {
 		s.weights = gpt2.Init(r.cfg.Model(), r.cfg.Seed)
+		if r.cfg.InitProjections == "zero" {
+			s.weights.ZeroProjections()
+		}
 	}
 	return nil
 }

@@ -43,12 +43,20 @@ func NewStep(d *gpu.Device, j Job, opts ...model.Option) (*Step, error) {
 	return s, err
 }
 
+// optimizers are the words of --optimizer.
+var optimizers = []string{"adamw", "muon"}
+
 // optimizer returns the settings of the update.
 func (c Config) optimizer() model.OptimizerSettings {
-	return model.AdamW{
+	adamW := model.AdamW{
 		Beta1: c.Beta1, Beta2: c.Beta2, Eps: c.Eps, WeightDecay: c.WeightDecay, DecayAll: c.Decay == "all",
 		GradClip: c.GradClip,
 	}
+	if c.Optimizer == "muon" {
+		return model.Muon{AdamW: adamW, PeakLR: c.LR, Rate: c.MuonLR, Momentum: c.MuonMomentum,
+			RateDecay: c.MuonWeightDecay}
+	}
+	return adamW
 }
 
 // String describes the step and the device's memory.

@@ -36,8 +36,12 @@ func (j *Job) begin(log *slog.Logger) (b beginning, err error) {
 	log.Info(fmt.Sprintf("fine-tuning from %s: %d parameters, context %d, vocabulary %d, tokenizer %s",
 		nameAndPath(j.Init, src.Path), gpt2.ParamCount(w.Config), w.Config.BlockSize, w.Config.VocabSize, j.Tokenizer))
 	if j.FineTuned {
-		log.Info(fmt.Sprintf("fine-tuning rates: --lr %v --min-lr %v --warmup-steps %d (a tenth of the preset's, "+
-			"where no flag gives them)", j.LR, j.MinLR, j.WarmupSteps))
+		muon := ""
+		if j.Optimizer == "muon" {
+			muon = fmt.Sprintf(" --muon-lr %v", j.MuonLR)
+		}
+		log.Info(fmt.Sprintf("fine-tuning rates: --lr %v%s --min-lr %v --warmup-steps %d (a tenth of the preset's, "+
+			"where no flag gives them)", j.LR, muon, j.MinLR, j.WarmupSteps))
 	}
 	if cut := w.Config.BlockSize - j.BlockSize; cut > 0 {
 		log.Info("the context is shortened: the weights' last positions are dropped", "positions", cut)
@@ -121,13 +125,16 @@ func (c Config) initWeights() (*gpt2.Weights, gpt2.Source, error) {
 // and build-nanogpt's with them.
 const fineTuneShare = 0.1
 
-// FineTune returns c, the settings of a run from weights, with rates that suit it: a tenth of the preset's --lr and
-// --warmup-steps, where they weren't given, and a --min-lr that stays in the preset's proportion to --lr. preset is
-// what c would be without any flag. scaled says whether anything changed.
+// FineTune returns c, the settings of a run from weights, with rates that suit it: a tenth of the preset's --lr,
+// --muon-lr and --warmup-steps, where they weren't given, and a --min-lr that stays in the preset's proportion to --lr.
+// preset is what c would be without any flag. scaled says whether anything changed.
 func (c Config) FineTune(preset Config, given func(flag string) bool) (_ Config, scaled bool) {
 	was := c
 	if !given("lr") {
 		c.LR = tidy(preset.LR * fineTuneShare)
+	}
+	if !given("muon-lr") && c.Optimizer == "muon" {
+		c.MuonLR = tidy(preset.MuonLR * fineTuneShare)
 	}
 	if !given("min-lr") && preset.LR > 0 {
 		c.MinLR = tidy(preset.MinLR / preset.LR * c.LR)

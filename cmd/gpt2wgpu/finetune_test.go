@@ -52,6 +52,12 @@ func TestFineTuneSettings(t *testing.T) {
 	if c = settle(t, "--init", greedyModel, "--config", file); c.LR != 0.001 || c.MinLR != 0.0001 {
 		t.Errorf("--config with a rate: lr %v to %v, want the preset's proportion", c.LR, c.MinLR)
 	}
+	if c = settle(t, "--init", greedyModel, "--optimizer", "muon"); c.MuonLR != 0.002 || c.LR != 2e-4 {
+		t.Errorf("muon: rates %v and %v, want a tenth of the preset's", c.MuonLR, c.LR)
+	}
+	if c = settle(t, "--init", greedyModel, "--optimizer", "muon", "--muon-lr", "0.01"); c.MuonLR != 0.01 {
+		t.Errorf("--muon-lr 0.01 gives %v", c.MuonLR)
+	}
 	if c = settle(t); c.LR != tiny.LR || c.MinLR != tiny.MinLR || c.WarmupSteps != tiny.WarmupSteps {
 		t.Errorf("from scratch: lr %v to %v after %d", c.LR, c.MinLR, c.WarmupSteps)
 	}

@@ -57,6 +57,10 @@ func (m *mistakes) idleFlags(c train.Job, outGiven bool) {
 	const leave = "leave it out"
 	m.idle(c.Schedule == "constant", "min-lr", "with --schedule constant, which stays at --lr",
 		"--schedule cosine, or "+leave)
+	m.idle(c.Schedule != "wsd", "decay-fraction", "with --schedule "+c.Schedule, "--schedule wsd, or "+leave)
+	m.idle(c.Optimizer != "muon", "muon-lr muon-momentum muon-weight-decay", "with --optimizer "+c.Optimizer,
+		"--optimizer muon, or "+leave)
+	m.idle(c.FromWeights() && !c.Resume, "init-projections", "with --init, whose weights stay as they are", leave)
 	m.idle(c.WeightDecay == 0, "decay", "with --weight-decay 0", "--weight-decay 0.1, or "+leave)
 	m.idle(outGiven && c.Out == "", "save-every save-minutes keep", "with --out '', which saves nothing",
 		"--out DIR, or "+leave)

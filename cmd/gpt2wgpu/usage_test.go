@@ -12,6 +12,11 @@ func TestIdleFlags(t *testing.T) {
 		"train --schedule constant --min-lr 1e-5",
 		"train --preset first-steps --min-lr 1e-5",
 		"train --weight-decay 0 --decay matrices",
+		"train --schedule cosine --decay-fraction 0.3",
+		"train --optimizer adamw --muon-lr 0.02",
+		"train --optimizer adamw --muon-momentum 0.9",
+		"train --optimizer adamw --muon-weight-decay 0.1",
+		"train --init x --init-projections zero",
 		"train --out= --save-every 5",
 		"train --out= --save-minutes 5",
 		"train --out= --keep 5",
@@ -62,6 +67,9 @@ func TestIdleFlags(t *testing.T) {
 		"train --sync-every 4 --outer-lr 0.5",
 		"train --out= --save-every 0",
 		"train --weight-decay 0",
+		"train --schedule wsd --decay-fraction 0.3",
+		"train --optimizer adamw --muon-weight-decay 0",
+		"train --optimizer muon --muon-lr 0.02 --muon-momentum 0 --muon-weight-decay 0.1 --init-projections zero",
 	} {
 		if code, _, stderr := cli(t, append(strings.Fields(line), "--dry-run", "-q")...); code != 0 {
 			t.Errorf("%s: code %d: %s", line, code, stderr)

@@ -47,7 +47,7 @@ func Init(c Config, seed uint64) *Weights {
 	for i, p := range table {
 		switch {
 		case p.Short == "wte":
-		case p.Short == "attprojw" || p.Short == "fcprojw":
+		case isProjection(p):
 			f.fill(w.Tensors[i], initStd*math.Pow(float64(2*c.NLayer), -0.5))
 		case p.Matrix():
 			f.fill(w.Tensors[i], initStd)
@@ -61,6 +61,19 @@ func Init(c Config, seed uint64) *Weights {
 	f.wait()
 	return w
 }
+
+// ZeroProjections sets the matrices that end a residual branch to zero, so that each block begins as the identity. The
+// others stay what they are.
+func (w *Weights) ZeroProjections() {
+	for i, p := range Table(w.Config) {
+		if isProjection(p) {
+			clear(w.Tensors[i])
+		}
+	}
+}
+
+// isProjection says whether a matrix ends a residual branch.
+func isProjection(p Param) bool { return p.Short == "attprojw" || p.Short == "fcprojw" }
 
 func isNorm(p Param) bool { return strings.HasPrefix(p.Short, "ln") }
 

@@ -132,6 +132,8 @@ func TestRanksEqualMicroSteps(t *testing.T) {
 	near(t, "3 ranks", run(3, 3), three, 1e-5)
 	near(t, "2 ranks with 3 micro-steps", run(2, 6), six, 1e-5)
 	near(t, "3 ranks with 2 micro-steps", run(3, 6), six, 1e-5)
+	near(t, "2 ranks with muon", run(2, 2, "--optimizer", "muon"), run(1, 2, "--optimizer", "muon"), 1e-5)
+	near(t, "3 ranks with muon", run(3, 3, "--optimizer", "muon"), run(1, 3, "--optimizer", "muon"), 1e-5)
 	// A gradient in bfloat16 has 8 bits: AdamW's first steps divide small differences by small moments.
 	near(t, "2 ranks, gradients in bf16", run(2, 2, "--grad-dtype", "bf16"), two, 1e-2)
 	near(t, "3 ranks, gradients in bf16", run(3, 3, "--grad-dtype", "bf16"), three, 1e-2)

@@ -9,7 +9,9 @@ for args in train/testdata/*.args; do
   name=${args%.args}
   grads=()
   case $name in *_grads) grads=(--dump-grads "$name.safetensors") ;; esac
+  script=${TORCH_GPT2:?path of torch_gpt2.py}
+  case $name in */muon*) script=train/testdata/torch_muon.py ;; esac
   # shellcheck disable=SC2046
-  /usr/bin/python3 "${TORCH_GPT2:?path of torch_gpt2.py}" --text data/sample.txt $(cat "$args") "${grads[@]}" > "$name.jsonl"
+  /usr/bin/python3 "$script" --text data/sample.txt $(cat "$args") "${grads[@]}" > "$name.jsonl"
   echo "$name: $(wc -l < "$name.jsonl") lines"
 done
