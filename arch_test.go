@@ -22,21 +22,21 @@ const module = "github.com/gpt2wgpu/gpt2wgpu/"
 var imports = map[string]string{
 	"shaders":      "shaders/wgsl",
 	"shaders/wgsl": "",
-	"data":         "data/atomicfile data/cache data/exactjson data/filemap data/lock",
+	"data":         "data/atomicfile data/cache data/exactjson data/filemap data/lock data/plainfile",
 	"gpu":          "gpu/wgpu shaders/wgsl",
 	"gpu/wgpu":     "shaders/wgsl",
 	"gpu/ref":      "",
 	"gpu/op":       "gpu shaders shaders/wgsl",
-	"gpu/tune":     "data/atomicfile gpu gpu/op gpu/selftest shaders",
-	"model/gpt2":   "data/atomicfile data/exactjson data/filemap",
+	"gpu/tune":     "data/atomicfile data/plainfile gpu gpu/op gpu/selftest shaders",
+	"model/gpt2":   "data/atomicfile data/exactjson data/filemap data/plainfile",
 	"model":        "gpu gpu/op model/gpt2",
 	"gpu/bench":    "gpu gpu/op shaders",
 	"gpu/selftest": "gpu gpu/op gpu/ref",
 	"gpu/isa":      "gpu/wgpu shaders/wgsl",
 	"cmd/isa":      "gpu gpu/isa gpu/op gpu/selftest model train",
-	"train": "data data/atomicfile data/cache data/exactjson data/lock gpu gpu/op model model/gpt2 " +
+	"train": "data data/atomicfile data/cache data/exactjson data/lock data/plainfile gpu gpu/op model model/gpt2 " +
 		"train/eval train/metrics train/ranks",
-	"train/metrics":   "data/atomicfile data/exactjson",
+	"train/metrics":   "data/atomicfile data/exactjson data/plainfile",
 	"train/eval":      "data model train/metrics",
 	"train/mpi":       "train/ranks",
 	"train/ranks":     "gpu model model/gpt2",
@@ -49,11 +49,12 @@ var imports = map[string]string{
 	"docs":         "",
 
 	"data/atomicfile": "",
-	"data/cache":      "data/exactjson",
+	"data/cache":      "data/exactjson data/plainfile",
 	"data/exactjson":  "",
-	"data/fetch":      "data data/atomicfile data/cache data/exactjson data/lock",
+	"data/fetch":      "data data/atomicfile data/cache data/exactjson data/lock data/plainfile",
 	"data/filemap":    "",
-	"data/lock":       "data/atomicfile",
+	"data/lock":       "data/atomicfile data/plainfile",
+	"data/plainfile":  "",
 }
 
 // testOnly may be imported only by tests.

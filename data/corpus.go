@@ -8,9 +8,9 @@ import (
 	"fmt"
 	"io/fs"
 	"log/slog"
+	"math"
 	"os"
 	"path/filepath"
-	"runtime/debug"
 	"slices"
 	"strings"
 	"sync"
@@ -18,6 +18,8 @@ import (
 
 	"github.com/gpt2wgpu/gpt2wgpu/data/atomicfile"
 	"github.com/gpt2wgpu/gpt2wgpu/data/cache"
+	"github.com/gpt2wgpu/gpt2wgpu/data/filemap"
+	"github.com/gpt2wgpu/gpt2wgpu/data/plainfile"
 )
 
 // Corpus is a read-only sequence of tokens: one text, or a list of shards in the order of their names. Any number of
@@ -181,7 +183,7 @@ func (c *Corpus) add(s *shard) {
 const byteOrderMark = "\ufeff"
 
 func readText(path string, keepMark bool) (string, error) {
-	b, err := os.ReadFile(path)
+	b, err := plainfile.Read(path, math.MaxInt64)
 	if err != nil {
 		return "", fmt.Errorf("text: %w; hint: check the path", err)
 	}
@@ -367,16 +369,11 @@ func (c *Corpus) read(i int, at int64, x, y []uint32) error {
 	return err
 }
 
-// guard runs f, which reads mapped memory. If the file was cut short or its disk failed meanwhile, the processor faults
-// there; guard makes that an error instead of the end of the process.
-func guard(name string, f func()) (err error) {
-	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
-	defer func() {
-		if r := recover(); r != nil {
-			err = fmt.Errorf("%s: reading the mapped file: %v; hint: leave a shard in use as it is", name, r)
-		}
-	}()
-	f()
+// guard runs f, which reads the mapped file of that name: see [filemap.Guard].
+func guard(name string, f func()) error {
+	if err := filemap.Guard(f); err != nil {
+		return fmt.Errorf("%s: %w; hint: leave a shard in use as it is", name, err)
+	}
 	return nil
 }
 

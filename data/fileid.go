@@ -5,7 +5,8 @@ import (
 	"encoding/hex"
 	"fmt"
 	"io"
-	"os"
+
+	"github.com/gpt2wgpu/gpt2wgpu/data/plainfile"
 )
 
 // FileID recognises a data file by its content, in any place.
@@ -30,7 +31,7 @@ const (
 // Identify returns a file's size and the SHA-256 of its content, in hexadecimal: of the whole content up to 4 MiB, else
 // of 8 blocks of 4 KiB: the header, the end and places between them.
 func Identify(path string) (FileID, error) {
-	f, err := os.Open(path)
+	f, err := plainfile.Open(path)
 	if err != nil {
 		return FileID{}, fmt.Errorf("data: %w; hint: check the path and its permissions", err)
 	}

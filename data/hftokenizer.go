@@ -10,7 +10,6 @@ import (
 	"fmt"
 	"io/fs"
 	"maps"
-	"os"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -18,6 +17,7 @@ import (
 	"sync"
 
 	"github.com/gpt2wgpu/gpt2wgpu/data/exactjson"
+	"github.com/gpt2wgpu/gpt2wgpu/data/plainfile"
 )
 
 // tokenizerFiles are a tokenizer's files by name, as Hugging Face's directories have them.
@@ -33,8 +33,8 @@ var (
 
 const (
 	tokenizerConfigFile = "tokenizer_config.json"
-	maxTokenizerFile    = 256 << 20 // bytes
-	maxVocab            = 1 << 16   // ids are stored in two bytes
+	maxTokenizerFile    = 40 << 20 // bytes; Gemma's, of 256,000 ids, has 34 million
+	maxVocab            = 1 << 16  // ids are stored in two bytes
 )
 
 // readTokenizerFiles returns the tokenizer's files in a directory; none if no file there holds a vocabulary.
@@ -57,17 +57,11 @@ func readTokenizerFiles(dir string) (tokenizerFiles, error) {
 }
 
 func readTokenizerFile(path string) ([]byte, error) {
-	info, err := os.Stat(path)
-	if err != nil {
+	raw, err := plainfile.Read(path, maxTokenizerFile)
+	if errors.Is(err, fs.ErrNotExist) {
 		return nil, err
-	}
-	if info.Size() > maxTokenizerFile {
-		return nil, fmt.Errorf("%s: %d bytes, want at most %d; hint: is this a tokenizer's file?", path, info.Size(),
-			maxTokenizerFile)
-	}
-	raw, err := os.ReadFile(path)
-	if err != nil {
-		return nil, fmt.Errorf("%w; hint: check the file's permissions", err)
+	} else if err != nil {
+		return nil, fmt.Errorf("%w; hint: is this a tokenizer's file? check its permissions", err)
 	}
 	if bytes.HasPrefix(raw, []byte("version https://git-lfs")) {
 		return nil, fmt.Errorf("%s: a Git LFS pointer, not the file itself; hint: git lfs pull in its directory", path)

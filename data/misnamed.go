@@ -5,11 +5,12 @@ import (
 	"encoding/binary"
 	"fmt"
 	"io"
-	"os"
 	"path/filepath"
 	"regexp"
 	"strings"
 	"unicode/utf8"
+
+	"github.com/gpt2wgpu/gpt2wgpu/data/plainfile"
 )
 
 // This file recognises what a failed download or conversion left in the place of data, by its first bytes.
@@ -47,20 +48,21 @@ func misnamed(path string, head []byte, want string) error {
 		}
 	}
 	if webPage.Match(head) && !isPlain(path) {
-		return fmt.Errorf("%s: a web page (HTML), want %s; hint: the download saved a page: use the file's own "+
+		return fmt.Errorf("%s: a web page (HTML or XML), want %s; hint: the download saved a page: use the file's own "+
 			"address (/resolve/main/, not /blob/main/)", path, want)
 	}
 	return nil
 }
 
-var webPage = regexp.MustCompile(`^\s*<[!?hH]`)
+// webPage matches what HTML and the XML of storage servers' errors begin with: <!DOCTYPE, <?xml, <html, <Error>.
+var webPage = regexp.MustCompile(`^(\x{feff})?\s*<[!?a-zA-Z]`)
 
 // refuseForeign is [misnamed] for a file that is not open yet.
 func refuseForeign(path, want string) error { return misnamed(path, readHead(path), want) }
 
 // readHead returns the first bytes of a file; none if it cannot be read, which its reader reports.
 func readHead(path string) []byte {
-	f, err := os.Open(path)
+	f, err := plainfile.Open(path)
 	if err != nil {
 		return nil
 	}

@@ -6,12 +6,12 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"regexp"
 	"strconv"
 	"strings"
 
 	"github.com/gpt2wgpu/gpt2wgpu/data/filemap"
+	"github.com/gpt2wgpu/gpt2wgpu/data/plainfile"
 )
 
 // A shard is one file of tokens or one text.
@@ -89,7 +89,7 @@ func CheckShard(path string) error {
 
 // openShard maps a token file: .npy or .bin by its extension. The header must be right and the size must fit it.
 func openShard(path string) (*shard, error) {
-	f, err := os.Open(path)
+	f, err := plainfile.Open(path)
 	if err != nil {
 		return nil, fmt.Errorf("shard: %w; hint: check the path", err)
 	}

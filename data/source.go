@@ -16,10 +16,9 @@ import (
 	"strings"
 	"unicode/utf8"
 
-	"github.com/parquet-go/parquet-go"
-
 	"github.com/gpt2wgpu/gpt2wgpu/data/atomicfile"
 	"github.com/gpt2wgpu/gpt2wgpu/data/exactjson"
+	"github.com/gpt2wgpu/gpt2wgpu/data/plainfile"
 )
 
 // input is one file that Tokenize reads.
@@ -146,7 +145,7 @@ func inputKind(path string) string {
 }
 
 func identify(path string) (inputID, error) {
-	f, err := os.Open(path)
+	f, err := plainfile.Open(path)
 	if err != nil {
 		return inputID{}, err
 	}
@@ -189,12 +188,13 @@ type document struct {
 // position, but never the ids that the documents have. After an error no other chunk comes.
 func (in input) chunks(from position, separator string, tok Tokenizer, size int) iter.Seq2[chunk, error] {
 	return func(yield func(chunk, error) bool) {
-		f, err := os.Open(in.path)
+		file, err := plainfile.Open(in.path)
 		if err != nil {
 			yield(chunk{}, fmt.Errorf("input: %w; hint: check the path", err))
 			return
 		}
-		defer f.Close()
+		defer file.Close()
+		f := io.NewSectionReader(file, 0, in.ID.Bytes) // what is appended meanwhile is not part of the input
 		emit := func(c chunk) bool { return yield(c, nil) }
 		switch extension(in.path) {
 		case ".parquet":
@@ -212,7 +212,7 @@ func (in input) chunks(from position, separator string, tok Tokenizer, size int)
 
 // textSource reads a .txt or .md file: one document, or several with a separator between them.
 type textSource struct {
-	f    *os.File
+	f    io.ReadSeeker
 	sep  []byte
 	buf  []byte // what was read and not yet handed out
 	pos  position
@@ -347,7 +347,7 @@ type line struct {
 	at, end int64 // bytes: where it begins in the file, and where the next one does
 }
 
-const longestLine = 256 << 20
+const longestLine = 64 << 20 // bytes
 
 // lines returns the lines of r, which stands at byte `at` of its file. Errors: those of r; a line that is too long.
 func lines(r io.Reader, at int64) iter.Seq2[line, error] {
@@ -384,7 +384,7 @@ func lines(r io.Reader, at int64) iter.Seq2[line, error] {
 }
 
 // readJSONL reads a .jsonl file: one JSON object a line, the text in its field "text".
-func (in input) readJSONL(f *os.File, from position, size int, emit func(chunk) bool) error {
+func (in input) readJSONL(f io.ReadSeeker, from position, size int, emit func(chunk) bool) error {
 	if _, err := f.Seek(from.At, io.SeekStart); err != nil {
 		return fmt.Errorf("input: %w; hint: check the disk", err)
 	}
@@ -452,102 +452,4 @@ func loneSurrogates(raw []byte) (n int) {
 		}
 	}
 	return n
-}
-
-// readParquet reads the column "text" of a .parquet file, and only that column.
-func (in input) readParquet(f *os.File, from position, size int, emit func(chunk) bool) (err error) {
-	hint := "the file must be Parquet with a column \"text\" of strings; download it again if it is"
-	c, taken := chunk{from: from}, 0
-	pos := from
-	defer func() { // the library panics on some damaged files
-		if r := recover(); r != nil {
-			err = fmt.Errorf("%v", r)
-		}
-		if err != nil {
-			err = fmt.Errorf("%s: row %d: %w; hint: %s", in.path, pos.At, err, hint)
-		}
-	}()
-	file, err := parquet.OpenFile(f, in.ID.Bytes, parquet.SkipPageIndex(true), parquet.SkipBloomFilters(true),
-		parquet.ReadBufferSize(1<<20))
-	if err != nil {
-		return err
-	}
-	if err := checkTextColumn(file); err != nil {
-		return err
-	}
-	hint = "the file is damaged: download it again"
-	if err := checkFirstPage(file, from.At); err != nil {
-		return err
-	}
-	rows := parquet.NewGenericReader[textRow](file)
-	defer rows.Close()
-	if err := rows.SeekToRow(from.At); err != nil {
-		return err
-	}
-	var buf [256]textRow
-	for err == nil {
-		var n int
-		n, err = rows.Read(buf[:])
-		for _, row := range buf[:n] {
-			d := document{at: pos.At, begin: true, null: row.Text == nil}
-			if !d.null {
-				d.text = *row.Text
-			}
-			c.docs = append(c.docs, d)
-			taken += len(d.text) + 1
-			pos.At++
-		}
-		c.to = int64(float64(in.ID.Bytes) * float64(pos.At) / float64(max(1, file.NumRows())))
-		if taken >= size || errors.Is(err, io.EOF) && len(c.docs) > 0 {
-			if !emit(c) {
-				return nil
-			}
-			c, taken = chunk{from: pos}, 0
-		}
-	}
-	if errors.Is(err, io.EOF) {
-		return nil
-	}
-	return err
-}
-
-type textRow struct {
-	Text *string `parquet:"text,optional"`
-}
-
-// checkFirstPage reads the first page of the row group that has a row, and its dictionary, and compares them with their
-// checksums. The library's reader of rows seeks the first row, and passes over the dictionary's checksum.
-func checkFirstPage(file *parquet.File, row int64) error {
-	column, _ := file.Schema().Lookup("text")
-	for _, group := range file.RowGroups() {
-		if row -= group.NumRows(); row < 0 {
-			pages := group.ColumnChunks()[column.ColumnIndex].Pages()
-			defer pages.Close()
-			page, err := pages.ReadPage()
-			parquet.Release(page)
-			return err
-		}
-	}
-	return nil
-}
-
-// checkTextColumn returns an error if there is no column "text", or if it is not of strings.
-func checkTextColumn(file *parquet.File) error {
-	leaf, ok := file.Schema().Lookup("text")
-	if !ok {
-		var have []string
-		for _, c := range file.Schema().Columns() {
-			have = append(have, strings.Join(c, "."))
-		}
-		return fmt.Errorf("no column \"text\", the columns are %s", strings.Join(have, ", "))
-	}
-	switch k := leaf.Node.Type().Kind(); {
-	case leaf.MaxRepetitionLevel > 0:
-		return errors.New("column \"text\" is a list, want one string a row")
-	case k < parquet.Boolean || k > parquet.FixedLenByteArray: // pyarrow's type null
-		return errors.New("column \"text\" has no type, want one string a row")
-	case k != parquet.ByteArray:
-		return fmt.Errorf("column \"text\" is of type %v, want one string a row", k)
-	}
-	return nil
 }

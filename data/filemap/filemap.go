@@ -4,6 +4,7 @@ import (
 	"errors"
 	"io"
 	"os"
+	"runtime/debug"
 	"syscall"
 
 	"github.com/edsrzf/mmap-go"
@@ -19,7 +20,7 @@ type Map struct {
 var mapFile = func(f *os.File) (mmap.MMap, error) { return mmap.Map(f, mmap.RDONLY, 0) }
 
 // Open returns the content of f, all of it, wherever f's position is. A file that another process shortens while it is
-// mapped raises a memory fault where it is read: see debug.SetPanicOnFault.
+// mapped raises a memory fault where it is read: see [Guard].
 func Open(f *os.File) (*Map, error) {
 	info, err := f.Stat()
 	if err != nil {
@@ -41,6 +42,25 @@ func Open(f *os.File) (*Map, error) {
 	}
 	return &Map{Bytes: content}, nil
 }
+
+// Guard runs f, which reads mapped memory. Where the file was cut short meanwhile, or its disk fails, the processor
+// faults: Guard makes that an error, which would else end the process. It holds for the goroutine that calls it.
+func Guard(f func()) (err error) {
+	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
+	defer func() {
+		r := recover()
+		if _, fault := r.(interface{ Addr() uintptr }); fault {
+			err = ErrFault
+		} else if r != nil {
+			panic(r)
+		}
+	}()
+	f()
+	return nil
+}
+
+// ErrFault is the error of mapped memory that cannot be read.
+var ErrFault = errors.New("the file was cut short while it was read, or its disk fails")
 
 // refused reports that a file system maps no files (network and FUSE mounts), which does not keep them from being read.
 func refused(err error) bool {

@@ -1,0 +1,73 @@
+package plainfile
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+)
+
+// ErrKind is wrapped by the error of what is not a regular file.
+var ErrKind = errors.New("want a file")
+
+// Check returns an error if path is not a regular file, or a link to one. Errors: *fs.PathError.
+func Check(path string) error {
+	info, err := os.Stat(path)
+	if err == nil && !info.Mode().IsRegular() {
+		err = &fs.PathError{Op: "open", Path: path, Err: fmt.Errorf("a %s, %w", kind(info.Mode()), ErrKind)}
+	}
+	return err
+}
+
+func kind(m fs.FileMode) string {
+	switch {
+	case m.IsDir():
+		return "directory"
+	case m&fs.ModeNamedPipe != 0:
+		return "named pipe"
+	case m&fs.ModeSocket != 0:
+		return "socket"
+	}
+	return "device"
+}
+
+// Open is os.Open for regular files. Errors: *fs.PathError; of another kind of file it wraps [ErrKind].
+func Open(path string) (*os.File, error) {
+	if err := Check(path); err != nil {
+		return nil, err
+	}
+	return os.Open(path)
+}
+
+// Read returns the content of a regular file of at most limit bytes. Errors: *fs.PathError.
+func Read(path string, limit int64) ([]byte, error) {
+	f, err := Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	info, err := f.Stat()
+	if err != nil {
+		return nil, err
+	}
+	large := &fs.PathError{Op: "read", Path: path, Err: fmt.Errorf("more than %d bytes", limit)}
+	if info.Size() > limit {
+		return nil, large
+	}
+	content := make([]byte, 0, info.Size()+1) // one byte of room, so that a file that has grown is noticed
+	for {
+		n, err := f.Read(content[len(content):cap(content)])
+		content = content[:len(content)+n]
+		switch {
+		case errors.Is(err, io.EOF):
+			return content, nil
+		case err != nil:
+			return nil, err
+		case int64(len(content)) > limit:
+			return nil, large
+		case len(content) == cap(content): // it grows
+			content = append(content, 0)[:len(content)]
+		}
+	}
+}
