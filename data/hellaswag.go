@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io"
 	"math"
-	"os"
 	"slices"
 	"strconv"
 	"strings"
@@ -15,6 +14,7 @@ import (
 
 	"github.com/gpt2wgpu/gpt2wgpu/data/cache"
 	"github.com/gpt2wgpu/gpt2wgpu/data/exactjson"
+	"github.com/gpt2wgpu/gpt2wgpu/data/plainfile"
 )
 
 // Example is one question of HellaSwag: which of four endings continues the context? Label is the right one, 0 to 3.
@@ -52,7 +52,7 @@ func ReadHellaSwag(path string, tok Tokenizer) ([]Example, error) {
 		}
 		return nil, fmt.Errorf("%s: extension %q, want .jsonl or .bin; hint: %s", path, ext, hint)
 	}
-	f, err := os.Open(path)
+	f, err := plainfile.Open(path)
 	if err != nil {
 		return nil, fmt.Errorf("hellaswag: %w; hint: gpt2wgpu data fetch hellaswag, or check the path", err)
 	}
@@ -69,6 +69,8 @@ func ReadHellaSwag(path string, tok Tokenizer) ([]Example, error) {
 	}
 	return examples, nil
 }
+
+const maxEvalBin = 32 << 20 // bytes; the training set has 13 million
 
 const wantQuestion = "want a JSON object per line with HellaSwag's fields ctx, endings (four) and label (0 to 3), in " +
 	"UTF-8; gpt2wgpu data fetch hellaswag"
@@ -155,9 +157,12 @@ func readEvalBin(r io.Reader, tok Tokenizer) ([]Example, error) {
 		return fmt.Errorf("byte %d: %w; hint: the file is damaged or no HellaSwag; gpt2wgpu data fetch hellaswag", at,
 			fmt.Errorf(format, args...))
 	}
-	raw, err := io.ReadAll(r)
+	raw, err := io.ReadAll(io.LimitReader(r, maxEvalBin+1))
 	if err != nil {
 		return nil, fmt.Errorf("%w; hint: check the disk", err)
+	}
+	if len(raw) > maxEvalBin {
+		return nil, damaged("more than %d bytes", maxEvalBin)
 	}
 	if magic, name := magicOf(raw); magic != binEval {
 		return nil, damaged("%s, want llm.c's %d", name, binEval)

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/gpt2wgpu/gpt2wgpu/data/exactjson"
+	"github.com/gpt2wgpu/gpt2wgpu/data/plainfile"
 )
 
 // tokenizerFolder ends the name of the folder beside shards that holds the files of the tokenizer that made them.
@@ -25,9 +26,9 @@ func makerOf(path string) *maker {
 	dir := filepath.Dir(path)
 	manifests, _ := filepath.Glob(filepath.Join(globLiteral(dir), "*.tokenize.json"))
 	for _, file := range manifests {
-		raw, err := os.ReadFile(file)
+		raw, err := plainfile.Read(file, maxManifest)
 		var m manifest
-		if err != nil || exactjson.Unmarshal(raw, &m) != nil || m.Settings.Tokenizer == "" ||
+		if err != nil || exactjson.Unmarshal(raw, &m) != nil || m.check() != nil || m.Settings.Tokenizer == "" ||
 			!slices.ContainsFunc(m.Shards, func(s doneShard) bool { return s.File == filepath.Base(path) }) {
 			continue
 		}

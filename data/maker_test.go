@@ -160,7 +160,7 @@ func TestForeignShards(t *testing.T) {
 	want := tok.Encode(text)
 	for _, size := range []int{17, 100, 4096} {
 		var ids []uint16
-		for c, err := range (input{path: path}).chunks(position{}, "", tok, size) {
+		for c, err := range identified(t, path).chunks(position{}, "", tok, size) {
 			if err != nil {
 				t.Fatal(err)
 			}

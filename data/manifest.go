@@ -13,6 +13,7 @@ import (
 
 	"github.com/gpt2wgpu/gpt2wgpu/data/atomicfile"
 	"github.com/gpt2wgpu/gpt2wgpu/data/exactjson"
+	"github.com/gpt2wgpu/gpt2wgpu/data/plainfile"
 )
 
 // manifest is NAME.tokenize.json: what the shards were made from, and where each ended.
@@ -46,6 +47,56 @@ type doneShard struct {
 	Counts          // of what begins before Next
 }
 
+const maxManifest = 64 << 20 // bytes
+
+// check returns an error for numbers and names that no run of Tokenize writes.
+func (m *manifest) check() error {
+	bad := func(i int, field string, got any, want string) error {
+		return fmt.Errorf("shards: %d: %s is %v, want %s", i, field, got, want)
+	}
+	s := m.Settings
+	switch {
+	case s.Split != "" && s.Split != Train && s.Split != Val:
+		return fmt.Errorf("settings.split is %.40q, want train or val", s.Split)
+	case s.Fingerprint != "" && !isName(s.Tokenizer):
+		return fmt.Errorf("settings.tokenizer is %.80q, want a folder beside this file", s.Tokenizer)
+	}
+	for i, in := range m.Inputs {
+		if in.Bytes < 0 {
+			return fmt.Errorf("inputs: %d: bytes is %d, want 0 or more", i, in.Bytes)
+		}
+	}
+	var last position
+	for i, s := range m.Shards {
+		n := s.Next
+		whole := n.File == len(m.Inputs) && n.At == 0
+		switch {
+		case !isName(s.File):
+			return bad(i, "file", fmt.Sprintf("%.80q", s.File), "the name of a file beside this one")
+		case s.Tokens < 1 || s.Tokens > maxShardTokens:
+			return bad(i, "tokens", s.Tokens, fmt.Sprintf("1 to %d", int64(maxShardTokens)))
+		case n.File < last.File || n.File >= len(m.Inputs) && !whole:
+			return bad(i, "next.file", n.File, fmt.Sprintf("%d to %d", last.File, len(m.Inputs)))
+		case n.At < 0 || n.File == last.File && n.At < last.At || !whole && n.At > m.Inputs[n.File].Bytes:
+			return bad(i, "next.at", n.At, "a place in the input, behind the shard before")
+		case s.Skip < 0 || s.Skip > maxSkip:
+			return bad(i, "skip", s.Skip, fmt.Sprintf("0 to %d", int64(maxSkip)))
+		case min(s.Documents, s.Nulls, s.InvalidUTF8) < 0:
+			return bad(i, "a count of its texts", min(s.Documents, s.Nulls, s.InvalidUTF8), "0 or more")
+		}
+		last = n
+	}
+	return nil
+}
+
+// maxSkip is more tokens than any chunk has.
+const maxSkip = 1 << 40
+
+// isName reports whether a name is that of a file or folder in a directory, and leads nowhere else.
+func isName(name string) bool {
+	return name == filepath.Base(name) && filepath.IsLocal(name) && name != "."
+}
+
 func (t *tokenizing) manifestPath() string {
 	name := t.o.Name
 	if t.o.Split != "" {
@@ -70,7 +121,7 @@ func (t *tokenizing) resume() error {
 		return err
 	}
 	path := t.manifestPath()
-	raw, err := os.ReadFile(path)
+	raw, err := plainfile.Read(path, maxManifest)
 	if errors.Is(err, fs.ErrNotExist) {
 		if len(complete) > 0 {
 			return fmt.Errorf("%s: is there already, but not %s, which says what it was made from; hint: another "+
@@ -81,7 +132,7 @@ func (t *tokenizing) resume() error {
 	} else if err != nil {
 		return fmt.Errorf("%w; hint: check the directory's permissions", err)
 	}
-	if err := exactjson.Unmarshal(raw, &t.m); err != nil {
+	if err := cmp.Or(exactjson.Unmarshal(raw, &t.m), t.m.check()); err != nil {
 		return fmt.Errorf("%s: %w; hint: remove this file and the shards beside it", path, err)
 	}
 	if m := t.m; len(m.Shards) > 0 && (m.Version != want.Version || m.Settings != want.Settings ||

@@ -198,6 +198,8 @@ func tokenizeInputs(ctx context.Context, inputs []input, o TokenizeOptions) (Tok
 	return t.result(), nil
 }
 
+const maxShardTokens = 1 << 40
+
 func (o *TokenizeOptions) setDefaults(paths []string) error {
 	if o.Out == "" {
 		return errors.New("no directory for the shards; hint: --out DIR")
@@ -208,7 +210,7 @@ func (o *TokenizeOptions) setDefaults(paths []string) error {
 	}
 	o.ShardTokens = cmp.Or(o.ShardTokens, 100_000_000)
 	const most = 1<<31 - 1 // .bin's header counts in 4 bytes
-	if o.ShardTokens < 1 || o.Format == "bin" && o.ShardTokens > most || o.ShardTokens > 1<<40 {
+	if o.ShardTokens < 1 || o.Format == "bin" && o.ShardTokens > most || o.ShardTokens > maxShardTokens {
 		return fmt.Errorf("%d tokens a shard, want 1 to %d; hint: --shard-tokens 100000000", o.ShardTokens, most)
 	}
 	if o.ValTokens > most {
@@ -520,8 +522,26 @@ func (t *tokenizing) complete(next position, skip int64) error {
 	return t.save()
 }
 
+// unchanged returns an error if an input is no longer what it was at the start.
+func (t *tokenizing) unchanged() error {
+	for _, in := range t.inputs {
+		now, err := identify(in.path)
+		if err != nil {
+			return fmt.Errorf("input: %w; hint: it was there when the run began: put it back", err)
+		}
+		if now != in.ID {
+			return fmt.Errorf("%s: changed while it was read: %d bytes, before %d; hint: leave it as it is, and "+
+				"tokenize it again into another --out", in.path, now.Bytes, in.ID.Bytes)
+		}
+	}
+	return nil
+}
+
 // finish completes the last shard.
 func (t *tokenizing) finish() error {
+	if err := t.unchanged(); err != nil {
+		return err
+	}
 	if t.tokens == 0 && t.Nulls > 0 {
 		return fmt.Errorf("%s: no text in any input, but %d null texts; hint: does another field or column hold the "+
 			"text? it must be named text", t.inputs[0].path, t.Nulls)

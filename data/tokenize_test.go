@@ -19,6 +19,15 @@ import (
 	"github.com/parquet-go/parquet-go"
 )
 
+func identified(t testing.TB, path string) input {
+	t.Helper()
+	inputs, err := identifyAll([]string{path})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return inputs[0]
+}
+
 func jsonLines(docs ...string) []byte {
 	var b bytes.Buffer
 	for i, d := range docs {
@@ -393,7 +402,7 @@ func TestTextSource(t *testing.T) {
 				want = tok.appendIDs(append(want, gpt2EOT), d)
 			}
 			read := func(from position, size int) (ids []uint16, starts []position) {
-				for c, err := range (input{path: path}).chunks(from, sep, tok, size) {
+				for c, err := range identified(t, path).chunks(from, sep, tok, size) {
 					if err != nil {
 						t.Fatal(err)
 					}

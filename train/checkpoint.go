@@ -6,15 +6,13 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
-	"io"
 	"log/slog"
 	"maps"
+	"math"
 	"os"
 	"path/filepath"
-	"regexp"
 	"slices"
 	"strings"
-	"sync"
 
 	"github.com/gpt2wgpu/gpt2wgpu/data"
 	"github.com/gpt2wgpu/gpt2wgpu/data/atomicfile"
@@ -35,8 +33,8 @@ type State struct {
 	Tiles     Tiles      `json:"tiles"`
 	Optimizer string     `json:"optimizer"` // whose tensors the checkpoint has
 
-	Checksums map[string]checksum `json:"checksums,omitempty"` // of the checkpoint's other files, by name
-	SHA256    string              `json:"sha256,omitempty"`    // of state.json without this field; the last one
+	Checksums map[string]gpt2.Checksum `json:"checksums,omitempty"` // of the checkpoint's other files, by name
+	SHA256    string                   `json:"sha256,omitempty"`    // of state.json without this field; the last one
 }
 
 // The files of tensors beside the model's: the optimizer's state, and b.NAME of outer steps, in the shapes of memory.
@@ -102,15 +100,17 @@ func (c checkpointer) save(s State, files ...func(dir string) error) (dir string
 	return dir, nil
 }
 
-// prune removes the oldest checkpoints beyond keep. Those of later steps, which a run that went back has left behind,
-// do not count: they are replaced when the run comes to their steps.
+// prune removes checkpoints beyond keep: first those of later steps, which a run that went back has left behind, then
+// the oldest.
 func (c checkpointer) prune(root string, newest int) {
-	later := func(name string) bool { return stepOf(name) >= newest }
-	before := slices.DeleteFunc(gpt2.Checkpoints(c.out), later) // newest first
-	if c.keep <= 0 || len(before) < c.keep {
+	all := gpt2.Checkpoints(c.out) // newest first
+	surplus := len(all) - c.keep
+	if c.keep <= 0 || surplus <= 0 {
 		return
 	}
-	for _, name := range before[c.keep-1:] {
+	later := slices.IndexFunc(all, func(name string) bool { return stepOf(name) <= newest })
+	n := min(later, surplus)
+	for _, name := range slices.Concat(all[:n], all[len(all)-(surplus-n):]) {
 		path, old := filepath.Join(root, name), filepath.Join(root, oldPrefix+name)
 		err := os.Rename(path, old) // so that a kill leaves no half of a checkpoint
 		if err == nil {
@@ -187,42 +187,6 @@ func outerState(c gpt2.Config) (list []gpt2.Param) {
 	return list
 }
 
-// checksum is what is known of a checkpoint's file.
-type checksum struct {
-	Bytes  int64  `json:"bytes"`
-	SHA256 string `json:"sha256"` // hexadecimal
-}
-
-func checksumOf(path string) (c checksum, err error) {
-	f, err := os.Open(path)
-	if err != nil {
-		return c, err
-	}
-	defer f.Close()
-	sum := sha256.New()
-	if c.Bytes, err = io.Copy(sum, f); err != nil {
-		return c, err
-	}
-	c.SHA256 = hex.EncodeToString(sum.Sum(nil))
-	return c, nil
-}
-
-// checksumsOf returns the checksums of files in dir, each computed by a core of its own, and what kept one from being
-// read.
-func checksumsOf(dir string, names []string) ([]checksum, []error) {
-	sums, errs := make([]checksum, len(names)), make([]error, len(names))
-	var wait sync.WaitGroup
-	for i, name := range names {
-		wait.Add(1)
-		go func() {
-			defer wait.Done()
-			sums[i], errs[i] = checksumOf(filepath.Join(dir, name))
-		}()
-	}
-	wait.Wait()
-	return sums, errs
-}
-
 // write writes state.json with the checksums of all that is in dir, and its own.
 func (s State) write(dir string) error {
 	entries, err := os.ReadDir(dir)
@@ -233,11 +197,11 @@ func (s State) write(dir string) error {
 	for _, e := range entries {
 		names = append(names, e.Name())
 	}
-	sums, errs := checksumsOf(dir, names)
+	sums, errs := gpt2.ChecksumsOf(dir, names)
 	if err := cmp.Or(errs...); err != nil {
 		return err
 	}
-	s.Checksums, s.SHA256 = map[string]checksum{}, ""
+	s.Checksums, s.SHA256 = map[string]gpt2.Checksum{}, ""
 	for i, name := range names {
 		s.Checksums[name] = sums[i]
 	}
@@ -253,29 +217,14 @@ func (s State) write(dir string) error {
 	return atomicfile.Write(filepath.Join(dir, gpt2.StateFile), append(raw, '\n'))
 }
 
-// ownChecksum matches the field of state.json that the checksum leaves out: the last one.
-var ownChecksum = regexp.MustCompile(`,\s*"sha256": "([0-9a-f]{64})"\s*\}\s*$`)
-
-// readState returns a checkpoint's state. Errors: a file that cannot be read, is not JSON or is not as it was written.
+// readState returns a checkpoint's state. Errors: a file that cannot be read, is not JSON, is not as it was written, or
+// has a number that no run writes.
 func readState(dir string) (s State, err error) {
-	path := filepath.Join(dir, gpt2.StateFile)
-	raw, err := os.ReadFile(path)
+	raw, err := gpt2.ReadState(dir, &s)
 	if err != nil {
 		return s, err
 	}
-	if err := exactjson.Unmarshal(raw, &s); err != nil {
-		return s, fmt.Errorf("%s: not as it was written: %w", path, err)
-	}
-	if s.SHA256 != "" {
-		at := ownChecksum.FindIndex(raw)
-		if at == nil {
-			return s, fmt.Errorf("%s: not as it was written: its sha256 is not the last field", path)
-		}
-		sum := sha256.Sum256(slices.Concat(raw[:at[0]], []byte("\n}\n")))
-		if got := hex.EncodeToString(sum[:]); got != s.SHA256 {
-			return s, fmt.Errorf("%s: not as it was written: SHA-256 %s, want %s", path, got, s.SHA256)
-		}
-	}
+	path := filepath.Join(dir, gpt2.StateFile)
 	var fields struct {
 		Config map[string]json.RawMessage `json:"config"`
 	}
@@ -286,29 +235,55 @@ func readState(dir string) (s State, err error) {
 	if s.Optimizer == "" {
 		s.Optimizer = "adamw" // the only one before state.json named it
 	}
+	if err := s.check(); err != nil {
+		return s, fmt.Errorf("%s: %w", path, err)
+	}
 	return s, nil
+}
+
+// check returns an error, with the field's name, for numbers that no run writes.
+func (s State) check() error {
+	for _, f := range []struct {
+		field     string
+		got, most int64
+	}{
+		{"step", int64(s.Step), maxCount},
+		{"tokens", s.Tokens, math.MaxInt64},
+		{"skipped_in_a_row", int64(s.Skipped), maxSkipped},
+		{"data.epoch", s.Data.Epoch, math.MaxInt64},
+		{"data.shard", int64(s.Data.Shard), maxCount},
+		{"data.offset", s.Data.Offset, math.MaxInt64},
+		{"data.tokens", s.Data.Tokens, math.MaxInt64},
+		{"data.rows", s.Data.Rows, math.MaxInt64},
+		{"data.seq_len", int64(s.Data.SeqLen), maxCount},
+	} {
+		if f.got < 0 || f.got > f.most {
+			return fmt.Errorf("%s is %d, want 0 to %d", f.field, f.got, f.most)
+		}
+	}
+	for _, part := range slices.Sorted(maps.Keys(s.DataFiles)) {
+		for i, f := range s.DataFiles[part] {
+			if f.Bytes < 0 {
+				return fmt.Errorf("data_files.%s: file %d: bytes is %d, want 0 or more", part, i, f.Bytes)
+			}
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(s.Checksums)) {
+		if n := s.Checksums[name].Bytes; n < 0 {
+			return fmt.Errorf("checksums.%.80s: bytes is %d, want 0 or more", name, n)
+		}
+	}
+	if err := s.Config.Model().Validate(); err != nil {
+		text, _, _ := strings.Cut(err.Error(), "; hint: ")
+		return fmt.Errorf("config: %s", text)
+	}
+	return nil
 }
 
 // verify compares a checkpoint's files with the checksums of its state. Files that a resume does not read, such as the
 // tokenizer's, may be changed; changed names them.
 func (s State) verify(dir string) (changed []string, err error) {
-	names := slices.Sorted(maps.Keys(s.Checksums))
-	sums, errs := checksumsOf(dir, names)
-	for i, name := range names {
-		path, want := filepath.Join(dir, name), s.Checksums[name]
-		got, err := sums[i], errs[i]
-		switch {
-		case err == nil && got == want:
-			continue
-		case err == nil && got.Bytes != want.Bytes:
-			err = fmt.Errorf("%s: not as it was written: %d bytes, want %d", path, got.Bytes, want.Bytes)
-		case err == nil:
-			err = fmt.Errorf("%s: not as it was written: SHA-256 %s, want %s", path, got.SHA256, want.SHA256)
-		}
-		if data.IsPath(s.Tokenizer) || name == configFile || strings.HasSuffix(name, ".safetensors") {
-			return nil, err
-		}
-		changed = append(changed, name)
-	}
-	return changed, nil
+	return gpt2.Verify(dir, s.Checksums, func(name string) bool {
+		return data.IsPath(s.Tokenizer) || name == configFile || strings.HasSuffix(name, ".safetensors")
+	})
 }

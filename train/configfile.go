@@ -5,17 +5,19 @@ import (
 	"encoding/json"
 	"fmt"
 	"maps"
-	"os"
 	"slices"
 
 	"github.com/gpt2wgpu/gpt2wgpu/data/exactjson"
+	"github.com/gpt2wgpu/gpt2wgpu/data/plainfile"
 )
+
+const maxConfig = 1 << 20 // bytes of a file of settings
 
 // ReadConfig sets those fields of c that the file has: a config.json as a run writes it, or a part of one made by hand.
 // It returns the names that the file has, as they stand there. Errors: a file that can't be read, isn't one JSON
 // object, or has a setting that doesn't exist or is of another type; c is then unchanged.
 func ReadConfig(path string, c *Config) (names []string, err error) {
-	text, err := os.ReadFile(path)
+	text, err := plainfile.Read(path, maxConfig)
 	if err != nil {
 		return nil, fmt.Errorf("%w; hint: name a JSON file such as a run's config.json", err)
 	}

@@ -1,6 +1,7 @@
 package train
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -13,6 +14,7 @@ import (
 
 	"github.com/gpt2wgpu/gpt2wgpu/data"
 	"github.com/gpt2wgpu/gpt2wgpu/data/atomicfile"
+	"github.com/gpt2wgpu/gpt2wgpu/data/plainfile"
 	"github.com/gpt2wgpu/gpt2wgpu/gpu"
 	"github.com/gpt2wgpu/gpt2wgpu/gpu/op"
 	"github.com/gpt2wgpu/gpt2wgpu/model/gpt2"
@@ -254,14 +256,19 @@ func (r *run) sayOut() {
 	}
 }
 
-// writeConfig writes config.json.
+// writeConfig writes config.json where it is not that already.
 func (r *run) writeConfig(device string) error {
 	raw, err := json.MarshalIndent(Record{Config: r.cfg.Config, Version: r.env.Version, DeviceName: device}, "", "  ")
 	if err != nil {
 		return err
 	}
+	raw = append(raw, '\n')
+	path := filepath.Join(r.cfg.Out, configFile)
+	if was, err := plainfile.Read(path, maxConfig); err == nil && bytes.Equal(was, raw) {
+		return nil
+	}
 	if err = os.MkdirAll(r.cfg.Out, 0o755); err == nil {
-		err = atomicfile.Write(filepath.Join(r.cfg.Out, configFile), append(raw, '\n'))
+		err = atomicfile.Write(path, raw)
 	}
 	return unwritable(r.cfg.Out, err)
 }

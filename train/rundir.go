@@ -17,6 +17,7 @@ import (
 	"github.com/gpt2wgpu/gpt2wgpu/data/atomicfile"
 	"github.com/gpt2wgpu/gpt2wgpu/data/exactjson"
 	"github.com/gpt2wgpu/gpt2wgpu/data/lock"
+	"github.com/gpt2wgpu/gpt2wgpu/data/plainfile"
 	"github.com/gpt2wgpu/gpt2wgpu/gpu"
 	"github.com/gpt2wgpu/gpt2wgpu/model/gpt2"
 	"github.com/gpt2wgpu/gpt2wgpu/train/metrics"
@@ -234,7 +235,7 @@ func hasSettings(dir string) bool {
 // isModel reports whether a config.json is that of a Hugging Face model.
 func isModel(path string) bool {
 	var fields map[string]json.RawMessage
-	raw, err := os.ReadFile(path)
+	raw, err := plainfile.Read(path, maxConfig)
 	return err == nil && exactjson.Unmarshal(raw, &fields) == nil && fields["model_type"] != nil
 }
 
@@ -243,7 +244,7 @@ func isModel(path string) bool {
 // hand.
 func candidates(run string) (dirs []string) {
 	names := gpt2.Checkpoints(run)
-	raw, _ := os.ReadFile(latestFile(run))
+	raw, _ := plainfile.Read(latestFile(run), 1<<10)
 	if latest := strings.TrimSpace(string(raw)); latest == filepath.Base(latest) && filepath.IsLocal(latest) {
 		var before, after []string // newest first
 		for _, name := range names {

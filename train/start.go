@@ -14,6 +14,7 @@ import (
 
 	"github.com/gpt2wgpu/gpt2wgpu/data"
 	"github.com/gpt2wgpu/gpt2wgpu/data/atomicfile"
+	"github.com/gpt2wgpu/gpt2wgpu/data/plainfile"
 	"github.com/gpt2wgpu/gpt2wgpu/gpu"
 	"github.com/gpt2wgpu/gpt2wgpu/gpu/op"
 	"github.com/gpt2wgpu/gpt2wgpu/model/gpt2"
@@ -129,7 +130,7 @@ func (r *run) readStart() (s origin, err error) {
 		r.env.Log.Warn("the run's settings are those of its checkpoint, since its config.json is missing or damaged",
 			"out", out)
 	}
-	if raw, err := os.ReadFile(latest); err != nil || strings.TrimSpace(string(raw)) != filepath.Base(dirs[0]) {
+	if raw, err := plainfile.Read(latest, 1<<10); err != nil || strings.TrimSpace(string(raw)) != filepath.Base(dirs[0]) {
 		r.warnf("%s names no checkpoint: the run goes on from the newest", latest)
 	}
 	var damaged []error

@@ -11,6 +11,7 @@ import (
 	"github.com/adrg/xdg"
 
 	"github.com/gpt2wgpu/gpt2wgpu/data/exactjson"
+	"github.com/gpt2wgpu/gpt2wgpu/data/plainfile"
 )
 
 // Dir is where fetched datasets are kept: gpt2wgpu in the user's cache directory (XDG_CACHE_HOME, by default
@@ -88,18 +89,39 @@ type File struct {
 	SHA256 string `json:"sha256,omitempty"`
 }
 
-// ReadAccount returns the account of a fetched data set if all its files are there, in their sizes.
+// ReadAccount returns the account of a fetched data set if all its files are there, in their sizes. A name or a link that
+// leads out of the directory is not a file of it.
 func ReadAccount(dir string) (a Account, ok bool) {
-	raw, err := os.ReadFile(filepath.Join(dir, AccountFile))
-	if err != nil || exactjson.Unmarshal(raw, &a) != nil || len(a.Files) == 0 {
-		return a, false
+	raw, err := plainfile.Read(filepath.Join(dir, AccountFile), maxAccount)
+	if err != nil || exactjson.Unmarshal(raw, &a) != nil || len(a.Files) == 0 || a.Shards < 0 {
+		return Account{}, false
 	}
 	for _, f := range a.Files {
-		if info, err := os.Stat(filepath.Join(dir, f.Name)); err != nil || info.Size() != f.Bytes {
+		path := filepath.Join(dir, f.Name)
+		info, err := os.Stat(path)
+		if err != nil || !info.Mode().IsRegular() || info.Size() != f.Bytes || !isName(f.Name) || !within(dir, path) {
 			return a, false
 		}
 	}
 	return a, true
+}
+
+const maxAccount = 4 << 20 // bytes
+
+// isName reports whether a name is that of a file in a directory, and leads nowhere else.
+func isName(name string) bool {
+	return name == filepath.Base(name) && filepath.IsLocal(name) && name != "."
+}
+
+// within reports whether a file lies below a directory, links followed.
+func within(dir, path string) bool {
+	root, err1 := filepath.EvalSymlinks(dir)
+	real, err2 := filepath.EvalSymlinks(path)
+	if err1 != nil || err2 != nil {
+		return false
+	}
+	rel, err := filepath.Rel(root, real)
+	return err == nil && filepath.IsLocal(rel)
 }
 
 // Open returns where something that was fetched before lies: the file of shakespeare and hellaswag, the directory of

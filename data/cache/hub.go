@@ -7,6 +7,8 @@ import (
 	"strings"
 
 	"github.com/adrg/xdg"
+
+	"github.com/gpt2wgpu/gpt2wgpu/data/plainfile"
 )
 
 // Model returns a directory with the config.json and model.safetensors of gpt2, gpt2-medium, gpt2-large or gpt2-xl: the
@@ -36,14 +38,15 @@ func HubSnapshot(name string) (dir string, ok bool) {
 		return "", false
 	}
 	root := filepath.Join(hubCache(), "models--"+strings.ReplaceAll(d.Repo, "/", "--"))
-	commit, err := os.ReadFile(filepath.Join(root, "refs", "main"))
+	commit, err := plainfile.Read(filepath.Join(root, "refs", "main"), 1<<10)
 	id := strings.TrimSpace(string(commit))
 	if err != nil || id == "" || id != filepath.Base(id) || !filepath.IsLocal(id) {
 		return "", false
 	}
 	dir = filepath.Join(root, "snapshots", id)
 	for _, n := range d.Names {
-		if info, err := os.Stat(filepath.Join(dir, n)); err != nil || !info.Mode().IsRegular() {
+		file := filepath.Join(dir, n)
+		if info, err := os.Stat(file); err != nil || !info.Mode().IsRegular() || !within(root, file) {
 			return "", false
 		}
 	}

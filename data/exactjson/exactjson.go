@@ -82,8 +82,36 @@ func Kind(value []byte) string {
 	return "a number"
 }
 
+// maxDepth bounds how deep lists and objects may lie in each other. Every level of a type is decoded anew, so the time
+// would grow with depth times size. No file of ours or of the Hugging Face libraries has ten.
+const maxDepth = 64
+
+// deeper returns where more than n lists and objects are open, -1 if they never are.
+func deeper(text []byte, n int) int64 {
+	depth, quoted := 0, false
+	for i := 0; i < len(text); i++ {
+		switch c := text[i]; {
+		case quoted && c == '\\':
+			i++
+		case c == '"':
+			quoted = !quoted
+		case quoted:
+		case c == '[' || c == '{':
+			if depth++; depth > n {
+				return int64(i)
+			}
+		case c == ']' || c == '}':
+			depth--
+		}
+	}
+	return -1
+}
+
 // check returns an error if text is not JSON.
 func check(text []byte) error {
+	if at := deeper(text, maxDepth); at >= 0 {
+		return &Error{At: at, What: fmt.Sprintf("more than %d lists and objects in each other", maxDepth)}
+	}
 	var raw json.RawMessage
 	err := json.Unmarshal(text, &raw)
 	var syntax *json.SyntaxError

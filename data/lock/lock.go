@@ -12,6 +12,7 @@ import (
 	"github.com/gofrs/flock"
 
 	"github.com/gpt2wgpu/gpt2wgpu/data/atomicfile"
+	"github.com/gpt2wgpu/gpt2wgpu/data/plainfile"
 )
 
 // Lock is a lock that this process holds.
@@ -100,7 +101,7 @@ func hold(f *flock.Flock) (*Lock, error) {
 }
 
 func readOwner(path string) (o Owner) {
-	raw, _ := os.ReadFile(path + ".json")
+	raw, _ := plainfile.Read(path+".json", 1<<10)
 	json.Unmarshal(raw, &o)
 	return o
 }

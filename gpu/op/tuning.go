@@ -57,6 +57,8 @@ func (t Tuning) Validate(target Target) error {
 	return nil
 }
 
+const maxChunk = 1 << 24 // rows of logits that the classifier has at a time
+
 // check refuses a tile for an op.
 func (target Target) check(op string, t Tile) error {
 	var threads, bytes int
@@ -91,8 +93,8 @@ func (target Target) check(op string, t Tile) error {
 		}
 		algorithm, threads = t.Attention.Algorithm, t.Attention.threads()
 	case t.Classifier != nil:
-		if t.Classifier.Rows < windowRows || t.Classifier.Rows%windowRows != 0 {
-			return fmt.Errorf("%d rows, want a multiple of %d", t.Classifier.Rows, windowRows)
+		if n := t.Classifier.Rows; n < windowRows || n%windowRows != 0 || n > maxChunk {
+			return fmt.Errorf("%d rows, want a multiple of %d, at most %d", n, windowRows, maxChunk)
 		}
 		return nil
 	}

@@ -22,6 +22,7 @@ import (
 	"time"
 
 	"github.com/gpt2wgpu/gpt2wgpu/data/atomicfile"
+	"github.com/gpt2wgpu/gpt2wgpu/data/plainfile"
 	"github.com/gpt2wgpu/gpt2wgpu/gpu"
 	"github.com/gpt2wgpu/gpt2wgpu/gpu/op"
 	"github.com/gpt2wgpu/gpt2wgpu/shaders"
@@ -69,7 +70,7 @@ func (t *Tuner) read(info gpu.AdapterInfo) (f file) {
 		return f
 	}
 	path := t.Path(info)
-	raw, err := os.ReadFile(path)
+	raw, err := plainfile.Read(path, 16<<20)
 	if errors.Is(err, fs.ErrNotExist) {
 		return f
 	}

@@ -7,7 +7,6 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"math"
 	"os"
@@ -20,6 +19,7 @@ import (
 	"github.com/gpt2wgpu/gpt2wgpu/data/atomicfile"
 	"github.com/gpt2wgpu/gpt2wgpu/data/exactjson"
 	"github.com/gpt2wgpu/gpt2wgpu/data/filemap"
+	"github.com/gpt2wgpu/gpt2wgpu/data/plainfile"
 )
 
 // fileError makes the one-line error of this package: where, got and want, a hint.
@@ -39,6 +39,8 @@ func osError(path string, err error) error {
 		}
 	case errors.Is(err, fs.ErrPermission):
 		hint = "check the permissions"
+	case errors.Is(err, plainfile.ErrKind):
+		hint = "name the file itself"
 	}
 	return fileError(path, hint, "%w", atomicfile.Reason(err))
 }
@@ -89,24 +91,16 @@ func writeBytes(path string, content []byte) error {
 
 // readSmall reads a text file that has no business being larger than limit bytes.
 func readSmall(path string, limit int64) ([]byte, error) {
-	f, err := os.Open(path)
+	data, err := plainfile.Read(path, limit)
 	if err != nil {
 		return nil, osError(path, err)
-	}
-	defer f.Close()
-	data, err := io.ReadAll(io.LimitReader(f, limit+1))
-	if err != nil {
-		return nil, osError(path, err)
-	}
-	if int64(len(data)) > limit {
-		return nil, fileError(path, "is this the right file?", "got more than %d bytes", limit)
 	}
 	return data, nil
 }
 
 // mapFile maps a file of weights into memory. Errors: it is not a regular file, or it is another kind of file.
 func mapFile(path, want string) (*filemap.Map, error) {
-	file, err := os.Open(path)
+	file, err := plainfile.Open(path)
 	if err != nil {
 		return nil, osError(path, err)
 	}
@@ -115,9 +109,6 @@ func mapFile(path, want string) (*filemap.Map, error) {
 	if err != nil {
 		return nil, osError(path, err)
 	}
-	if !info.Mode().IsRegular() {
-		return nil, fileError(path, "name the file itself", "got a directory or device, want a file")
-	}
 	if info.Size() != int64(int(info.Size())) {
 		return nil, fileError(path, "use a 64-bit build", "got %d bytes, too large to map here", info.Size())
 	}
@@ -125,11 +116,20 @@ func mapFile(path, want string) (*filemap.Map, error) {
 	if err != nil {
 		return nil, osError(path, err)
 	}
-	if err := refuseForeign(path, content.Bytes, want); err != nil {
+	err = guard(path, func() error { return refuseForeign(path, content.Bytes, want) })
+	if err != nil {
 		content.Close()
 		return nil, err
 	}
 	return content, nil
+}
+
+// guard runs f, which reads the mapped file at path: see [filemap.Guard].
+func guard(path string, f func() error) (err error) {
+	if fault := filemap.Guard(func() { err = f() }); fault != nil {
+		return fileError(path, "fetch or save the file again, and leave it as it is while it is read", "%w", fault)
+	}
+	return err
 }
 
 // writeFloats writes x as little-endian float32.

@@ -29,6 +29,8 @@ const (
 	endOfText = 50256 // <|endoftext|> in GPT-2's vocabulary
 
 	layerNormEpsilon = 1e-5 // GPT-2's; the kernels have no other
+
+	maxConfig = 1 << 20 // bytes of config.json and generation_config.json
 )
 
 // ReadDir reads a GPT-2 in Hugging Face's layout: config.json with model.safetensors, or with shards and their
@@ -102,21 +104,36 @@ func ReadDir(dir string) (*Weights, error) {
 			return nil, fileError(s.file.path, hint, "tensor %q: got shape %v, want %v", clip(s.name), s.shape, want)
 		}
 	}
-	if wte, head := sources[0], sources[len(table)]; head.file != nil && (!slices.Equal(head.shape, wte.shape) ||
-		head.dtype != wte.dtype || !bytes.Equal(head.data, wte.data)) {
-		return nil, fileError(head.file.path, "only tied output layers are supported", "tensor %q of shape %v differs "+
-			"from wte, of shape %v", clip(head.name), head.shape, wte.shape)
+	if wte, head := sources[0], sources[len(table)]; head.file != nil {
+		same := slices.Equal(head.shape, wte.shape) && head.dtype == wte.dtype
+		if err := guard(head.file.path, func() error {
+			same = same && bytes.Equal(head.data, wte.data)
+			return nil
+		}); err != nil {
+			return nil, err
+		}
+		if !same {
+			return nil, fileError(head.file.path, "only tied output layers are supported", "tensor %q of shape %v "+
+				"differs from wte, of shape %v", clip(head.name), head.shape, wte.shape)
+		}
 	}
 
 	w := newWeights(c)
-	return w, parallel(len(table), func(i int) error {
-		if s, p := sources[i], table[i]; p.Conv1D {
-			decodeTransposed(w.Tensors[i], s.data, p.Shape[1], p.Shape[0], s.dtype)
-		} else {
-			decode(w.Tensors[i], s.data, s.dtype)
-		}
-		return nil
+	err = parallel(len(table), func(i int) error {
+		s, p := sources[i], table[i]
+		return guard(s.file.path, func() error {
+			if p.Conv1D {
+				decodeTransposed(w.Tensors[i], s.data, p.Shape[1], p.Shape[0], s.dtype)
+			} else {
+				decode(w.Tensors[i], s.data, s.dtype)
+			}
+			return nil
+		})
 	})
+	if err != nil {
+		return nil, err
+	}
+	return w, nil
 }
 
 // wrappers are the words that PyTorch's wrappers put into names: torch.compile, DataParallel and
@@ -284,7 +301,7 @@ func (s settings) bad(hint, format string, args ...any) error {
 
 // readConfig reads a config.json. What it leaves out has the default of transformers' GPT2Config, which is GPT-2's.
 func readConfig(path string) (Config, error) {
-	text, err := readSmall(path, 1<<20)
+	text, err := readSmall(path, maxConfig)
 	if _, link := os.Lstat(path); link != nil && errors.Is(err, fs.ErrNotExist) {
 		if _, err := os.Stat(filepath.Join(filepath.Dir(path), weightsFile)); err == nil {
 			return Config{}, fileError(path, "fetch the model's config.json too", "%w", fs.ErrNotExist)

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"cmp"
 	"encoding/binary"
+	"errors"
 	"fmt"
 
 	"github.com/gpt2wgpu/gpt2wgpu/data/filemap"
@@ -59,7 +60,13 @@ func openLLMC(path string) (_ *llmcFile, err error) {
 	}()
 	size := len(content.Bytes)
 	var header [llmcHeaderInts]int32
-	if _, err := binary.Decode(content.Bytes, binary.LittleEndian, &header); err != nil {
+	err = guard(path, func() error {
+		_, err := binary.Decode(content.Bytes, binary.LittleEndian, &header)
+		return err
+	})
+	if errors.Is(err, filemap.ErrFault) {
+		return nil, err
+	} else if err != nil {
 		return nil, fileError(path, "the file is cut short: fetch it again", "got %d bytes, want a header of %d", size,
 			4*llmcHeaderInts)
 	}
@@ -105,13 +112,19 @@ func ReadLLMC(path string) (*Weights, error) {
 	}
 	defer f.Close()
 	w, rest := newWeights(f.config), f.Bytes[4*llmcHeaderInts:]
-	for _, i := range inLLMCOrder(Table(f.config)) {
-		decode(w.Tensors[i], rest, f.dtype)
-		stored := len(w.Tensors[i])
-		if i == 0 {
-			stored = f.padded * f.config.NEmbd
+	err = guard(path, func() error {
+		for _, i := range inLLMCOrder(Table(f.config)) {
+			decode(w.Tensors[i], rest, f.dtype)
+			stored := len(w.Tensors[i])
+			if i == 0 {
+				stored = f.padded * f.config.NEmbd
+			}
+			rest = rest[typeSizes[f.dtype]*stored:]
 		}
-		rest = rest[typeSizes[f.dtype]*stored:]
+		return nil
+	})
+	if err != nil {
+		return nil, err
 	}
 	return w, nil
 }

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -13,6 +14,7 @@ import (
 	"strings"
 
 	"github.com/gpt2wgpu/gpt2wgpu/data/exactjson"
+	"github.com/gpt2wgpu/gpt2wgpu/data/plainfile"
 )
 
 // Source says where weights came from.
@@ -50,7 +52,13 @@ func Load(spec string) (*Weights, Source, error) {
 	if file {
 		read = ReadLLMC
 	}
-	w, err := read(path)
+	if !file {
+		err = src.readState()
+	}
+	var w *Weights
+	if err == nil {
+		w, err = read(path)
+	}
 	if err == nil {
 		err = w.CheckFinite(path)
 	}
@@ -70,7 +78,6 @@ func Load(spec string) (*Weights, Source, error) {
 		}
 		return w, src, nil
 	}
-	src.readState()
 	src.Special = ReadSpecial(path)
 	return w, src, nil
 }
@@ -126,24 +133,27 @@ func locate(spec string) (path string, file bool, err error) {
 		"holds config.json and model.safetensors", spec, want)
 }
 
-// readState takes from a checkpoint's state.json what its weights don't say. Other directories have none.
-func (s *Source) readState() {
-	raw, err := os.ReadFile(filepath.Join(s.Path, StateFile))
+// readState takes from a checkpoint's state.json what its weights don't say, and compares the files with their checksums.
+// Other directories have none. Errors: a file is not as it was written.
+func (s *Source) readState() error {
+	var state stateOfWeights
+	_, err := ReadState(s.Path, &state)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	var changed []string
+	if err == nil {
+		changed, err = state.verify(s.Path)
+	}
 	if err != nil {
-		return
+		return fmt.Errorf("%w; hint: the checkpoint is damaged: take another, or restore it from a copy", err)
 	}
-	var state struct {
-		Tokenizer string `json:"tokenizer"`
-		Config    struct {
-			SeqLen      int     `json:"seq_len"`
-			Data        string  `json:"data"`
-			ValFraction float64 `json:"val_fraction"`
-		} `json:"config"`
+	if len(changed) > 0 && s.Warning == "" {
+		s.Warning = fmt.Sprintf("%s: changed since the checkpoint was written: %s", s.Path, strings.Join(changed, ", "))
 	}
-	if exactjson.Unmarshal(raw, &state) == nil {
-		s.Tokenizer, s.SeqLen = state.Tokenizer, state.Config.SeqLen
-		s.Data, s.ValFraction = state.Config.Data, state.Config.ValFraction
-	}
+	s.Tokenizer, s.SeqLen = state.Tokenizer, state.Config.SeqLen
+	s.Data, s.ValFraction = state.Config.Data, state.Config.ValFraction
+	return nil
 }
 
 // IsRun reports whether dir is a run's directory: it has checkpoints, or no weights of its own and metrics, or settings
@@ -162,7 +172,7 @@ func IsRun(dir string) bool {
 		return true
 	}
 	var settings map[string]json.RawMessage
-	raw, err := os.ReadFile(filepath.Join(dir, configFile))
+	raw, err := plainfile.Read(filepath.Join(dir, configFile), maxConfig)
 	return err == nil && exactjson.Unmarshal(raw, &settings) == nil && settings["total_batch_size"] != nil &&
 		settings["model_type"] == nil
 }
@@ -198,7 +208,7 @@ func LatestCheckpoint(run string) (dir string, err error) {
 func latestCheckpoint(run string) (dir, wrong string, err error) {
 	root := filepath.Join(run, CheckpointsDir)
 	file := filepath.Join(root, LatestFile)
-	raw, readErr := os.ReadFile(file)
+	raw, readErr := plainfile.Read(file, 1<<10)
 	name := strings.TrimSpace(string(raw))
 	if readErr == nil && name != "" && name == filepath.Base(name) && filepath.IsLocal(name) {
 		if _, err := os.Stat(filepath.Join(root, name)); err == nil {

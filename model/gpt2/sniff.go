@@ -5,9 +5,10 @@ import (
 	"encoding/binary"
 	"fmt"
 	"io"
-	"os"
 	"path/filepath"
 	"strings"
+
+	"github.com/gpt2wgpu/gpt2wgpu/data/plainfile"
 )
 
 // What stands in the place of weights when a download or a conversion went wrong, by the first bytes of the file.
@@ -86,7 +87,7 @@ func refuseForeign(path string, head []byte, want string) error {
 
 // readHead returns the first bytes of a file; fewer where it is shorter, none where it can't be read.
 func readHead(path string) []byte {
-	f, err := os.Open(path)
+	f, err := plainfile.Open(path)
 	if err != nil {
 		return nil
 	}

@@ -4,11 +4,12 @@ import (
 	"bytes"
 	"encoding/json"
 	"maps"
-	"os"
 	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
+
+	"github.com/gpt2wgpu/gpt2wgpu/data/plainfile"
 )
 
 // GenerationFile says in a Hugging Face directory how text is generated.
@@ -23,13 +24,13 @@ type Special struct {
 // ReadSpecial reads the ids of a model's directory. What is missing or no JSON leaves them empty.
 func ReadSpecial(dir string) (s Special) {
 	var fields map[string]any
-	raw, err := os.ReadFile(filepath.Join(dir, configFile))
+	raw, err := plainfile.Read(filepath.Join(dir, configFile), maxConfig)
 	if err != nil || unmarshalNumbers(raw, &fields) != nil {
 		return s
 	}
 	maps.DeleteFunc(fields, func(name string, _ any) bool { return !strings.HasSuffix(name, "_token_id") })
 	s.Fields = fields
-	if raw, err := os.ReadFile(filepath.Join(dir, GenerationFile)); err == nil {
+	if raw, err := plainfile.Read(filepath.Join(dir, GenerationFile), maxConfig); err == nil {
 		if raw = bytes.TrimPrefix(raw, byteOrderMark); json.Valid(raw) {
 			s.Generation = raw
 		}
