@@ -91,7 +91,7 @@ func TokenizerOfFiles(name string, files map[string][]byte) Tokenizer {
 
 // newForeign builds the byte-level BPE of these files. The error is why this program cannot encode text with them.
 func newForeign(name string, files tokenizerFiles) (*bpe, error) {
-	f := hfTokenizer{files: files, vocab: map[string]int{}}
+	f := hfTokenizer{files: files, vocab: map[string]int{}, addedAt: map[string]int{}}
 	if err := f.readConfig(); err != nil {
 		return nil, err
 	}
@@ -131,6 +131,7 @@ type hfTokenizer struct {
 	prefixSpace bool
 	unsplit     bool
 	added       []addedToken
+	addedAt     map[string]int // of a content in added
 	eos         string
 }
 
@@ -453,10 +454,8 @@ func (f *hfTokenizer) addRole(role string, raw json.RawMessage) error {
 }
 
 func (f *hfTokenizer) find(content string) *addedToken {
-	for i := range f.added {
-		if f.added[i].Content == content {
-			return &f.added[i]
-		}
+	if i, ok := f.addedAt[content]; ok {
+		return &f.added[i]
 	}
 	return nil
 }
@@ -494,6 +493,7 @@ func (f *hfTokenizer) addAt(file string, t addedToken, id int) error {
 			normalized := !t.Special
 			t.Normalized = &normalized
 		}
+		f.addedAt[t.Content] = len(f.added)
 		f.added = append(f.added, t)
 	}
 	return nil

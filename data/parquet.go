@@ -48,7 +48,7 @@ func (in input) readParquet(f io.ReaderAt, from position, size int, emit func(ch
 	pos := from
 	defer func() { // the library panics on some damaged files
 		if r := recover(); r != nil {
-			err = fmt.Errorf("%v", r)
+			err = fmt.Errorf("its values cannot be decoded (%v)", r)
 		}
 		if err != nil {
 			err = fmt.Errorf("%s: row %d: %w; hint: %s", in.path, pos.At, err, hint)
