@@ -522,7 +522,7 @@ func readDeltas(data []byte, most int64) (values []int32, rest []byte, err error
 	first, n := binary.Varint(data)
 	if n <= 0 || block == 0 || block%128 != 0 || block > 1<<16 || parts == 0 || parts > block/32 ||
 		block/parts%32 != 0 || total < 0 || total > most {
-		return damaged(fmt.Sprintf("%d numbers in blocks of %d in %d parts, want at most %d", total, block, parts, most))
+		return damaged(fmt.Sprintf("%d numbers, %d in a block of %d parts, want at most %d", total, block, parts, most))
 	}
 	if data = data[n:]; total == 0 {
 		return nil, data, nil

@@ -130,7 +130,8 @@ func (r *run) readStart() (s origin, err error) {
 		r.env.Log.Warn("the run's settings are those of its checkpoint, since its config.json is missing or damaged",
 			"out", out)
 	}
-	if raw, err := plainfile.Read(latest, 1<<10); err != nil || strings.TrimSpace(string(raw)) != filepath.Base(dirs[0]) {
+	raw, err := plainfile.Read(latest, 1<<10)
+	if err != nil || strings.TrimSpace(string(raw)) != filepath.Base(dirs[0]) {
 		r.warnf("%s names no checkpoint: the run goes on from the newest", latest)
 	}
 	var damaged []error

@@ -89,8 +89,8 @@ type File struct {
 	SHA256 string `json:"sha256,omitempty"`
 }
 
-// ReadAccount returns the account of a fetched data set if all its files are there, in their sizes. A name or a link that
-// leads out of the directory is not a file of it.
+// ReadAccount returns the account of a fetched data set if all its files are there, in their sizes. A name or a link
+// that leads out of the directory is not a file of it.
 func ReadAccount(dir string) (a Account, ok bool) {
 	raw, err := plainfile.Read(filepath.Join(dir, AccountFile), maxAccount)
 	if err != nil || exactjson.Unmarshal(raw, &a) != nil || len(a.Files) == 0 || a.Shards < 0 {

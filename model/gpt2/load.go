@@ -133,8 +133,8 @@ func locate(spec string) (path string, file bool, err error) {
 		"holds config.json and model.safetensors", spec, want)
 }
 
-// readState takes from a checkpoint's state.json what its weights don't say, and compares the files with their checksums.
-// Other directories have none. Errors: a file is not as it was written.
+// readState takes from a checkpoint's state.json what its weights don't say, and compares the files with their
+// checksums. Other directories have none. Errors: a file is not as it was written.
 func (s *Source) readState() error {
 	var state stateOfWeights
 	_, err := ReadState(s.Path, &state)
