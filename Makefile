@@ -3,7 +3,7 @@
 # lavapipe compiles shaders at their first dispatch; its cache makes that a matter of milliseconds the next time.
 export MESA_SHADER_CACHE_DIR ?= $(CURDIR)/.cache/mesa
 
-.PHONY: build mpi train test quick test-mpi test-clients test-dx12 fxc isa texts metal tint mixed conformance chaos soak lint reproduce setup clean
+.PHONY: build mpi train test quick test-mpi test-clients test-dx12 fxc isa host texts metal tint mixed conformance chaos soak lint reproduce setup clean
 
 build: setup
 	go build -o gpt2wgpu ./cmd/gpt2wgpu
@@ -51,6 +51,10 @@ test-clients: setup
 ISA ?=
 isa:
 	@bash .ci/isa $(ISA)
+
+# What the host takes to encode and to submit a 124M step, on made-up devices that do nothing.
+host: setup
+	@bash .ci/host
 
 # Every kernel text that any target can use, a file each below OUT, and OUT/index.json: which target has it by default, and for
 # which tuning may choose it.
