@@ -234,6 +234,18 @@ func TestRefusesTooManyBuffers(t *testing.T) {
 	}
 }
 
+// TestRefusesTooMuchMemory: a plan refuses a kernel whose workgroups take more memory than the device has.
+func TestRefusesTooMuchMemory(t *testing.T) {
+	info := gpu.AdapterForTest(0, "small", "vulkan", "cpu", false)
+	info.Limits.MaxWorkgroupBytes = 1000
+	p := gpu.Plan(info).NewProgram("step")
+	p.Add(gpu.Dispatch{Source: wgsl.Text{Label: "sums", Threads: 64, Bytes: 1024}, Groups: [3]uint32{1, 1, 1}})
+	want := "sums: 1024 bytes of workgroup memory, the device allows 1000"
+	if err := p.Build(); err == nil || !strings.Contains(err.Error(), want) {
+		t.Errorf("got %v, want %s", err, want)
+	}
+}
+
 // TestRefusesTooManyThreads: a plan refuses what the device would.
 func TestRefusesTooManyThreads(t *testing.T) {
 	info := gpu.AdapterForTest(0, "small", "vulkan", "cpu", false)

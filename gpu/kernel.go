@@ -52,6 +52,10 @@ func (d *Device) kernel(src wgsl.Text) (*kernel, error) {
 		return nil, fmt.Errorf("%s: %d storage buffers, the device allows %d", src.Label, storage,
 			d.Limits.MaxStorageBuffers)
 	}
+	if src.Bytes > int(d.Limits.MaxWorkgroupBytes) { // the driver does not check it
+		return nil, fmt.Errorf("%s: %d bytes of workgroup memory, the device allows %d", src.Label, src.Bytes,
+			d.Limits.MaxWorkgroupBytes)
+	}
 	if src.Threads > int(d.Limits.MaxInvocations) {
 		return nil, fmt.Errorf("%s: %d threads per workgroup, the device allows %d", src.Label, src.Threads,
 			d.Limits.MaxInvocations)

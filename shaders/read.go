@@ -1,6 +1,7 @@
 package shaders
 
 import (
+	"cmp"
 	"fmt"
 	"go/constant"
 	"regexp"
@@ -19,6 +20,9 @@ var (
 	storageAlias  = regexp.MustCompile(`(?m)^alias (\w+) = [^;]+; // storage: (\w+)$`)
 	workgroupSize = regexp.MustCompile(`@workgroup_size\(([^)]*)\)`)
 	typeName      = regexp.MustCompile(`\w+`)
+	groupMemory   = regexp.MustCompile(`var<workgroup>\s*(\w+)\s*:\s*([^;]+);`)
+	alias         = regexp.MustCompile(`(?m)^alias (\w+) = ([^;]+);`)
+	arrayType     = regexp.MustCompile(`(?s)^array<(.*),([^,]+)>$`)
 	lineComment   = regexp.MustCompile(`(?m)//.*$`)
 )
 
@@ -83,7 +87,41 @@ func read(text string, values map[string]constant.Value) (t wgsl.Text, err error
 	for _, n := range sizes {
 		t.Threads *= int(n)
 	}
+	aliases := map[string]string{}
+	for _, m := range alias.FindAllStringSubmatch(code, -1) {
+		aliases[m[1]] = m[2]
+	}
+	for _, m := range groupMemory.FindAllStringSubmatch(code, -1) {
+		n, failed := bytesOf(m[2], aliases, values)
+		if failed != nil && err == nil {
+			err = fmt.Errorf("%s: %w", m[1], failed)
+		}
+		t.Bytes += int(n)
+	}
 	return t, err
+}
+
+// bytesOf returns the size of a type that workgroup memory holds here.
+func bytesOf(name string, aliases map[string]string, values map[string]constant.Value) (int64, error) {
+	name = strings.TrimSpace(name)
+	name = cmp.Or(aliases[name], name)
+	if m := arrayType.FindStringSubmatch(name); m != nil {
+		element, err := bytesOf(m[1], aliases, values)
+		if err != nil {
+			return 0, err
+		}
+		v, err := evaluate(strings.TrimSpace(m[2]), values)
+		if err != nil {
+			return 0, err
+		}
+		n, _ := constant.Int64Val(v)
+		return n * element, nil
+	}
+	bytes := map[string]int64{"f32": 4, "u32": 4, "vec2<f32>": 8, "vec4<f32>": 16}[name]
+	if bytes == 0 {
+		return 0, fmt.Errorf("workgroup memory of type %s, want f32, u32, vec2<f32>, vec4<f32>, or arrays", name)
+	}
+	return bytes, nil
 }
 
 // workgroup returns the sizes that @workgroup_size gives, none where a text has no entry point.

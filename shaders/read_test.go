@@ -11,6 +11,7 @@ import (
 const copied = `
 const WG: u32 = 16u; // spec: threads
 alias Quad = vec2<u32>; // storage: f16
+alias Pair = vec2<f32>;
 struct Params {
     COUNT: u32, // values
     FACTOR: f32,
@@ -21,6 +22,8 @@ struct Params {
 @group(0) @binding(1) var<storage, read_write> out: array<vec4<f32>>;
 @group(0) @binding(4) var<uniform> table: array<vec4<u32>, 4>;
 @group(0) @binding(3) var<storage, read> w: array<Quad>;
+var<workgroup> last: f32;
+var<workgroup> tile: array<array<vec4<f32>, WG>, 2u * 3u>; var<workgroup> pairs: array<Pair, 5>;
 @compute @workgroup_size(WG, 2)
 fn main() {}
 `
@@ -28,10 +31,9 @@ fn main() {}
 func TestRead(t *testing.T) {
 	got, err := Read("copied", copied)
 	want := wgsl.Text{
-		Label: "copied", WGSL: copied, Threads: 32,
+		Label: "copied", WGSL: copied, Threads: 32, Bytes: 4 + 6*16*16 + 5*8,
 		Params: []wgsl.Param{{Name: "COUNT", Type: "u32"}, {Name: "FACTOR", Type: "f32"}},
 		Bindings: []wgsl.Binding{
-
 			{Index: 0, Name: "p", Access: "uniform", Storage: "Params"},
 			{Index: 1, Name: "out", Access: "read_write", Storage: "f32"},
 			{Index: 2, Name: "x", Access: "read", Storage: "f16"},
@@ -55,6 +57,8 @@ func TestReadRefuses(t *testing.T) {
 		{"a storage that nothing names", " // storage: f16", "", "copied: x: the type array<Quad> says no storage"},
 		{"a workgroup of no constant", "@workgroup_size(WG, 2)", "@workgroup_size(WX)",
 			"copied: @workgroup_size(WX): unknown constant WX"},
+		{"memory of no constant", "2u * 3u", "2u * N", "copied: tile: unknown constant N"},
+		{"memory of another type", "last: f32", "last: i32", "copied: last: workgroup memory of type i32"},
 	} {
 		if _, err := Read("copied", strings.Replace(copied, c.from, c.to, 1)); err == nil ||
 			!strings.HasPrefix(err.Error(), c.want) {

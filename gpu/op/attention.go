@@ -1,6 +1,7 @@
 package op
 
 import (
+	"cmp"
 	"math"
 	"math/bits"
 
@@ -95,6 +96,7 @@ func (a attention) scale() float32 { return float32(1 / math.Sqrt(float64(a.hs))
 // attentionAlgorithm is a way to compute attention with kernels of its own. The backward finds D computed.
 type attentionAlgorithm interface {
 	possible(t AttentionTile) bool
+	bytes(t AttentionTile, hs int) int // of workgroup memory, at most, with heads of this many channels
 	fits(a attention) bool
 	forward(p *Builder, a attention, op AttentionForward)
 	backward(p *Builder, a attention, op AttentionBackward)
@@ -132,6 +134,22 @@ func (g groups) possible(t AttentionTile) bool {
 		}
 	}
 	return true
+}
+
+// bytes: tiles of both operands, of whole quads of each thread of a team, and what the threads of a team exchange.
+func (g groups) bytes(t AttentionTile, hs int) (most int) {
+	if t.Algorithm == "direct" {
+		return 0
+	}
+	const forward, dq, dkv = 0, 1, 2
+	for i, k := range []attentionGeometry{t.Forward, t.DQ, t.DKV} {
+		team := cmp.Or(k.Spec.TEAM, g.team[i])
+		tiles := 2 * (k.Spec.BK + k.Spec.BQ) * ceilDiv(hs/4, team) * team * 16
+		exchanged := (team - 1) * 16 // of a thread
+		exchanged += map[int]int{forward: 16 + 4, dq: 8, dkv: 16}[i]
+		most = max(most, tiles+exchanged*k.Spec.WX)
+	}
+	return most
 }
 
 func (groups) fits(attention) bool { return true }

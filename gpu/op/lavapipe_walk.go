@@ -30,6 +30,9 @@ func walkTile() AttentionTile {
 
 func (walk) possible(AttentionTile) bool { return true }
 
+// bytes: both rows of each key of the forward; the backward has fewer keys, and two numbers of each.
+func (walk) bytes(_ AttentionTile, hs int) int { return max(walkKeys*8*hs, walkPairs*(8*hs+8)) }
+
 // fits: the context fills a block, and the scratch holds the sums of one head, of whole blocks.
 func (walk) fits(a attention) bool {
 	return a.hs <= walkChannels && a.t >= walkBlock && (a.t+walkBlock)*(a.hs+2) <= walkFloats

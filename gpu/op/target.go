@@ -137,7 +137,8 @@ func (t Target) Suits(m MatmulTile) bool {
 }
 
 func (t Target) runsRule(r AttentionRule) bool {
-	return r.Tile.threads() <= t.GroupThreads && slices.Contains(t.Algorithms, r.Tile.Algorithm)
+	return r.Tile.threads() <= t.GroupThreads && r.Tile.Bytes(r.MaxHS) <= t.GroupBytes &&
+		slices.Contains(t.Algorithms, r.Tile.Algorithm)
 }
 
 // Tables is a hash of what decides on the order of sums: the target without its name, the device's limits and what only

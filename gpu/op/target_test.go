@@ -3,6 +3,7 @@ package op_test
 import (
 	"encoding/json"
 	"flag"
+	"fmt"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -198,6 +199,9 @@ func TestWithin(t *testing.T) {
 		large := target
 		large.GroupThreads, large.GroupBytes, large.Products = small.GroupThreads, small.GroupBytes, left
 		large.MoreProducts = slices.DeleteFunc(large.MoreProducts, func(m op.MatmulTile) bool { return !small.Runs(m) })
+		large.Attention = slices.DeleteFunc(large.Attention, func(r op.AttentionRule) bool {
+			return r.Tile.Bytes(r.MaxHS) > small.GroupBytes // lavapipe's walks
+		})
 		if !reflect.DeepEqual(small, large) {
 			t.Errorf("%s within WebGPU's limits: %+v", target.Name, small)
 		}
@@ -247,4 +251,69 @@ func TestFingerprint(t *testing.T) {
 			}
 		}
 	}
+}
+
+// TestGroupBytes: what a tile says it takes of workgroup memory is what its kernels declare, and a tile that takes more
+// than a device has is refused.
+func TestGroupBytes(t *testing.T) {
+	for _, target := range op.Targets(lavapipeLimits()) {
+		tiles, few := target.Tiles()
+		for _, tile := range append(tiles, few...) {
+			d, setup := planned(target.WithProduct(tile))
+			x, w, out := scratch(t, d, 256, 256), scratch(t, d, 256, 256), scratch(t, d, 256, 256)
+			p := setup.NewProgram("product")
+			op.MatmulForward{Out: out, X: x, W: w}.AddTo(p)
+			if got := mostBytes(t, p); got != tile.Bytes() {
+				t.Errorf("%s: %s declares %d bytes, not %d", target.Name, tile.Name(), got, tile.Bytes())
+			}
+		}
+		for _, rule := range slices.Concat(target.Attention, target.MoreAttention) {
+			for _, hs := range []int{20, 64, 128} {
+				if hs <= rule.MaxHS {
+					attentionBytes(t, target, rule.Tile, hs)
+				}
+			}
+		}
+	}
+}
+
+func attentionBytes(t *testing.T, target op.Target, tile op.AttentionTile, hs int) {
+	t.Helper()
+	d, setup := planned(target.WithAttention(op.AttentionRule{Tile: tile, MaxHS: 128}))
+	qkv, dqkv, lse := scratch(t, d, 256, 3*hs), scratch(t, d, 256, 3*hs), scratch(t, d, 1, 1, 256)
+	out, dout, d1 := scratch(t, d, 256, hs), scratch(t, d, 256, hs), scratch(t, d, 1, 1, 256)
+	p := setup.NewProgram("attention")
+	op.AttentionForward{Out: out, LSE: lse, QKV: qkv, NH: 1}.AddTo(p)
+	op.AttentionBackward{DQKV: dqkv, DOut: dout, QKV: qkv, Out: out, LSE: lse, D: d1, NH: 1}.AddTo(p)
+	got, name := mostBytes(t, p), fmt.Sprintf("%s: %s with heads of %d", target.Name, tile.Name(), hs)
+	if got != tile.Bytes(hs) {
+		t.Errorf("%s declares %d bytes, not %d", name, got, tile.Bytes(hs))
+	}
+	tuning := op.Tuning{fmt.Sprintf("attention_backward/f32/HS%d/1x256", hs): {Attention: &tile}}
+	for _, allowed := range []int{got, got - 1} {
+		target.GroupBytes = allowed
+		if err := tuning.Validate(target); got > 0 && (err == nil) != (allowed == got) {
+			t.Errorf("%s on a device with %d bytes: %v", name, allowed, err)
+		}
+	}
+}
+
+// scratch returns a float32 tensor of a plan.
+func scratch(t *testing.T, d *gpu.Device, shape ...int) gpu.Tensor {
+	t.Helper()
+	x, err := d.NewTensor(gpu.Scratch, fmt.Sprint("scratch", shape), gpu.F32, shape...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return x
+}
+
+// mostBytes returns the most workgroup memory that a kernel of a program takes.
+func mostBytes(t *testing.T, p *op.Builder) (most int) {
+	t.Helper()
+	if p.Err() != nil {
+		t.Fatal(p.Err())
+	}
+	p.Each(func(d gpu.Dispatch) { most = max(most, d.Source.Bytes) })
+	return most
 }

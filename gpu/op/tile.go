@@ -125,5 +125,8 @@ func (t AttentionTile) Name() string {
 	return fmt.Sprintf("%s%dx%dx%dt%dx%dx%d", t.Algorithm, f.Rows, q.Rows, k.Rows, f.Spec.WX, q.Spec.WX, k.Spec.WX)
 }
 
+// Bytes returns the most workgroup memory that a group takes with heads of this many channels.
+func (t AttentionTile) Bytes(hs int) int { return t.algorithm().bytes(t, hs) }
+
 // threads returns the threads of the largest group.
 func (t AttentionTile) threads() int { return max(t.Forward.Spec.WX, t.DQ.Spec.WX, t.DKV.Spec.WX) }

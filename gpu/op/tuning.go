@@ -5,7 +5,9 @@ import (
 	"fmt"
 	"maps"
 	"math/bits"
+	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/gpt2wgpu/gpt2wgpu/gpu"
@@ -50,7 +52,11 @@ func (u Use) Storage() gpu.Storage {
 func (t Tuning) Validate(target Target) error {
 	for _, class := range slices.Sorted(maps.Keys(t)) {
 		name, _, _ := strings.Cut(class, "/")
-		if err := target.check(name, t[class]); err != nil {
+		hs := 0
+		if m := headOfClass.FindStringSubmatch(class); m != nil {
+			hs, _ = strconv.Atoi(m[1])
+		}
+		if err := target.check(name, hs, t[class]); err != nil {
 			return fmt.Errorf("tile of %s: %w", class, err)
 		}
 	}
@@ -59,8 +65,10 @@ func (t Tuning) Validate(target Target) error {
 
 const maxChunk = 1 << 24 // rows of logits that the classifier has at a time
 
-// check refuses a tile for an op.
-func (target Target) check(op string, t Tile) error {
+var headOfClass = regexp.MustCompile(`/HS(\d{1,3})/`) // of attention: channels
+
+// check refuses a tile for an op, of attention with heads of hs channels.
+func (target Target) check(op string, hs int, t Tile) error {
 	var threads, bytes int
 	var algorithm string
 	ofOp := false
@@ -91,7 +99,7 @@ func (target Target) check(op string, t Tile) error {
 		if t.Attention.impossible() {
 			return impossible
 		}
-		algorithm, threads = t.Attention.Algorithm, t.Attention.threads()
+		algorithm, threads, bytes = t.Attention.Algorithm, t.Attention.threads(), t.Attention.Bytes(hs)
 	case t.Classifier != nil:
 		if n := t.Classifier.Rows; n < windowRows || n%windowRows != 0 || n > maxChunk {
 			return fmt.Errorf("%d rows, want a multiple of %d, at most %d", n, windowRows, maxChunk)
@@ -156,7 +164,7 @@ func Candidates(target Target, u Use) []Tile {
 	var out []Tile
 	seen := map[string]bool{}
 	for _, t := range all {
-		if name := t.String(); !seen[name] && target.check(u.Op, t) == nil {
+		if name := t.String(); !seen[name] && target.check(u.Op, u.Numbers["hs"], t) == nil {
 			seen[name] = true
 			out = append(out, t)
 		}

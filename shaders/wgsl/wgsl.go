@@ -8,6 +8,7 @@ type Text struct {
 	Bindings []Binding // in the order of their numbers
 	Params   []Param   // the fields of struct Params, in order
 	Threads  int       // of a workgroup
+	Bytes    int       // of its memory
 }
 
 // Binding is one `@group(0) @binding(Index) var<…> Name: …` of a kernel.
