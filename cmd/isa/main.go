@@ -84,6 +84,7 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 	shims := fs.String("shims", "build/isa", "the `folder` of the libraries that pretend to be their devices")
 	only := fs.String("kernel", "", "only kernels whose names match this `pattern`; nothing is checked")
 	defaults := fs.Bool("defaults", false, "leave out what only tuning chooses")
+	cache := fs.String("cache", "", "a `folder` that keeps what drivers print, for the next time")
 	asJSON := fs.Bool("json", false, "print one JSON object")
 	if err := fs.Parse(args); err != nil {
 		return err
@@ -103,7 +104,7 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 	var reports []report
 	passed, failed := 0, 0
 	for _, family := range strings.Split(*list, ",") {
-		c := isa.Compiler{Child: func(ctx context.Context) *exec.Cmd {
+		c := isa.Compiler{Cache: *cache, Child: func(ctx context.Context) *exec.Cmd {
 			return exec.CommandContext(ctx, os.Args[0], child)
 		}}
 		drivers := *mesa

@@ -14,7 +14,7 @@ func lines(n int, instruction string) string { return strings.Repeat("\t"+instru
 // kernelDump is what RADV prints about a kernel whose main loop (BB2 to BB8) stores tiles behind a branch (BB3), and
 // multiplies in an inner loop (BB5 to BB7).
 func kernelDump(fmas int) string {
-	return "\n" + mark + "0\nMESA: other words\ndisasm:\nBB0:\n" + lines(9, "v_mov_b32_e32 v2, 0") +
+	return "MESA: other words\ndisasm:\nBB0:\n" + lines(9, "v_mov_b32_e32 v2, 0") +
 		"BB1:\n" + lines(1, "ds_write_b128 v3, v[4:7]") + lines(1, "s_cbranch_scc0 BB1") + // clearing
 		"BB2:\n" + lines(2, "v_add_u32_e32 v1, 1, v1") + lines(1, "s_cbranch_execz BB4") +
 		"BB3:\n" + lines(6, "v_mul_lo_u32 v1, v2, v3") + lines(2, "buffer_load_dwordx4 v[4:7], v1, s[0:3], 0 offen") +
@@ -46,7 +46,7 @@ func TestParse(t *testing.T) {
 		{"navi21", 5, 16, 2 + 0.5*6*4 + 2*(4+7), 0.5*4*8 + 2*(2*8+4)},
 		{"navi31", 5, 8, 2 + 0.5*6*4 + 2*(4+3.5), 0.5*4*8 + 2*(2*8+4)},
 	} {
-		all, err := parse(kernelDump(7), c.family, []Text{text})
+		all, err := parse([]string{kernelDump(7)}, c.family, []Text{text})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -63,11 +63,11 @@ func TestParse(t *testing.T) {
 		}
 	}
 	text.MACs = -1 // as the code has: each loop once
-	if all, err := parse(kernelDump(7), "raven", []Text{text}); err != nil || all[0].FMA != 7 {
+	if all, err := parse([]string{kernelDump(7)}, "raven", []Text{text}); err != nil || all[0].FMA != 7 {
 		t.Errorf("%+v, %v: want 7 multiply-adds", all, err)
 	}
 	text.MACs = 0
-	all, err := parse(kernelDump(7), "raven", []Text{text})
+	all, err := parse([]string{kernelDump(7)}, "raven", []Text{text})
 	if err != nil || all[0].Bound != 0 || all[0].FMAShare == 0 {
 		t.Errorf("%+v, %v: want a share and no bound", all, err)
 	}
@@ -75,15 +75,16 @@ func TestParse(t *testing.T) {
 
 func TestParseRefuses(t *testing.T) {
 	text := Text{Text: wgsl.Text{Label: "the kernel", Threads: 64}}
-	for dump, want := range map[string]string{
-		"":                             "raven: 0 kernels printed, want 1",
-		"\n" + mark + "0\nno assembly": "the kernel on raven: no disassembly",
-	} {
-		if _, err := parse(dump, "raven", []Text{text}); err == nil || !strings.Contains(err.Error(), want) {
-			t.Errorf("%q: %v, want %s", dump, err, want)
-		}
+	const want = "the kernel on raven: no disassembly"
+	_, err := parse([]string{"no assembly"}, "raven", []Text{text})
+	if err == nil || !strings.Contains(err.Error(), want) {
+		t.Errorf("%v, want %s", err, want)
 	}
-	if _, err := parse("\n"+mark+"0\n", "tgl", []Text{text}); err == nil {
+	if _, err := divide("words before\n"+mark+"0\na\n"+mark+"1\nb", 3); err == nil ||
+		err.Error() != "2 kernels printed, want 3" {
+		t.Errorf("two of three texts: %v", err)
+	}
+	if _, err := parse([]string{""}, "tgl", []Text{text}); err == nil {
 		t.Error("a kernel of which ANV said nothing was read")
 	}
 }
@@ -105,7 +106,7 @@ while(8)        JIP:  LABEL1                                    { align1 1Q };
 		return "SIMD" + simd + " shader: 1941 instructions. 4 loops. 809878 cycles. " + spills +
 			" spills:fills, 76 sends, scheduled with mode lifo.\n" + body
 	}
-	all, err := parse("\n"+mark+"0\n"+stats("8", "0:0")+stats("16", "32:118"), "tgl",
+	all, err := parse([]string{stats("8", "0:0") + stats("16", "32:118")}, "tgl",
 		[]Text{{Text: wgsl.Text{Label: "k"}}})
 	if err != nil {
 		t.Fatal(err)

@@ -39,23 +39,29 @@ type Kernel struct {
 	Cycles       int `json:"cycles,omitempty"` // Mesa's estimate
 }
 
-// parse reads what the driver printed about texts on a family. Error: a text about which it printed nothing.
-func parse(dump, family string, texts []Text) ([]Kernel, error) {
+// divide returns what the driver printed about each of n texts.
+func divide(dump string, n int) ([]string, error) {
+	parts := strings.Split(dump, "\n"+mark)[1:]
+	if len(parts) != n {
+		return nil, fmt.Errorf("%d kernels printed, want %d", len(parts), n)
+	}
+	return parts, nil
+}
+
+// parse reads what the driver printed about each text on a family. Error: a text about which it printed nothing.
+func parse(dumps []string, family string, texts []Text) ([]Kernel, error) {
 	var all []Kernel
-	for i, part := range strings.Split(dump, "\n"+mark)[1:] {
+	for i, dump := range dumps {
 		k, err := Kernel{}, error(nil)
 		if IsIntel(family) {
-			k, err = parseIntel(part, texts[i])
+			k, err = parseIntel(dump, texts[i])
 		} else {
-			k, err = parseRADV(part, archOf(family), texts[i])
+			k, err = parseRADV(dump, archOf(family), texts[i])
 		}
 		if err != nil {
 			return nil, fmt.Errorf("%s on %s: %w", texts[i].Label, family, err)
 		}
 		all = append(all, k)
-	}
-	if len(all) != len(texts) {
-		return nil, fmt.Errorf("%s: %d kernels printed, want %d", family, len(all), len(texts))
 	}
 	return all, nil
 }
