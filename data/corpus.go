@@ -353,7 +353,7 @@ func (c *Corpus) read(i int, at int64, x, y []uint32) error {
 	s := c.shards[i]
 	end := at + int64(len(x)) + 1
 	top := uint32(0)
-	err := guard(s.name, func() {
+	err := filemap.Guard(func() {
 		raw := s.raw[2*at : 2*end]
 		prev := uint32(binary.LittleEndian.Uint16(raw))
 		top = prev
@@ -363,10 +363,14 @@ func (c *Corpus) read(i int, at int64, x, y []uint32) error {
 			prev, top = next, max(top, next)
 		}
 	})
-	if err == nil && int(top) >= c.vocab {
-		err = c.checkIDs(s, at, end)
+	if err != nil {
+		return fmt.Errorf("%s: tokens %d to %d, from byte %d on: %w; hint: leave a shard in use as it is", s.name,
+			s.first+at, s.first+end-1, s.at+2*at, err)
 	}
-	return err
+	if int(top) >= c.vocab {
+		return c.checkIDs(s, at, end)
+	}
+	return nil
 }
 
 // guard runs f, which reads the mapped file of that name: see [filemap.Guard].

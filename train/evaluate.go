@@ -36,20 +36,35 @@ func newInstruments(s *Step, c Config, rank int) (i instruments, err error) {
 	return i, err
 }
 
-// validate measures the loss on the validation data, from its start; ranks share it.
+// validate measures the loss on the validation data, from its start; ranks share it. Data that cannot be read is only
+// warned about: training does without.
 func (r *run) validate() error {
 	r.val.Reset()
-	loss, err := r.Training.EvalLoss(r.valSteps, r.val.Next)
-	if err != nil {
+	loss, err := r.Training.EvalLoss(r.valSteps, func(x, y []uint32) error {
+		if err := r.val.Next(x, y); err != nil {
+			return &unreadable{err}
+		}
+		return nil
+	})
+	failed := 0.0
+	if bad := (*unreadable)(nil); errors.As(err, &bad) {
+		text, _, _ := strings.Cut(err.Error(), "; hint: ")
+		r.warnf("step %d: no validation: %s", r.step, text)
+		failed = 1
+	} else if err != nil {
 		return err
 	}
-	all, err := ranks.GatherFloats(r.group, loss)
+	all, err := ranks.GatherFloats(r.group, loss, failed)
 	if err != nil {
 		return err
 	}
 	loss = 0
 	for _, of := range all {
 		loss += of[0] / float64(len(all))
+		failed += of[1]
+	}
+	if failed > 0 {
+		return nil
 	}
 	level := slog.LevelInfo
 	if math.IsNaN(loss) || math.IsInf(loss, 0) {

@@ -1,10 +1,12 @@
 package train
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"math"
+	"strings"
 	"time"
 
 	"github.com/gpt2wgpu/gpt2wgpu/data"
@@ -123,13 +125,14 @@ func doDue(tasks ...task) error {
 // trainStep does one optimizer step, and submits the beginning of the next before it waits for this one.
 func (r *run) trainStep(ctx context.Context, progress *progress) error {
 	start, early := time.Now(), r.prefetched.time() // the step before, or what came after it, has just ended
+	from := r.position()
 	copied, exposed, traffic := r.exchange.Copied, r.exchange.Exposed, r.group.Traffic()
 	if err := r.Training.Begin(); err != nil {
 		return err
 	}
 	for i := 0; i < r.cfg.AccumSteps(); i++ {
 		if err := r.forward(); err != nil {
-			return err
+			return r.saveBefore(err, from)
 		}
 		var done func([]gpu.Tensor) error
 		if i == r.cfg.AccumSteps()-1 && r.outer == nil {
@@ -215,9 +218,41 @@ func (r *run) forward() error {
 	n := r.cfg.BatchSize * r.cfg.SeqLen
 	x, y := make([]uint32, n), make([]uint32, n)
 	if err := r.loader.Next(x, y); err != nil {
-		return err
+		return &unreadable{err}
 	}
 	return r.Training.Forward(x, y)
+}
+
+// unreadable is an error of the data in the middle of a run.
+type unreadable struct{ error }
+
+func (u *unreadable) Unwrap() error { return u.error }
+
+// saveBefore saves what the run has before an error of its data ends it, in the step that began with the data at from;
+// no parameter has changed since. Of several ranks, of which the others know nothing, rank 0 does what it can by
+// itself.
+func (r *run) saveBefore(err error, from data.State) error {
+	var bad *unreadable
+	if !errors.As(err, &bad) || r.cfg.Out == "" || r.group.Rank() > 0 || r.group.Size() > 1 && r.outer != nil {
+		return err
+	}
+	r.prefetched = nil
+	if seekErr := r.loader.Seek(from); seekErr != nil {
+		return err
+	}
+	text, hint, _ := strings.Cut(err.Error(), "; hint: ")
+	if syncErr := r.syncOuter(); syncErr != nil {
+		return err
+	}
+	if r.saved != r.step {
+		failed, deviceErr := r.writeCheckpoint()
+		if failed = cmp.Or(failed, deviceErr); failed != nil {
+			return fmt.Errorf("%s; the run is not saved: %w", text, failed)
+		}
+		r.saved = r.step
+	}
+	return fmt.Errorf("%s; step %d is saved; hint: %s; once the file can be read, --out %s --resume goes on", text,
+		r.step, hint, shellWord(r.cfg.Out))
 }
 
 // position returns where the loader stood when the newest step had all its data.
@@ -296,10 +331,23 @@ func (r *run) checkFinite(s model.Stats) error {
 	r.env.Log.Warn("step skipped: a number is not finite", "step", r.step-1, "loss", s.Loss, "grad_norm", s.GradNorm,
 		"tensor", culprit)
 	if r.skipped >= maxSkipped {
-		return ranks.Agree(fmt.Errorf("step %d: %d steps in a row were not finite (%s); hint: resume from the last "+
-			"checkpoint with a lower --lr, or with --grad-clip 1", r.step-1, r.skipped, culprit))
+		return ranks.Agree(fmt.Errorf("step %d: %d steps in a row were not finite (%s); hint: %s with a lower --lr, "+
+			"or with --grad-clip 1", r.step-1, r.skipped, culprit, r.goBack()))
 	}
 	return nil
+}
+
+// goBack says from where a run that has failed can go on.
+func (r *run) goBack() string {
+	switch {
+	case r.cfg.Out == "":
+		return "nothing was saved, since there is no --out: start again"
+	case r.saved < 0:
+		return fmt.Sprintf("--out %s --resume starts again at step 0, since there is no checkpoint; try it",
+			shellWord(r.cfg.Out))
+	}
+	return fmt.Sprintf("--out %s --resume goes on from step %d, the newest checkpoint; try it", shellWord(r.cfg.Out),
+		r.saved)
 }
 
 // profileAfter is how many steps of an invocation go before the one that --profile looks at: kernels are compiled and

@@ -3,6 +3,7 @@ package train
 import (
 	"bytes"
 	"context"
+	"fmt"
 	"log/slog"
 	"strings"
 	"testing"
@@ -19,13 +20,18 @@ func TestNotFinite(t *testing.T) {
 	var log bytes.Buffer
 	env := quiet()
 	env.Log = slog.New(slog.NewTextHandler(&log, nil))
-	err := Run(context.Background(), c, env)
-	if err == nil || !strings.Contains(err.Error(), "3 steps in a row") || !strings.Contains(err.Error(), "hint:") {
-		t.Fatalf("got %v", err)
-	}
+	runErr := Run(context.Background(), c, env)
+	wantError(t, runErr, "3 steps in a row")
 	if n := strings.Count(log.String(), "step skipped"); n != 3 || !strings.Contains(log.String(), "tensor=") {
 		t.Errorf("%d warnings:\n%s", n, log.String())
 	}
+	early := c
+	early.Out, early.SaveEvery = c.Out+"2", 0
+	err := Run(context.Background(), early, quiet())
+	wantError(t, err, "3 steps in a row", "--resume starts again at step 0, since there is no checkpoint")
+	early.Out = ""
+	wantError(t, Run(context.Background(), early, quiet()), "3 steps in a row", "nothing was saved")
+
 	// The bad weights came from a finite step, so its checkpoint is the newest; skipped steps save none.
 	dir, err := gpt2.LatestCheckpoint(c.Out)
 	if err != nil {
@@ -36,6 +42,9 @@ func TestNotFinite(t *testing.T) {
 		t.Fatal(err)
 	}
 	steps := trainMetrics(t, c.Out)
+	if want := fmt.Sprintf("--resume goes on from step %d,", s.Step); !strings.Contains(runErr.Error(), want) {
+		t.Errorf("%v\nlacks %q", runErr, want)
+	}
 	if s.Step != len(steps)-3 || s.Skipped != 0 {
 		t.Errorf("newest checkpoint after %d steps with %d skipped; %d steps were made, the last 3 skipped", s.Step,
 			s.Skipped, len(steps))
