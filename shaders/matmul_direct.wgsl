@@ -51,8 +51,8 @@ fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(local_invocation_id) lid
         }
         for (var i = 0u; i < A_BLOCKS; i++) { // unroll
             let m = load_a(rows[i], q);
-            for (var j = 0u; j < TN4; j++) { // unroll
-                for (var r = 0u; r < A_ROWS; r++) { // unroll
+            for (var r = 0u; r < A_ROWS; r++) { // unroll
+                for (var j = 0u; j < TN4; j++) { // unroll
                     acc[(i * A_ROWS + r) * TN4 + j] = fma(vec4<f32>(m.k3[r]), n[j].k3,
                         fma(vec4<f32>(m.k2[r]), n[j].k2, fma(vec4<f32>(m.k1[r]), n[j].k1,
                         fma(vec4<f32>(m.k0[r]), n[j].k0, acc[(i * A_ROWS + r) * TN4 + j]))));
