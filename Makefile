@@ -77,7 +77,8 @@ mixed: setup
 	GPT2WGPU_SWIFTSHADER=$$(bash .ci/swiftshader) CC=$(MPICC) go test -tags mpi -timeout 20m -count 1 -v -run '^TestTwoVendors$$' ./train/mpi
 
 # The self-test and short training runs on every software Vulkan device: lavapipe, and SwiftShader, which .ci/swiftshader takes
-# out of Debian's chromium package where it is missing. Some five minutes on two cores, and no part of `make test`.
+# out of Debian's chromium package where it is missing; and gpu/op's tests with every case, of which `make test` leaves some out
+# on software devices. No part of `make test`: a quarter of an hour on two cores.
 conformance: build
 	bash .ci/conformance
 

@@ -44,6 +44,13 @@ func Device(t testing.TB) *gpu.Device {
 	return opened.dev
 }
 
+// Fewer says whether tests leave out cases whose kernels and fragments other cases have: on a software device, which
+// compiles most of a second for each, unless GPT2WGPU_CASES=all, as `make conformance` sets it.
+func Fewer(t testing.TB) bool {
+	t.Helper()
+	return Device(t).Info.Software() && os.Getenv("GPT2WGPU_CASES") != "all"
+}
+
 // New starts a case on the test's device. Its tensors are released with the test.
 func New(t testing.TB) *Case {
 	t.Helper()

@@ -13,30 +13,36 @@ import (
 	"github.com/gpt2wgpu/gpt2wgpu/gpu/selftest"
 )
 
+// layouts are a form of a product for each way to lay out its operands.
+var layouts = []string{"matmul_forward/window", "matmul_backward_dx/window_add", "matmul_backward_dw/window"}
+
 // TestMatmulPanels holds matmul_panels to the reference at the seams of its blocks: rows of several, the last of half
 // the size, columns around 20 or 32 and wider than the sums, slices one and two more, sums longer than the packed
 // piece. Each text compiles for most of a second, so bf16, whose fragments are those of every kernel, has one shape of
-// one tile.
+// one tile, and where cases are left out the tiles after the first have each layout of the operands once.
 func TestMatmulPanels(t *testing.T) {
 	target := ownTarget(t)
-	first := true
-	for _, tile := range productTiles(target, false) {
-		if tile.Algorithm != "panels" {
-			continue
-		}
-		runCases(t, gputest.New, panelCases(tile, gpu.F32))
-		if first {
-			runCases(t, gputest.New, panelCases(tile, gpu.BF16))
-		}
-		first = false
-	}
-	if first && slices.Contains(target.Algorithms, "panels") {
+	tiles := panels(target)
+	if len(tiles) == 0 && slices.Contains(target.Algorithms, "panels") {
 		t.Error("no tile for lavapipe")
+	}
+	for i, tile := range tiles {
+		runCases(t, gputest.New, panelCases(tile, gpu.F32, i > 0 && gputest.Fewer(t)))
+		if i == 0 {
+			runCases(t, gputest.New, panelCases(tile, gpu.BF16, false))
+		}
 	}
 }
 
-// panelCases are the shapes of TestMatmulPanels, none for tiles of another algorithm.
-func panelCases(tile op.MatmulTile, s gpu.Storage) (cases []selftest.Entry) {
+// panels are the tiles of panels that suit a target's device.
+func panels(target op.Target) []op.MatmulTile {
+	return slices.DeleteFunc(productTiles(target, false), func(tile op.MatmulTile) bool {
+		return tile.Algorithm != "panels"
+	})
+}
+
+// panelCases are the shapes of TestMatmulPanels. Few: each layout of the operands once.
+func panelCases(tile op.MatmulTile, s gpu.Storage, few bool) (cases []selftest.Entry) {
 	rows, cols, depth := tile.Rows(), tile.Cols(), tile.BK
 	shapes := []struct{ rows, cols, depth int }{
 		{1, 4, 4}, {rows, cols, depth}, {rows + 1, cols + 4, depth + 4}, {rows - 1, 768 + 8, 8},
@@ -46,11 +52,11 @@ func panelCases(tile op.MatmulTile, s gpu.Storage) (cases []selftest.Entry) {
 	if s != gpu.F32 {
 		shapes = shapes[2:3]
 	}
-	if tile.Algorithm != "panels" {
-		return nil
-	}
 	for _, d := range shapes {
 		for _, e := range matmulCases(s, d.rows, d.cols, d.depth) {
+			if few && !slices.Contains(layouts, e.Name) {
+				continue
+			}
 			try := e.Try
 			e.Name = fmt.Sprintf("%s/%v/%dx%dx%d/%s", tile.Name(), s, d.rows, d.cols, d.depth, e.Name)
 			e.Try = func(c *selftest.Case) {

@@ -94,7 +94,7 @@ func TestMatmulTiles(t *testing.T) { gputest.Storages(t, matmulTiles) }
 func matmulTiles(t *testing.T, s gpu.Storage) {
 	first := map[string]bool{}
 	for _, tile := range productTiles(ownTarget(t), false) {
-		few := first[tile.Algorithm] && gputest.Device(t).Info.Software()
+		few := first[tile.Algorithm] && gputest.Fewer(t)
 		first[tile.Algorithm] = true
 		rows, cols, depth := tile.Rows(), tile.Cols(), max(tile.BK, 8)
 		shapes := []struct{ rows, cols, depth int }{
