@@ -109,13 +109,13 @@ var instead = map[string][2]string{
 	"gpt2wgpu selftest --kernel attention --json": {"minutes on a CPU",
 		"… --kernel residual"},
 	"gpt2wgpu eval --model runs/first --data sample": {"half a minute", "… --val-steps 3"},
-	"gpt2wgpu train --out runs/first":                {"a minute", "… --steps 2"},
+	"gpt2wgpu train --out runs/first":                {"a minute", "… --steps 2 --sample-every 0"},
 	"gpt2wgpu train":                                 {"a minute", "… --steps 2"},
 	"gpt2wgpu train --out runs/first --steps 2000": {"minutes, and there is a run " +
 		"already", "… --help"},
 	"gpt2wgpu train --init gpt2 --data input.txt --out runs/fine": {"minutes on a CPU",
 		"… --steps 2 --sample-every 0 --seq-len 16 --batch-size 1"},
-	"gpt2wgpu train --profile --steps 20": {"seconds", "… --steps 2 --out " +
+	"gpt2wgpu train --profile --steps 20": {"seconds", "… --steps 2 --sample-every 0 --out " +
 		"runs/profile"},
 	"gpt2wgpu train --preset tiny --steps 4000 --n-embd 192 --out runs/longer":    {"minutes", "… --help"},
 	"gpt2wgpu train --preset first-steps --data input.txt --out runs/first":       {"minutes on a CPU", "… " + small},
