@@ -40,10 +40,12 @@ func newInstruments(s *Step, c Config, rank int) (i instruments, err error) {
 // warned about: training does without.
 func (r *run) validate() error {
 	r.val.Reset()
+	tokens, bytes := 0, 0 // bytes 0: not known
 	loss, err := r.Training.EvalLoss(r.valSteps, func(x, y []uint32) error {
 		if err := r.val.Next(x, y); err != nil {
 			return &unreadable{err}
 		}
+		tokens, bytes = tokens+len(y), bytes+bytesOf(y, r.tokenBytes)
 		return nil
 	})
 	failed := 0.0
@@ -54,27 +56,39 @@ func (r *run) validate() error {
 	} else if err != nil {
 		return err
 	}
-	all, err := ranks.GatherFloats(r.group, loss, failed)
+	all, err := ranks.GatherFloats(r.group, loss, failed, float64(bytes))
 	if err != nil {
 		return err
 	}
-	loss = 0
+	loss, bytes = 0, 0
 	for _, of := range all {
 		loss += of[0] / float64(len(all))
 		failed += of[1]
+		bytes += int(of[2])
 	}
 	if failed > 0 {
 		return nil
 	}
+	bits := metrics.BitsPerByte(loss, tokens*len(all), bytes)
 	level := slog.LevelInfo
 	if math.IsNaN(loss) || math.IsInf(loss, 0) {
 		level = slog.LevelWarn
 	}
 	r.env.Log.Log(context.Background(), level, fmt.Sprintf("step %d: validation loss %.6f", r.step, loss),
 		NewEvent("validation", "step", r.step, "loss", metrics.Float(loss)))
-	m := metrics.Validation{Step: r.step, Loss: metrics.Float(loss)}
+	m := metrics.Validation{Step: r.step, Loss: metrics.Float(loss), BitsPerByte: bits}
 	r.ends.validation(m)
 	return r.metrics.Val(m)
+}
+
+// bytesOf returns how many bytes of text ids stand for; nothing is known of ids that lengths lacks.
+func bytesOf(ids []uint32, lengths []int) (bytes int) {
+	for _, id := range ids {
+		if int(id) < len(lengths) {
+			bytes += lengths[id]
+		}
+	}
+	return bytes
 }
 
 // scoreHellaSwag measures all questions, each rank its share. One that is interrupted ends the run before its step; the

@@ -58,8 +58,10 @@ type run struct {
 	loader   *data.Loader
 	val      *data.Loader // nil: no validation
 	valSteps int          // batches of a validation
-	dev      *gpu.Device
-	compiled func() // ends the reports about compiling; nil: there are none
+
+	tokenBytes []int // of each id; nil: not known
+	dev        *gpu.Device
+	compiled   func() // ends the reports about compiling; nil: there are none
 	*Step
 	instruments
 	hella      *eval.HellaSwag // nil: not measured

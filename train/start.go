@@ -263,6 +263,9 @@ func (r *run) openParts(s *origin) error {
 	if err := r.openData(s.State.Data.Tokens); err != nil {
 		return err
 	}
+	if r.val != nil {
+		r.tokenBytes = data.TokenBytes(r.tok)
+	}
 	if err := r.checkData(*s); err != nil {
 		return err
 	}

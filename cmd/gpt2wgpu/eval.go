@@ -19,9 +19,10 @@ var evalCommand = &command{
 	name:  "eval",
 	short: "Measure validation loss, or HellaSwag",
 	long: `
-With --data: the mean loss, in nats per token, over the validation shards of a directory, or over a text, in sequences
-of the length that the run trained with (--seq-len). --val-steps N takes N batches from the start, as train does on the
-way. Without it, every token but the first is predicted once, the last incomplete sequence included.
+With --data: the mean loss over the validation shards of a directory, or over a text, in sequences of the length that
+the run trained with (--seq-len). It is in nats per token, and in bits per byte of the text, which compare between
+tokenizers. --val-steps N takes N batches from the start, as train does on the way. Without it, every token but the
+first is predicted once, the last incomplete sequence included.
 
 With --hellaswag: which of four endings continues a text? acc takes the likeliest ending, acc_norm the likeliest per
 token (build-nanogpt, llm.c), acc_norm_chars the likeliest per character (the acc_norm of lm-eval).
@@ -62,8 +63,8 @@ func setupEval(fs *flagSet) runFunc {
 
 	f = fs.section("Output")
 	f.BoolVar(&v.asJSON, "json", false,
-		`print a JSON object: {"loss":..,"perplexity":..,"tokens":..} or {"n":..,"acc":..,"acc_norm":..,`+
-			`"acc_norm_chars":..}`)
+		`print a JSON object: {"loss":..,"perplexity":..,"bits_per_byte":..,"tokens":..} or {"n":..,"acc":..,`+
+			`"acc_norm":..,"acc_norm_chars":..}`)
 	fs.logFlags(f)
 	return v.run
 }
@@ -123,7 +124,7 @@ func (v *evalFlags) run(ctx context.Context, e *env, _ []string) error {
 			return fmt.Errorf("--data %w", err)
 		}
 		defer corpus.Close()
-		return v.loss(ctx, e, w.Weights, corpus)
+		return v.loss(ctx, e, w, corpus)
 	}
 	spec, err := hellaswagSpec(ctx, e, v.hellaswag)
 	if err != nil {
@@ -159,7 +160,7 @@ func (v *evalFlags) open(e *env, w *gpt2.Weights, n int) (*model.Evaluator, func
 }
 
 // loss measures the mean loss: of --val-steps batches in the loader's order, or of all of the text once.
-func (v *evalFlags) loss(ctx context.Context, e *env, w *gpt2.Weights, corpus *data.Corpus) error {
+func (v *evalFlags) loss(ctx context.Context, e *env, w loaded, corpus *data.Corpus) error {
 	choose := eval.All
 	if v.steps > 0 {
 		choose = func(corpus *data.Corpus, B, T int) (eval.Batches, error) { return eval.First(corpus, v.steps, B, T) }
@@ -168,14 +169,15 @@ func (v *evalFlags) loss(ctx context.Context, e *env, w *gpt2.Weights, corpus *d
 	if err != nil {
 		return fmt.Errorf("--data %w", err)
 	}
-	ev, done, err := v.open(e, w, batches.B*batches.T)
+	ev, done, err := v.open(e, w.Weights, batches.B*batches.T)
 	if err != nil {
 		return err
 	}
 	defer done()
 
 	m := newMeter(e.log)
-	loss, tokens, err := batches.Loss(ctx, ev, func(done, all int) { m.counting("evaluating", done, all) })
+	lengths := data.TokenBytes(w.tok)
+	loss, tokens, bytes, err := batches.Loss(ctx, ev, lengths, func(done, all int) { m.counting("evaluating", done, all) })
 	var overflow *model.NotFiniteError
 	switch {
 	case err != nil && errors.Is(err, ctx.Err()):
@@ -185,18 +187,25 @@ func (v *evalFlags) loss(ctx context.Context, e *env, w *gpt2.Weights, corpus *d
 	case err != nil:
 		return err
 	}
+	bits := metrics.BitsPerByte(loss, tokens, bytes)
 	if v.asJSON {
 		return writeJSON(e.stdout, struct {
 			Loss       metrics.Float `json:"loss"`
 			Perplexity metrics.Float `json:"perplexity"` // null beyond what a float64 holds
-			Tokens     int           `json:"tokens"`
-		}{metrics.Float(loss), metrics.Float(math.Exp(loss)), tokens})
+
+			BitsPerByte metrics.Float `json:"bits_per_byte,omitempty"`
+			Tokens      int           `json:"tokens"`
+		}{metrics.Float(loss), metrics.Float(math.Exp(loss)), bits, tokens})
 	}
 	perplexity := fmt.Sprintf("%.4f", math.Exp(loss))
 	if math.IsInf(math.Exp(loss), 0) {
 		perplexity = fmt.Sprintf("e^%.0f", loss)
 	}
-	_, err = fmt.Fprintf(e.stdout, "loss %.6f, perplexity %s, on %d tokens\n", loss, perplexity, tokens)
+	of := ""
+	if bits != 0 {
+		of = fmt.Sprintf(", %.4f bits per byte", bits)
+	}
+	_, err = fmt.Fprintf(e.stdout, "loss %.6f, perplexity %s%s, on %d tokens\n", loss, perplexity, of, tokens)
 	return err
 }
 

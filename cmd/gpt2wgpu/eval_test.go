@@ -67,6 +67,7 @@ func device() []string {
 
 type lossResult struct {
 	Loss, Perplexity float64
+	BitsPerByte      float64 `json:"bits_per_byte"`
 	Tokens           int
 }
 
@@ -93,7 +94,7 @@ func TestEval(t *testing.T) {
 	r := evalLoss(t, "--model", greedyModel, "--data", "sample", "--batch-size", "2", "--seq-len", "24", "--val-steps",
 		"3")
 	if math.Abs(r.Loss-torch) > 1e-5 || r.Tokens != 3*2*24 ||
-		math.Abs(r.Perplexity-math.Exp(r.Loss)) > 1e-9*r.Perplexity {
+		math.Abs(r.Perplexity-math.Exp(r.Loss)) > 1e-9*r.Perplexity || math.Abs(r.BitsPerByte-r.Loss/math.Ln2) > 1e-9 {
 		t.Errorf("%+v, PyTorch's loss %v", r, torch)
 	}
 

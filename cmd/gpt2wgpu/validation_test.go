@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"math"
 	"os"
 	"path/filepath"
 	"strings"
@@ -124,6 +125,9 @@ func TestValidation(t *testing.T) {
 		for _, l := range lines {
 			if l.Kind == "val" {
 				vals++
+				if cfg.Tokenizer == "bytes" && math.Abs(float64(l.BitsPerByte-l.Loss/math.Ln2)) > 1e-9 {
+					t.Errorf("%v: a loss of %v is %v bits per byte", c.args, l.Loss, l.BitsPerByte)
+				}
 			}
 		}
 		if err != nil || vals != c.vals {

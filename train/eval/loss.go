@@ -54,37 +54,43 @@ func All(corpus *data.Corpus, b, t int) (Batches, error) {
 	}}, nil
 }
 
-// Loss returns the mean loss, in nats per token, over all that the batches count, and how many tokens it has seen:
-// fewer with an error. The evaluator must hold B*T tokens. progress sees the tokens done and those of all. Errors: that
-// of ctx, those of the data, and a loss that is not finite, a [model.NotFiniteError].
-func (b Batches) Loss(ctx context.Context, e *model.Evaluator, progress func(done, all int)) (loss float64, tokens int,
-	err error) {
+// Loss returns the mean loss, in nats per token, over all that the batches count, how many tokens it has seen, fewer
+// with an error, and the bytes of their text by the lengths of tokens. The evaluator must hold B*T tokens. progress sees
+// the tokens done and those of all. Errors: that of ctx, those of the data, and a loss that is not finite, a
+// [model.NotFiniteError].
+func (b Batches) Loss(ctx context.Context, e *model.Evaluator, lengths []int, progress func(done, all int)) (
+	loss float64, tokens, bytes int, err error) {
 	t := b.T
 	x, y, losses := make([]uint32, b.B*t), make([]uint32, b.B*t), make([]float32, b.B*t)
 	sum := 0.0
 	for tokens < b.Tokens {
 		if err := ctx.Err(); err != nil {
-			return 0, tokens, err
+			return 0, tokens, 0, err
 		}
 		rows, err := b.next(x, y)
 		if err != nil {
-			return 0, tokens, fmt.Errorf("--data %w", err)
+			return 0, tokens, 0, fmt.Errorf("--data %w", err)
 		}
 		n := len(rows) * t
 		if err := e.Losses(len(rows), t, x[:n], y[:n], losses[:n]); err != nil {
-			return 0, tokens, err
+			return 0, tokens, 0, err
 		}
 		for i, length := range rows {
 			of := losses[i*t : i*t+length]
 			if err := model.CheckLosses(of, tokens); err != nil {
-				return 0, tokens, err
+				return 0, tokens, 0, err
 			}
 			for _, l := range of {
 				sum += float64(l)
+			}
+			for _, id := range y[i*t : i*t+length] {
+				if int(id) < len(lengths) {
+					bytes += lengths[id]
+				}
 			}
 			tokens += length
 		}
 		progress(tokens, b.Tokens)
 	}
-	return sum / float64(tokens), tokens, nil
+	return sum / float64(tokens), tokens, bytes, nil
 }

@@ -76,8 +76,18 @@ func (m *Ranks) Add(o Ranks) {
 
 // Validation is the loss on validation data.
 type Validation struct {
-	Step int   `json:"step"`
-	Loss Float `json:"loss"`
+	Step        int   `json:"step"`
+	Loss        Float `json:"loss"`                    // nats per token
+	BitsPerByte Float `json:"bits_per_byte,omitempty"` // of the text; 0: the tokens' lengths are not known
+}
+
+// BitsPerByte returns a mean loss, in nats per token, as bits per byte of the text, which compares between tokenizers; 0
+// where the bytes are not known.
+func BitsPerByte(loss float64, tokens, bytes int) Float {
+	if bytes == 0 {
+		return 0
+	}
+	return Float(loss * float64(tokens) / float64(bytes) / math.Ln2)
 }
 
 // Hellaswag is a score at a step.
@@ -274,7 +284,10 @@ type Line struct {
 	TokensPerS Float  `json:"tokens_per_s"`
 	Text       string `json:"text"`
 	Reason     string `json:"reason"` // of a restart
-	Score             // AccNormChars is 0 where an old version has not measured it
+
+	BitsPerByte Float `json:"bits_per_byte"` // 0: not known
+
+	Score // AccNormChars is 0 where an old version has not measured it
 	Ranks
 }
 
@@ -283,6 +296,27 @@ type Line struct {
 func Read(path string) (all []Line, err error) {
 	err = eachLine(path, func(_ []byte, m Line) { all = append(all, m) })
 	return all, err
+}
+
+// ReadWhole is Read for who shows a run: damaged lines are left out, and bad has their numbers, from 1.
+func ReadWhole(path string) (all []Line, bad []int, err error) {
+	content, err := os.ReadFile(path)
+	if err != nil {
+		return nil, nil, err
+	}
+	n := 0
+	for line := range bytes.Lines(content) {
+		if n++; !bytes.HasSuffix(line, []byte("\n")) {
+			break // it is being written
+		}
+		var m Line
+		if json.Unmarshal(line, &m) != nil || m.Kind == "" {
+			bad = append(bad, n)
+			continue
+		}
+		all = append(all, m)
+	}
+	return all, bad, nil
 }
 
 // eachLine calls f with every complete line of path, its newline included, and with what it says.

@@ -46,13 +46,13 @@ func TestMetricsLines(t *testing.T) {
 	m := openMetrics(t, path)
 	must(t,
 		m.Train(Step{0, Float(float32(10.960028648376465)), 3e-4, 47.78, 128, 12.3, 10406, nil}),
-		m.Val(Validation{250, 6.17}),
+		m.Val(Validation{250, 6.17, 2.71}),
 		m.Hellaswag(Hellaswag{250, Score{10042, 0.25, 0.25, 0.5}}),
 		m.Sample(Sample{250, "<|endoftext|>a\n\"b\" \xff"}),
 		m.Train(Step{1, Float(math.NaN()), 1e-7, Float(math.Inf(1)), 1 << 60, 1, 2, nil}))
 	want := `{"kind":"train","step":0,"loss":10.960028648376465,"lr":0.0003,"grad_norm":47.78,"tokens":128,` +
 		`"ms":12.3,"tokens_per_s":10406}
-{"kind":"val","step":250,"loss":6.17}
+{"kind":"val","step":250,"loss":6.17,"bits_per_byte":2.71}
 {"kind":"hellaswag","step":250,"n":10042,"acc":0.25,"acc_norm":0.25,"acc_norm_chars":0.5}
 {"kind":"sample","step":250,"text":"<|endoftext|>a\n\"b\" �"}
 {"kind":"train","step":1,"loss":null,"lr":1e-7,"grad_norm":null,"tokens":1152921504606846976,"ms":1,"tokens_per_s":2}
@@ -68,7 +68,7 @@ func TestMetricsLines(t *testing.T) {
 	if diff := cmp.Diff([]Line{
 		{Kind: KindTrain, Loss: 10.960028648376465, LR: 3e-4, GradNorm: 47.78, Tokens: 128, MS: 12.3,
 			TokensPerS: 10406},
-		{Kind: KindVal, Step: 250, Loss: 6.17},
+		{Kind: KindVal, Step: 250, Loss: 6.17, BitsPerByte: 2.71},
 		{Kind: KindHellaswag, Step: 250, Score: Score{10042, 0.25, 0.25, 0.5}},
 		{Kind: KindSample, Step: 250, Text: "<|endoftext|>a\n\"b\" �"},
 		{Kind: KindTrain, Step: 1, Loss: Float(math.NaN()), LR: 1e-7, GradNorm: Float(math.NaN()), Tokens: 1 << 60,
@@ -87,7 +87,7 @@ func TestMetricsAppend(t *testing.T) {
 			t.Errorf("%d lines, %v, before a torn one, want 1", len(got), err)
 		}
 		m := openMetrics(t, path)
-		must(t, m.Val(Validation{2, 2}))
+		must(t, m.Val(Validation{2, 2, 0}))
 		if got, want := readText(t, path), first+`{"kind":"val","step":2,"loss":2}`+"\n"; got != want {
 			t.Errorf("got %q, want %q", got, want)
 		}
@@ -106,7 +106,7 @@ func TestTruncateFrom(t *testing.T) {
 {"kind":"val","step":5,"loss":1}
 {"kind":"tra`), 0o640))
 	m := openMetrics(t, path)
-	must(t, m.TruncateFrom(5), m.TruncateFrom(5), m.Val(Validation{5, 2}))
+	must(t, m.TruncateFrom(5), m.TruncateFrom(5), m.Val(Validation{5, 2, 0}))
 	if diff := cmp.Diff(kept+`{"kind":"val","step":5,"loss":2}`+"\n", readText(t, path)); diff != "" {
 		t.Error(diff)
 	}
