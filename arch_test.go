@@ -37,12 +37,16 @@ var imports = map[string]string{
 	"train": "data data/atomicfile data/cache data/exactjson data/lock data/plainfile gpu gpu/op model model/gpt2 " +
 		"train/eval train/metrics train/ranks",
 	"train/metrics":   "data/atomicfile data/exactjson data/plainfile",
+	"train/chart":     "",
+	"train/runs":      "data/exactjson data/lock model/gpt2 train/chart train/metrics",
+	"train/report":    "data/atomicfile train/chart train/runs",
 	"train/eval":      "data model train/metrics",
 	"train/mpi":       "train/ranks",
 	"train/ranks":     "gpu model model/gpt2",
 	"train/supervise": "",
-	"cmd/gpt2wgpu": "data data/cache data/fetch gpu gpu/bench gpu/op gpu/selftest gpu/tune model model/gpt2 " +
-		"shaders train train/eval train/metrics train/mpi train/ranks train/supervise",
+	"cmd/gpt2wgpu": "data data/atomicfile data/cache data/fetch gpu gpu/bench gpu/op gpu/selftest gpu/tune model " +
+		"model/gpt2 shaders train train/chart train/eval train/metrics train/mpi train/ranks train/report " +
+		"train/runs train/supervise",
 	"gpu/gputest":  "gpu gpu/op gpu/selftest",
 	"data/needs":   "",
 	"data/clients": "",
@@ -68,6 +72,7 @@ var only = map[string][2]string{
 	"github.com/cogentcore/webgpu":  {"gpu/wgpu", "the binding is frozen upstream; one place must suffice to swap it"},
 	"github.com/spf13/pflag":        {"cmd/gpt2wgpu", "libraries take structs, not flags"},
 	"github.com/charmbracelet/log":  {"cmd/gpt2wgpu", "libraries log through log/slog"},
+	"gonum.org/v1/plot":             {"train/chart", "pictures have one home"},
 	"github.com/nlpodyssey/":        {"model/gpt2", "weights files have one home"},
 	"github.com/pkoukk/tiktoken-go": {"data", "tokenizers have one home"},
 	"github.com/parquet-go/":        {"data", "datasets have one home"},

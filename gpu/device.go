@@ -28,6 +28,9 @@ const (
 	Inputs      Role = "inputs"
 )
 
+// Roles are all roles, in the order of reports.
+var Roles = []Role{Parameters, Gradients, Moments, Activations, Scratch, Inputs}
+
 // Device is one processor in use, or the plan of one (see Plan).
 type Device struct {
 	Info   AdapterInfo

@@ -89,6 +89,14 @@ type Record struct {
 	Config
 	Version    string `json:"version"`     // of the program
 	DeviceName string `json:"device_name"` // as the driver says it
+
+	Memory []RoleMemory `json:"memory,omitempty"` // of the device; none before it is planned
+}
+
+// RoleMemory is the device memory of the tensors of one role.
+type RoleMemory struct {
+	Role  gpu.Role `json:"role"`
+	Bytes uint64   `json:"bytes"`
 }
 
 // Preset is a named set of settings.

@@ -189,7 +189,7 @@ func TestValidateHarmless(t *testing.T) {
 // TestConfigJSON checks the names: each is the flag's with underscores, and config.json reads back as it was.
 func TestConfigJSON(t *testing.T) {
 	want := Record{Config: DefaultConfig(), Version: "v0.1.0", DeviceName: "llvmpipe"}
-	want.Seed = 1<<63 + 1
+	want.Seed, want.Memory = 1<<63+1, []RoleMemory{{"parameters", 1 << 40}}
 	text, err := json.Marshal(want)
 	if err != nil {
 		t.Fatal(err)
@@ -198,8 +198,8 @@ func TestConfigJSON(t *testing.T) {
 	if err := json.Unmarshal(text, &got); err != nil {
 		t.Fatal(err)
 	}
-	if got != want {
-		t.Errorf("got %+v, want %+v", got, want)
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Error(diff)
 	}
 }
 

@@ -27,7 +27,7 @@ func ReadConfig(path string, c *Config) (names []string, err error) {
 		return nil, fmt.Errorf("%s: %w: want one JSON object of settings; hint: %s", path, err,
 			exactjson.Hint(err, "compare it with a run's config.json"))
 	}
-	known := append(settingNames(), "version", "device_name")
+	known := append(settingNames(), "version", "device_name", "memory")
 	names = slices.Sorted(maps.Keys(fields))
 	for _, name := range names {
 		if !slices.Contains(known, name) {

@@ -17,7 +17,7 @@ func TestReadConfig(t *testing.T) {
 	}
 
 	want := Record{Config: DefaultConfig(), Version: "v1", DeviceName: "llvmpipe"}
-	want.Steps, want.LR, want.Seed = 7, 1e-5, 1<<63+1
+	want.Steps, want.LR, want.Seed, want.Memory = 7, 1e-5, 1<<63+1, []RoleMemory{{"parameters", 5}}
 	text, _ := json.MarshalIndent(want, "", "  ")
 	write(string(text))
 	var got Config

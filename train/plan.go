@@ -95,8 +95,7 @@ func printPlan(out io.Writer, c Job, step *Step) {
 	}
 	line("dispatches", "%d a micro-step, %d an update", dispatches, step.Optimizer.Program().Dispatches())
 	line("device memory", "%s", gpu.HumanBytes(dev.TotalBytes()))
-	for _, role := range []gpu.Role{gpu.Parameters, gpu.Gradients, gpu.Moments, gpu.Activations, gpu.Scratch,
-		gpu.Inputs} {
+	for _, role := range gpu.Roles {
 		line("  "+string(role), "%s (%d bytes)", gpu.HumanBytes(dev.Bytes(role)), dev.Bytes(role))
 	}
 	where, bytes := "; with --out '' none is written", c.checkpointBytes()

@@ -260,7 +260,13 @@ func (r *run) sayOut() {
 
 // writeConfig writes config.json where it is not that already.
 func (r *run) writeConfig(device string) error {
-	raw, err := json.MarshalIndent(Record{Config: r.cfg.Config, Version: r.env.Version, DeviceName: device}, "", "  ")
+	record := Record{Config: r.cfg.Config, Version: r.env.Version, DeviceName: device}
+	if r.dev != nil {
+		for _, role := range gpu.Roles {
+			record.Memory = append(record.Memory, RoleMemory{role, r.dev.Bytes(role)})
+		}
+	}
+	raw, err := json.MarshalIndent(record, "", "  ")
 	if err != nil {
 		return err
 	}

@@ -15,6 +15,7 @@ import (
 	"github.com/gpt2wgpu/gpt2wgpu/model"
 	"github.com/gpt2wgpu/gpt2wgpu/model/gpt2"
 	"github.com/gpt2wgpu/gpt2wgpu/train"
+	"github.com/gpt2wgpu/gpt2wgpu/train/report"
 )
 
 var benchCommand = &command{
@@ -210,14 +211,34 @@ func (b *benchFlags) measure(ctx context.Context, d *gpu.Device, tiles op.Tuning
 	return r, err
 }
 
-// printProfile prints where the time of a profiled step went.
-func printProfile(w io.Writer) func(train.Profile) error {
+// reportProfile prints where the time of a profiled step went, and writes it to the run's directory, if there is one.
+func reportProfile(w io.Writer, out string) func(train.Profile) error {
 	return func(p train.Profile) error {
 		peak, err := bench.MeasurePeak(p.Device)
 		if err != nil {
 			return err
 		}
+		if out != "" {
+			if err := report.WriteProfile(out, profileOf(p, peak)); err != nil {
+				return err
+			}
+		}
 		fmt.Fprintf(w, "profile of one step, %s, on %v\npeak: %v\n\n", p.Step, p.Device.Info, peak)
 		return bench.WriteBreakdown(w, bench.Breakdown(p.Timings), peak)
 	}
+}
+
+// profileOf is what profile.json has.
+func profileOf(p train.Profile, peak bench.Peak) report.Profile {
+	r := report.Profile{Step: p.Step, Device: p.Device.Info.String(), Peak: report.Peak{FMA: peak.FMA, Copy: peak.Copy}}
+	for _, s := range bench.Breakdown(p.Timings) {
+		if s.Time > 0 {
+			r.Kernels = append(r.Kernels, report.Kernel{Name: s.Name, Count: s.Count, MS: s.MS, GFLOPs: s.GFLOPs(),
+				GBs: s.GBs(), OfPeak: peak.OfPeak(s.Result)})
+		}
+	}
+	for _, t := range p.Timings {
+		r.Dispatches = append(r.Dispatches, report.Dispatch{Label: t.Label, MS: t.Duration.Seconds() * 1e3})
+	}
+	return r
 }

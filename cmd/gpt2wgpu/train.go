@@ -18,6 +18,7 @@ import (
 	"github.com/gpt2wgpu/gpt2wgpu/train"
 	"github.com/gpt2wgpu/gpt2wgpu/train/mpi"
 	"github.com/gpt2wgpu/gpt2wgpu/train/ranks"
+	"github.com/gpt2wgpu/gpt2wgpu/train/report"
 )
 
 var trainCommand = &command{
@@ -81,15 +82,29 @@ under mpirun; see docs/reliability.md). Presets:
 			e.lastingOutput()
 			en.Stdout = e.stdout
 			if t.profile {
-				c.Profile = printProfile(e.stderr)
+				c.Profile = reportProfile(e.stderr, c.Out)
 			}
 			en.Fetch = func(c *train.Config, init bool) error { return fetchForTrain(ctx, e, c, init) }
 			if link != nil {
 				en.Supervised = e.watched(link)
 			}
-			return train.Run(ctx, c, en)
+			err = train.Run(ctx, c, en)
+			if group.Rank() == 0 && c.Out != "" && (err == nil || errors.Is(err, train.ErrInterrupted)) {
+				e.writeReport(c.Out, en.Program)
+			}
+			return err
 		}
 	},
+}
+
+// writeReport writes the report of a run that has ended, which its result does not depend on.
+func (e *env) writeReport(out, program string) {
+	if err := report.Write(out, program); err != nil {
+		e.log.Warn(err.Error())
+		return
+	}
+	page := filepath.Join(out, report.PageFile)
+	e.log.Info("report "+page, train.NewEvent("report", "path", page))
 }
 
 // makeOut makes the directory of a new run that has no --out, on rank 0, and returns its path; the others learn it from

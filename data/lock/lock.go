@@ -114,3 +114,17 @@ func (l *Lock) Release() error {
 	os.Remove(l.owner) // before the next owner writes its own
 	return l.f.Close()
 }
+
+// Held reports whether a process holds the lock path, and which. It changes nothing; a file system without locks holds
+// none.
+func Held(path string) (o Owner, held bool) {
+	if _, err := os.Stat(path); err != nil {
+		return o, false
+	}
+	f := flock.New(path)
+	defer f.Close()
+	if ok, err := f.TryRLock(); ok || err != nil {
+		return o, false
+	}
+	return readOwner(path), true
+}

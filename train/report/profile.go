@@ -1,0 +1,73 @@
+package report
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"github.com/gpt2wgpu/gpt2wgpu/data/atomicfile"
+	"github.com/gpt2wgpu/gpt2wgpu/train/runs"
+)
+
+// Profile is profile.json: where the time of one step went.
+type Profile struct {
+	Step       string     `json:"step"` // its shape
+	Device     string     `json:"device"`
+	Peak       Peak       `json:"peak"`
+	Kernels    []Kernel   `json:"kernels"`    // the longest first
+	Dispatches []Dispatch `json:"dispatches"` // in the order in which they ran
+}
+
+// Peak is the device's rates.
+type Peak struct {
+	FMA  float64 `json:"fma_gflops"`
+	Copy float64 `json:"copy_gb_s"`
+}
+
+// Kernel is what the dispatches of one kernel took together.
+type Kernel struct {
+	Name   string  `json:"name"`
+	Count  int     `json:"count"`
+	MS     float64 `json:"ms"`
+	GFLOPs float64 `json:"gflops"`
+	GBs    float64 `json:"gb_s"`
+	OfPeak float64 `json:"of_peak"` // of the rate that bounds it
+}
+
+// Dispatch is one of them.
+type Dispatch struct {
+	Label string  `json:"label"`
+	MS    float64 `json:"ms"`
+}
+
+// WriteProfile writes profile.json to a run's directory. Error: it cannot be written.
+func WriteProfile(dir string, p Profile) error {
+	raw, err := json.Marshal(p)
+	if err == nil {
+		err = atomicfile.Write(filepath.Join(dir, runs.ProfileFile), append(raw, '\n'))
+	}
+	if err != nil {
+		return fmt.Errorf("%s: the profile cannot be written: %w; hint: check the disk's free space", dir,
+			atomicfile.Reason(err))
+	}
+	return nil
+}
+
+// readProfile returns nil where there is none.
+func readProfile(path string) (*Profile, error) {
+	raw, err := os.ReadFile(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	p := new(Profile)
+	if err == nil {
+		err = json.Unmarshal(raw, p)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("profile.json is not as a run writes it (%w)", err)
+	}
+	return p, nil
+}
