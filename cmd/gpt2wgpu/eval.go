@@ -177,7 +177,10 @@ func (v *evalFlags) loss(ctx context.Context, e *env, w loaded, corpus *data.Cor
 
 	m := newMeter(e.log)
 	lengths := data.TokenBytes(w.tok)
-	loss, tokens, bytes, err := batches.Loss(ctx, ev, lengths, func(done, all int) { m.counting("evaluating", done, all) })
+	loss, tokens, bytes, err := batches.Loss(ctx, ev, lengths, func(done, all int) {
+		m.counting("evaluating", done,
+			all)
+	})
 	var overflow *model.NotFiniteError
 	switch {
 	case err != nil && errors.Is(err, ctx.Err()):

@@ -68,7 +68,8 @@ type command struct {
 type runFunc func(ctx context.Context, e *env, args []string) error
 
 // commands are all there are, in the order of help.
-var commands = []*command{trainCommand, sampleCommand, evalCommand, runsCommand, dataCommand, exportCommand, devicesCommand,
+var commands = []*command{trainCommand, sampleCommand, evalCommand, runsCommand, dataCommand, exportCommand,
+	devicesCommand,
 	reportCommand, benchCommand, tuneCommand, selftestCommand, versionCommand, helpCommand}
 
 // env is what a command may touch of the outside.

@@ -221,7 +221,8 @@ func (r *runsFlags) table(e *env, list []*runs.Run) error {
 			state += ", damaged"
 		}
 		t.row(w.Name, state, step, known(float64(w.BestValLoss), fmt.Sprintf("%.4f", w.BestValLoss)),
-			known(float64(w.BitsPerByte), fmt.Sprintf("%.4f", w.BitsPerByte)), known(w.TokensPerS, runs.Count(w.TokensPerS)),
+			known(float64(w.BitsPerByte), fmt.Sprintf("%.4f", w.BitsPerByte)), known(w.TokensPerS,
+				runs.Count(w.TokensPerS)),
 			known(float64(w.Parameters), runs.Count(float64(w.Parameters))), runs.Ago(time.Since(w.Changed)),
 			cmp.Or(w.Device, "-"))
 	}

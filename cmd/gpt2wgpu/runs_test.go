@@ -22,7 +22,8 @@ func madeRun(t *testing.T, dir string, n int, lr float64) string {
 		lines += fmt.Sprintf(`{"kind":"train","step":%d,"loss":%v,"lr":%v,"grad_norm":1,"tokens":%d,"ms":500,`+
 			`"tokens_per_s":128}`+"\n", i, 5-float64(i)/10, lr, 64*(i+1))
 	}
-	writeFile(t, filepath.Join(dir, "metrics.jsonl"), lines+`{"kind":"val","step":5,"loss":4.5,"bits_per_byte":6.5}`+"\n")
+	writeFile(t, filepath.Join(dir, "metrics.jsonl"),
+		lines+`{"kind":"val","step":5,"loss":4.5,"bits_per_byte":6.5}`+"\n")
 	return dir
 }
 
@@ -38,8 +39,9 @@ func TestRuns(t *testing.T) {
 		t.Errorf("code %d, %q:\n%s", code, stderr, stdout)
 	}
 	if code, stdout, _ := cli(t, "runs", "--json", dir); code != 0 || strings.Count(stdout, "\n") != 2 ||
-		!strings.Contains(stdout, `"state":"finished","step":10,"steps":10,"tokens":640,"loss":4.1,"best_val_loss":4.5,`+
-			`"bits_per_byte":6.5,"tokens_per_s":128`) {
+		!strings.Contains(stdout,
+			`"state":"finished","step":10,"steps":10,"tokens":640,"loss":4.1,"best_val_loss":4.5,`+
+				`"bits_per_byte":6.5,"tokens_per_s":128`) {
 		t.Errorf("code %d: %s", code, stdout)
 	}
 	if code, stdout, _ := cli(t, "runs", "compare", a, b); code != 0 || !strings.Contains(stdout, "0.001") ||
@@ -51,7 +53,8 @@ func TestRuns(t *testing.T) {
 		t.Errorf("code %d: %s", code, stdout)
 	}
 	code, stdout, stderr = cli(t, "runs", "plot", a, b, "--x", "time")
-	if code != 0 || stderr != "" || !strings.Contains(stdout, "time in steps, seconds") || !strings.Contains(stdout, "tiny-2") {
+	if code != 0 || stderr != "" || !strings.Contains(stdout, "time in steps, seconds") || !strings.Contains(stdout,
+		"tiny-2") {
 		t.Errorf("code %d, %q:\n%s", code, stderr, stdout)
 	}
 	for _, l := range strings.Split(stdout, "\n") {

@@ -58,6 +58,11 @@ func TestSession(t *testing.T) {
 		c.SeqLen != 16 || c.TotalBatchSize != 32 {
 		t.Errorf("config.json: %+v, %v", c, err)
 	}
+	for name, want := range map[string]string{"report.html": "finished", "loss.svg": "<svg"} {
+		if raw, err := os.ReadFile(filepath.Join(out, name)); err != nil || !strings.Contains(string(raw), want) {
+			t.Errorf("%s: %v, want %q in it", name, err, want)
+		}
+	}
 	// A second run in the same place is refused.
 	wantFailure(t, exitFailed, append(train1, "-q"), "--out", "--resume")
 

@@ -248,8 +248,8 @@ func Thin(x, y []float64, n int) (tx, ty []float64) {
 	return tx, ty
 }
 
-// Smooth returns the means of n values around every place: fewer near the ends, and at the start as many on either side,
-// where losses fall fast. Those that are not finite do not count.
+// Smooth returns the means of n values around every place: fewer near the ends, and at the start as many on either
+// side, where losses fall fast. Those that are not finite do not count.
 func Smooth(y []float64, n int) []float64 {
 	out := make([]float64, len(y))
 	for i := range y {

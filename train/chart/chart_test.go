@@ -69,7 +69,8 @@ func TestSmooth(t *testing.T) {
 // TestText: a chart fits its columns and lines, its line falls, and curves differ where there are no colours.
 func TestText(t *testing.T) {
 	x, y := falling(900)
-	c := Chart{Title: "Loss", X: "step", Y: "nats", Curves: []Curve{{Name: "one with a very long name indeed", X: x, Y: y}}}
+	c := Chart{Title: "Loss", X: "step", Y: "nats", Curves: []Curve{{Name: "one with a very long name indeed", X: x,
+		Y: y}}}
 	for _, size := range [][2]int{{40, 10}, {60, 20}, {80, 24}, {120, 40}} {
 		lines := strings.Split(c.Text(size[0], size[1], nil), "\n")
 		for _, l := range lines {

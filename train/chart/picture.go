@@ -76,7 +76,8 @@ func svgOf(canvas *vgsvg.Canvas) string {
 
 // portable names fonts of the same widths where Liberation is not installed.
 func portable(svg string) string {
-	return strings.ReplaceAll(svg, "font-family:Liberation Sans;", "font-family:Liberation Sans,Arial,Helvetica,sans-serif;")
+	return strings.ReplaceAll(svg, "font-family:Liberation Sans;",
+		"font-family:Liberation Sans,Arial,Helvetica,sans-serif;")
 }
 
 // PNG returns the chart as a file, on white.

@@ -55,8 +55,8 @@ func All(corpus *data.Corpus, b, t int) (Batches, error) {
 }
 
 // Loss returns the mean loss, in nats per token, over all that the batches count, how many tokens it has seen, fewer
-// with an error, and the bytes of their text by the lengths of tokens. The evaluator must hold B*T tokens. progress sees
-// the tokens done and those of all. Errors: that of ctx, those of the data, and a loss that is not finite, a
+// with an error, and the bytes of their text by the lengths of tokens. The evaluator must hold B*T tokens. progress
+// sees the tokens done and those of all. Errors: that of ctx, those of the data, and a loss that is not finite, a
 // [model.NotFiniteError].
 func (b Batches) Loss(ctx context.Context, e *model.Evaluator, lengths []int, progress func(done, all int)) (
 	loss float64, tokens, bytes int, err error) {

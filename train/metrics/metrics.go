@@ -81,8 +81,8 @@ type Validation struct {
 	BitsPerByte Float `json:"bits_per_byte,omitempty"` // of the text; 0: the tokens' lengths are not known
 }
 
-// BitsPerByte returns a mean loss, in nats per token, as bits per byte of the text, which compares between tokenizers; 0
-// where the bytes are not known.
+// BitsPerByte returns a mean loss, in nats per token, as bits per byte of the text, which compares between tokenizers;
+// 0 where the bytes are not known.
 func BitsPerByte(loss float64, tokens, bytes int) Float {
 	if bytes == 0 {
 		return 0

@@ -171,7 +171,8 @@ func facts(r *runs.Run) (list []fact) {
 		add("tokens per second", "%s", runs.Count(rate))
 	}
 	if p := r.Params(); p > 0 {
-		add("model", "%s parameters: %d layers, %d heads, %d channels, context %d, vocabulary %d", runs.Count(float64(p)),
+		add("model", "%s parameters: %d layers, %d heads, %d channels, context %d, vocabulary %d",
+			runs.Count(float64(p)),
 			r.NLayer, r.NHead, r.NEmbd, r.BlockSize, r.VocabSize)
 	}
 	if r.Device != "" {
@@ -219,7 +220,8 @@ func (v *view) profile(p *Profile) {
 			rest.Percent += share
 			continue
 		}
-		v.Kernels = append(v.Kernels, part{k.Name, fmt.Sprintf("%d times, %.3g ms, %.2f of peak", k.Count, k.MS, k.OfPeak),
+		v.Kernels = append(v.Kernels, part{k.Name, fmt.Sprintf("%d times, %.3g ms, %.2f of peak", k.Count, k.MS,
+			k.OfPeak),
 			share})
 	}
 	if rest.Percent > 0 {
@@ -236,7 +238,8 @@ func commands(r *runs.Run, program string) (list []fact) {
 		list = append(list, fact{"go on", program + " train --out " + out + " --resume"})
 	}
 	if r.State == runs.Finished {
-		list = append(list, fact{"train on", fmt.Sprintf("%s train --out %s --resume --steps %d", program, out, 2*r.Steps)})
+		list = append(list, fact{"train on", fmt.Sprintf("%s train --out %s --resume --steps %d", program, out,
+			2*r.Steps)})
 	}
 	return append(list,
 		fact{"write text", program + " sample --model " + out},

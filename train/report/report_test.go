@@ -48,7 +48,8 @@ garbage
 		t.Fatal(err)
 	}
 	page := readPage(t, dir)
-	for _, want := range []string{"finished", "2 of 2", "5.4000 → 5.2000", "A text.", "7.9000 bits per byte", "line 4 of",
+	for _, want := range []string{"finished", "2 of 2", "5.4000 → 5.2000", "A text.", "7.9000 bits per byte",
+		"line 4 of",
 		"4.0 MiB", "75.00%", "90.0%", "train --out", "--resume --steps 4", "Learning rate", "Gradient norm",
 		"parameters: 2 layers"} {
 		if !strings.Contains(page, want) {

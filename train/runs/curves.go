@@ -199,13 +199,16 @@ func (r *Run) place(x string, scale float64) func(done int) float64 {
 		}
 	}
 	return func(done int) float64 {
-		n, _ := slices.BinarySearchFunc(r.Train, done, func(m metrics.Line, step int) int { return cmp.Compare(m.Step, step) })
+		n, _ := slices.BinarySearchFunc(r.Train, done, func(m metrics.Line, step int) int {
+			return cmp.Compare(m.Step,
+				step)
+		})
 		return at[n]
 	}
 }
 
-// curves returns a run's curves of a view. Values are those before the step's update, so they lie where the steps before
-// had ended. lone: no other run is drawn.
+// curves returns a run's curves of a view. Values are those before the step's update, so they lie where the steps
+// before had ended. lone: no other run is drawn.
 func (r *Run) curves(v View, factor, scale float64, lone bool) []chart.Curve {
 	place := r.place(v.X, scale)
 	take := func(lines []metrics.Line, value func(m metrics.Line) metrics.Float) (k chart.Curve) {

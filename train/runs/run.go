@@ -300,8 +300,8 @@ func (r *Run) Params() int {
 	return gpt2.ParamCount(r.Config.Config)
 }
 
-// BytesPerToken returns the mean bytes of a token's text: exactly for a byte-level run, else as the validations show it.
-// ok is false where nothing says it, as with foreign ids.
+// BytesPerToken returns the mean bytes of a token's text: exactly for a byte-level run, else as the validations show
+// it. ok is false where nothing says it, as with foreign ids.
 func (r *Run) BytesPerToken() (bytes float64, ok bool) {
 	for _, m := range slices.Backward(r.Val) {
 		if m.BitsPerByte > 0 && m.Loss > 0 {

@@ -84,13 +84,15 @@ func TestStates(t *testing.T) {
 		{makeRun(t, dir+"/twice", settings, steps(0, 9), steps(4, 12)), BrokeOff, 12, ""},
 		{makeRun(t, dir+"/garbage", settings, steps(0, 3), "\x00\x00\n", steps(3, 5)), BrokeOff, 5,
 			"line 4 of metrics.jsonl is damaged"},
-		{makeRun(t, dir+"/zeros", settings, "\n\n\n", steps(0, 5)), BrokeOff, 5, "3 lines of metrics.jsonl are damaged"},
+		{makeRun(t, dir+"/zeros", settings, "\n\n\n", steps(0, 5)), BrokeOff, 5,
+			"3 lines of metrics.jsonl are damaged"},
 		{makeRun(t, dir+"/nosettings", "{", steps(0, 5)), BrokeOff, 5, "settings are not known: config.json"},
 		{makeRun(t, dir+"/wrong", `{"total_batch_size": 1, "steps": "x"}`, steps(0, 5)), BrokeOff, 5, "not known"},
 		{makeRun(t, dir+"/unknown", settings, steps(0, 5), `{"kind":"later","step":3}`+"\n"), BrokeOff, 5, ""},
 	} {
 		r := read(t, c.dir)
-		if trouble := strings.Join(r.Trouble, "\n"); r.State != c.state || r.Done() != c.done || len(r.Train) != c.done ||
+		if trouble := strings.Join(r.Trouble, "\n"); r.State != c.state || r.Done() != c.done ||
+			len(r.Train) != c.done ||
 			(c.trouble == "") != (trouble == "") || !strings.Contains(trouble, c.trouble) {
 			t.Errorf("%s: %s, %d steps (%d), %q; want %s, %d, %q", c.dir, r.State, r.Done(), len(r.Train), trouble,
 				c.state, c.done, c.trouble)
@@ -111,7 +113,8 @@ func TestStates(t *testing.T) {
 		t.Errorf("%+v", r)
 	}
 	for _, bad := range []string{"no/such", dir + "/finished/config.json", dir} {
-		if _, err := Read(bad); err == nil || strings.Count(err.Error(), "\n") > 0 || !strings.Contains(err.Error(), "; hint: ") {
+		if _, err := Read(bad); err == nil || strings.Count(err.Error(), "\n") > 0 || !strings.Contains(err.Error(),
+			"; hint: ") {
 			t.Errorf("%s: %v", bad, err)
 		}
 	}
@@ -131,7 +134,8 @@ func TestFind(t *testing.T) {
 	if err != nil || strings.Join(names, " ") != "other tiny-2 tiny-10 tiny-2" {
 		t.Errorf("%v, %v", names, err)
 	}
-	if _, err := Find([]string{filepath.Join(dir, "notes")}); err == nil || !strings.Contains(err.Error(), "holds no runs") {
+	if _, err := Find([]string{filepath.Join(dir, "notes")}); err == nil || !strings.Contains(err.Error(),
+		"holds no runs") {
 		t.Error(err)
 	}
 }
@@ -179,7 +183,8 @@ func TestAxes(t *testing.T) {
 
 func TestCompare(t *testing.T) {
 	dir := t.TempDir()
-	a := read(t, makeRun(t, dir+"/a", fmt.Sprintf(config, "bytes", 80, 1e-3), val(0, 5, 7), steps(0, 80), val(80, 2, 3)))
+	a := read(t, makeRun(t, dir+"/a", fmt.Sprintf(config, "bytes", 80, 1e-3), val(0, 5, 7), steps(0, 80), val(80, 2,
+		3)))
 	b := read(t, makeRun(t, dir+"/b", fmt.Sprintf(config, "bytes", 40, 2e-3), val(0, 5, 7), steps(0, 40)))
 	c := Compare([]*Run{a, b})
 	raw, err := json.Marshal(c.Settings)
@@ -203,8 +208,10 @@ func TestCompare(t *testing.T) {
 func TestWords(t *testing.T) {
 	for got, want := range map[string]string{
 		Count(0): "0", Count(830): "830", Count(5308): "5.31k", Count(124439808): "124M", Count(1e10): "10.0B",
-		Count(999.7): "1.00k", Bytes(0): "0 B", Bytes(1 << 20): "1.0 MiB", Duration(12.54): "12.5s", Duration(200): "3m20s",
-		Duration(3720): "1h02m", Duration(200000): "2d07h", ShellWord("runs/a"): "runs/a", ShellWord("my run's"): `'my run'\''s'`,
+		Count(999.7): "1.00k", Bytes(0): "0 B", Bytes(1 << 20): "1.0 MiB", Duration(12.54): "12.5s",
+		Duration(200):  "3m20s",
+		Duration(3720): "1h02m", Duration(200000): "2d07h", ShellWord("runs/a"): "runs/a",
+		ShellWord("my run's"): `'my run'\''s'`,
 	} {
 		if got != want {
 			t.Errorf("%q, want %q", got, want)
