@@ -29,13 +29,14 @@ var pageText string
 
 var page = template.Must(template.New("page").Parse(pageText))
 
-// Write writes report.html and loss.svg of the run in dir. program is how a person starts this program, for the
-// commands of the page. Errors: there is no run, or no file can be written there.
+// Write writes report.html and loss.svg of the run in dir, which ends now. program is how a person starts this program,
+// for the commands of the page. Errors: there is no run, or no file can be written there.
 func Write(dir, program string) error {
 	r, err := runs.Read(dir)
 	if err != nil {
 		return err
 	}
+	r.State = r.Ended() // where it is supervised the lock is held until this process has ended
 	loss, _ := runs.Draw([]*runs.Run{r}, runs.View{X: "step", Y: "loss", Unit: "nats"})
 	html, err := HTML(r, program)
 	if err == nil {

@@ -232,10 +232,15 @@ func (r *Run) readMetrics() {
 }
 
 func (r *Run) state() State {
-	_, held := lock.Held(filepath.Join(r.Dir, lockFile))
-	switch {
-	case held:
+	if _, held := lock.Held(filepath.Join(r.Dir, lockFile)); held {
 		return Running
+	}
+	return r.Ended()
+}
+
+// Ended returns how a run stands that no process works on, or that is about to let go of its lock.
+func (r *Run) Ended() State {
+	switch {
 	case len(r.Train) == 0:
 		return Empty
 	case r.Steps > 0 && r.Done() >= r.Steps:
