@@ -35,13 +35,13 @@ var imports = map[string]string{
 	"gpu/isa":      "gpu/wgpu shaders/wgsl",
 	"cmd/isa":      "gpu gpu/isa gpu/op gpu/selftest model train",
 	"train": "data data/atomicfile data/cache data/exactjson data/lock data/plainfile gpu gpu/op model model/gpt2 " +
-		"train/eval train/metrics train/ranks",
+		"train/eval train/metrics train/ranks train/supervise",
 	"train/metrics":   "data/atomicfile data/exactjson data/plainfile",
 	"train/chart":     "",
 	"train/runs":      "data/exactjson data/lock model/gpt2 train/chart train/metrics",
 	"train/report":    "data/atomicfile train/chart train/runs",
 	"train/eval":      "data model train/metrics",
-	"train/mpi":       "train/ranks",
+	"train/mpi":       "gpu train/ranks",
 	"train/ranks":     "gpu model model/gpt2",
 	"train/supervise": "",
 	"cmd/gpt2wgpu": "data data/atomicfile data/cache data/fetch gpu gpu/bench gpu/op gpu/selftest gpu/tune model " +

@@ -126,13 +126,14 @@ func doDue(tasks ...task) error {
 func (r *run) trainStep(ctx context.Context, progress *progress) error {
 	start, early := time.Now(), r.prefetched.time() // the step before, or what came after it, has just ended
 	from := r.position()
+	r.stepFrom = &from
 	copied, exposed, traffic := r.exchange.Copied, r.exchange.Exposed, r.group.Traffic()
 	if err := r.Training.Begin(); err != nil {
 		return err
 	}
 	for i := 0; i < r.cfg.AccumSteps(); i++ {
 		if err := r.forward(); err != nil {
-			return r.saveBefore(err, from)
+			return err
 		}
 		var done func([]gpu.Tensor) error
 		if i == r.cfg.AccumSteps()-1 && r.outer == nil {
@@ -146,6 +147,7 @@ func (r *run) trainStep(ctx context.Context, progress *progress) error {
 		return err
 	}
 	lr := LearningRate(r.cfg.Config, r.step)
+	r.updated = true
 	if err := r.Optimizer.Update(r.step, lr); err != nil {
 		return err
 	}
@@ -178,6 +180,7 @@ func (r *run) trainStep(ctx context.Context, progress *progress) error {
 	r.ends.step(rec)
 	progress.step(rec, r.now())
 	r.step++
+	r.updated, r.stepFrom = false, nil
 	return r.checkFinite(s)
 }
 
@@ -228,22 +231,31 @@ type unreadable struct{ error }
 
 func (u *unreadable) Unwrap() error { return u.error }
 
-// saveBefore saves what the run has before an error of its data ends it, in the step that began with the data at from;
-// no parameter has changed since. Of several ranks, of which the others know nothing, rank 0 does what it can by
-// itself.
-func (r *run) saveBefore(err error, from data.State) error {
+// saveBefore saves what the run has before an error ends it that is not its own: data that cannot be read, or ranks
+// that do not answer. In a step, up to its update, that is the step before. Of several ranks, of which the others know
+// nothing, rank 0 does what it can by itself.
+func (r *run) saveBefore(err error) error {
 	var bad *unreadable
-	if !errors.As(err, &bad) || r.cfg.Out == "" || r.group.Rank() > 0 || r.group.Size() > 1 && r.outer != nil {
+	var lost *ranks.LostError
+	several := r.group.Size() > 1
+	if !errors.As(err, &bad) && !errors.As(err, &lost) || r.cfg.Out == "" || r.group.Rank() > 0 || r.updated ||
+		several && r.outer != nil {
 		return err
+	}
+	from := r.position()
+	if r.stepFrom != nil {
+		from = *r.stepFrom
 	}
 	r.prefetched = nil
 	if seekErr := r.loader.Seek(from); seekErr != nil {
 		return err
 	}
-	text, hint, _ := strings.Cut(err.Error(), "; hint: ")
-	if syncErr := r.syncOuter(); syncErr != nil {
-		return err
+	if !several {
+		if syncErr := r.syncOuter(); syncErr != nil {
+			return err
+		}
 	}
+	text, hint, _ := strings.Cut(err.Error(), "; hint: ")
 	if r.saved != r.step {
 		failed, deviceErr := r.writeCheckpoint()
 		if failed = cmp.Or(failed, deviceErr); failed != nil {
@@ -251,8 +263,8 @@ func (r *run) saveBefore(err error, from data.State) error {
 		}
 		r.saved = r.step
 	}
-	return fmt.Errorf("%s; step %d is saved; hint: %s; once the file can be read, --out %s --resume goes on", text,
-		r.step, hint, shellWord(r.cfg.Out))
+	return fmt.Errorf("%s; step %d is saved; hint: %s; --out %s --resume goes on", text, r.step, hint,
+		shellWord(r.cfg.Out))
 }
 
 // position returns where the loader stood when the newest step had all its data.

@@ -70,6 +70,8 @@ type run struct {
 	warned     map[string]bool // directories that cannot be removed
 	wasFiles   DataFiles       // those of the checkpoint that the run goes on from
 	prefetched *prefetched     // nil: the device does nothing of the next step yet
+	stepFrom   *data.State     // where the loader stood when the step that is done began; nil: between steps
+	updated    bool            // the step that is done has changed parameters
 	exchange   *ranks.Exchange
 	outer      *ranks.Outer // nil: the ranks sum gradients every step
 	synced     int          // step of the newest outer step
@@ -113,7 +115,7 @@ func Run(ctx context.Context, cfg Job, env Env) error {
 		return nil
 	}
 	if err == nil {
-		err = r.loop(ctx)
+		err = r.saveBefore(r.loop(ctx))
 	}
 	if err == nil || errors.Is(err, ErrInterrupted) {
 		r.logTimes()

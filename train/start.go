@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/gpt2wgpu/gpt2wgpu/data"
 	"github.com/gpt2wgpu/gpt2wgpu/data/atomicfile"
@@ -20,6 +21,7 @@ import (
 	"github.com/gpt2wgpu/gpt2wgpu/model/gpt2"
 	"github.com/gpt2wgpu/gpt2wgpu/train/metrics"
 	"github.com/gpt2wgpu/gpt2wgpu/train/ranks"
+	"github.com/gpt2wgpu/gpt2wgpu/train/supervise"
 )
 
 // How a run begins, on one rank or several.
@@ -286,11 +288,26 @@ func (r *run) openDevice(tiles op.Tuning) (err error) {
 	if s := r.env.Supervised; s != nil && s.Opened != nil {
 		s.Opened(r.dev)
 	}
+	r.watchDevice()
 	r.compiled = ReportCompiling(r.dev, r.env.Log)
 	if err := r.build(tiles); err != nil {
 		return err
 	}
 	return r.openHellaSwag()
+}
+
+// watchDevice lets the other ranks learn that this one's device has ceased to answer.
+func (r *run) watchDevice() {
+	g, ok := r.group.(interface{ Watch(stuck func() bool) })
+	if !ok {
+		return
+	}
+	w, dev := supervise.NewWatch(gpu.Patience()), r.dev
+	g.Watch(func() bool {
+		w.Hear(supervise.Pulse(dev.Pulse()))
+		w.Tick(time.Now())
+		return w.Hung()
+	})
 }
 
 // loadState brings weights, the optimizer's state and the position to the devices, and logs what they are.

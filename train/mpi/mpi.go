@@ -12,9 +12,20 @@ package mpi
 #include <time.h>
 
 // MPI's constants are macros that cgo can't see through, so every call has a function here. All return MPI's error
-// code.
+// code, or SILENT.
 
-static int start(int *rank, int *size, int *local) {
+enum { ASK = 1, HERE = 2, SILENT = -1 };
+
+#define SECOND 1000000000L
+
+static MPI_Comm side; // what is said beside the work
+static int me, ranks, open_;
+static int64_t patience;       // ns without an answer of a rank
+static int64_t *heard;         // of each rank: when it has answered, in the present wait
+static int *gone;              // of each rank: whether it has not for too long
+static volatile int is_stuck;  // this rank's device does not answer
+
+static int start(int *rank, int *size, int *local, int64_t ns) {
 	int level, e;
 	if ((e = MPI_Init_thread(NULL, NULL, MPI_THREAD_FUNNELED, &level))) return e;
 	MPI_Comm_set_errhandler(MPI_COMM_WORLD, MPI_ERRORS_RETURN);
@@ -23,26 +34,106 @@ static int start(int *rank, int *size, int *local) {
 	MPI_Comm here;
 	if ((e = MPI_Comm_split_type(MPI_COMM_WORLD, MPI_COMM_TYPE_SHARED, *rank, MPI_INFO_NULL, &here))) return e;
 	if ((e = MPI_Comm_rank(here, local))) return e;
-	return MPI_Comm_free(&here);
+	if ((e = MPI_Comm_free(&here))) return e;
+	if ((e = MPI_Comm_dup(MPI_COMM_WORLD, &side))) return e;
+	me = *rank; ranks = *size; patience = ns; open_ = 1;
+	heard = calloc(ranks, sizeof *heard);
+	gone = calloc(ranks, sizeof *gone);
+	return 0;
 }
 
-// meet returns when all ranks have come. MPI's own waits spin, and a rank that waits for the slowest would take the
-// cores that software Vulkan computes on: so spin for about 100 microseconds, then sleep between looks.
-static int meet(void) {
-	MPI_Request r;
-	int e, done = 0;
-	if ((e = MPI_Ibarrier(MPI_COMM_WORLD, &r))) return e;
-	struct timespec nap = {0, 50000}, begin, now;
-	clock_gettime(CLOCK_MONOTONIC, &begin);
-	for (;;) {
-		if ((e = MPI_Test(&r, &done, MPI_STATUS_IGNORE)) || done) return e;
-		clock_gettime(CLOCK_MONOTONIC, &now);
-		long ns = (now.tv_sec - begin.tv_sec) * 1000000000L + (now.tv_nsec - begin.tv_nsec);
-		if (ns < 100000) sched_yield(); else nanosleep(&nap, NULL);
+static int64_t clock_ns(void) {
+	struct timespec t;
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return t.tv_sec * SECOND + t.tv_nsec;
+}
+
+// serve answers ranks that ask whether this one lives. MPI's thread calls it while it waits and while it rests.
+static int serve(void) {
+	static int answers[256];
+	static unsigned at;
+	for (int e, there; open_;) {
+		MPI_Status s;
+		if ((e = MPI_Iprobe(MPI_ANY_SOURCE, ASK, side, &there, &s)) || !there) return e;
+		if ((e = MPI_Recv(NULL, 0, MPI_INT, s.MPI_SOURCE, ASK, side, MPI_STATUS_IGNORE))) return e;
+		int *answer = &answers[at++ % 256];
+		*answer = is_stuck;
+		MPI_Request r;
+		if ((e = MPI_Isend(answer, 1, MPI_INT, s.MPI_SOURCE, HERE, side, &r)) || (e = MPI_Request_free(&r))) return e;
+	}
+	return 0;
+}
+
+// ask asks all others whether they live.
+static int ask(void) {
+	for (int e, i = 0; i < ranks; i++) {
+		MPI_Request r;
+		if (i == me) continue;
+		if ((e = MPI_Isend(NULL, 0, MPI_INT, i, ASK, side, &r)) || (e = MPI_Request_free(&r))) return e;
+	}
+	return 0;
+}
+
+// hear takes the answers that have come, and finds who has not answered for too long. It returns SILENT in the lowest
+// rank that does: the one that ends the run.
+static int hear(int64_t waited) {
+	for (int e, there, stuck;;) {
+		MPI_Status s;
+		if ((e = MPI_Iprobe(MPI_ANY_SOURCE, HERE, side, &there, &s))) return e;
+		if (!there) break;
+		if ((e = MPI_Recv(&stuck, 1, MPI_INT, s.MPI_SOURCE, HERE, side, MPI_STATUS_IGNORE))) return e;
+		if (!stuck) heard[s.MPI_SOURCE] = waited;
+	}
+	int all = 0, lower = 0;
+	for (int i = 0; i < ranks; i++) {
+		gone[i] = i != me && waited - heard[i] > patience;
+		all += gone[i];
+		lower += i < me && gone[i];
+	}
+	return all && lower == me ? SILENT : 0;
+}
+
+// await returns when a request is done, or SILENT when it never will be. MPI's own waits spin, and a rank that waits
+// for the slowest would take the cores that software Vulkan computes on: so spin for about 100 microseconds, then sleep
+// between looks. A gap between two looks is time in which this process was stopped, and does not count.
+static int await(MPI_Request *r) {
+	int64_t waited = 0, served = 0, asked = 0, last = clock_ns();
+	for (int e, done;;) {
+		if ((e = MPI_Test(r, &done, MPI_STATUS_IGNORE)) || done) return e;
+		int64_t now = clock_ns(), gap = now - last;
+		last = now;
+		waited += gap < SECOND ? gap : SECOND;
+		if (waited < 100000) {
+			sched_yield();
+			continue;
+		}
+		if (waited - served > SECOND / 10) {
+			served = waited;
+			if ((e = serve())) return e;
+			if (asked && (e = hear(waited))) return e;
+			if (waited > (asked ? asked + SECOND : patience / 4 < 5 * SECOND ? patience / 4 : 5 * SECOND)) {
+				if (!asked) for (int i = 0; i < ranks; i++) heard[i] = waited;
+				asked = waited;
+				if ((e = ask())) return e;
+			}
+		}
+		struct timespec nap = {0, waited < SECOND ? 50000 : 1000000};
+		nanosleep(&nap, NULL);
 	}
 }
 
-static int sum_f32(float *v, int n) { return MPI_Allreduce(MPI_IN_PLACE, v, n, MPI_FLOAT, MPI_SUM, MPI_COMM_WORLD); }
+// meet returns when all ranks have come.
+static int meet(void) {
+	MPI_Request r;
+	int e = MPI_Ibarrier(MPI_COMM_WORLD, &r);
+	return e ? e : await(&r);
+}
+
+static int sum_f32(float *v, int n) {
+	MPI_Request r;
+	int e = MPI_Iallreduce(MPI_IN_PLACE, v, n, MPI_FLOAT, MPI_SUM, MPI_COMM_WORLD, &r);
+	return e ? e : await(&r);
+}
 
 // Round to nearest, ties to even; a NaN stays one.
 static inline uint16_t to_bf16(float f) {
@@ -66,26 +157,38 @@ static int sum_bf16(float *v, size_t n, int size, size_t part, uint16_t *scratch
 	int e;
 	for (size_t i = 0; i < n; i++) out[i] = to_bf16(v[i]);
 	for (size_t i = n; i < part * size; i++) out[i] = 0;
-	if ((e = MPI_Alltoall(out, (int)part, MPI_UINT16_T, in, (int)part, MPI_UINT16_T, MPI_COMM_WORLD))) return e;
+	MPI_Request r;
+	e = MPI_Ialltoall(out, (int)part, MPI_UINT16_T, in, (int)part, MPI_UINT16_T, MPI_COMM_WORLD, &r);
+	if (e || (e = await(&r))) return e;
 	for (size_t i = 0; i < part; i++) {
 		float s = 0;
-		for (int r = 0; r < size; r++) s += from_bf16(in[r * part + i]);
+		for (int k = 0; k < size; k++) s += from_bf16(in[k * part + i]);
 		sum[i] = to_bf16(s);
 	}
-	if ((e = MPI_Allgather(sum, (int)part, MPI_UINT16_T, out, (int)part, MPI_UINT16_T, MPI_COMM_WORLD))) return e;
+	e = MPI_Iallgather(sum, (int)part, MPI_UINT16_T, out, (int)part, MPI_UINT16_T, MPI_COMM_WORLD, &r);
+	if (e || (e = await(&r))) return e;
 	for (size_t i = 0; i < n; i++) v[i] = from_bf16(out[i]);
 	return 0;
 }
 
 static int gather(void *mine, void *all, int n) {
+	MPI_Request r;
 	int e = meet();
-	return e ? e : MPI_Allgather(mine, n, MPI_BYTE, all, n, MPI_BYTE, MPI_COMM_WORLD);
+	if (e || (e = MPI_Iallgather(mine, n, MPI_BYTE, all, n, MPI_BYTE, MPI_COMM_WORLD, &r))) return e;
+	return await(&r);
 }
 static int bcast(void *b, int n, int root) {
+	MPI_Request r;
 	int e = meet();
-	return e ? e : MPI_Bcast(b, n, MPI_BYTE, root, MPI_COMM_WORLD);
+	if (e || (e = MPI_Ibcast(b, n, MPI_BYTE, root, MPI_COMM_WORLD, &r))) return e;
+	return await(&r);
 }
-static int leave(void) { return MPI_Finalize(); }
+static int leave(void) {
+	open_ = 0;
+	return MPI_Finalize();
+}
+static void set_stuck(int is) { is_stuck = is; }
+static int is_gone(int rank) { return gone[rank]; }
 static void stop(int code) { MPI_Abort(MPI_COMM_WORLD, code); }
 
 static char *text(int code) {
@@ -105,9 +208,11 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 	"unsafe"
 
+	"github.com/gpt2wgpu/gpt2wgpu/gpu"
 	"github.com/gpt2wgpu/gpt2wgpu/train/ranks"
 )
 
@@ -117,23 +222,45 @@ type group struct {
 
 	jobs    chan func()
 	scratch []uint16 // of sum_bf16
+	lost    error    // of the call that found a rank silent; MPI's thread only
+	stuck   atomic.Pointer[func() bool]
 
 	mu      sync.Mutex
 	traffic ranks.Traffic
 }
 
+// rest is how often MPI's thread looks for questions of other ranks while it has nothing to do.
+const rest = 500 * time.Millisecond
+
+// work does the jobs on one thread, and answers the other ranks in between.
+func (g *group) work() {
+	runtime.LockOSThread()
+	for tick := time.NewTicker(rest); ; {
+		select {
+		case job := <-g.jobs:
+			job()
+		case <-tick.C:
+			if f := g.stuck.Load(); f != nil && (*f)() {
+				C.set_stuck(1)
+			}
+			C.serve() // an error shows in the next job
+		}
+	}
+}
+
+// Watch makes stuck say whether this rank's device has ceased to answer: to the others the rank is silent then. MPI's
+// thread calls it twice a second while it does nothing else.
+func (g *group) Watch(stuck func() bool) { g.stuck.Store(&stuck) }
+
 func open(l ranks.Launch) (ranks.Group, error) {
 	// Open MPI would install signal handlers without the alternate stack that Go's runtime insists on.
 	os.Setenv("OMPI_MCA_opal_signal", "")
 	g := &group{rank: l.Rank, size: l.Size, jobs: make(chan func())}
-	go func() {
-		runtime.LockOSThread()
-		for job := range g.jobs {
-			job()
-		}
-	}()
+	go g.work()
 	var rank, size, local C.int
-	if err := g.call("MPI_Init_thread", func() C.int { return C.start(&rank, &size, &local) }); err != nil {
+	if err := g.call("MPI_Init_thread", func() C.int {
+		return C.start(&rank, &size, &local, C.int64_t(gpu.Patience()))
+	}); err != nil {
 		return nil, err
 	}
 	if int(size) != l.Size || int(rank) != l.Rank {
@@ -152,7 +279,20 @@ func (g *group) call(what string, f func() C.int) error {
 	done := make(chan struct{})
 	g.jobs <- func() {
 		defer close(done)
-		if code := f(); code != 0 {
+		if err = g.lost; err != nil {
+			return
+		}
+		switch code := f(); code {
+		case 0:
+		case C.SILENT:
+			lost := &ranks.LostError{Waited: gpu.Patience()}
+			for rank := range g.size {
+				if C.is_gone(C.int(rank)) != 0 {
+					lost.Ranks = append(lost.Ranks, rank)
+				}
+			}
+			g.lost, err = lost, lost
+		default:
 			s := C.text(code)
 			defer C.free(unsafe.Pointer(s))
 			err = fmt.Errorf("rank %d of %d: %s: %s; hint: look for the first message, another rank may have failed "+

@@ -243,6 +243,33 @@ func TestKilledRank(t *testing.T) {
 	must(t, 130, ranks(3, "train", "--out", out, "--resume", "--stop-after", "2"))
 }
 
+// TestStoppedRank: a rank that does not answer is named after a bound by the lowest that does, rank 0 saves first where
+// it is not the one, and nobody waits for ever.
+func TestStoppedRank(t *testing.T) {
+	gputest.Available(t)
+	t.Setenv("GPT2WGPU_PATIENCE", "8s")
+	for rank, who := range []string{"rank 1 of 3: ", "rank 0 of 3: "} {
+		want := fmt.Sprintf("no answer of rank %d for 8s", rank)
+		out := filepath.Join(t.TempDir(), "run")
+		cmd, said := endless(t, out)
+		syscall.Kill(pidOf(t, rank, out), syscall.SIGSTOP)
+		cmd.Wait()
+		if code := cmd.ProcessState.ExitCode(); code == 0 || strings.Count(said.String(), "no answer of ") != 1 ||
+			!strings.Contains(said.String(), who) || !strings.Contains(said.String(), want) {
+			t.Fatalf("code %d, want %q of %q once:\n%s", code, want, who, said)
+		}
+		if rank == 1 {
+			var step int
+			_, after, _ := strings.Cut(said.String(), "; step ")
+			fmt.Sscan(after, &step)
+			if got := len(losses(t, out)); step == 0 || got != step {
+				t.Errorf("step %d is saved, and %d steps are logged:\n%s", step, got, said)
+			}
+		}
+		must(t, 130, ranks(3, "train", "--out", out, "--resume", "--stop-after", "2"))
+	}
+}
+
 // TestInterruptedRank: an interrupt of any rank stops all at the same step, with a checkpoint.
 func TestInterruptedRank(t *testing.T) {
 	gputest.Available(t)

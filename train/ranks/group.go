@@ -4,7 +4,9 @@ import (
 	"encoding/binary"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/gpt2wgpu/gpt2wgpu/gpu"
@@ -68,6 +70,22 @@ func (alone) Close() error                            { return nil }
 
 // ErrElsewhere is returned by the ranks that did not fail themselves: another one reports the reason.
 var ErrElsewhere = errors.New("another rank failed and reports the reason")
+
+// LostError is the error of the lowest rank that still answers, where others do not: their processes are stopped, their
+// devices hang, or their machines cannot be reached. The other ranks wait for that one to end the run.
+type LostError struct {
+	Ranks  []int
+	Waited time.Duration
+}
+
+func (e *LostError) Error() string {
+	who := "rank " + fmt.Sprint(e.Ranks[0])
+	if len(e.Ranks) > 1 {
+		who = "ranks " + strings.Trim(strings.ReplaceAll(fmt.Sprint(e.Ranks), " ", ", "), "[]")
+	}
+	return fmt.Sprintf("no answer of %s for %v: stopped, with a device that hangs, or on a machine that cannot be "+
+		"reached; hint: look there, then start all ranks again with --resume", who, e.Waited)
+}
 
 // agreed is an error that every rank knows of.
 type agreed struct{ err error }

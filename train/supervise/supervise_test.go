@@ -172,15 +172,15 @@ func TestWatch(t *testing.T) {
 		"the machine sleeps":        {hear: func(s int) *Pulse { return busy(int64(s)) }, gap: 20},
 		"sleeps, and answers later": {hear: func(s int) *Pulse { return busy(int64(s / 8)) }, gap: 20},
 	} {
-		w, now, hung := watch{bound: 30 * time.Second, last: start}, start, 0
+		w, now, hung := Watch{bound: 30 * time.Second, last: start}, start, 0
 		for s := 1; s <= 60 && hung == 0; s++ {
 			if p := c.hear(s); p != nil {
-				w.hear(*p)
+				w.Hear(*p)
 			}
 			if now = now.Add(time.Second); s == c.gap {
 				now = now.Add(time.Hour)
 			}
-			if w.tick(now); w.hung() {
+			if w.Tick(now); w.Hung() {
 				hung = s
 			}
 		}

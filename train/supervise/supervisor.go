@@ -139,7 +139,7 @@ func (s *Supervisor) once(ctx context.Context) (end ended, err error) {
 	go func() { done <- cmd.Wait() }()
 	tick := time.NewTicker(beat)
 	defer tick.Stop()
-	w := watch{bound: s.Patience, last: time.Now()}
+	w := NewWatch(s.Patience)
 	stop, hung, last := ctx.Done(), "", message{}
 	for {
 		select {
@@ -148,7 +148,7 @@ func (s *Supervisor) once(ctx context.Context) (end ended, err error) {
 			case !ok:
 				messages = nil
 			case m.Pulse != nil:
-				w.hear(*m.Pulse)
+				w.Hear(*m.Pulse)
 			case m.Began != nil:
 				if s.restarts = nil; s.first < 0 {
 					s.first = *m.Began
@@ -160,7 +160,7 @@ func (s *Supervisor) once(ctx context.Context) (end ended, err error) {
 			fmt.Fprintln(to, stopWord)
 			stop = nil
 		case now := <-tick.C:
-			if w.tick(now); w.hung() && hung == "" {
+			if w.Tick(now); w.Hung() && hung == "" {
 				hung = fmt.Sprintf("no progress for %v", w.silent.Round(time.Second))
 				cmd.Process.Kill()
 			}
@@ -239,16 +239,20 @@ func (s *Supervisor) start(said *head) (cmd *exec.Cmd, messages chan message, to
 	return cmd, messages, to, nil
 }
 
-// watch counts how long a child has made no progress. Time in which this process was stopped, or the machine slept,
-// does not count: it is a gap between two ticks.
-type watch struct {
+// Watch counts how long something has made no progress. Time in which this process was stopped, or the machine slept,
+// does not count: it is a gap between two ticks, of which there should be one a second at least.
+type Watch struct {
 	bound  time.Duration
 	last   time.Time // tick
 	silent time.Duration
 	count  int64
 }
 
-func (w *watch) hear(p Pulse) {
+// NewWatch returns one that begins now, with a bound for the first pulse.
+func NewWatch(bound time.Duration) *Watch { return &Watch{bound: bound, last: time.Now()} }
+
+// Hear takes a pulse.
+func (w *Watch) Hear(p Pulse) {
 	if !p.Busy || p.Count != w.count {
 		w.silent = 0
 	}
@@ -258,10 +262,11 @@ func (w *watch) hear(p Pulse) {
 	}
 }
 
-func (w *watch) tick(now time.Time) {
+// Tick says what time it is.
+func (w *Watch) Tick(now time.Time) {
 	w.silent += min(now.Sub(w.last), 2*beat)
 	w.last = now
 }
 
-// hung reports whether the bound is over, and some time in which the child would have noticed by itself.
-func (w *watch) hung() bool { return w.silent > w.bound+max(w.bound/10, 2*beat) }
+// Hung reports whether the bound is over, and some time in which the child would have noticed by itself.
+func (w *Watch) Hung() bool { return w.silent > w.bound+max(w.bound/10, 2*beat) }
