@@ -250,9 +250,6 @@ func (p *Program) Build() error {
 		}
 		for j, b := range s.kernel.src.Bindings {
 			if b.IsParams() {
-				if s.slot < 0 {
-					return fmt.Errorf("%s: %s: a uniform without Params", p.Name, s.label)
-				}
 				s.binds[j].Buffer, s.binds[j].Offset, s.binds[j].Size = p.params, uint64(s.slot*paramSlot), paramSlot
 			}
 		}

@@ -11,12 +11,17 @@ import (
 // transferChunk bounds the staging memory of one transfer.
 const transferChunk = 32 << 20
 
-// Upload writes values into t. Small uploads join the next submission; large ones wait for the device.
+// Upload writes values into t, of storage F32 or BF16, which rounds them. Small uploads join the next submission; large
+// ones wait for the device.
 func (d *Device) Upload(t Tensor, values []float32) error {
-	if t.storage != F32 {
+	raw := BytesOf(values)
+	switch t.storage {
+	case U32:
 		return fmt.Errorf("upload %v: float32 values", t)
+	case BF16:
+		raw = BytesOf(PackBF16(values))
 	}
-	return d.upload(t, t.Len(), len(values), BytesOf(values))
+	return d.upload(t, t.Len(), len(values), raw)
 }
 
 // UploadU32 writes words into t, of storage U32 or BF16 (packed).
@@ -51,10 +56,16 @@ func (d *Device) upload(t Tensor, want, got int, raw []byte) error {
 	return nil
 }
 
-// Read waits for the device and copies t's values into out.
+// Read waits for the device and copies t's values, of storage F32 or BF16, into out.
 func (d *Device) Read(t Tensor, out []float32) error {
-	if t.storage != F32 {
+	switch t.storage {
+	case U32:
 		return fmt.Errorf("read %v: float32 values", t)
+	case BF16:
+		words := make([]uint32, (len(out)+1)/2)
+		err := d.ReadU32(t, words)
+		copy(out, UnpackBF16(words, len(out)))
+		return err
 	}
 	return d.read(t, t.Len(), len(out), BytesOf(out))
 }

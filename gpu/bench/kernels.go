@@ -310,18 +310,13 @@ func (b *scratch) zeros(name string, shape ...int) gpu.Tensor {
 }
 
 // f32 is float32 noise: some GPUs save power, and so gain speed, where all bits are alike.
-func (b *scratch) f32(name string, shape ...int) gpu.Tensor {
-	return b.make(name, gpu.F32, func(t gpu.Tensor) error { return b.dev.Upload(t, noise(t.Len())) }, shape...)
-}
+func (b *scratch) f32(name string, shape ...int) gpu.Tensor { return b.noise(name, gpu.F32, shape) }
 
 // data is noise in the storage of matrices and activations.
-func (b *scratch) data(name string, shape ...int) gpu.Tensor {
-	if b.storage == gpu.F32 {
-		return b.f32(name, shape...)
-	}
-	return b.make(name, b.storage, func(t gpu.Tensor) error {
-		return b.dev.UploadU32(t, gpu.PackBF16(noise(t.Len())))
-	}, shape...)
+func (b *scratch) data(name string, shape ...int) gpu.Tensor { return b.noise(name, b.storage, shape) }
+
+func (b *scratch) noise(name string, storage gpu.Storage, shape []int) gpu.Tensor {
+	return b.make(name, storage, func(t gpu.Tensor) error { return b.dev.Upload(t, noise(t.Len())) }, shape...)
 }
 
 // noise returns n values in (-0.1,0.1).

@@ -1,6 +1,7 @@
 package op
 
 import (
+	"cmp"
 	"slices"
 
 	"github.com/gpt2wgpu/gpt2wgpu/gpu"
@@ -107,10 +108,7 @@ func SortTokens(tokens, order, starts []uint32) {
 		order[i] = uint32(i)
 	}
 	slices.SortFunc(order[:n], func(a, b uint32) int {
-		if tokens[a] != tokens[b] {
-			return int(int64(tokens[a]) - int64(tokens[b]))
-		}
-		return int(int64(a) - int64(b))
+		return cmp.Or(cmp.Compare(tokens[a], tokens[b]), cmp.Compare(a, b))
 	})
 	buckets := 0
 	for i := range order[:n] {

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"math"
 	"math/rand/v2"
 	"slices"
@@ -135,8 +136,10 @@ func (c *child) choose(j job) error {
 		return err
 	}
 	defer b.free()
+	say := func(kind string, t *trial, problem string) {
+		c.send(event{Kind: kind, Class: class, Candidate: t.index, Tile: t.tile, Error: problem})
+	}
 	var fixed, best *trial
-	var want [][]float32
 	for i, tile := range j.candidates(c.request.Target) {
 		if slices.Contains(c.request.Skip[class], i) {
 			continue
@@ -144,32 +147,20 @@ func (c *child) choose(j job) error {
 		if i > 0 && c.late() {
 			break
 		}
-		c.send(event{Kind: "try", Class: class, Candidate: i, Tile: tile})
-		t := &trial{index: i, tile: tile}
+		t := &trial{index: i, tile: tile, best: math.MaxInt64}
+		say("try", t, "")
 		if i == 0 {
 			fixed, best = t, t
-			if t.p, err = b.program(c.with(class, tile)); err != nil {
-				return err
-			}
-			defer t.p.Release()
-			if want, err = b.outputs(t.p); err != nil {
-				return err
-			}
-			if err := b.calibrate(t, j.Kept != nil); err != nil {
-				return err
-			}
-			if err := b.time(t, math.MaxInt64); err != nil {
-				return err
-			}
-			continue
 		}
-		if err := b.try(c.with(class, tile), t, want, best.best); err != nil {
-			c.send(event{Kind: "drop", Class: class, Candidate: i, Tile: tile, Error: err.Error()})
-		} else if t.best < best.best {
+		err := b.try(c.with(class, tile), t, best.best, j.Kept != nil)
+		defer t.p.Release()
+		switch {
+		case err != nil && i == 0:
+			return err
+		case err != nil:
+			say("drop", t, err.Error())
+		case t.best < best.best:
 			best = t
-		}
-		if t.p != nil {
-			defer t.p.Release()
 		}
 	}
 	if best != fixed {
@@ -182,7 +173,7 @@ func (c *child) choose(j job) error {
 		}
 	}
 	if best != fixed && j.Kept == nil {
-		c.send(event{Kind: "try", Class: class, Candidate: best.index, Tile: best.tile})
+		say("try", best, "")
 		err := selfTest(c.dev, best.tile, j.Use)
 		for _, u := range j.Others {
 			if err == nil {
@@ -190,7 +181,7 @@ func (c *child) choose(j job) error {
 			}
 		}
 		if err != nil {
-			c.send(event{Kind: "drop", Class: class, Candidate: best.index, Tile: best.tile, Error: err.Error()})
+			say("drop", best, err.Error())
 			best = fixed
 		}
 	}
@@ -201,12 +192,9 @@ func (c *child) choose(j job) error {
 
 // with returns the tuning of a trial.
 func (c *child) with(class string, tile op.Tile) op.Tuning {
-	t := op.Tuning{class: tile}
-	for k, v := range c.request.Tuning {
-		if k != class {
-			t[k] = v
-		}
-	}
+	t := op.Tuning{}
+	maps.Copy(t, c.request.Tuning)
+	t[class] = tile
 	return t
 }
 
@@ -246,20 +234,13 @@ func (c *child) verify(u op.Use, fixed, other op.Tile) error {
 		return err
 	}
 	defer b.free()
-	var want [][]float32
-	for i, tile := range []op.Tile{fixed, other} {
+	for _, tile := range []op.Tile{fixed, other} {
 		p, err := b.program(c.with(u.Class, tile))
-		if err != nil {
-			return err
+		if err == nil {
+			err = b.check(p)
 		}
 		defer p.Release()
-		got, err := b.outputs(p)
 		if err != nil {
-			return err
-		}
-		if i == 0 {
-			want = got
-		} else if err := b.compare(got, want); err != nil {
 			return err
 		}
 	}
@@ -324,7 +305,8 @@ type workload struct {
 	tensors map[string]gpu.Tensor
 	outs    []gpu.Tensor
 	clear   *gpu.Program
-	runs    int // a sample
+	want    [][]float32 // what the first program has left in outs; nil before it
+	runs    int         // a sample
 }
 
 func (c *child) newWorkload(u op.Use) (b *workload, err error) {
@@ -337,13 +319,8 @@ func (c *child) newWorkload(u op.Use) (b *workload, err error) {
 			b.free()
 		}
 	}()
-	names := make([]string, 0, len(u.Tensors))
-	for name := range u.Tensors {
-		names = append(names, name)
-	}
-	slices.Sort(names)
 	random := rand.New(rand.NewPCG(1337, 0))
-	for _, name := range names {
+	for _, name := range slices.Sorted(maps.Keys(u.Tensors)) {
 		o := u.Tensors[name]
 		t, err := d.NewTensor(gpu.Scratch, name, o.Storage, o.Shape...)
 		if err != nil {
@@ -373,12 +350,6 @@ func fill(d *gpu.Device, t gpu.Tensor, o op.Operand, random *rand.Rand) error {
 		some[i] = 2*random.Float32() - 1
 	}
 	n, row := t.Len(), o.Shape[len(o.Shape)-1]
-	at := func(i int) float32 {
-		if o.Cols > 0 && i%row >= o.Cols {
-			return 0
-		}
-		return some[i%len(some)]
-	}
 	if o.Storage == gpu.U32 {
 		words := make([]uint32, n)
 		for i := range words {
@@ -388,12 +359,11 @@ func fill(d *gpu.Device, t gpu.Tensor, o op.Operand, random *rand.Rand) error {
 	}
 	values := make([]float32, n)
 	for i := range values {
-		values[i] = at(i)
+		if o.Cols == 0 || i%row < o.Cols {
+			values[i] = some[i%len(some)]
+		}
 	}
-	if o.Storage == gpu.F32 {
-		return d.Upload(t, values)
-	}
-	return d.UploadU32(t, gpu.PackBF16(values))
+	return d.Upload(t, values)
 }
 
 func (b *workload) free() {
@@ -424,38 +394,39 @@ func (b *workload) outputs(p *gpu.Program) ([][]float32, error) {
 	var all [][]float32
 	for _, t := range b.outs {
 		values := make([]float32, t.Len())
-		if t.Storage() == gpu.F32 {
-			if err := b.dev.Read(t, values); err != nil {
-				return nil, err
-			}
-		} else {
-			words := make([]uint32, t.Bytes()/4)
-			if err := b.dev.ReadU32(t, words); err != nil {
-				return nil, err
-			}
-			values = gpu.UnpackBF16(words, t.Len())
+		if err := b.dev.Read(t, values); err != nil {
+			return nil, err
 		}
 		all = append(all, values)
 	}
 	return all, nil
 }
 
-// compare refuses results that differ from the fixed tile's by more than rounding: of the value, or of sums as large as
-// the tensor's root mean square. Another order of 50257 addends moves a float32 sum by about 1e-5 of that, and a wrong
-// element by all of it. bf16 keeps 8 bits, and what is computed from such values differs by a unit of them.
-func (b *workload) compare(got, want [][]float32) error {
+// check runs p and compares its results with those of the first program that was checked. It refuses results that differ
+// by more than rounding: of the value, or of sums as large as the tensor's root mean square. Another order of 50257
+// addends moves a float32 sum by about 1e-5 of that, and a wrong element by all of it. bf16 keeps 8 bits, and what is
+// computed from such values differs by a unit of them.
+func (b *workload) check(p *gpu.Program) error {
+	got, err := b.outputs(p)
+	if err != nil {
+		return err
+	}
+	if b.want == nil {
+		b.want = got
+		return nil
+	}
 	for i, t := range b.outs {
 		tolerance := 1e-3
 		if b.use.Storage() == gpu.BF16 {
 			tolerance = 2e-2
 		}
 		sum := 0.0
-		for _, v := range want[i] {
+		for _, v := range b.want[i] {
 			sum += float64(v) * float64(v)
 		}
-		rms := math.Sqrt(sum / float64(len(want[i])))
+		rms := math.Sqrt(sum / float64(len(b.want[i])))
 		for k, v := range got[i] {
-			w := float64(want[i][k])
+			w := float64(b.want[i][k])
 			if diff := math.Abs(float64(v) - w); !(diff <= tolerance*(rms+math.Abs(w))) {
 				return fmt.Errorf("wrong result: %s at %d is %v, the fixed tile's %v", t.Name(), k, v, w)
 			}
@@ -515,17 +486,17 @@ func (b *workload) time(t *trial, best time.Duration) error {
 	return nil
 }
 
-// try builds a candidate, compares its result and measures it. An error speaks only against the candidate.
-func (b *workload) try(tuning op.Tuning, t *trial, want [][]float32, best time.Duration) (err error) {
-	if t.p, err = b.program(tuning); err != nil {
-		t.p = nil
-		return err
+// try builds a candidate, compares its result and measures it; the first one also says how many runs a sample needs.
+// An error speaks only against the candidate. confirm: the choice is only to be confirmed.
+func (b *workload) try(tuning op.Tuning, t *trial, best time.Duration, confirm bool) (err error) {
+	first := b.want == nil
+	if t.p, err = b.program(tuning); err == nil {
+		err = b.check(t.p)
 	}
-	got, err := b.outputs(t.p)
+	if err == nil && first {
+		err = b.calibrate(t, confirm)
+	}
 	if err != nil {
-		return err
-	}
-	if err := b.compare(got, want); err != nil {
 		return err
 	}
 	return b.time(t, best)

@@ -3,6 +3,7 @@ package tune
 import (
 	"bufio"
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -17,7 +18,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
-	"sort"
 	"strings"
 	"time"
 
@@ -133,14 +133,7 @@ func (t *Tuner) keep(info gpu.AdapterInfo, tuning op.Tuning, steps map[string]bo
 	}
 	f := t.read(info)
 	f.Adapter, f.Version, f.Kernels = info, t.Version, shaders.Fingerprint()
-	tuning, steps = maps.Clone(tuning), maps.Clone(steps)
-	for class, tile := range f.Tuning {
-		if _, ours := tuning[class]; !ours {
-			tuning[class] = tile
-		}
-	}
-	maps.Copy(steps, f.Steps)
-	f.Tuning, f.Steps = tuning, steps
+	f.Tuning, f.Steps = merged(f.Tuning, tuning), merged(f.Steps, steps)
 	raw, err := json.MarshalIndent(f, "", "  ")
 	if err != nil {
 		return err
@@ -149,6 +142,14 @@ func (t *Tuner) keep(info gpu.AdapterInfo, tuning op.Tuning, steps map[string]bo
 		return err
 	}
 	return atomicfile.Write(t.Path(info), append(raw, '\n'))
+}
+
+// merged returns the entries of both; those of b replace a's.
+func merged[M ~map[K]V, K comparable, V any](a, b M) M {
+	both := M{}
+	maps.Copy(both, a)
+	maps.Copy(both, b)
+	return both
 }
 
 // session is one Tune.
@@ -245,7 +246,7 @@ func (s *session) pending(uses []op.Use) (work []job) {
 	if len(classifier) > 0 {
 		work = classifier
 	}
-	sort.SliceStable(work, func(i, j int) bool { return total[work[i].Use.Class] > total[work[j].Use.Class] })
+	slices.SortStableFunc(work, func(a, b job) int { return cmp.Compare(total[b.Use.Class], total[a.Use.Class]) })
 	return work
 }
 
@@ -365,9 +366,7 @@ func (s *session) child(ctx context.Context, r request, deadline time.Time) (las
 	}
 	err = cmd.Wait()
 	lastWords := strings.TrimSpace(said.String())
-	if i := strings.LastIndexByte(lastWords, '\n'); i >= 0 {
-		lastWords = lastWords[i+1:]
-	}
+	lastWords = lastWords[strings.LastIndexByte(lastWords, '\n')+1:]
 	switch {
 	case ctx.Err() != nil:
 		return last, ctx.Err()
