@@ -48,28 +48,22 @@ func (r *run) validate() error {
 		tokens, bytes = tokens+len(y), bytes+bytesOf(y, r.tokenBytes)
 		return nil
 	})
-	failed := 0.0
+	failed := false
 	if bad := (*unreadable)(nil); errors.As(err, &bad) {
 		text, _, _ := strings.Cut(err.Error(), "; hint: ")
 		r.warnf("step %d: no validation: %s", r.step, text)
-		failed = 1
+		failed = true
 	} else if err != nil {
 		return err
 	}
-	all, err := ranks.GatherFloats(r.group, loss, failed, float64(bytes))
+	sum, err := ranks.SumFloats(r.group, loss/float64(r.group.Size()), ranks.Flag(failed), float64(bytes))
 	if err != nil {
 		return err
 	}
-	loss, bytes = 0, 0
-	for _, of := range all {
-		loss += of[0] / float64(len(all))
-		failed += of[1]
-		bytes += int(of[2])
-	}
-	if failed > 0 {
+	if loss = sum[0]; sum[1] > 0 {
 		return nil
 	}
-	bits := metrics.BitsPerByte(loss, tokens*len(all), bytes)
+	bits := metrics.BitsPerByte(loss, tokens*r.group.Size(), int(sum[2]))
 	level := slog.LevelInfo
 	if math.IsNaN(loss) || math.IsInf(loss, 0) {
 		level = slog.LevelWarn
@@ -95,28 +89,21 @@ func bytesOf(ids []uint32, lengths []int) (bytes int) {
 // resumed run measures again.
 func (r *run) scoreHellaSwag(ctx context.Context) error {
 	score, err := r.hella.Score(ctx, nil)
-	stopped, failed := 0.0, 0.0
+	stopped, failed := ctx.Err() != nil, false
 	var overflow *model.NotFiniteError
 	switch {
-	case ctx.Err() != nil:
-		stopped = 1
+	case stopped:
 	case errors.As(err, &overflow): // not what the training needs: it goes on
-		failed = 1
+		failed = true
 		r.warnf("step %d: not measured: %v", r.step, err)
 	case err != nil:
 		return err
 	}
 	n := float64(score.N)
-	all, err := ranks.GatherFloats(r.group, stopped, failed, n, n*float64(score.Acc), n*float64(score.AccNorm),
-		n*float64(score.AccNormChars))
+	sum, err := ranks.SumFloats(r.group, ranks.Flag(stopped), ranks.Flag(failed), n, n*float64(score.Acc),
+		n*float64(score.AccNorm), n*float64(score.AccNormChars))
 	if err != nil {
 		return err
-	}
-	sum := make([]float64, len(all[0]))
-	for _, of := range all {
-		for i, v := range of {
-			sum[i] += v
-		}
 	}
 	if sum[0] > 0 {
 		return r.interrupt()

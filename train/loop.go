@@ -278,35 +278,25 @@ func (r *run) position() data.State {
 // syncRanks makes s, if there was a step, the numbers of all ranks together, and decides for all whether to stop or to
 // save before the next step.
 func (r *run) syncRanks(ctx context.Context, s *model.Stats) error {
-	var loss, norm, stop, overdue float64 // of this rank
-	next := r.step
+	next, loss, norm, n := r.step, 0.0, 0.0, float64(r.group.Size())
 	if s != nil {
 		next++ // r.step still counts the one before
 		loss, norm = s.Loss, s.GradNorm
 	}
-	if ctx.Err() != nil || r.last > 0 && next >= r.last {
-		stop = 1
-	}
-	if r.cfg.SaveMinutes > 0 && r.now().Sub(r.savedAt).Minutes() >= r.cfg.SaveMinutes {
-		overdue = 1
-	}
-	all, err := ranks.GatherFloats(r.group, loss, norm, stop, overdue)
+	stop := ctx.Err() != nil || r.last > 0 && next >= r.last
+	overdue := r.group.Rank() == 0 && // its clock decides for all
+		r.cfg.SaveMinutes > 0 && r.now().Sub(r.savedAt).Minutes() >= r.cfg.SaveMinutes
+	sum, err := ranks.SumFloats(r.group, loss, norm/n, ranks.Flag(stop), ranks.Flag(overdue))
 	if err != nil {
 		return err
 	}
-	r.overdue = all[0][3] != 0 // rank 0's clock decides for all
-	var sum, meanNorm float64
-	for _, of := range all {
-		sum += of[0]
-		meanNorm += of[1] / float64(len(all))
-		r.stop = r.stop || of[2] != 0
-	}
+	r.stop, r.overdue = r.stop || sum[2] > 0, sum[3] > 0
 	if s == nil {
 		return nil
 	}
-	s.Loss = sum // of parts of one mean
+	s.Loss = sum[0] // of parts of one mean
 	if r.outer != nil {
-		s.Loss, s.GradNorm = sum/float64(len(all)), meanNorm
+		s.Loss, s.GradNorm = sum[0]/n, sum[1]
 	}
 	return nil
 }

@@ -55,12 +55,8 @@ func (r *run) trySave() (failed, err error) {
 	if failed, err = r.writeCheckpoint(); err != nil {
 		return nil, err
 	}
-	flag := 0.0
-	if failed != nil {
-		flag = 1
-	}
-	all, err := ranks.GatherFloats(r.group, flag)
-	if err == nil && all[0][0] == 0 {
+	failures, err := ranks.SumFloats(r.group, ranks.Flag(failed != nil))
+	if err == nil && failures[0] == 0 {
 		r.saved = r.step
 	}
 	return failed, err

@@ -88,10 +88,9 @@ func (e *LostError) Error() string {
 }
 
 // agreed is an error that every rank knows of.
-type agreed struct{ err error }
+type agreed struct{ error }
 
-func (a agreed) Error() string { return a.err.Error() }
-func (a agreed) Unwrap() error { return a.err }
+func (a agreed) Unwrap() error { return a.error }
 
 // Agree marks an error of which every rank knows at this point, so that all can leave in peace (see [Agreed]).
 func Agree(err error) error { return agreed{err} }
@@ -141,6 +140,28 @@ func GatherFloats(g Group, mine ...float64) ([][]float64, error) {
 		binary.Decode(b, binary.LittleEndian, out[rank])
 	}
 	return out, nil
+}
+
+// SumFloats returns the sums of the ranks' numbers, taken in order of rank. All give as many.
+func SumFloats(g Group, mine ...float64) ([]float64, error) {
+	all, err := GatherFloats(g, mine...)
+	if err != nil {
+		return nil, err
+	}
+	for _, of := range all[1:] {
+		for i, v := range of {
+			all[0][i] += v
+		}
+	}
+	return all[0], nil
+}
+
+// Flag is a number for SumFloats: the sum is 0 where no rank has wanted something.
+func Flag(wanted bool) float64 {
+	if wanted {
+		return 1
+	}
+	return 0
 }
 
 // Share replaces v on every rank by rank 0's, which JSON must be able to hold.
