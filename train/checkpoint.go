@@ -232,9 +232,7 @@ func readState(dir string) (s State, err error) {
 		return s, fmt.Errorf("%s: %w", path, err)
 	}
 	s.Config.asBefore(fields.Config)
-	if s.Optimizer == "" {
-		s.Optimizer = "adamw" // the only one before state.json named it
-	}
+	s.Optimizer = cmp.Or(s.Optimizer, "adamw") // the only one before state.json named it
 	if err := s.check(); err != nil {
 		return s, fmt.Errorf("%s: %w", path, err)
 	}

@@ -1,6 +1,7 @@
 package train
 
 import (
+	"cmp"
 	"fmt"
 	"strings"
 
@@ -213,28 +214,18 @@ func (j Job) ranks() int { return max(j.Ranks, 1) }
 
 // MicroTokens returns the tokens of one micro-step on all ranks together, B*T*ranks.
 func (j Job) MicroTokens() int {
-	if j.SeqLen == 0 {
-		j.SeqLen = j.BlockSize
-	}
-	return j.BatchSize * j.SeqLen * j.ranks()
+	return j.BatchSize * cmp.Or(j.SeqLen, j.BlockSize) * j.ranks()
 }
 
 // TokensPerStep returns the tokens of one optimizer step on all ranks together.
-func (j Job) TokensPerStep() int {
-	if j.TotalBatchSize == 0 {
-		return j.MicroTokens()
-	}
-	return j.TotalBatchSize
-}
+func (j Job) TokensPerStep() int { return cmp.Or(j.TotalBatchSize, j.MicroTokens()) }
 
 // AccumSteps returns the micro-steps of one optimizer step, whose gradients add up. j must be valid.
 func (j Job) AccumSteps() int { return j.TokensPerStep() / j.MicroTokens() }
 
 // Resolved returns j with SeqLen and TotalBatchSize written out where they were left to the other settings.
 func (j Job) Resolved() Job {
-	if j.SeqLen == 0 {
-		j.SeqLen = j.BlockSize
-	}
+	j.SeqLen = cmp.Or(j.SeqLen, j.BlockSize)
 	j.TotalBatchSize = j.TokensPerStep()
 	return j
 }

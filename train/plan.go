@@ -22,7 +22,7 @@ func DryRun(j Job, env Env) error {
 	if err := CheckOut(j); err != nil {
 		return err
 	}
-	if shape, _ := gpt2.Named(j.Init); j.published() { // nothing is fetched for a plan
+	if shape, _ := gpt2.Named(j.Init); gpt2.Published(j.Init) { // nothing is fetched for a plan
 		if _, err := j.takeShape(shape, j.Init, "gpt2"); err != nil {
 			return err
 		}

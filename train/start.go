@@ -391,7 +391,7 @@ func (r *run) logDevices() error {
 
 // What a resumed run says at its start: which settings have changed since its checkpoint, and what that does.
 
-// UsageError is a mistake in the settings that only data or a checkpoint shows.
+// UsageError is a mistake in the command line, or in the settings.
 type UsageError struct{ Err error }
 
 func (u *UsageError) Error() string { return u.Err.Error() }

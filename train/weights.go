@@ -1,10 +1,10 @@
 package train
 
 import (
+	"cmp"
 	"fmt"
 	"log/slog"
 	"math"
-	"os"
 	"strconv"
 
 	"github.com/gpt2wgpu/gpt2wgpu/data"
@@ -92,26 +92,15 @@ func (j *Job) takeShape(has gpt2.Config, path, tokenizer string) (data.Tokenizer
 			}
 		}
 	}
-	if j.Tokenizer == "" {
-		j.Tokenizer = tok.Name()
-	}
+	j.Tokenizer = cmp.Or(j.Tokenizer, tok.Name())
 	*j = j.Resolved()
 	return tok, nil
-}
-
-// published reports whether --init is the name of published weights and of nothing here.
-func (c Config) published() bool {
-	if _, named := gpt2.Named(c.Init); !named {
-		return false
-	}
-	_, err := os.Stat(c.Init)
-	return err != nil
 }
 
 // initWeights reads the weights of --init; published ones are in the cache (see data/fetch).
 func (c Config) initWeights() (*gpt2.Weights, gpt2.Source, error) {
 	path := c.Init
-	if c.published() {
+	if gpt2.Published(path) {
 		var err error
 		if path, err = cache.Model(path); err != nil {
 			return nil, gpt2.Source{}, err

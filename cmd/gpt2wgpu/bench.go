@@ -125,10 +125,8 @@ func (b *benchFlags) settle() (s bench.Shape, c train.Job, err error) {
 	c = train.Job{Config: p.Config}
 	c.NoAutotune = b.noAutotune
 	c.DType, c.TotalBatchSize = b.dtype, 0
-	c.SeqLen, c.BatchSize = cmp.Or(b.seqLen, min(c.BlockSize, benchTokens)), b.batch
-	if c.BatchSize == 0 {
-		c.BatchSize = max(1, benchTokens/max(1, c.SeqLen))
-	}
+	c.SeqLen = cmp.Or(b.seqLen, min(c.BlockSize, benchTokens))
+	c.BatchSize = cmp.Or(b.batch, max(1, benchTokens/max(1, c.SeqLen)))
 	s = bench.Shape{B: c.BatchSize, T: c.SeqLen, C: c.NEmbd, NH: c.NHead, V: c.VocabSize,
 		Params: gpt2.ParamCount(c.Model())}
 	if b.dtype == "bf16" {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -97,10 +98,8 @@ func (v *evalFlags) run(ctx context.Context, e *env, _ []string) error {
 		return err
 	}
 	block := w.Config.BlockSize
-	if v.seq == 0 {
-		v.seq = w.source.SeqLen // the run's own
-	}
-	if v.seq == 0 || v.seq > block && !v.fs.Changed("seq-len") {
+	v.seq = cmp.Or(v.seq, w.source.SeqLen, block) // of the run, of the model
+	if v.seq > block && !v.fs.Changed("seq-len") {
 		v.seq = block
 	}
 	if v.seq > block {

@@ -205,10 +205,9 @@ func (e *env) report(err error) int {
 			fmt.Fprint(e.stderr, wrap(e.name+": "+line+"\n", columns(e.stderr), 2))
 		}
 	}
-	var usage *usageError
-	var settings *train.UsageError
+	var usage *train.UsageError
 	switch {
-	case errors.As(err, &usage), errors.As(err, &settings):
+	case errors.As(err, &usage):
 		return exitUsage
 	case errors.Is(err, train.ErrInterrupted), errors.Is(err, context.Canceled):
 		return exitInterrupted
@@ -218,9 +217,8 @@ func (e *env) report(err error) int {
 
 // errorLines returns one line for err, or one for each error that was joined.
 func errorLines(err error) []string {
-	var usage *usageError
-	if errors.As(err, &usage) && usage == err {
-		err = usage.err
+	if usage, ok := err.(*train.UsageError); ok {
+		err = usage.Err
 	}
 	if joined, ok := err.(interface{ Unwrap() []error }); ok {
 		var lines []string

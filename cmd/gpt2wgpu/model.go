@@ -1,9 +1,9 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
-	"os"
 
 	"github.com/gpt2wgpu/gpt2wgpu/data"
 	"github.com/gpt2wgpu/gpt2wgpu/gpu"
@@ -40,7 +40,7 @@ type loaded struct {
 // load reads the weights of --model and chooses the tokenizer. Published weights are fetched first.
 func (m *modelFlags) load(ctx context.Context, e *env) (l loaded, err error) {
 	path := m.model
-	if ofHub(path) {
+	if gpt2.Published(path) {
 		if path, err = fetchData(ctx, e, path, 0); err != nil {
 			return l, fmt.Errorf("--model %w", err)
 		}
@@ -55,15 +55,6 @@ func (m *modelFlags) load(ctx context.Context, e *env) (l loaded, err error) {
 	return l, err
 }
 
-// ofHub reports whether spec is the name of published weights and not of something here.
-func ofHub(spec string) bool {
-	if _, named := gpt2.Named(spec); !named {
-		return false
-	}
-	_, err := os.Stat(spec)
-	return err != nil
-}
-
 // open opens the device that --device names. Until the function that it returns closes it, compiling is reported.
 func (e *env) open(device string) (*gpu.Device, func(), error) {
 	d, err := gpu.Open(device)
@@ -76,9 +67,4 @@ func (e *env) open(device string) (*gpu.Device, func(), error) {
 }
 
 // someRun is a directory for hints: the newest run, or one that there could be.
-func someRun() string {
-	if newest := train.NewestRun(train.RunsDir); newest != "" {
-		return newest
-	}
-	return train.RunsDir + "/first"
-}
+func someRun() string { return cmp.Or(train.NewestRun(train.RunsDir), train.RunsDir+"/first") }

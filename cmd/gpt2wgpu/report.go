@@ -41,7 +41,7 @@ a GPU all of it takes a few minutes.
 		fs.logFlags(f)
 		return func(ctx context.Context, e *env, _ []string) error {
 			if _, err := train.FindPreset(r.preset); err != nil {
-				return &usageError{err}
+				return &train.UsageError{Err: err}
 			}
 			if r.seconds < 1 {
 				return usagef("--seconds is %d, want 1 or more; hint: --seconds 60", r.seconds)

@@ -99,7 +99,7 @@ func (s *sampleFlags) run(ctx context.Context, e *env, _ []string) error {
 	start, _ := train.Bounds(tok, w.source.Special, vocab)
 	prompt, err := s.promptTokens(text, tok, start, vocab)
 	if err != nil {
-		return &usageError{err}
+		return &train.UsageError{Err: err}
 	}
 	if tok.Name() != "bytes" && !utf8.ValidString(text) {
 		e.log.Warn("the prompt isn't valid UTF-8: each invalid byte is read as U+FFFD")

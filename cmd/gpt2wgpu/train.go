@@ -55,7 +55,7 @@ under mpirun; see docs/reliability.md). Presets:
 			if err == nil {
 				err = t.check(c)
 			} else {
-				err = &usageError{err}
+				err = &train.UsageError{Err: err}
 			}
 			if err := ranks.Together(group, err); err != nil {
 				return err
@@ -131,7 +131,7 @@ func (t *trainFlags) check(c train.Job) error {
 
 // fetchForTrain brings what the settings name into the cache; init: the weights of --init too.
 func fetchForTrain(ctx context.Context, e *env, c *train.Config, init bool) (err error) {
-	if init && ofHub(c.Init) {
+	if init && gpt2.Published(c.Init) {
 		if _, err := fetchData(ctx, e, c.Init, 0); err != nil {
 			return fmt.Errorf("--init %w", err)
 		}

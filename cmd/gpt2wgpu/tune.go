@@ -57,7 +57,7 @@ its checkpoints.
 		return func(ctx context.Context, e *env, _ []string) error {
 			c, err := t.settle()
 			if err != nil {
-				return &usageError{err}
+				return &train.UsageError{Err: err}
 			}
 			info, err := gpu.Find(t.device)
 			if err != nil {

@@ -8,13 +8,10 @@ import (
 	"github.com/gpt2wgpu/gpt2wgpu/train"
 )
 
-// usageError is a mistake in the command line.
-type usageError struct{ err error }
-
-func (u *usageError) Error() string { return u.err.Error() }
-func (u *usageError) Unwrap() error { return u.err }
-
-func usagef(format string, args ...any) error { return &usageError{fmt.Errorf(format, args...)} }
+// usagef returns a mistake in the command line.
+func usagef(format string, args ...any) error {
+	return &train.UsageError{Err: fmt.Errorf(format, args...)}
+}
 
 // mistakes collects the mistakes of a command line, so that all are reported at once.
 type mistakes struct {
@@ -44,10 +41,10 @@ func (m *mistakes) idle(when bool, flags, why, hint string) {
 	}
 }
 
-// err returns all mistakes as one usageError, nil if there are none.
+// err returns all mistakes as one train.UsageError, nil if there are none.
 func (m *mistakes) err() error {
 	if err := errors.Join(m.errs...); err != nil {
-		return &usageError{err}
+		return &train.UsageError{Err: err}
 	}
 	return nil
 }

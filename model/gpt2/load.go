@@ -82,13 +82,19 @@ func Load(spec string) (*Weights, Source, error) {
 	return w, src, nil
 }
 
+// Published reports whether spec is the name of published weights and of nothing here.
+func Published(spec string) bool {
+	_, named := Named(spec)
+	_, err := os.Stat(spec)
+	return named && err != nil
+}
+
 // Shape returns the shape of the weights that spec names, as [Load] does, without reading them. Published names have
 // theirs, whether or not they were fetched.
 func Shape(spec string) (Config, error) {
-	if c, ok := Named(spec); ok {
-		if _, err := os.Stat(spec); err != nil {
-			return c, nil
-		}
+	if Published(spec) {
+		c, _ := Named(spec)
+		return c, nil
 	}
 	path, file, err := locate(spec)
 	if err != nil {
