@@ -402,10 +402,10 @@ func (b *workload) outputs(p *gpu.Program) ([][]float32, error) {
 	return all, nil
 }
 
-// check runs p and compares its results with those of the first program that was checked. It refuses results that differ
-// by more than rounding: of the value, or of sums as large as the tensor's root mean square. Another order of 50257
-// addends moves a float32 sum by about 1e-5 of that, and a wrong element by all of it. bf16 keeps 8 bits, and what is
-// computed from such values differs by a unit of them.
+// check runs p and compares its results with those of the first program that was checked. It refuses results that
+// differ by more than rounding: of the value, or of sums as large as the tensor's root mean square. Another order of
+// 50257 addends moves a float32 sum by about 1e-5 of that, and a wrong element by all of it. bf16 keeps 8 bits, and
+// what is computed from such values differs by a unit of them.
 func (b *workload) check(p *gpu.Program) error {
 	got, err := b.outputs(p)
 	if err != nil {

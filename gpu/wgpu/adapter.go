@@ -81,8 +81,8 @@ func (a Adapter) Info() AdapterInfo {
 	return info
 }
 
-// encoderTimestamps: wgpu 0.19 writes timestamps between passes wherever TimestampQuery is offered. The linux and windows
-// arm64 libraries are wgpu 22, which needs a feature that the binding can't name.
+// encoderTimestamps: wgpu 0.19 writes timestamps between passes wherever TimestampQuery is offered. The linux and
+// windows arm64 libraries are wgpu 22, which needs a feature that the binding can't name.
 const encoderTimestamps = runtime.GOARCH != "arm64" || runtime.GOOS == "darwin"
 
 // Open opens the logical device with the limits of Info: the defaults stop at 128 MiB a binding. The device takes the
