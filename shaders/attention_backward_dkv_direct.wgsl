@@ -10,7 +10,7 @@
 //
 // As attention_forward_direct, with keys for queries: k, v, dk and dv of TK keys in registers.
 //
-// uses: store
+// uses: store attention_gradients
 
 const HS: u32 = 64u; // spec: channels a head
 const TK: u32 = 4u; // spec: keys a thread
@@ -18,15 +18,6 @@ const WX: u32 = 8u; // spec: threads
 const HS4: u32 = HS / 4u;
 const LAST: u32 = HS4 - 1u;
 const QUADS: u32 = TK * HS4;
-
-struct Params { T: u32, C: u32, NH: u32, SCALE: f32 }
-
-@group(0) @binding(0) var<uniform> p: Params;
-@group(0) @binding(1) var<storage, read_write> dqkv: array<Quad>;
-@group(0) @binding(2) var<storage, read> dout: array<Quad>;
-@group(0) @binding(3) var<storage, read> qkv: array<Quad>;
-@group(0) @binding(4) var<storage, read> lse: array<f32>;
-@group(0) @binding(5) var<storage, read> d: array<f32>;
 
 @compute @workgroup_size(WX)
 fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) nwg: vec3<u32>,

@@ -12,7 +12,7 @@
 // As attention_backward_dq_tiled, with keys for queries: a team shares TK keys, and each thread finishes two queries of
 // one key.
 //
-// uses: store
+// uses: store attention_gradients
 
 const HS: u32 = 64u; // spec: channels a head
 const TK: u32 = 4u; // spec: keys of a team
@@ -31,15 +31,6 @@ const OTHER_PAIRS: u32 = PAIRS - 1u;
 const REST: u32 = TK - 1u;
 const TURN: u32 = PAIRS * 2u;
 const TURNS: u32 = BQ / TURN;
-
-struct Params { T: u32, C: u32, NH: u32, SCALE: f32 }
-
-@group(0) @binding(0) var<uniform> p: Params;
-@group(0) @binding(1) var<storage, read_write> dqkv: array<Quad>;
-@group(0) @binding(2) var<storage, read> dout: array<Quad>;
-@group(0) @binding(3) var<storage, read> qkv: array<Quad>;
-@group(0) @binding(4) var<storage, read> lse: array<f32>;
-@group(0) @binding(5) var<storage, read> d: array<f32>;
 
 // (thread's quad, turn, pair, query of the pair, thread of the team)
 var<workgroup> qs: array<array<array<array<array<vec4<f32>, TEAM>, 2>, PAIRS>, TURNS>, OWN>;

@@ -11,7 +11,7 @@
 // As attention_forward_tiled, with teams of eight (four on DX12): each thread sums its part of the channels of s and
 // dp = sum_i dout*v for TURN keys. The parts meet, and each thread finishes two keys of one query.
 //
-// uses: store
+// uses: store attention_gradients
 
 const HS: u32 = 64u; // spec: channels a head
 const TQ: u32 = 4u; // spec: queries of a team
@@ -32,15 +32,6 @@ const OTHER_PAIRS: u32 = PAIRS - 1u;
 const REST: u32 = TQ - 1u;
 const TURN: u32 = PAIRS * 2u;
 const TURNS: u32 = BK / TURN;
-
-struct Params { T: u32, C: u32, NH: u32, SCALE: f32 }
-
-@group(0) @binding(0) var<uniform> p: Params;
-@group(0) @binding(1) var<storage, read_write> dqkv: array<Quad>;
-@group(0) @binding(2) var<storage, read> dout: array<Quad>;
-@group(0) @binding(3) var<storage, read> qkv: array<Quad>;
-@group(0) @binding(4) var<storage, read> lse: array<f32>;
-@group(0) @binding(5) var<storage, read> d: array<f32>;
 
 // (thread's quad, turn, pair, key of the pair, thread of the team)
 var<workgroup> ks: array<array<array<array<array<vec4<f32>, TEAM>, 2>, PAIRS>, TURNS>, OWN>;

@@ -10,7 +10,7 @@
 //
 // As attention_forward_walk. attention_backward_walk_store copies the state to dqkv.
 //
-// uses: store walk_sums walk_gradients
+// uses: store walk_sums walk_gradients walk_keys
 
 const HS: u32 = 64u; // spec: channels a head
 const WX: u32 = 128u; // spec: threads, a query each
@@ -18,29 +18,18 @@ const KT: u32 = 32u; // spec: keys per dispatch
 const HS4: u32 = HS / 4u;
 const QUADS: u32 = KT * HS4;
 
-struct Params { T: u32, C: u32, NH: u32, SCALE: f32, ROWS: u32, HEAD: u32, BLOCK: u32, KEY: u32 }
-
-@group(0) @binding(0) var<uniform> p: Params;
 @group(0) @binding(1) var<storage, read_write> state: array<vec4<f32>>;
 @group(0) @binding(2) var<storage, read> qkv: array<Quad>;
 @group(0) @binding(3) var<storage, read> dout: array<Quad>;
 @group(0) @binding(4) var<storage, read> lse: array<f32>;
 @group(0) @binding(5) var<storage, read> d: array<f32>;
 
-var<workgroup> keys: array<vec4<f32>, QUADS>;
-var<workgroup> values: array<vec4<f32>, QUADS>;
-
 @compute @workgroup_size(WX)
 fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(local_invocation_id) lid: vec3<u32>) {
     let head = p.HEAD + wid.y;
     let c4 = p.C / 4u;
     let q0 = head / p.NH * p.T * 3u * c4 + head % p.NH * HS4;
-    for (var i = lid.x; i < QUADS; i += WX) {
-        let at = q0 + c4 + min(p.KEY + i / HS4, p.T - 1u) * 3u * c4 + i % HS4;
-        keys[i] = unpack4(qkv[at]) * p.SCALE;
-        values[i] = unpack4(qkv[at + c4]);
-    }
-    workgroupBarrier();
+    stage(q0, lid.x);
     let t = (p.BLOCK + wid.x) * WX + lid.x;
     let last = min(t, p.T - 1u);
     let row = q0 + last * 3u * c4;
