@@ -22,18 +22,18 @@ const module = "github.com/gpt2wgpu/gpt2wgpu/"
 var imports = map[string]string{
 	"shaders":      "shaders/wgsl",
 	"shaders/wgsl": "",
-	"data":         "data/atomicfile data/cache data/exactjson data/filemap data/lock data/plainfile",
+	"data":         "data/atomicfile data/cache data/exactjson data/filemap data/lock data/parallel data/plainfile",
 	"gpu":          "gpu/wgpu shaders/wgsl",
 	"gpu/wgpu":     "shaders/wgsl",
 	"gpu/ref":      "",
 	"gpu/op":       "gpu shaders shaders/wgsl",
 	"gpu/tune":     "data/atomicfile data/plainfile gpu gpu/op gpu/selftest shaders",
-	"model/gpt2":   "data/atomicfile data/exactjson data/filemap data/plainfile",
+	"model/gpt2":   "data/atomicfile data/exactjson data/filemap data/parallel data/plainfile",
 	"model":        "gpu gpu/op model/gpt2",
 	"gpu/bench":    "gpu gpu/op shaders",
 	"gpu/selftest": "gpu gpu/op gpu/ref",
 	"gpu/isa":      "gpu/wgpu shaders/wgsl",
-	"cmd/isa":      "gpu gpu/isa gpu/op gpu/selftest model train",
+	"cmd/isa":      "data/parallel gpu gpu/isa gpu/op gpu/selftest model train",
 	"train": "data data/atomicfile data/cache data/exactjson data/lock data/plainfile gpu gpu/op model model/gpt2 " +
 		"train/eval train/metrics train/ranks train/supervise",
 	"train/metrics":   "data/atomicfile data/exactjson data/plainfile",
@@ -58,6 +58,7 @@ var imports = map[string]string{
 	"data/fetch":      "data data/atomicfile data/cache data/exactjson data/lock data/plainfile",
 	"data/filemap":    "",
 	"data/lock":       "data/atomicfile data/plainfile",
+	"data/parallel":   "",
 	"data/plainfile":  "",
 }
 

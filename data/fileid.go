@@ -2,7 +2,6 @@ package data
 
 import (
 	"crypto/sha256"
-	"encoding/hex"
 	"fmt"
 	"io"
 
@@ -53,7 +52,7 @@ func Identify(path string) (FileID, error) {
 	if _, err := io.Copy(sum, io.MultiReader(places...)); err != nil {
 		return FileID{}, fmt.Errorf("data: %w; hint: check the disk", err)
 	}
-	return FileID{Path: path, Bytes: size, Digest: hex.EncodeToString(sum.Sum(nil))}, nil
+	return FileID{Path: path, Bytes: size, Digest: fmt.Sprintf("%x", sum.Sum(nil))}, nil
 }
 
 // Files identifies the corpus's files, in their order. The embedded text and tokens in memory have none.

@@ -2,10 +2,10 @@ package data
 
 import (
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
-	"strings"
 
 	"github.com/gpt2wgpu/gpt2wgpu/data/exactjson"
 	"github.com/gpt2wgpu/gpt2wgpu/data/plainfile"
@@ -24,29 +24,21 @@ type maker struct {
 // makerOf returns the maker of a shard; nil if it is unknown.
 func makerOf(path string) *maker {
 	dir := filepath.Dir(path)
-	manifests, _ := filepath.Glob(filepath.Join(globLiteral(dir), "*.tokenize.json"))
+	manifests, _ := fs.Glob(os.DirFS(dir), "*.tokenize.json")
 	for _, file := range manifests {
-		raw, err := plainfile.Read(file, maxManifest)
+		raw, err := plainfile.Read(filepath.Join(dir, file), maxManifest)
 		var m manifest
 		if err != nil || exactjson.Unmarshal(raw, &m) != nil || m.check() != nil || m.Settings.Tokenizer == "" ||
 			!slices.ContainsFunc(m.Shards, func(s doneShard) bool { return s.File == filepath.Base(path) }) {
 			continue
 		}
-		by := &maker{m.Settings.Tokenizer, m.Settings.Fingerprint, filepath.Base(file)}
+		by := &maker{m.Settings.Tokenizer, m.Settings.Fingerprint, file}
 		if by.fingerprint != "" {
 			by.spec = filepath.Join(dir, by.spec)
 		}
 		return by
 	}
 	return nil
-}
-
-// globLiteral is a directory's name as a pattern that only it matches.
-func globLiteral(dir string) string {
-	if filepath.Separator == '\\' { // a backslash is not an escape there
-		return dir
-	}
-	return strings.NewReplacer(`\`, `\\`, `*`, `\*`, `?`, `\?`, `[`, `\[`).Replace(dir)
 }
 
 // is reports whether tok gives the maker's ids.

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"encoding/binary"
 	"fmt"
-	"io"
 	"path/filepath"
 	"regexp"
 	"strings"
@@ -61,16 +60,7 @@ var webPage = regexp.MustCompile(`^(\x{feff})?\s*<[!?a-zA-Z]`)
 func refuseForeign(path, want string) error { return misnamed(path, readHead(path), want) }
 
 // readHead returns the first bytes of a file; none if it cannot be read, which its reader reports.
-func readHead(path string) []byte {
-	f, err := plainfile.Open(path)
-	if err != nil {
-		return nil
-	}
-	defer f.Close()
-	head := make([]byte, sniffed)
-	n, _ := io.ReadFull(f, head)
-	return head[:n]
-}
+func readHead(path string) []byte { return plainfile.Head(path, sniffed) }
 
 // headerless reports a .bin file that begins with tokens, as nanoGPT's prepare.py writes them: ids below GPT-2's
 // vocabulary, in an even number of bytes. Nothing in such a file says what it is, so it is not read as it stands.

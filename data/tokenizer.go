@@ -1,18 +1,17 @@
 package data
 
 import (
-	"cmp"
 	"errors"
 	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
-	"runtime"
 	"slices"
 	"strings"
-	"sync"
 	"unicode"
 	"unicode/utf8"
+
+	"github.com/gpt2wgpu/gpt2wgpu/data/parallel"
 )
 
 // Tokenizer turns text into ids and back. Its methods are safe for concurrent use. All tokenizers are this package's.
@@ -181,19 +180,11 @@ func encodeChunks(tok Tokenizer, text string, chunk int) ([]uint16, error) {
 		text = text[n:]
 	}
 	parts := make([][]uint16, len(pieces))
-	errs := make([]error, len(pieces))
-	var wg sync.WaitGroup
-	slots := make(chan struct{}, runtime.GOMAXPROCS(0))
-	for i, p := range pieces {
-		slots <- struct{}{}
-		wg.Add(1)
-		go func() {
-			defer func() { <-slots; wg.Done() }()
-			parts[i], errs[i] = appendPart(tok, make([]uint16, 0, len(p)/3), p, i == 0)
-		}()
-	}
-	wg.Wait()
-	return slices.Concat(parts...), cmp.Or(errs...)
+	err := parallel.Do(len(pieces), func(i int) (err error) {
+		parts[i], err = appendPart(tok, make([]uint16, 0, len(pieces[i])/3), pieces[i], i == 0)
+		return err
+	})
+	return slices.Concat(parts...), err
 }
 
 // cutFor is safeCut for the tokenizer that encodes the halves.

@@ -3,7 +3,6 @@ package shaders
 import (
 	"crypto/sha256"
 	"embed"
-	"encoding/hex"
 	"fmt"
 	"go/constant"
 	"go/token"
@@ -54,7 +53,7 @@ func Fingerprint() string {
 	if err != nil {
 		panic(err) // they are part of the program
 	}
-	return hex.EncodeToString(h.Sum(nil))
+	return fmt.Sprintf("%x", h.Sum(nil))
 }
 
 var (

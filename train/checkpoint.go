@@ -3,7 +3,6 @@ package train
 import (
 	"cmp"
 	"crypto/sha256"
-	"encoding/hex"
 	"encoding/json"
 	"fmt"
 	"log/slog"
@@ -209,8 +208,7 @@ func (s State) write(dir string) error {
 	if err != nil {
 		return err
 	}
-	sum := sha256.Sum256(append(raw, '\n'))
-	s.SHA256 = hex.EncodeToString(sum[:])
+	s.SHA256 = fmt.Sprintf("%x", sha256.Sum256(append(raw, '\n')))
 	if raw, err = json.MarshalIndent(s, "", "  "); err != nil {
 		return err
 	}

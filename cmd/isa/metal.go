@@ -10,11 +10,11 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
-	"runtime"
 	"slices"
 	"strings"
 	"sync"
 
+	"github.com/gpt2wgpu/gpt2wgpu/data/parallel"
 	"github.com/gpt2wgpu/gpt2wgpu/gpu/isa"
 )
 
@@ -34,6 +34,14 @@ func metal(ctx context.Context, dir, translate, include string, only *regexp.Reg
 		return err
 	}
 	defer os.RemoveAll(texts)
+	var todo []indexed
+	seen := map[string]bool{}
+	for _, e := range index {
+		if only.MatchString(e.Label) && (checked(e) || !seen[e.File]) {
+			todo = append(todo, e)
+			seen[e.File] = true
+		}
+	}
 	passed, failed, kernels, reads := 0, 0, 0, 0
 	var mu sync.Mutex
 	result := func(e indexed, g isa.Guards, err error) {
@@ -56,36 +64,21 @@ func metal(ctx context.Context, dir, translate, include string, only *regexp.Reg
 		}
 	}
 	m := isa.Metal{Clang: "clang++-16", Include: include}
-	seen := map[string]bool{}
-	var wait sync.WaitGroup
-	cores := make(chan bool, runtime.NumCPU())
-	for _, e := range index {
-		if !only.MatchString(e.Label) || !checked(e) && seen[e.File] {
-			continue
+	parallel.Do(len(todo), func(i int) error {
+		e, g := todo[i], isa.Guards{}
+		said, err := exec.CommandContext(ctx, translate, texts, filepath.Join(dir, e.File)).CombinedOutput()
+		if err != nil {
+			err = errors.New(strings.TrimSpace(string(said)))
+		} else if checked(e) {
+			file := strings.TrimSuffix(e.File, ".wgsl") + ".metal"
+			var text []byte
+			if text, err = os.ReadFile(filepath.Join(texts, file)); err == nil {
+				g, err = m.Guards(ctx, e.Label, string(text))
+			}
 		}
-		seen[e.File] = true
-		cores <- true
-		wait.Add(1)
-		go func() {
-			defer wait.Done()
-			defer func() { <-cores }()
-			said, err := exec.CommandContext(ctx, translate, texts, filepath.Join(dir, e.File)).CombinedOutput()
-			if err != nil {
-				result(e, isa.Guards{}, errors.New(strings.TrimSpace(string(said))))
-				return
-			}
-			var g isa.Guards
-			if checked(e) {
-				file := strings.TrimSuffix(e.File, ".wgsl") + ".metal"
-				var text []byte
-				if text, err = os.ReadFile(filepath.Join(texts, file)); err == nil {
-					g, err = m.Guards(ctx, e.Label, string(text))
-				}
-			}
-			result(e, g, err)
-		}()
-	}
-	wait.Wait()
+		result(e, g, err)
+		return nil
+	})
 	fmt.Fprintf(out, "%d products and attention kernels that a GPU has by default, %d reads of workgroup memory\n",
 		kernels, reads)
 	fmt.Fprintf(out, "%d passed, %d failed\n", passed, failed)

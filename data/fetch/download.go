@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"crypto/sha256"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
@@ -183,7 +182,7 @@ func (f *fetcher) download(ctx context.Context, u, dest, want string, hub bool) 
 	if _, err := io.Copy(h, io.NewSectionReader(p, 0, p.at)); err != nil {
 		return "", fmt.Errorf("%w; hint: check the disk", err)
 	}
-	got := hex.EncodeToString(h.Sum(nil))
+	got := fmt.Sprintf("%x", h.Sum(nil))
 	if want = cmp.Or(want, p.sum, got); got != want {
 		p.Close()
 		os.Remove(p.Name())

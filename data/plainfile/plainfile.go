@@ -71,3 +71,15 @@ func Read(path string, limit int64) ([]byte, error) {
 		}
 	}
 }
+
+// Head returns the first n bytes of a file; fewer where it is shorter, none where it can't be read.
+func Head(path string, n int) []byte {
+	f, err := Open(path)
+	if err != nil {
+		return nil
+	}
+	defer f.Close()
+	head := make([]byte, n)
+	n, _ = io.ReadFull(f, head)
+	return head[:n]
+}

@@ -2,7 +2,7 @@ package op
 
 import (
 	"crypto/sha256"
-	"encoding/hex"
+	"fmt"
 	"slices"
 	"strings"
 
@@ -147,7 +147,7 @@ func (t Target) Tables() string {
 	t.Name, t.Algorithms, t.GroupThreads, t.GroupBytes, t.TileBytes = "", nil, 0, 0, 0
 	t.MoreProducts, t.MoreAttention = nil, nil
 	hash := sha256.Sum256([]byte(Fingerprint(t)))
-	return hex.EncodeToString(hash[:8])
+	return fmt.Sprintf("%x", hash[:8])
 }
 
 // Tiles returns the tiles of the table and those that tuning may choose beside them; few are only for few rows, which
@@ -189,12 +189,15 @@ func (t Target) WithAttention(rules ...AttentionRule) Target {
 
 // attentionFor returns the first tile that fits.
 func (t Target) attentionFor(a attention) AttentionTile {
-	for _, r := range t.Attention {
-		if r.fits(a) {
-			return r.Tile
-		}
+	return firstFit(t.Attention, func(r AttentionRule) bool { return r.fits(a) }).Tile
+}
+
+// firstFit returns the first rule that fits, else the last.
+func firstFit[Rule any](rules []Rule, fits func(Rule) bool) Rule {
+	if i := slices.IndexFunc(rules, fits); i >= 0 {
+		return rules[i]
 	}
-	return t.Attention[len(t.Attention)-1].Tile
+	return rules[len(rules)-1]
 }
 
 func (r AttentionRule) fits(a attention) bool {
@@ -203,12 +206,7 @@ func (r AttentionRule) fits(a attention) bool {
 
 // productFor returns the first tile that fits the product.
 func (t Target) productFor(m product) MatmulTile {
-	for _, r := range t.Products {
-		if r.fits(m) {
-			return r.Tile
-		}
-	}
-	return t.Products[len(t.Products)-1].Tile
+	return firstFit(t.Products, func(r ProductRule) bool { return r.fits(m) }).Tile
 }
 
 func (r ProductRule) fits(m product) bool {

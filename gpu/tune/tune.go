@@ -6,7 +6,6 @@ import (
 	"cmp"
 	"context"
 	"crypto/sha256"
-	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -58,7 +57,7 @@ func (t *Tuner) Path(info gpu.AdapterInfo) string {
 	h := sha256.New()
 	fmt.Fprintf(h, "%s\n%s\n%s\n%s", raw, t.Version, shaders.Fingerprint(),
 		op.Fingerprint(op.TargetFor(info, info.Limits)))
-	return filepath.Join(t.Dir, hex.EncodeToString(h.Sum(nil))[:32]+".json")
+	return filepath.Join(t.Dir, fmt.Sprintf("%x.json", h.Sum(nil)[:16]))
 }
 
 // Cached returns what was chosen on an adapter before, nil if nothing was. It ignores a file that can't be used, with a
@@ -269,7 +268,7 @@ func (s *session) wholeStep(ctx context.Context, uses []op.Use, step any, deadli
 		return false, err
 	}
 	hash := sha256.Sum256(raw)
-	key := hex.EncodeToString(hash[:8])
+	key := fmt.Sprintf("%x", hash[:8])
 	if step == nil || len(chosen) == 0 || s.steps[key] {
 		return false, nil
 	}

@@ -17,6 +17,7 @@ import (
 	"strings"
 
 	"github.com/gpt2wgpu/gpt2wgpu/data/exactjson"
+	"github.com/gpt2wgpu/gpt2wgpu/data/parallel"
 )
 
 const (
@@ -119,7 +120,7 @@ func ReadDir(dir string) (*Weights, error) {
 	}
 
 	w := newWeights(c)
-	err = parallel(len(table), func(i int) error {
+	err = parallel.Do(len(table), func(i int) error {
 		s, p := sources[i], table[i]
 		return guard(s.file.path, func() error {
 			if p.Conv1D {

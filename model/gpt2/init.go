@@ -2,9 +2,10 @@ package gpt2
 
 import (
 	"math"
-	"runtime"
+	"slices"
 	"strings"
-	"sync"
+
+	"github.com/gpt2wgpu/gpt2wgpu/data/parallel"
 )
 
 // initStd is GPT-2's standard deviation of initial weights. wpe uses it too (OpenAI's code has 0.01 there), as the
@@ -42,23 +43,21 @@ func Init(c Config, seed uint64) *Weights {
 	g.skip(wte.Size()) // the output layer, which has no bias
 
 	// Second pass. wte as an embedding is overwritten by the output layer below.
-	f := newNormalFiller(g)
 	g.skip(normalDraws(wte.Size()))
 	for i, p := range table {
 		switch {
 		case p.Short == "wte":
 		case isProjection(p):
-			f.fill(w.Tensors[i], initStd*math.Pow(float64(2*c.NLayer), -0.5))
+			g.fill(w.Tensors[i], initStd*math.Pow(float64(2*c.NLayer), -0.5))
 		case p.Matrix():
-			f.fill(w.Tensors[i], initStd)
+			g.fill(w.Tensors[i], initStd)
 		case isNorm(p) && strings.HasSuffix(p.Short, "w"):
 			for j := range w.Tensors[i] {
 				w.Tensors[i][j] = 1
 			}
 		}
 	}
-	f.fill(w.Tensors[0], initStd)
-	f.wait()
+	g.fill(w.Tensors[0], initStd)
 	return w
 }
 
@@ -92,65 +91,27 @@ func normalDraws(n int) int {
 	return n
 }
 
-// normalFiller fills tensors with normals. Draws must follow one another and stay on the calling goroutine; the
-// transformation, which costs several times as much, runs behind it on all cores.
-type normalFiller struct {
-	g    *mt19937
-	jobs chan func()
-	done sync.WaitGroup
-}
+const fillChunk = 1 << 16 // elements; a multiple of group, and small enough for a cache
 
-const fillChunk = 1 << 16 // elements; a multiple of group, and small enough to still be in cache
-
-func newNormalFiller(g *mt19937) *normalFiller {
-	workers := runtime.GOMAXPROCS(0)
-	f := &normalFiller{g: g, jobs: make(chan func(), 2*workers)}
-	for range workers {
-		f.done.Add(1)
-		go func() {
-			defer f.done.Done()
-			for job := range f.jobs {
-				job()
-			}
-		}()
-	}
-	return f
-}
-
-func (f *normalFiller) wait() {
-	close(f.jobs)
-	f.done.Wait()
-}
-
-// fill is normal_(0, std).
-func (f *normalFiller) fill(x []float32, std float64) {
+// fill is normal_(0, std). Draws follow one another; the transformation, which costs several times as much, runs on all
+// cores.
+func (g *mt19937) fill(x []float32, std float64) {
 	if len(x) < group {
-		f.fillFew(x, std)
+		g.fillFew(x, std)
 		return
 	}
-	for at := 0; at < len(x); {
-		end := at + fillChunk
-		// A remainder shorter than a group joins the chunk before it, which owns the group that the tail overlaps.
-		if end+group > len(x) {
-			end = len(x)
+	g.float32s(x)
+	whole := x[:len(x)/group*group]
+	parallel.Do((len(whole)+fillChunk-1)/fillChunk, func(i int) error {
+		for some := range slices.Chunk(whole[i*fillChunk:min((i+1)*fillChunk, len(whole))], group) {
+			boxMuller(some, float32(std))
 		}
-		chunk := x[at:end]
-		f.g.float32s(chunk)
-		var tail []float32
-		if end == len(x) && len(x)%group != 0 {
-			tail = make([]float32, group)
-			f.g.float32s(tail)
-		}
-		f.jobs <- func() {
-			for i := 0; i+group <= len(chunk); i += group {
-				boxMuller(chunk[i:i+group], float32(std))
-			}
-			if tail != nil {
-				boxMuller(tail, float32(std))
-				copy(chunk[len(chunk)-group:], tail)
-			}
-		}
-		at = end
+		return nil
+	})
+	if len(x) > len(whole) { // the last 16 are drawn again
+		tail := x[len(x)-group:]
+		g.float32s(tail)
+		boxMuller(tail, float32(std))
 	}
 }
 
@@ -172,9 +133,9 @@ func boxMuller(x []float32, std float32) {
 
 // fillFew is normal_ on fewer than 16 elements: float64 throughout, two samples from two uniforms. PyTorch would carry
 // an odd sample over to the next tensor; no tensor here has an odd size, because C is a multiple of 4.
-func (f *normalFiller) fillFew(x []float32, std float64) {
+func (g *mt19937) fillFew(x []float32, std float64) {
 	for i := 0; i < len(x); i += 2 {
-		u1, u2 := f.g.float64(), f.g.float64()
+		u1, u2 := g.float64(), g.float64()
 		r := math.Sqrt(-2 * math.Log1p(-u2))
 		sin, cos := math.Sincos(2 * math.Pi * u1)
 		x[i] = float32(r * cos * std)

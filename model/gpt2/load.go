@@ -127,7 +127,7 @@ func locate(spec string) (path string, file bool, err error) {
 		}
 		return spec, false, err
 	}
-	head := readHead(spec)
+	head := plainfile.Head(spec, sniffed)
 	if strings.HasSuffix(spec, ".bin") || bytes.HasPrefix(head, llmcStart) {
 		return spec, true, nil
 	}

@@ -12,6 +12,7 @@ import (
 	"strings"
 
 	"github.com/gpt2wgpu/gpt2wgpu/data/filemap"
+	"github.com/gpt2wgpu/gpt2wgpu/data/parallel"
 )
 
 // dataType is a type of values as safetensors files name it.
@@ -123,7 +124,7 @@ func ReadSafetensors(path string) ([]NamedTensor, error) {
 	}
 	defer f.close()
 	out := make([]NamedTensor, len(f.tensors))
-	return out, parallel(len(out), func(i int) error {
+	return out, parallel.Do(len(out), func(i int) error {
 		t := f.tensors[i]
 		if err := f.checkType(t); err != nil {
 			return err

@@ -4,7 +4,8 @@ import (
 	"bytes"
 	"encoding/binary"
 	"fmt"
-	"io"
+	"io/fs"
+	"os"
 	"path/filepath"
 	"strings"
 
@@ -85,18 +86,6 @@ func refuseForeign(path string, head []byte, want string) error {
 	return fileError(path, hint, "got %s, want %s", found, want)
 }
 
-// readHead returns the first bytes of a file; fewer where it is shorter, none where it can't be read.
-func readHead(path string) []byte {
-	f, err := plainfile.Open(path)
-	if err != nil {
-		return nil
-	}
-	defer f.Close()
-	head := make([]byte, sniffed)
-	n, _ := io.ReadFull(f, head)
-	return head[:n]
-}
-
 // inPlaceOfWeights says what a directory without model.safetensors has, and how to make one from it.
 func inPlaceOfWeights(dir string) (found, hint string) {
 	const below = "name one, such as "
@@ -120,12 +109,12 @@ func inPlaceOfWeights(dir string) (found, hint string) {
 		{"*.safetensors", "only FILE", "rename it to " + weightsFile},
 		{"*.bin", "only llm.c's FILE", "name the file: PATH"},
 	} {
-		list, _ := filepath.Glob(filepath.Join(escapeGlob(dir), filepath.FromSlash(x.pattern)))
+		list, _ := fs.Glob(os.DirFS(dir), x.pattern)
 		if len(list) == 0 {
 			continue
 		}
-		path := list[len(list)-1]
-		switch head := readHead(path); {
+		path := filepath.Join(dir, filepath.FromSlash(list[len(list)-1]))
+		switch head := plainfile.Head(path, sniffed); {
 		case bytes.HasPrefix(head, lfsStart):
 			x.what = "only FILE, which is a Git LFS pointer"
 			_, x.hint = foreign(path, head)
@@ -138,13 +127,4 @@ func inPlaceOfWeights(dir string) (found, hint string) {
 		return name.Replace(x.what), name.Replace(x.hint)
 	}
 	return "", ""
-}
-
-// escapeGlob makes filepath.Glob take a directory's name as it is.
-func escapeGlob(dir string) string {
-	// Windows has no escape there, and names without these characters are all that match
-	if filepath.Separator == '\\' {
-		return dir
-	}
-	return strings.NewReplacer(`\`, `\\`, "*", `\*`, "?", `\?`, "[", `\[`).Replace(dir)
 }

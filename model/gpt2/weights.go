@@ -5,6 +5,8 @@ import (
 	"math"
 	"slices"
 	"strings"
+
+	"github.com/gpt2wgpu/gpt2wgpu/data/parallel"
 )
 
 // Weights holds the values of every parameter of a model.
@@ -54,7 +56,7 @@ func (w *Weights) Validate() error {
 // files have it. path is where the weights are from.
 func (w *Weights) CheckFinite(path string) error {
 	table := Table(w.Config)
-	return parallel(len(table), func(i int) error {
+	return parallel.Do(len(table), func(i int) error {
 		if at := NotFinite(w.Tensors[i]); at >= 0 {
 			return fileError(path, "these weights diverged, or overflowed in float16: take an earlier checkpoint, or "+
 				"save them as float32", "tensor %s: value %v of shape %v is %v, want finite numbers", table[i].Name,
