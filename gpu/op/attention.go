@@ -70,13 +70,19 @@ func newAttention(p *Builder, name string, lse, qkv gpu.Tensor, nh int) attentio
 	a := attention{b: lse.Dim(0), t: lse.Dim(2), c: qkv.Dim(1) / 3, nh: nh}
 	p.Want(name, "lse", lse, a.b, nh, a.t)
 	p.Want(name, "qkv", qkv, a.b*a.t, 3*a.c)
-	if nh < 1 || a.c%nh != 0 || a.c/nh%4 != 0 || a.c/nh > 128 {
-		p.Fail("%s: %d channels in %d heads, want heads of a multiple of 4 channels up to 128", name, a.c, nh)
-		return a
+	if a.hs = p.headSize(name, a.c, nh); a.hs > 0 {
+		a.tile = p.Target.attentionFor(a)
 	}
-	a.hs = a.c / nh
-	a.tile = p.Target.attentionFor(a)
 	return a
+}
+
+// headSize returns the channels of a head. It records an error, and returns 0, where the kernels have no such heads.
+func (p *Builder) headSize(op string, c, nh int) int {
+	if nh < 1 || c%nh != 0 || c/nh%4 != 0 || c/nh > 128 {
+		p.Fail("%s: %d channels in %d heads, want heads of a multiple of 4 channels up to 128", op, c, nh)
+		return 0
+	}
+	return c / nh
 }
 
 // choose takes the tile that measuring has chosen for the op on its tensors, if there is one.

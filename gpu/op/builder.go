@@ -44,13 +44,16 @@ func (s *Setup) tuned(use func() Use) Tile {
 	return s.Tuning[u.Class]
 }
 
-// shared returns the scratch of this name, which all programs of a setup share: they run one after the other. An
-// allocation that fails is recorded in the program.
-func (p *Builder) shared(name string, alloc func(d *gpu.Device, name string) (gpu.Tensor, error)) gpu.Tensor {
+// allocator is gpu.Device's NewTensor or NewUniform.
+type allocator func(role gpu.Role, name string, storage gpu.Storage, shape ...int) (gpu.Tensor, error)
+
+// shared returns the float32 scratch of this name and shape, which all programs of a setup share: they run one after
+// the other. An allocation that fails is recorded in the program.
+func (p *Builder) shared(name string, alloc allocator, shape ...int) gpu.Tensor {
 	if t, ok := p.scratch[name]; ok || p.Err() != nil {
 		return t
 	}
-	t, err := alloc(p.dev, name)
+	t, err := alloc(gpu.Scratch, name, gpu.F32, shape...)
 	if err != nil {
 		p.Fail("%w", err)
 		return t

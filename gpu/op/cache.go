@@ -61,13 +61,10 @@ func (op AttentionDecode) AddTo(p *Builder) {
 	p.Want(name, "out", op.Out, b, c)
 	p.Want(name, "qkv", op.QKV, b, 3*c)
 	p.Want(name, "positions", op.Positions, b)
-	if op.NH < 1 || c%op.NH != 0 || c/op.NH%4 != 0 || c/op.NH > 128 {
-		p.Fail("%s: %d channels in %d heads, want heads of a multiple of 4 channels up to 128", name, c, op.NH)
-	}
+	hs := p.headSize(name, c, op.NH)
 	if p.Err() != nil {
 		return
 	}
-	hs := c / op.NH
 	p.Add(gpu.Dispatch{
 		Source: source(p, name, store(op.QKV), shaders.Spec{"HS": hs, "WG": p.Target.decodeThreads(hs)}),
 		Bind:   map[string]gpu.Tensor{"out": op.Out, "qkv": op.QKV, "cache": op.Cache, "positions": op.Positions},

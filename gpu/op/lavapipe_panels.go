@@ -49,12 +49,8 @@ func (panels) batches() bool                 { return false }
 // up.
 func (panels) add(p *Builder, t MatmulTile, m product) {
 	// 5.6 MiB: a packed piece of a, in rows of a window, and the sums of a block.
-	packed := p.shared("matmul panels", func(d *gpu.Device, name string) (gpu.Tensor, error) {
-		return d.NewUniform(gpu.Scratch, name, gpu.F32, panelFloats/panelWindow, panelWindow)
-	})
-	sums := p.shared("matmul sums", func(d *gpu.Device, name string) (gpu.Tensor, error) {
-		return d.NewTensor(gpu.Scratch, name, gpu.F32, panelMost, panelWide)
-	})
+	packed := p.shared("matmul panels", p.dev.NewUniform, panelFloats/panelWindow, panelWindow)
+	sums := p.shared("matmul sums", p.dev.NewTensor, panelMost, panelWide)
 	if p.Err() != nil {
 		return
 	}

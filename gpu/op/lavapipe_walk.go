@@ -48,9 +48,7 @@ type round struct {
 
 // rounds calls each with as many heads at a time as the scratch holds.
 func (a attention) rounds(p *Builder, each func(r round)) {
-	all := p.shared("attention walk", func(d *gpu.Device, name string) (gpu.Tensor, error) {
-		return d.NewTensor(gpu.Scratch, name, gpu.F32, walkFloats/256, 256)
-	})
+	all := p.shared("attention walk", p.dev.NewTensor, walkFloats/256, 256)
 	if p.Err() != nil {
 		return
 	}

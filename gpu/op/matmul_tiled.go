@@ -81,8 +81,6 @@ func (m product) partOf(t MatmulTile) int {
 
 // partialSums returns scratch for n sums of each of the parts.
 func (p *Builder) partialSums(parts, n int) gpu.Tensor {
-	all := p.shared("matmul parts", func(d *gpu.Device, name string) (gpu.Tensor, error) {
-		return d.NewTensor(gpu.Scratch, name, gpu.F32, partialBytes/4)
-	})
+	all := p.shared("matmul parts", p.dev.NewTensor, partialBytes/4)
 	return all.Reinterpret(all.Name(), gpu.F32, parts, n)
 }

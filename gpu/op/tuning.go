@@ -71,15 +71,10 @@ var headOfClass = regexp.MustCompile(`/HS(\d{1,3})/`) // of attention: channels
 func (target Target) check(op string, hs int, t Tile) error {
 	var threads, bytes int
 	var algorithm string
-	ofOp := false
-	switch op {
-	case "matmul_forward", "matmul_backward_dx", "matmul_backward_dw":
-		ofOp = t.Matmul != nil
-	case "attention_forward", "attention_backward":
-		ofOp = t.Attention != nil
-	case "classifier":
-		ofOp = t.Classifier != nil
-	default:
+	matmul, attention := t.Matmul != nil, t.Attention != nil
+	ofOp, known := map[string]bool{"matmul_forward": matmul, "matmul_backward_dx": matmul, "matmul_backward_dw": matmul,
+		"attention_forward": attention, "attention_backward": attention, "classifier": t.Classifier != nil}[op]
+	if !known {
 		return fmt.Errorf("this version tunes no %s", op)
 	}
 	if !ofOp {
@@ -87,7 +82,7 @@ func (target Target) check(op string, hs int, t Tile) error {
 	}
 	impossible := fmt.Errorf("impossible geometry %v", t)
 	switch {
-	case t.Matmul != nil:
+	case matmul:
 		if t.Matmul.impossible() {
 			return impossible
 		}
@@ -95,7 +90,7 @@ func (target Target) check(op string, hs int, t Tile) error {
 			return fmt.Errorf("%v does not compute %s", t, op)
 		}
 		algorithm, threads, bytes = t.Matmul.Algorithm, t.Matmul.Threads(), t.Matmul.Bytes()
-	case t.Attention != nil:
+	case attention:
 		if t.Attention.impossible() {
 			return impossible
 		}
