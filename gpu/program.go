@@ -50,8 +50,8 @@ type Program struct {
 	built   bool
 	warm    bool // has run once, with its submissions timed
 
-	record *[]Timing // see Record
-	first  *[]Timing // see RecordFirstUses
+	timings *[]Timing                // see Record and RecordFirstUses; nil: none are taken
+	observe func() ([]Timing, error) // a run that returns them
 }
 
 // NewProgram returns an empty program.

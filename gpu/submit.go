@@ -16,14 +16,9 @@ func (p *Program) Run() error {
 	if !p.built {
 		return fmt.Errorf("%s: Run before Build", p.Name)
 	}
-	if p.record != nil {
-		timings, err := p.Profile()
-		*p.record = append(*p.record, timings...)
-		return err
-	}
-	if p.first != nil {
-		timings, err := p.firstUses()
-		*p.first = append(*p.first, timings...)
+	if p.timings != nil {
+		timings, err := p.observe()
+		*p.timings = append(*p.timings, timings...)
 		return err
 	}
 	d := p.dev

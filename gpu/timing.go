@@ -15,7 +15,7 @@ type Timing struct {
 }
 
 // Record makes every later Run a Profile, whose times are appended to into; nil ends that.
-func (p *Program) Record(into *[]Timing) { p.record = into }
+func (p *Program) Record(into *[]Timing) { p.timings, p.observe = into, p.Profile }
 
 // Profile runs the program once with every entry in a pass of its own and returns their times: the device's timestamps,
 // or the wall clock with a wait after each entry where the device has none. Passes cost extra, so the sum exceeds Run's
@@ -69,7 +69,7 @@ func (p *Program) Profile() ([]Timing, error) {
 // its pipeline, plus its first dispatch minus a repeat of that dispatch, because drivers compile at either. nil ends
 // that. It is meant for a device whose programs have not run. Those dispatches run twice, so the sums that they add to
 // are not a result. A shader cache shortens the times.
-func (p *Program) RecordFirstUses(into *[]Timing) { p.first = into }
+func (p *Program) RecordFirstUses(into *[]Timing) { p.timings, p.observe = into, p.firstUses }
 
 func (p *Program) firstUses() ([]Timing, error) {
 	var out []Timing

@@ -1,6 +1,7 @@
 package bench
 
 import (
+	"cmp"
 	"fmt"
 	"math"
 	"time"
@@ -18,23 +19,26 @@ var (
 // Fastest runs a built program once to compile and warm up, then at least n times, and returns the shortest time of a
 // run, from its submission to its end.
 func Fastest(p *gpu.Program, n int) (time.Duration, error) {
-	const most = 50
-	var best, total time.Duration
-	for i := 0; i <= n || total < enough && i < most; i++ {
-		start := time.Now()
+	return fastest(n, 50, enough, func(int) error {
 		if err := p.Run(); err != nil {
+			return err
+		}
+		return p.Device().Wait()
+	})
+}
+
+// fastest calls run once to warm up, then at least `least` times, and on until that took enough or run was called
+// `most` times. It returns the shortest time of a call.
+func fastest(least, most int, enough time.Duration, run func(i int) error) (best time.Duration, err error) {
+	var total time.Duration
+	for i := 0; i <= least || total < enough && i < most; i++ {
+		start := time.Now()
+		if err := run(i); err != nil {
 			return 0, err
 		}
-		if err := p.Device().Wait(); err != nil {
-			return 0, err
-		}
-		took := max(time.Since(start), 1)
-		if i == 0 {
-			continue
-		}
-		total += took
-		if best == 0 || took < best {
-			best = took
+		if took := max(time.Since(start), 1); i > 0 {
+			total += took
+			best = min(cmp.Or(best, took), took)
 		}
 	}
 	return best, nil

@@ -25,12 +25,7 @@ type StepTime struct {
 
 // MeasureStep times a step that has not run before.
 func MeasureStep(step Stepper) (s StepTime, err error) {
-	const (
-		warm   = 1
-		least  = 3
-		most   = 20
-		enough = 2 * time.Second
-	)
+	const most = 20
 	programs := step.Programs()
 	for _, p := range programs {
 		p.RecordFirstUses(&s.First)
@@ -42,27 +37,20 @@ func MeasureStep(step Stepper) (s StepTime, err error) {
 	for _, p := range programs {
 		p.RecordFirstUses(nil)
 	}
-	var total time.Duration
-	for i := 0; i < warm+least || total < enough && i < most; i++ {
+	s.Time, err = fastest(3, most, 2*time.Second, func(i int) error {
 		d := programs[0].Device()
 		host, submits := d.HostTime()
-		start := time.Now()
-		if err := step.Trial(i); err != nil {
-			return s, err
-		}
-		took := time.Since(start)
+		err := step.Trial(i)
 		now, all := d.HostTime()
-		if i < warm {
-			continue
-		}
-		total += took
-		if s.Time == 0 || took < s.Time {
-			s.Time = took
-		}
-		if encoding := now.Encoding - host.Encoding; s.Host.Encoding == 0 || encoding < s.Host.Encoding {
+		encoding := now.Encoding - host.Encoding
+		if i > 0 && (s.Host.Encoding == 0 || encoding < s.Host.Encoding) {
 			s.Host = gpu.HostTime{Encoding: encoding, Submitting: now.Submitting - host.Submitting}
 			s.Submits = all - submits
 		}
+		return err
+	})
+	if err != nil {
+		return s, err
 	}
 	for _, p := range programs {
 		p.Record(&s.Timings)
