@@ -171,15 +171,11 @@ func (k *Kernel) bound(blocks []block, a arch, t Text) {
 	inner := map[int]span{}
 	computes := map[span]bool{}
 	for i := turn.first; i <= turn.last; i++ {
-		for _, l := range loops {
-			if turn.has(l) && l.first <= i && i <= l.last {
-				if _, known := inner[i]; !known { // the outermost, as loops are in the order of their beginnings
-					inner[i] = l
-				}
-			}
-		}
-		if l, ok := inner[i]; ok && mixes[i].fma > 0 {
-			computes[l] = true
+		// The outermost, as loops are in the order of their beginnings.
+		at := slices.IndexFunc(loops, func(l span) bool { return turn.has(l) && l.first <= i && i <= l.last })
+		if at >= 0 {
+			inner[i] = loops[at]
+			computes[loops[at]] = computes[loops[at]] || mixes[i].fma > 0
 		}
 	}
 	waves := float64(t.Threads) / 64

@@ -17,15 +17,13 @@ type Metal struct {
 
 // Guards is what became of a kernel's reads of workgroup memory.
 type Guards struct {
-	Label   string `json:"kernel"`
-	Guarded int    `json:"guarded"` // reads that a branch still guards
-	Reads   int    `json:"reads"`   // of workgroup memory
-	FMAs    int    `json:"fmas"`    // in the optimised code
+	Guarded int // reads that a branch still guards
+	Reads   int // of workgroup memory
+	FMAs    int // in the optimised code
 }
 
 // Guards optimises a Metal text and counts. Error: a text that does not compile.
-func (m Metal) Guards(ctx context.Context, label, msl string) (Guards, error) {
-	g := Guards{Label: label}
+func (m Metal) Guards(ctx context.Context, label, msl string) (g Guards, err error) {
 	text, err := plain(msl)
 	if err != nil {
 		return g, fmt.Errorf("%s: %w", label, err)
