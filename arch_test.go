@@ -32,7 +32,7 @@ var imports = map[string]string{
 	"model":        "gpu gpu/op model/gpt2",
 	"gpu/bench":    "gpu gpu/op shaders",
 	"gpu/selftest": "gpu gpu/op gpu/ref",
-	"gpu/isa":      "gpu/wgpu shaders/wgsl",
+	"gpu/isa":      "data/parallel gpu/wgpu shaders/wgsl",
 	"cmd/isa":      "data/parallel gpu gpu/isa gpu/op gpu/selftest model train",
 	"train": "data data/atomicfile data/cache data/exactjson data/lock data/plainfile gpu gpu/op model model/gpt2 " +
 		"train/eval train/metrics train/ranks train/supervise",

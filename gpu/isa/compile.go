@@ -6,7 +6,6 @@ import (
 	"compress/gzip"
 	"context"
 	"crypto/sha256"
-	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -14,11 +13,10 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"runtime"
 	"slices"
 	"strings"
-	"sync"
 
+	"github.com/gpt2wgpu/gpt2wgpu/data/parallel"
 	"github.com/gpt2wgpu/gpt2wgpu/gpu/wgpu"
 	"github.com/gpt2wgpu/gpt2wgpu/shaders/wgsl"
 )
@@ -50,26 +48,16 @@ func (c Compiler) Compile(ctx context.Context, family string, texts []Text) ([]K
 			return nil, err
 		}
 		sum := sha256.Sum256(slices.Concat(version[:], []byte(family), raw))
-		files[i] = filepath.Join(c.Cache, hex.EncodeToString(sum[:16])+".gz")
+		files[i] = filepath.Join(c.Cache, fmt.Sprintf("%x.gz", sum[:16]))
 		if dumps[i] = c.kept(files[i]); dumps[i] == "" {
 			missing = append(missing, i)
 		}
 	}
 	parts := slices.Collect(slices.Chunk(missing, 8)) // each is kept when it is done
-	failures := make([]error, len(parts))
-	free := make(chan bool, runtime.NumCPU())
-	var all sync.WaitGroup
-	for p, part := range parts {
-		free <- true
-		all.Add(1)
-		go func() {
-			failures[p] = c.compile(ctx, family, texts, part, dumps, files)
-			<-free
-			all.Done()
-		}()
-	}
-	all.Wait()
-	if err := errors.Join(failures...); err != nil {
+	err = parallel.Do(len(parts), func(i int) error {
+		return c.compile(ctx, family, texts, parts[i], dumps, files)
+	})
+	if err != nil {
 		return nil, err
 	}
 	return parse(dumps, family, texts)

@@ -3,7 +3,6 @@ package gpt2
 import (
 	"cmp"
 	"crypto/sha256"
-	"encoding/hex"
 	"fmt"
 	"io"
 	"maps"
@@ -11,9 +10,9 @@ import (
 	"regexp"
 	"slices"
 	"strings"
-	"sync"
 
 	"github.com/gpt2wgpu/gpt2wgpu/data/exactjson"
+	"github.com/gpt2wgpu/gpt2wgpu/data/parallel"
 	"github.com/gpt2wgpu/gpt2wgpu/data/plainfile"
 )
 
@@ -33,7 +32,7 @@ func checksumOf(path string) (c Checksum, err error) {
 	if c.Bytes, err = io.Copy(sum, f); err != nil {
 		return c, err
 	}
-	c.SHA256 = hex.EncodeToString(sum.Sum(nil))
+	c.SHA256 = fmt.Sprintf("%x", sum.Sum(nil))
 	return c, nil
 }
 
@@ -41,15 +40,10 @@ func checksumOf(path string) (c Checksum, err error) {
 // read.
 func ChecksumsOf(dir string, names []string) ([]Checksum, []error) {
 	sums, errs := make([]Checksum, len(names)), make([]error, len(names))
-	var wait sync.WaitGroup
-	for i, name := range names {
-		wait.Add(1)
-		go func() {
-			defer wait.Done()
-			sums[i], errs[i] = checksumOf(filepath.Join(dir, name))
-		}()
-	}
-	wait.Wait()
+	parallel.Do(len(names), func(i int) error {
+		sums[i], errs[i] = checksumOf(filepath.Join(dir, names[i]))
+		return nil
+	})
 	return sums, errs
 }
 
@@ -108,8 +102,8 @@ func ReadState(dir string, state any) (raw []byte, err error) {
 	if at == nil {
 		return nil, fmt.Errorf("%s: not as it was written: its sha256 is not the last field", path)
 	}
-	sum := sha256.Sum256(slices.Concat(raw[:at[0]], []byte("\n}\n")))
-	if got := hex.EncodeToString(sum[:]); got != own.SHA256 {
+	got := fmt.Sprintf("%x", sha256.Sum256(slices.Concat(raw[:at[0]], []byte("\n}\n"))))
+	if got != own.SHA256 {
 		return nil, fmt.Errorf("%s: not as it was written: SHA-256 %s, want %s", path, got, own.SHA256)
 	}
 	return raw, nil
