@@ -25,7 +25,7 @@ var dataCommand = &command{
 	short: "Fetch, tokenize and inspect datasets",
 	long: `
 fetch brings a dataset into the cache, from where --data takes it by its name, and prints where it lies. A download
-that was cut off goes on where it stopped.
+that was cut off goes on where it stopped. What is there is compared with its checksums; a damaged file comes again.
 
 ` + datasetList() + `
 tokenize makes shards of tokens of .txt and .md files, .jsonl (field "text"), .parquet (column "text"), and
@@ -122,7 +122,7 @@ func (d *dataFlags) fetch(ctx context.Context, e *env, args []string) error {
 	case d.shards < 0 || d.shards > 0 && args[0] != "fineweb-edu":
 		return usagef("--shards is %d, want 1 or more, and fineweb-edu; hint: leave it out", d.shards)
 	}
-	path, err := fetchData(ctx, e, args[0], d.shards)
+	path, err := fetchData(ctx, e, args[0], d.shards, true)
 	if err != nil {
 		return err
 	}

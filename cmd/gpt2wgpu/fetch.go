@@ -13,11 +13,11 @@ import (
 )
 
 // fetchData brings a dataset or published weights into the cache, reports the progress, and returns where they lie.
-// Weights may be in the Hugging Face libraries' cache already.
-func fetchData(ctx context.Context, e *env, name string, shards int) (string, error) {
+// Weights may be in the Hugging Face libraries' cache already. verify: what is there is read and compared too.
+func fetchData(ctx context.Context, e *env, name string, shards int, verify bool) (string, error) {
 	m := newMeter(e.log)
 	o := fetch.Options{
-		Log: e.log, Shards: shards, Tokenize: m.tokenizing,
+		Log: e.log, Shards: shards, Verify: verify, Tokenize: m.tokenizing,
 		Progress: func(p fetch.Progress) {
 			m.report(p.Bytes == p.Total, func() string {
 				file := p.File
@@ -40,7 +40,7 @@ func hellaswagSpec(ctx context.Context, e *env, spec string) (string, error) {
 	if spec != "fetch" {
 		return spec, nil
 	}
-	if _, err := fetchData(ctx, e, "hellaswag", 0); err != nil {
+	if _, err := fetchData(ctx, e, "hellaswag", 0, false); err != nil {
 		return "", fmt.Errorf("--hellaswag %w", err)
 	}
 	return "hellaswag", nil

@@ -41,7 +41,7 @@ type loaded struct {
 func (m *modelFlags) load(ctx context.Context, e *env) (l loaded, err error) {
 	path := m.model
 	if gpt2.Published(path) {
-		if path, err = fetchData(ctx, e, path, 0); err != nil {
+		if path, err = fetchData(ctx, e, path, 0, false); err != nil {
 			return l, fmt.Errorf("--model %w", err)
 		}
 	}

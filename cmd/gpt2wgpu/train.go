@@ -132,7 +132,7 @@ func (t *trainFlags) check(c train.Job) error {
 // fetchForTrain brings what the settings name into the cache; init: the weights of --init too.
 func fetchForTrain(ctx context.Context, e *env, c *train.Config, init bool) (err error) {
 	if init && gpt2.Published(c.Init) {
-		if _, err := fetchData(ctx, e, c.Init, 0); err != nil {
+		if _, err := fetchData(ctx, e, c.Init, 0, false); err != nil {
 			return fmt.Errorf("--init %w", err)
 		}
 	}

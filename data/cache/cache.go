@@ -32,31 +32,32 @@ type Dataset struct {
 	SHA256     string // of the one file, where it never changes
 	Separator  string // between documents: texts are then tokenized, the one with "valid" in its name as validation
 	Examples   int    // HellaSwag: questions that must be in it
-	Sharded    bool   // the files are shards, each checked when it has come
+	Sharded    bool   // the files are shards
+	Largest    int64  // bytes that no file of it exceeds
 }
 
 // Datasets has every Dataset by its name.
 var Datasets = map[string]Dataset{
-	"shakespeare": {About: "Tiny Shakespeare, 1.1 MB", Corpus: true, File: "tinyshakespeare.txt",
+	"shakespeare": {About: "Tiny Shakespeare, 1.1 MB", Corpus: true, File: "tinyshakespeare.txt", Largest: 4e6,
 		Raw:    "karpathy/char-rnn/master/data/tinyshakespeare/input.txt",
 		SHA256: "86c4e6aa9db7c042ec79f339dcb96d42b0075e16b8fc2e86bf0ca57e2dc565ed"},
 	"tinystories": {About: "TinyStories V2, 2.2 GB of text made into 1.1 GB of tokens", Corpus: true,
-		Kind: "datasets", Repo: "roneneldan/TinyStories", Separator: "<|endoftext|>",
+		Largest: 4e9, Kind: "datasets", Repo: "roneneldan/TinyStories", Separator: "<|endoftext|>",
 		Names: []string{"TinyStoriesV2-GPT4-valid.txt", "TinyStoriesV2-GPT4-train.txt"}},
 	"fineweb-edu": {About: "FineWeb-Edu sample-10BT as GPT-2 tokens, 100 shards, 20 GB", Corpus: true, Sharded: true,
-		Kind: "datasets", Repo: "kjj0/finewebedu10B-gpt2",
+		Largest: 1e9, Kind: "datasets", Repo: "kjj0/finewebedu10B-gpt2",
 		Names: []string{"finewebedu_val_*.bin", "finewebedu_train_*.bin"}},
 	"hellaswag": {About: "HellaSwag validation set, 10,042 questions, 12 MB", File: "hellaswag_val.jsonl",
-		Examples: 10042,
-		Raw:      "rowanz/hellaswag/master/data/hellaswag_val.jsonl"},
-	"gpt2":        gpt2Weights("gpt2", "124M parameters, 0.5 GB"),
-	"gpt2-medium": gpt2Weights("gpt2-medium", "355M parameters, 1.5 GB"),
-	"gpt2-large":  gpt2Weights("gpt2-large", "774M parameters, 3.2 GB"),
-	"gpt2-xl":     gpt2Weights("gpt2-xl", "1558M parameters, 6.4 GB"),
+		Examples: 10042, Largest: 64e6,
+		Raw: "rowanz/hellaswag/master/data/hellaswag_val.jsonl"},
+	"gpt2":        gpt2Weights("gpt2", "124M parameters, 0.5 GB", 1e9),
+	"gpt2-medium": gpt2Weights("gpt2-medium", "355M parameters, 1.5 GB", 3e9),
+	"gpt2-large":  gpt2Weights("gpt2-large", "774M parameters, 3.2 GB", 6e9),
+	"gpt2-xl":     gpt2Weights("gpt2-xl", "1558M parameters, 6.4 GB", 12e9),
 }
 
-func gpt2Weights(name, size string) Dataset {
-	return Dataset{About: "OpenAI's weights, " + size, Kind: "models", Repo: "openai-community/" + name,
+func gpt2Weights(name, size string, largest int64) Dataset {
+	return Dataset{About: "OpenAI's weights, " + size, Largest: largest, Kind: "models", Repo: "openai-community/" + name,
 		Names: []string{"config.json", "model.safetensors"}}
 }
 

@@ -18,6 +18,8 @@ import (
 	"time"
 
 	"github.com/gpt2wgpu/gpt2wgpu/data/atomicfile"
+	"github.com/gpt2wgpu/gpt2wgpu/data/cache"
+	"github.com/gpt2wgpu/gpt2wgpu/data/plainfile"
 )
 
 // pause waits 1, 2, 4, ... at most 30 seconds, a little varied so that many clients don't come back at once.
@@ -43,10 +45,11 @@ type busy struct {
 	after time.Duration
 }
 
-// retry calls try until it succeeds, fails for good, or has failed five times in a row without moving on.
+// retry calls try until it succeeds, fails for good, has failed five times in a row without moving on, or two hundred
+// times in all.
 func (f *fetcher) retry(ctx context.Context, u string, try func(context.Context) (moved bool, err error)) error {
-	const attempts = 5
-	for failed := 0; ; {
+	const attempts, most = 5, 200
+	for all, failed := 1, 0; ; all++ {
 		moved, err := try(ctx)
 		if err == nil {
 			return nil
@@ -61,7 +64,7 @@ func (f *fetcher) retry(ctx context.Context, u string, try func(context.Context)
 		if moved {
 			failed = 0
 		}
-		if failed++; failed == attempts || noHost(err) {
+		if failed++; failed == attempts || all == most || noHost(err) {
 			return fmt.Errorf("%s: %w; hint: check the network (and HTTPS_PROXY, if there is a proxy), then run the "+
 				"same command again: it continues where it stopped", u, plain(err))
 		}
@@ -124,19 +127,26 @@ func (f *fetcher) get(ctx context.Context, u string, hub bool, header map[string
 // part is a file that is not complete: dest.part, and beside it dest.part.tag with the tag.
 type part struct {
 	*os.File
-	at  int64  // bytes that are there
-	tag string // the version of the file that they are of; "": unknown
-	sum string // the SHA-256 of the whole, where the hub reports it
+	path string
+	at   int64  // bytes that are there
+	tag  string // the version of the file that they are of; "": unknown
+	most int64  // bytes that it may have
+	sum  string // the SHA-256 of the whole, where the hub reports it
 }
 
 // openPart opens what an earlier run left of a download, or begins anew. What is of an unknown version is dropped.
 func openPart(path string) (*part, error) {
+	if info, err := os.Lstat(path); err == nil && !info.Mode().IsRegular() {
+		if err := os.Remove(path); err != nil { // a link would lead out of the cache
+			return nil, err
+		}
+	}
 	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o644)
 	if err != nil {
 		return nil, err
 	}
-	p := &part{File: f}
-	if tag, e := os.ReadFile(p.tagFile()); e == nil && len(tag) > 0 {
+	p := &part{File: f, path: path}
+	if tag, e := plainfile.Read(p.tagFile(), 4<<10); e == nil && len(tag) > 0 {
 		p.tag = string(tag)
 		p.at, err = f.Seek(0, io.SeekEnd)
 	} else {
@@ -149,13 +159,23 @@ func openPart(path string) (*part, error) {
 	return p, nil
 }
 
-func (p *part) tagFile() string { return p.Name() + ".tag" }
+func (p *part) tagFile() string { return p.path + ".tag" }
+
+// remove removes the part and its tag.
+func (p *part) remove() {
+	os.Remove(p.path)
+	os.Remove(p.tagFile())
+}
 
 // restart drops all bytes. Those that come are of the version tag.
 func (p *part) restart(tag string) error {
 	p.at, p.tag = 0, tag
 	_, err := p.Seek(0, io.SeekStart)
-	return cmp.Or(err, p.Truncate(0), os.WriteFile(p.tagFile(), []byte(tag), 0o644))
+	if err = cmp.Or(err, p.Truncate(0)); err != nil || tag == "" {
+		os.Remove(p.tagFile())
+		return err
+	}
+	return atomicfile.Write(p.tagFile(), []byte(tag))
 }
 
 // disk is the error of a file that cannot be written, which another attempt wouldn't mend.
@@ -167,13 +187,18 @@ func disk(err error) error {
 }
 
 // download brings u to the file dest and returns its SHA-256, which must be want if that isn't "".
-func (f *fetcher) download(ctx context.Context, u, dest, want string, hub bool) (string, error) {
+func (f *fetcher) download(ctx context.Context, d cache.Dataset, u, dest, want string, hub bool) (string, error) {
 	f.began, f.beganAt = time.Time{}, 0
 	p, err := openPart(dest + ".part")
 	if err != nil {
 		return "", disk(err)
 	}
-	defer p.Close()
+	defer func() {
+		if p.Close(); p.at == 0 { // nothing came that another run could continue
+			p.remove()
+		}
+	}()
+	p.most = limitOf(d, dest)
 	err = f.retry(ctx, u, func(ctx context.Context) (moved bool, err error) { return f.attempt(ctx, u, p, hub) })
 	if err != nil {
 		return "", err
@@ -185,8 +210,7 @@ func (f *fetcher) download(ctx context.Context, u, dest, want string, hub bool) 
 	got := fmt.Sprintf("%x", h.Sum(nil))
 	if want = cmp.Or(want, p.sum, got); got != want {
 		p.Close()
-		os.Remove(p.Name())
-		os.Remove(p.tagFile())
+		p.remove()
 		return "", fmt.Errorf("%s: SHA-256 %s, want %s; hint: the file was removed; try again, and if that doesn't "+
 			"help it has changed at its source: report this as a bug", u, got, want)
 	}
@@ -194,16 +218,24 @@ func (f *fetcher) download(ctx context.Context, u, dest, want string, hub bool) 
 		return "", disk(err)
 	}
 	os.Remove(p.tagFile())
+	if err := checkContent(d, dest); err != nil {
+		os.Remove(dest)
+		return "", fmt.Errorf("%s: %s; hint: the file was removed; try again, and check the network (and HTTPS_PROXY, "+
+			"if there is a proxy)", u, withoutHint(err))
+	}
 	return got, nil
 }
 
 var sha256Text = regexp.MustCompile("^[0-9a-f]{64}$") // of a small file the hub reports git's hash, which is shorter
 
-// attempt continues a download where the part ends. moved: bytes have come.
+// progressBytes is how many bytes are progress: fewer in a minute, or before a connection breaks, are none.
+const progressBytes = 64 << 10
+
+// attempt continues a download where the part ends. moved: bytes have come that count as progress.
 func (f *fetcher) attempt(ctx context.Context, u string, p *part, hub bool) (moved bool, err error) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	stalled := time.AfterFunc(f.o.stall, func() { cancel(fmt.Errorf("no byte came for %v", f.o.stall)) })
+	stalled := time.AfterFunc(f.o.stall, func() { cancel(fmt.Errorf("hardly a byte came for %v", f.o.stall)) })
 	defer stalled.Stop()
 	header := map[string]string{}
 	if p.at > 0 {
@@ -234,15 +266,28 @@ func (f *fetcher) attempt(ctx context.Context, u string, p *part, hub bool) (mov
 	default:
 		return false, refused(resp)
 	}
+	tooLarge := func(n int64) error {
+		return final{fmt.Errorf("a file of %d bytes or more, want at most %d; hint: it is another file than was "+
+			"published: report this as a bug", n, p.most)}
+	}
+	if total > p.most {
+		return false, tooLarge(total)
+	}
 	buf := make([]byte, 256<<10)
-	for {
+	for came := 0; ; {
 		n, err := resp.Body.Read(buf)
 		if n > 0 {
-			stalled.Reset(f.o.stall)
+			if came += n; came >= progressBytes {
+				came, moved = 0, true
+				stalled.Reset(f.o.stall)
+			}
+			if p.at+int64(n) > p.most {
+				return moved, cmp.Or(disk(p.restart("")), tooLarge(p.at+int64(n)))
+			}
 			if _, err := p.Write(buf[:n]); err != nil {
 				return moved, disk(err)
 			}
-			p.at, moved = p.at+int64(n), true
+			p.at += int64(n)
 			f.progress(p.at, total, false)
 		}
 		if errors.Is(err, io.EOF) {

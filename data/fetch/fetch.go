@@ -3,6 +3,8 @@ package fetch
 import (
 	"cmp"
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -21,6 +23,7 @@ import (
 	"github.com/gpt2wgpu/gpt2wgpu/data/cache"
 	"github.com/gpt2wgpu/gpt2wgpu/data/exactjson"
 	"github.com/gpt2wgpu/gpt2wgpu/data/lock"
+	"github.com/gpt2wgpu/gpt2wgpu/data/plainfile"
 )
 
 // Options adjusts [Dataset]. The zero value of a field is its default.
@@ -29,6 +32,10 @@ type Options struct {
 	Progress func(Progress)              // called about twice a second, and at each file's end
 	Tokenize func(data.TokenizeProgress) // the same while tinystories is being tokenized
 	Log      *slog.Logger                // default: silent
+
+	// Verify reads what is there already too: a file that has not the hash that was noted for it, or not the content
+	// of its kind, is removed and comes again. Without it the sizes are compared.
+	Verify bool
 
 	Hub    string       // base URL of the Hugging Face hub; default $HF_ENDPOINT, else https://huggingface.co
 	Raw    string       // base URL of GitHub's raw files; default https://raw.githubusercontent.com
@@ -58,8 +65,8 @@ type Progress struct {
 //
 // What is there already isn't downloaded again, and then no network is needed. A download that breaks off is tried
 // again, after growing pauses, from the byte where it stopped; so is one that an earlier run left unfinished. A file
-// gets its name when it is complete and has the SHA-256 that is pinned here or that the hub reports; a wrong one is
-// removed.
+// gets its name when it is complete, has the SHA-256 that is pinned here or that the hub reports, and has the content
+// of its kind; a wrong one is removed. A file that is larger than any of the data set is given up.
 //
 // The hub's own variables are honoured: HF_ENDPOINT (another hub), HF_TOKEN, HF_HUB_OFFLINE (no access to the hub).
 //
@@ -93,11 +100,12 @@ func fetch(ctx context.Context, name string, o Options) (string, error) {
 	f := newFetcher(o)
 	dir := filepath.Join(cache.Dir(), name)
 	result := filepath.Join(dir, d.File)
+	account, complete := cache.Account{}, false
 	there := func() bool {
-		c, ok := cache.ReadAccount(dir)
-		return ok && (c.Shards == 0 || o.Shards > 0 && o.Shards <= c.Shards)
+		account, complete = cache.ReadAccount(dir)
+		return complete && (account.Shards == 0 || o.Shards > 0 && o.Shards <= account.Shards)
 	}
-	if there() {
+	if there() && !o.Verify {
 		return result, nil
 	}
 	if err := os.MkdirAll(dir, 0o755); err != nil {
@@ -116,8 +124,20 @@ func fetch(ctx context.Context, name string, o Options) (string, error) {
 		return "", fmt.Errorf("%w; hint: check the cache directory's permissions, or set XDG_CACHE_HOME", err)
 	}
 	defer held.Release()
-	if there() { // the process that held the lock has fetched it
+	enough := there() // perhaps since the process that held the lock has fetched it
+	if complete && o.Verify {
+		damaged, err := f.removeDamaged(ctx, d, dir, account)
+		if err != nil {
+			return "", err
+		}
+		enough = enough && !damaged
+	}
+	if enough {
 		return result, nil
+	}
+	f.sums = map[string]string{}
+	for _, file := range account.Files {
+		f.sums[file.Name] = file.SHA256
 	}
 	done := cache.Account{Shards: o.Shards}
 	if d.Raw != "" {
@@ -139,10 +159,60 @@ func fetch(ctx context.Context, name string, o Options) (string, error) {
 	return result, nil
 }
 
+// removeDamaged removes the files of an account that are not what was fetched.
+func (f *fetcher) removeDamaged(ctx context.Context, d cache.Dataset, dir string, a cache.Account) (any bool, err error) {
+	for _, file := range a.Files {
+		path := filepath.Join(dir, file.Name)
+		damage := checkContent(d, path)
+		if damage == nil && file.SHA256 != "" {
+			sum, err := sumOf(ctx, path)
+			if err != nil {
+				return any, err
+			}
+			if sum != file.SHA256 {
+				damage = fmt.Errorf("SHA-256 %s, want %s", sum, file.SHA256)
+			}
+		}
+		if damage == nil {
+			continue
+		}
+		f.o.Log.Warn("a file of the cache is damaged and is fetched again", "file", path, "reason", withoutHint(damage))
+		if err := os.Remove(path); err != nil {
+			return any, fmt.Errorf("%w; hint: remove it by hand", err)
+		}
+		any = true
+	}
+	return any, nil
+}
+
+// sumOf returns a file's SHA-256 in hexadecimal.
+func sumOf(ctx context.Context, path string) (string, error) {
+	file, err := plainfile.Open(path)
+	if err != nil {
+		return "", fmt.Errorf("%w; hint: check the disk", err)
+	}
+	defer file.Close()
+	sum := sha256.New()
+	buf := make([]byte, 1<<20)
+	for {
+		n, err := file.Read(buf)
+		sum.Write(buf[:n])
+		switch {
+		case errors.Is(err, io.EOF):
+			return hex.EncodeToString(sum.Sum(nil)), nil
+		case err != nil:
+			return "", fmt.Errorf("%w; hint: check the disk", err)
+		case ctx.Err() != nil:
+			return "", fmt.Errorf("%s: stopped: %w; hint: run the same command again", path, ctx.Err())
+		}
+	}
+}
+
 // fetcher does the downloads of one Fetch. The hub's client library (go-huggingface) isn't used: it can't resume, takes
 // no context and checks no hashes.
 type fetcher struct {
-	o Options
+	o    Options
+	sums map[string]string // SHA-256 of files that were there, as far as it is known
 
 	now      Progress  // of the file at hand
 	began    time.Time // of this file
@@ -165,25 +235,9 @@ func newFetcher(o Options) *fetcher {
 
 func (f *fetcher) fetchRaw(ctx context.Context, d cache.Dataset, dir string, done *cache.Account) error {
 	f.now = Progress{File: d.File, Index: 1, Files: 1}
-	dest := filepath.Join(dir, d.File)
-	sum, err := f.download(ctx, f.o.Raw+"/"+d.Raw, dest, d.SHA256, false)
+	sum, err := f.download(ctx, d, f.o.Raw+"/"+d.Raw, filepath.Join(dir, d.File), d.SHA256, false)
 	if err != nil {
 		return err
-	}
-	if d.Examples > 0 {
-		tok, err := data.NewTokenizer("bytes")
-		if err != nil {
-			return err
-		}
-		got, err := data.ReadHellaSwag(dest, tok)
-		if err == nil && len(got) != d.Examples {
-			err = fmt.Errorf("%s: %d questions, want %d; hint: try again; the file was removed", dest, len(got),
-				d.Examples)
-		}
-		if err != nil {
-			os.Remove(dest)
-			return err
-		}
 	}
 	return add(done, dir, d.File, sum)
 }
@@ -240,20 +294,12 @@ func (f *fetcher) fetchHub(ctx context.Context, d cache.Dataset, dir string, don
 	}
 	for i, n := range names {
 		f.now = Progress{File: n, Index: i + 1, Files: len(names)}
-		dest, sum := filepath.Join(into, n), ""
-		_, err := os.Stat(dest) // it got its name when it was complete
-		if d.Sharded {
-			err = data.CheckShard(dest)
-		}
-		if err != nil {
-			if sum, err = f.download(ctx, prefix+d.Repo+"/resolve/"+commit+"/"+n, dest, "", true); err != nil {
+		dest := filepath.Join(into, n)
+		sum := f.sums[n]
+		if checkContent(d, dest) != nil { // else it is there, and complete
+			u := prefix + d.Repo + "/resolve/" + commit + "/" + n
+			if sum, err = f.download(ctx, d, u, dest, "", true); err != nil {
 				return err
-			}
-			if d.Sharded {
-				if err := data.CheckShard(dest); err != nil {
-					os.Remove(dest)
-					return fmt.Errorf("the downloaded file was removed: %w", err)
-				}
 			}
 		}
 		if err := add(done, into, n, sum); err != nil {
@@ -278,7 +324,11 @@ func (f *fetcher) tokenize(ctx context.Context, d cache.Dataset, from, dir strin
 			return err
 		}
 		for _, s := range r.Shards {
-			if err := add(done, dir, filepath.Base(s), ""); err != nil {
+			sum, err := sumOf(ctx, s)
+			if err != nil {
+				return err
+			}
+			if err := add(done, dir, filepath.Base(s), sum); err != nil {
 				return err
 			}
 		}

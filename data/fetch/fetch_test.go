@@ -447,10 +447,15 @@ func TestFetchHellaSwag(t *testing.T) {
 	}
 }
 
+// weights is a safetensors file of one number.
+const weights = "\x38\x00\x00\x00\x00\x00\x00\x00" +
+	`{"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}}  ` + "1234"
+
 func TestFetchWeights(t *testing.T) {
 	r := newRemote(t)
-	for _, n := range []string{"config.json", "model.safetensors", "pytorch_model.bin"} {
-		r.files["/openai-community/gpt2-medium/resolve/"+commit+"/"+n] = "content of " + n
+	for n, content := range map[string]string{"config.json": `{"n_layer": 1}`, "model.safetensors": weights,
+		"pytorch_model.bin": "x"} {
+		r.files["/openai-community/gpt2-medium/resolve/"+commit+"/"+n] = content
 	}
 	o := r.options(t)
 	if _, _, err := cache.Open("gpt2-medium"); err == nil || !strings.HasSuffix(err.Error(),
@@ -470,7 +475,7 @@ func TestFetchWeights(t *testing.T) {
 			t.Errorf("%s in the cache", n)
 		}
 	}
-	if b, err := os.ReadFile(filepath.Join(dir, "model.safetensors")); string(b) != "content of model.safetensors" {
+	if b, err := os.ReadFile(filepath.Join(dir, "model.safetensors")); string(b) != weights {
 		t.Errorf("%q, %v", b, err)
 	}
 }
