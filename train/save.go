@@ -47,19 +47,37 @@ func (r *run) saveLast() error {
 
 // trySave returns in failed why rank 0 could not write the checkpoint. All ranks know that it failed.
 func (r *run) trySave() (failed, err error) {
-	if r.cfg.Out == "" || r.saved == r.step {
+	if r.cfg.Out == "" {
 		return nil, nil
+	}
+	restored, failed := r.restoreOut()
+	if all, err := ranks.GatherFloats(r.group, restored); err != nil || all[0][0] == 0 && r.saved == r.step {
+		return failed, err
 	}
 	// also of one that failed: the next is due as long after it
 	defer func() { r.savedAt, r.overdue = r.now(), false }()
-	if failed, err = r.writeCheckpoint(); err != nil {
+	if wrote, err := r.writeCheckpoint(); err != nil {
 		return nil, err
+	} else if wrote != nil {
+		failed = wrote
 	}
 	failures, err := ranks.SumFloats(r.group, ranks.Flag(failed != nil))
 	if err == nil && failures[0] == 0 {
 		r.saved = r.step
 	}
 	return failed, err
+}
+
+// restoreOut makes the run's directory again where it was removed since the run began, with its settings and metrics.
+// restored is 1 on rank 0 if that was so: then the checkpoint of this step is gone too.
+func (r *run) restoreOut() (restored float64, failed error) {
+	again, err := r.metrics.Restore()
+	if err != nil || !again {
+		return 0, err
+	}
+	r.warnf("%s was removed while the run trained: its settings and metrics are written again, but earlier "+
+		"checkpoints are gone", r.cfg.Out)
+	return 1, r.writeConfig(r.dev.Info.String())
 }
 
 // writeCheckpoint writes a checkpoint on rank 0, tensor by tensor. failed is the disk's fault, err the device's or the

@@ -57,8 +57,8 @@ var Datasets = map[string]Dataset{
 }
 
 func gpt2Weights(name, size string, largest int64) Dataset {
-	return Dataset{About: "OpenAI's weights, " + size, Largest: largest, Kind: "models", Repo: "openai-community/" + name,
-		Names: []string{"config.json", "model.safetensors"}}
+	return Dataset{About: "OpenAI's weights, " + size, Largest: largest, Kind: "models",
+		Repo: "openai-community/" + name, Names: []string{"config.json", "model.safetensors"}}
 }
 
 // Names returns the names in alphabetical order.

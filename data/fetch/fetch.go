@@ -160,7 +160,7 @@ func fetch(ctx context.Context, name string, o Options) (string, error) {
 }
 
 // removeDamaged removes the files of an account that are not what was fetched.
-func (f *fetcher) removeDamaged(ctx context.Context, d cache.Dataset, dir string, a cache.Account) (any bool, err error) {
+func (f *fetcher) removeDamaged(ctx context.Context, d cache.Dataset, dir string, a cache.Account) (any bool, _ error) {
 	for _, file := range a.Files {
 		path := filepath.Join(dir, file.Name)
 		damage := checkContent(d, path)

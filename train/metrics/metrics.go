@@ -6,13 +6,16 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"log/slog"
 	"math"
 	"os"
+	"path/filepath"
 	"strings"
 
 	"github.com/gpt2wgpu/gpt2wgpu/data/atomicfile"
 	"github.com/gpt2wgpu/gpt2wgpu/data/exactjson"
+	"github.com/gpt2wgpu/gpt2wgpu/data/plainfile"
 )
 
 // The kinds of a metrics.jsonl line.
@@ -227,26 +230,41 @@ func (m *Writer) Flush() error {
 }
 
 // TruncateFrom drops every line of a step at or past step, for a run that resumes there and will write them again; the
-// restarts at step stay. The file is replaced in one go: a crash leaves the old one or the new one. Lines kept stay
-// byte for byte as they were.
+// restarts at step itself stay. The file is replaced in one go: a crash leaves the old one or the new one. Lines kept
+// stay byte for byte as they were.
+//
+// It warns where lines of steps before are missing. A line that is not a JSON object is removed, with a warning, if no
+// step is missing without it; else it is an error, which says what to do.
 func (m *Writer) TruncateFrom(step int) error {
 	if m == nil {
 		return nil
 	}
-	var kept []byte
-	dropped := false
-	type place struct {
-		Kind string `json:"kind"`
-		Step int    `json:"step"`
+	content, err := plainfile.Read(m.path, math.MaxInt64)
+	if err != nil {
+		return fmt.Errorf("metrics: %w; hint: check the path and its permissions", err)
 	}
-	err := eachLine(m.path, func(line []byte, at place) {
-		if at.Step < step || at.Step == step && at.Kind == KindRestart {
-			kept = append(kept, line...)
-		} else {
-			dropped = true
+	var kept []byte
+	changed, garbage, n := false, "", 0
+	seen := make([]bool, max(step, 0)) // steps that have a line
+	for line := range bytes.Lines(content) {
+		n++
+		sound, at, ok := repaired(line)
+		if changed = changed || !ok || len(sound) != len(line); !ok {
+			if garbage == "" {
+				garbage = fmt.Sprintf("line %d is no JSON object (%.40q)", n, bytes.TrimSpace(line))
+			}
+			continue
 		}
-	})
-	if err != nil || !dropped {
+		if at.Step >= step && !(at.Step == step && at.Kind == KindRestart) {
+			changed = true
+			continue
+		}
+		if at.Kind == KindTrain && at.Step >= 0 {
+			seen[at.Step] = true
+		}
+		kept = append(kept, sound...)
+	}
+	if err := m.reportGaps(seen, garbage); err != nil || !changed {
 		return err
 	}
 	// Windows renames over no open file.
@@ -258,6 +276,77 @@ func (m *Writer) TruncateFrom(step int) error {
 			"space", step, err)
 	}
 	return m.open()
+}
+
+// reportGaps warns of steps without a line and of a line that was removed. Error: both, since the line may be one of
+// these steps'.
+func (m *Writer) reportGaps(seen []bool, garbage string) error {
+	missing, first := 0, 0
+	for step, ok := range seen {
+		if !ok {
+			if missing++; missing == 1 {
+				first = step
+			}
+		}
+	}
+	gap := fmt.Sprintf("%d of the %d steps before the checkpoint have no line, the first is step %d", missing,
+		len(seen), first)
+	switch {
+	case garbage != "" && missing > 0:
+		return fmt.Errorf("metrics %s: %s, and %s; hint: restore the file from a copy, or remove that line to go on "+
+			"without these steps", m.path, garbage, gap)
+	case m.log == nil:
+	case garbage != "":
+		m.log.Warn(fmt.Sprintf("%s: %s: it was removed, and no step is missing", m.path, garbage))
+	case missing > 0:
+		m.log.Warn(fmt.Sprintf("%s: %s: they are lost, and the run goes on", m.path, gap))
+	}
+	return nil
+}
+
+// place says of a line what it is of.
+type place struct {
+	Kind string `json:"kind"`
+	Step int    `json:"step"`
+}
+
+// repaired returns a line, or what of it is a line: a crash of the machine may leave zeros, or the beginning of a line
+// that another follows.
+func repaired(line []byte) (sound []byte, at place, ok bool) {
+	if json.Unmarshal(line, &at) == nil && line[0] == '{' {
+		return line, at, true
+	}
+	begin := []byte(`{"kind":`)
+	for i := bytes.LastIndex(line, begin); i > 0; i = bytes.LastIndex(line[:i], begin) {
+		at = place{}
+		if json.Unmarshal(line[i:], &at) == nil {
+			return line[i:], at, true
+		}
+	}
+	return nil, at, false
+}
+
+// Restore writes the file again, and makes its directory, if they were removed since Open. restored says whether that
+// was so. All lines are there again: the open file still has them.
+func (m *Writer) Restore() (restored bool, err error) {
+	if m == nil {
+		return false, nil
+	}
+	if _, err := os.Stat(m.path); !errors.Is(err, fs.ErrNotExist) {
+		return false, nil
+	}
+	content := make([]byte, m.size)
+	if _, err := m.f.ReadAt(content, 0); err != nil && m.size > 0 {
+		return false, fmt.Errorf("metrics: %w; hint: check the disk", err)
+	}
+	if err := os.MkdirAll(filepath.Dir(m.path), 0o755); err != nil {
+		return false, fmt.Errorf("metrics: %w; hint: check the directory's permissions", err)
+	}
+	if err := atomicfile.Write(m.path, content); err != nil {
+		return false, fmt.Errorf("metrics: %w; hint: check the disk and its free space", err)
+	}
+	m.f.Close()
+	return true, m.open()
 }
 
 // Close writes the lines that wait and closes the file.
@@ -321,7 +410,7 @@ func ReadWhole(path string) (all []Line, bad []int, err error) {
 
 // eachLine calls f with every complete line of path, its newline included, and with what it says.
 func eachLine[T any](path string, f func(line []byte, v T)) error {
-	content, err := os.ReadFile(path)
+	content, err := plainfile.Read(path, math.MaxInt64)
 	if err != nil {
 		return fmt.Errorf("metrics: %w; hint: check the path and its permissions", err)
 	}
