@@ -43,8 +43,8 @@ func TestFaultyWeights(t *testing.T) {
 			return []byte("\x00\x00\x00\x00\x00\x00\x00\x80{}")
 		}, tensors, "header"},
 		"overlapping": {"a.safetensors", func() []byte {
-			return safetensorsOf(`{"a":{"dtype":"F32","shape":[2],"data_offsets":[0,8]},"b":{"dtype":"F32","shape":[1],`+
-				`"data_offsets":[4,8]}}`, "12345678")
+			return safetensorsOf(`{"a":{"dtype":"F32","shape":[2],"data_offsets":[0,8]},"b":{"dtype":"F32",`+
+				`"shape":[1],"data_offsets":[4,8]}}`, "12345678")
 		}, tensors, "begins at byte 4"},
 		"beyond the end":           {"a.safetensors", f32("1000000000000", "0,4000000000000"), tensors, "ends at byte"},
 		"a shape that overflows":   {"a.safetensors", f32("4611686018427387904,8", "0,8"), tensors, "dimension"},
