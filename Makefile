@@ -3,7 +3,7 @@
 # lavapipe compiles shaders at their first dispatch; its cache makes that a matter of milliseconds the next time.
 export MESA_SHADER_CACHE_DIR ?= $(CURDIR)/.cache/mesa
 
-.PHONY: build mpi train test quick test-mpi test-clients test-dx12 fxc isa host texts metal tint mixed conformance chaos soak lint reproduce setup clean
+.PHONY: build mpi train test quick test-mpi test-clients test-dx12 fxc isa host texts metal tint mixed conformance chaos soak fuzz lint reproduce setup clean
 
 build: setup
 	go build -o gpt2wgpu ./cmd/gpt2wgpu
@@ -93,6 +93,12 @@ chaos: setup
 SOAK ?= 30m
 soak: setup
 	GPT2WGPU_SOAK=$(SOAK) GPT2WGPU_GPU=require go test -timeout 25h -count 1 -v -run '^TestSoak$$' ./cmd/gpt2wgpu
+
+# Every fuzz test of a reader of files for a minute (FUZZ), which takes as many minutes as there are. A finding is left in
+# testdata/fuzz of its package, and is a test from then on.
+FUZZ ?= 1m
+fuzz:
+	bash .ci/fuzz $(FUZZ)
 
 # The Windows build on DX12 under Wine, with Microsoft's FXC: the self-test, short trainings against Vulkan's losses, a sample,
 # and FXC's CPU seconds for every pipeline. No part of `make test`: FXC needs many minutes the first time.

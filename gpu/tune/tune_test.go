@@ -331,6 +331,8 @@ func TestCache(t *testing.T) {
 		`{"tuning":{"matmul_forward/f32/1x1x1":{"matmul":{"TM":0,"TN4":1,"WX":8,"WY":1}}}}`,
 		`{"tuning":{"matmul_forward/f32/1x1x1":{"matmul":{"TM":4,"TN4":1,"WX":1024,"WY":2}}}}`, `{"tuning":{"x":{}}}`,
 		`{"tuning":{"classifier/1x1":{"classifier":{"Rows":65}}}}`, `{"tuning":{"other":{"classifier":{"Rows":64}}}}`,
+		`{"tuning":{"classifier/1x1":{"classifier":{"Rows":4611686018427387904}}}}`,
+		`{"tuning":{"matmul_forward/f32":{"matmul":{"TM":4611686018427387904,"TN4":4,"WX":8,"WY":1}}}}`,
 		`{"tuning":{"attention_forward/f32":{"attention":{"Suffix":"_direct"}}}}`,
 		`{"tuning":{"attention_forward/f32":{"classifier":{"Rows":64}}}}`,
 		`{"tuning":{"matmul_backward_dw/f32":{"matmul":{"TM":2,"TN4":2,"WX":8,"WY":1}}}}`} {
