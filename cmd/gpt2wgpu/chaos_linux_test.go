@@ -329,7 +329,8 @@ func TestSoak(t *testing.T) {
 	gputest.Available(t)
 	v := &victim{t: t, out: filepath.Join(t.TempDir(), "run")}
 	v.args = append(strings.Fields("train --steps 100000000 --schedule constant --n-layer 2 --n-embd 32 "+
-		"--val-every 50 --val-steps 2 --sample-every 100 --save-every 50 -q --out "+v.out), device()...)
+		"--val-every 50 --val-steps 2 --val-data sample --sample-every 100 --save-every 50 -q"),
+		append(device(), "--out", v.out)...)
 	v.start()
 	pid, began := v.child(0), time.Now()
 	type sizes struct{ Steps, TrainKiB, Threads, Files, SuperKiB, SuperThreads, SuperFiles int }

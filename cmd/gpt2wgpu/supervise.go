@@ -24,6 +24,9 @@ const trainChild = "train-child"
 // link leads to the supervisor of this process; nil: it has none.
 var link *supervise.Link
 
+// crashOutput is standard error as native code sees it: in a supervised process the pipe for what crashes print.
+var crashOutput = os.Stderr
+
 // supervised makes train start a child; main sets it. Tests in one process don't: the program is the test there.
 var supervised bool
 
@@ -87,7 +90,7 @@ func (e *env) end(err error) (code int) {
 
 // endByPanic ends a supervised process as a crash in native code does: its supervisor gets the stack and the reason.
 func endByPanic(reason any) (code int) {
-	fmt.Fprintf(os.NewFile(2, "crash output"), "panic: %v\n\n%s", reason, debug.Stack())
+	fmt.Fprintf(crashOutput, "panic: %v\n\n%s", reason, debug.Stack())
 	link.End(supervise.Failed, fmt.Sprintf("internal error: %v", reason))
 	return exitFailed
 }

@@ -40,7 +40,7 @@ func TestMain(m *testing.M) {
 	case "lost":
 		l.End(Failed, "the GPU did not finish in time")
 	case "rust":
-		fmt.Fprint(os.NewFile(2, ""), "thread '<unnamed>' panicked at src/lib.rs:2183:5:\n"+
+		fmt.Fprint(os.Stderr, "thread '<unnamed>' panicked at src/lib.rs:2183:5:\n"+
 			"Error in Queue::submit: Validation Error\n\nCaused by:\n    Parent device is lost\n\n"+
 			"fatal runtime error: failed to initiate panic\n")
 		os.Exit(134)
