@@ -9,7 +9,7 @@
 //
 // The threads of a group take every WG-th key each, with an online softmax in registers: the maximum m runs along, and
 // what was summed under an older one is scaled by exp(old - new). At last the threads' sums are brought to one maximum
-// and added in their order. A thread without a key has m = -1e30 and sums of 0, which count for nothing. Threads that
+// and added in their order, PASS quads of the head at a time. A thread without a key has m = -1e30 and sums of 0, which count for nothing. Threads that
 // share keys and then values through workgroup memory, with barriers for each turn, took 2 to 3 times as long on
 // lavapipe.
 //
@@ -17,8 +17,10 @@
 
 const HS: u32 = 64u; // spec: channels a head
 const WG: u32 = 32u; // spec: threads
+const PASS: u32 = 16u; // spec: quads whose sums workgroup memory holds at a time, a divisor of HS/4
 const HS4: u32 = HS / 4u;
-const SUMS: u32 = HS4 * WG;
+const PASSES: u32 = HS4 / PASS;
+const SUMS: u32 = PASS * WG;
 
 struct Params { B: u32, S: u32, C: u32, NH: u32, SCALE: f32 }
 
@@ -75,19 +77,24 @@ fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) nwg: vec
     }
     let older = exp(m - top);
     totals[li] = l * older;
-    for (var c = 0u; c < HS4; c++) { // unroll
-        sums[c * WG + li] = o[c] * older;
-    }
-    workgroupBarrier();
     var total = 0.0;
-    for (var j = 0u; j < WG; j++) {
-        total += totals[j];
-    }
-    for (var c = li; c < HS4; c += WG) {
-        var sum = vec4<f32>(0.0);
-        for (var j = 0u; j < WG; j++) {
-            sum += sums[c * WG + j];
+    for (var n = 0u; n < PASSES; n++) { // unroll
+        for (var c = 0u; c < PASS; c++) { // unroll
+            sums[c * WG + li] = o[n * PASS + c] * older;
         }
-        out[b * c4 + head + c] = pack4(sum / total);
+        workgroupBarrier();
+        if n == 0u {
+            for (var j = 0u; j < WG; j++) {
+                total += totals[j];
+            }
+        }
+        for (var c = li; c < PASS; c += WG) {
+            var sum = vec4<f32>(0.0);
+            for (var j = 0u; j < WG; j++) {
+                sum += sums[c * WG + j];
+            }
+            out[b * c4 + head + n * PASS + c] = pack4(sum / total);
+        }
+        if n + 1u < PASSES { workgroupBarrier(); }
     }
 }

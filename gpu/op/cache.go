@@ -66,7 +66,7 @@ func (op AttentionDecode) AddTo(p *Builder) {
 		return
 	}
 	p.Add(gpu.Dispatch{
-		Source: source(p, name, store(op.QKV), shaders.Spec{"HS": hs, "WG": p.Target.decodeThreads(hs)}),
+		Source: source(p, name, store(op.QKV), p.Target.decode(hs)),
 		Bind:   map[string]gpu.Tensor{"out": op.Out, "qkv": op.QKV, "cache": op.Cache, "positions": op.Positions},
 		Params: struct {
 			B, S, C, NH uint32
@@ -78,13 +78,17 @@ func (op AttentionDecode) AddTo(p *Builder) {
 	})
 }
 
-// decodeThreads returns the threads of a head's group: 2048/HS keep their sums in 8 KiB of workgroup memory.
-func (t Target) decodeThreads(hs int) int {
-	wg := t.Decode
+// decode returns the geometry of a head's group: 2048/HS threads keep their sums in 8 KiB of workgroup memory, DecodeQuads
+// of them at a time.
+func (t Target) decode(hs int) shaders.Spec {
+	wg, pass := t.Decode, hs/4
 	for wg*hs > 2048 {
 		wg /= 2
 	}
-	return wg
+	for hs/4%pass > 0 || pass > 1 && t.DecodeQuads > 0 && pass*wg > t.DecodeQuads {
+		pass--
+	}
+	return shaders.Spec{"HS": hs, "WG": wg, "PASS": pass}
 }
 
 func checkCache(p *Builder, op string, cache gpu.Tensor) {

@@ -24,6 +24,8 @@ type Target struct {
 	LookUp    LookUpTarget
 	LayerNorm LayerNormTarget
 	Decode    int // threads of a head in AttentionDecode at most
+	// DecodeQuads are the quads of its sums in workgroup memory at a time; 0: all.
+	DecodeQuads int `json:",omitempty"`
 
 	Products      []ProductRule // in the order of preference; the last fits every product
 	MoreProducts  []MatmulTile  // that tuning may choose beside them

@@ -56,9 +56,15 @@ func (t Target) on(backend string) Target {
 		for i, m := range t.MoreProducts {
 			t.MoreProducts[i] = forFXC(m)
 		}
+		t.Decode, t.DecodeQuads = 32, 64 // FXC takes 1 CPU second for heads of 64, with all 512 quads at a time 67
+
 		t.Reduce = 64 // sum_strips keeps a vec4 per thread: FXC takes 9 CPU seconds for 256 of them
-		t.Attention = []AttentionRule{{MaxHS: 128, Tile: attentionFXC()}}
-		t.MoreAttention = []AttentionRule{{MaxHS: 64, Tile: attentionTiled(32, 4, 8)}}
+		// With heads of 128 FXC takes 4 to 11 CPU seconds for attentionFXC's kernels, and at most 2.3 for those without
+		// workgroup memory. Their registers spill, which no preset meets: its heads have at most 64.
+		t.Attention = []AttentionRule{
+			{MaxHS: 64, Tile: attentionFXC()}, {MaxHS: 128, Tile: attentionDirect(32, 1, 1, 1)},
+		}
+		t.MoreAttention = []AttentionRule{{MaxHS: 64, Tile: attentionDirect(64, 1, 1, 1)}}
 	}
 	return t
 }

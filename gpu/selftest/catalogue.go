@@ -20,7 +20,7 @@ type Entry struct {
 
 // Catalogue lists the cases for d: every kernel with the geometry that d gets, matmul and attention with every tile of
 // all targets, those that tuning may choose included, that suits d's. A tile that several targets share is there once.
-// On a GPU the tables of CPUs are left out. Shapes are one past the tiles, or have a part of a last tile, in every
+// On a GPU the tables of CPUs and of other backends are left out. Shapes are one past the tiles, or have a part of a last tile, in every
 // dimension.
 func Catalogue(d *gpu.Device) []Entry { return CatalogueFor(op.TargetFor(d.Info, d.Limits), d.Limits) }
 
@@ -97,10 +97,13 @@ func ForTile(tile op.Tile, u op.Use) (list []Entry) {
 }
 
 // tables are the targets whose tiles a device with this target tries. A GPU leaves out those of CPUs, whose long texts
-// some compilers of GPUs need minutes for; a CPU tries all.
+// some compilers of GPUs need minutes for, and those of backends that clear more or less workgroup memory: DX12's FXC
+// needs a minute for others' attention. A CPU tries all.
 func tables(target op.Target, l gpu.Limits) []op.Target {
 	all := append(op.Targets(l), target)
-	return slices.DeleteFunc(all, func(t op.Target) bool { return t.OnCPU() && !target.OnCPU() })
+	return slices.DeleteFunc(all, func(t op.Target) bool {
+		return !target.OnCPU() && (t.OnCPU() || t.TileBytes != target.TileBytes)
+	})
 }
 
 // adder adds a case; shape is a struct of its dimensions, or text.
@@ -233,6 +236,7 @@ func addAttention(add adder, s gpu.Storage, target op.Target, l gpu.Limits) {
 	}
 	decode("", 70, 2, 20, 1.5, 62, 63, 64, 69)
 	decode("", 520, 3, 64, 1.5, 14, 511, 519)
+	decode("", 130, 1, 128, 1.5, 129, 15)
 	decode("/large", 65, 2, 64, 8, 64, 33)
 }
 
