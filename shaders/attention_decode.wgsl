@@ -9,9 +9,9 @@
 //
 // The threads of a group take every WG-th key each, with an online softmax in registers: the maximum m runs along, and
 // what was summed under an older one is scaled by exp(old - new). At last the threads' sums are brought to one maximum
-// and added in their order, PASS quads of the head at a time. A thread without a key has m = -1e30 and sums of 0, which count for nothing. Threads that
-// share keys and then values through workgroup memory, with barriers for each turn, took 2 to 3 times as long on
-// lavapipe.
+// and added in their order, PASS quads of the head at a time. A thread without a key has m = -1e30 and sums of 0, which
+// count for nothing. Threads that share keys and then values through workgroup memory, with barriers for each turn,
+// took 2 to 3 times as long on lavapipe.
 //
 // uses: store
 

@@ -78,8 +78,8 @@ func (op AttentionDecode) AddTo(p *Builder) {
 	})
 }
 
-// decode returns the geometry of a head's group: 2048/HS threads keep their sums in 8 KiB of workgroup memory, DecodeQuads
-// of them at a time.
+// decode returns the geometry of a head's group: the sums of 2048/HS threads take 8 KiB of workgroup memory, of which
+// DecodeQuads are there at a time.
 func (t Target) decode(hs int) shaders.Spec {
 	wg, pass := t.Decode, hs/4
 	for wg*hs > 2048 {

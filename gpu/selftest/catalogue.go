@@ -20,8 +20,8 @@ type Entry struct {
 
 // Catalogue lists the cases for d: every kernel with the geometry that d gets, matmul and attention with every tile of
 // all targets, those that tuning may choose included, that suits d's. A tile that several targets share is there once.
-// On a GPU the tables of CPUs and of other backends are left out. Shapes are one past the tiles, or have a part of a last tile, in every
-// dimension.
+// On a GPU the tables of CPUs and of other backends are left out. Shapes are one past the tiles, or have a part of a
+// last tile, in every dimension.
 func Catalogue(d *gpu.Device) []Entry { return CatalogueFor(op.TargetFor(d.Info, d.Limits), d.Limits) }
 
 // CatalogueFor is the catalogue of a device with these limits that has another target.
