@@ -72,6 +72,7 @@ func (r *run) validate() error {
 		NewEvent("validation", "step", r.step, "loss", metrics.Float(loss)))
 	m := metrics.Validation{Step: r.step, Loss: metrics.Float(loss), BitsPerByte: bits}
 	r.ends.validation(m)
+	r.recorded(m.Line())
 	return r.metrics.Val(m)
 }
 
@@ -116,7 +117,9 @@ func (r *run) scoreHellaSwag(ctx context.Context) error {
 	r.env.Log.Info(fmt.Sprintf("step %d: HellaSwag: %d questions, acc %.4f, acc_norm %.4f, acc_norm_chars %.4f",
 		r.step, total.N, total.Acc, total.AccNorm, total.AccNormChars), NewEvent("hellaswag", "step", r.step, "n",
 		total.N, "acc", total.Acc, "acc_norm", total.AccNorm, "acc_norm_chars", total.AccNormChars))
-	return r.metrics.Hellaswag(metrics.Hellaswag{Step: r.step, Score: total})
+	m := metrics.Hellaswag{Step: r.step, Score: total}
+	r.recorded(m.Line())
+	return r.metrics.Hellaswag(m)
 }
 
 // sampleTokens is the length of a sample on the way.
@@ -145,5 +148,7 @@ func (r *run) sample() error {
 	r.env.Log.Info(fmt.Sprintf("step %d: a sample", r.step), NewEvent("sample", "step", r.step, "text",
 		strings.ToValidUTF8(text, "\uFFFD")))
 	fmt.Fprintln(r.env.Stdout, text)
-	return r.metrics.Sample(metrics.Sample{Step: r.step, Text: text})
+	m := metrics.Sample{Step: r.step, Text: text}
+	r.recorded(m.Line())
+	return r.metrics.Sample(m)
 }

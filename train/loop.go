@@ -41,7 +41,11 @@ func (r *run) loop(ctx context.Context) error {
 	if err := r.syncRanks(ctx, nil); err != nil {
 		return err
 	}
+	r.began()
 	for r.step < r.cfg.Steps {
+		if err := r.whilePaused(ctx); err != nil {
+			return err
+		}
 		if r.stop {
 			return r.interrupt()
 		}
@@ -86,6 +90,11 @@ func (r *run) begin() {
 // beforeStep compares the ranks and measures.
 func (r *run) beforeStep(ctx context.Context) error {
 	s := r.scheduled(r.step)
+	if r.due != 0 && r.prefetched == nil { // else the next step's activations are in the way: before the one after it
+		s.validate = s.validate || r.due&AskValidation != 0
+		s.sample = s.sample || r.due&AskSample != 0 && r.sampler != nil
+		r.due &^= AskValidation | AskSample
+	}
 	return doDue(
 		task{s.check, r.checkInStep},
 		task{s.validate, r.validate},
@@ -99,7 +108,10 @@ func (r *run) afterStep() error {
 	if err := doDue(task{s.sync, r.syncOuter}); err != nil {
 		return err
 	}
-	save := s.save || r.overdue && r.sameOnAllRanks()
+	save := s.save || (r.overdue || r.due&AskCheckpoint != 0) && r.sameOnAllRanks()
+	if save && r.skipped == 0 {
+		r.due &^= AskCheckpoint
+	}
 	return doDue(task{save && r.skipped == 0, r.save}) // not what may end in an error
 }
 
@@ -177,6 +189,7 @@ func (r *run) trainStep(ctx context.Context, progress *progress) error {
 	if err := r.metrics.Train(rec); err != nil {
 		return err
 	}
+	r.recorded(rec.Line())
 	r.ends.step(rec)
 	progress.step(rec, r.now())
 	r.step++
@@ -202,7 +215,7 @@ func (p *prefetched) time() time.Duration {
 
 // prefetch submits the forward of step's first micro-batch, unless something comes before it.
 func (r *run) prefetch(step int) {
-	end := step == r.cfg.Steps || r.last > 0 && step >= r.last
+	end := step == r.cfg.Steps || r.last > 0 && step >= r.last || r.due != 0
 	if end || r.scheduled(step) != (schedule{}) || r.profiled(step-1) || r.profiled(step) {
 		return
 	}
@@ -286,11 +299,13 @@ func (r *run) syncRanks(ctx context.Context, s *model.Stats) error {
 	stop := ctx.Err() != nil || r.last > 0 && next >= r.last
 	overdue := r.group.Rank() == 0 && // its clock decides for all
 		r.cfg.SaveMinutes > 0 && r.now().Sub(r.savedAt).Minutes() >= r.cfg.SaveMinutes
-	sum, err := ranks.SumFloats(r.group, loss, norm/n, ranks.Flag(stop), ranks.Flag(overdue))
+	sum, err := ranks.SumFloats(r.group, loss, norm/n, ranks.Flag(stop), ranks.Flag(overdue),
+		float64(r.asked()))
 	if err != nil {
 		return err
 	}
 	r.stop, r.overdue = r.stop || sum[2] > 0, sum[3] > 0
+	r.take(Ask(sum[4]))
 	if s == nil {
 		return nil
 	}

@@ -33,6 +33,7 @@ type Env struct {
 	Tuner   Tuner        // chooses tiles; nil: the fixed ones
 
 	Supervised *Supervised // nil: this process is the whole run
+	Watch      Watch
 
 	// Fetch brings what the settings name into this machine's cache; init: the weights that the run starts from too.
 	// One process of a machine calls it before the others. nil: all is there.
@@ -88,6 +89,7 @@ type run struct {
 	saved    int              // step of the newest checkpoint, -1 none
 	savedAt  time.Time        // when this invocation began, or has saved
 	overdue  bool             // all ranks know that --save-minutes have passed since
+	due      Ask              // what was asked for and is not done yet, the same on all ranks
 	now      func() time.Time // time.Now but for tests
 
 	claim Claim // of --out; zero on ranks above 0, and where a supervisor has it
@@ -293,8 +295,7 @@ func (r *run) openOut() error {
 	if err != nil {
 		return err
 	}
-	path := filepath.Join(r.cfg.Out, metricsFile)
-	if r.metrics, err = metrics.Open(path, r.env.Log); err != nil {
+	if r.metrics, err = metrics.Open(r.metricsPath(), r.env.Log); err != nil {
 		return err
 	}
 	if err := r.metrics.TruncateFrom(r.step); err != nil || r.env.Supervised == nil {
@@ -307,6 +308,8 @@ func (r *run) openOut() error {
 	}
 	return nil
 }
+
+func (r *run) metricsPath() string { return filepath.Join(r.cfg.Out, metricsFile) }
 
 func (r *run) close() {
 	if r.compiled != nil {

@@ -88,6 +88,11 @@ under mpirun; see docs/reliability.md). Presets:
 			if link != nil {
 				en.Supervised = e.watched(link)
 			}
+			if t.tensorboard {
+				events := &eventFile{out: c.Out, log: e.log}
+				defer events.close()
+				en.Watch.Began, en.Watch.Record = events.began, events.record
+			}
 			err = train.Run(ctx, c, en)
 			if group.Rank() == 0 && c.Out != "" && (err == nil || errors.Is(err, train.ErrInterrupted)) {
 				e.writeReport(c.Out, en.Program)
@@ -158,6 +163,7 @@ type trainFlags struct {
 	cfg             train.Job
 	preset, config  string
 	dryRun, profile bool
+	tensorboard     bool
 	outGiven        bool // by --out or in a file, be it empty
 }
 
@@ -196,6 +202,8 @@ func newTrainFlags(fs *flagSet) *trainFlags {
 		"steps) and allocate nothing")
 	f.BoolVar(&t.profile, "profile", false, "time every kernel of one step, the fourth, and print the breakdown at "+
 		"the end on standard error")
+	f.BoolVar(&t.tensorboard, "tensorboard", false, "write an event file for TensorBoard into the run's directory too: "+
+		"losses, learning rate, gradient norm, speed, samples and settings")
 	fs.logFlags(f)
 	return t
 }

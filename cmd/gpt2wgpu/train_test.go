@@ -46,7 +46,7 @@ func TestTrainFlags(t *testing.T) {
 		dtype seed recompute
 		out resume save-every save-minutes keep stop-after no-supervise max-restarts val-every val-steps
 		hellaswag-every hellaswag sample-every device no-autotune check-every grad-dtype sync-every outer-lr
-		outer-momentum preset config dry-run profile`)
+		outer-momentum preset config dry-run profile tensorboard`)
 }
 
 func TestTrainUsage(t *testing.T) {

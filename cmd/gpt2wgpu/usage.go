@@ -59,7 +59,7 @@ func (m *mistakes) idleFlags(c train.Job, outGiven bool) {
 		"--optimizer muon, or "+leave)
 	m.idle(c.FromWeights() && !c.Resume, "init-projections", "with --init, whose weights stay as they are", leave)
 	m.idle(c.WeightDecay == 0, "decay", "with --weight-decay 0", "--weight-decay 0.1, or "+leave)
-	m.idle(outGiven && c.Out == "", "save-every save-minutes keep", "with --out '', which saves nothing",
+	m.idle(outGiven && c.Out == "", "save-every save-minutes keep tensorboard", "with --out '', which saves nothing",
 		"--out DIR, or "+leave)
 	m.idle(outGiven && c.Out == "", "max-restarts", "with --out '', where there is nothing to go on with",
 		"--out DIR, or "+leave)

@@ -387,6 +387,29 @@ func Read(path string) (all []Line, err error) {
 	return all, err
 }
 
+// Line returns the step as it is read back.
+func (v Step) Line() Line {
+	l := Line{Kind: KindTrain, Step: v.Step, Loss: v.Loss, LR: v.LR, GradNorm: v.GradNorm, Tokens: v.Tokens, MS: v.MS,
+		TokensPerS: v.TokensPerS}
+	if v.Ranks != nil {
+		l.Ranks = *v.Ranks
+	}
+	return l
+}
+
+// Line returns the validation as it is read back.
+func (v Validation) Line() Line {
+	return Line{Kind: KindVal, Step: v.Step, Loss: v.Loss, BitsPerByte: v.BitsPerByte}
+}
+
+// Line returns the score as it is read back.
+func (v Hellaswag) Line() Line { return Line{Kind: KindHellaswag, Step: v.Step, Score: v.Score} }
+
+// Line returns the sample as it is read back.
+func (v Sample) Line() Line {
+	return Line{Kind: KindSample, Step: v.Step, Text: strings.ToValidUTF8(v.Text, "\uFFFD")}
+}
+
 // ReadWhole is Read for who shows a run: damaged lines are left out, and bad has their numbers, from 1.
 func ReadWhole(path string) (all []Line, bad []int, err error) {
 	content, err := os.ReadFile(path)

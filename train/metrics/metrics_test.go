@@ -64,6 +64,12 @@ func TestMetricsLines(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	live := []Line{Step{0, Float(float32(10.960028648376465)), 3e-4, 47.78, 128, 12.3, 10406, nil}.Line(),
+		Validation{250, 6.17, 2.71}.Line(), Hellaswag{250, Score{10042, 0.25, 0.25, 0.5}}.Line(),
+		Sample{250, "<|endoftext|>a\n\"b\" \xff"}.Line()}
+	if diff := cmp.Diff(live, got[:len(live)]); diff != "" { // who watches a run sees what the file has
+		t.Error(diff)
+	}
 	nan := cmp.Comparer(func(a, b Float) bool { return a == b || a != a && b != b })
 	if diff := cmp.Diff([]Line{
 		{Kind: KindTrain, Loss: 10.960028648376465, LR: 3e-4, GradNorm: 47.78, Tokens: 128, MS: 12.3,
