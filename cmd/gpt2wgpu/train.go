@@ -202,8 +202,9 @@ func newTrainFlags(fs *flagSet) *trainFlags {
 		"steps) and allocate nothing")
 	f.BoolVar(&t.profile, "profile", false, "time every kernel of one step, the fourth, and print the breakdown at "+
 		"the end on standard error")
-	f.BoolVar(&t.tensorboard, "tensorboard", false, "write an event file for TensorBoard into the run's directory too: "+
-		"losses, learning rate, gradient norm, speed, samples and settings")
+	f.BoolVar(&t.tensorboard, "tensorboard", false,
+		"write an event file for TensorBoard into the run's directory too: "+
+			"losses, learning rate, gradient norm, speed, samples and settings")
 	fs.logFlags(f)
 	return t
 }

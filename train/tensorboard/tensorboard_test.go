@@ -119,8 +119,10 @@ func describe(t *testing.T, event []byte) (line string, when float64) {
 
 func TestEvents(t *testing.T) {
 	dir := t.TempDir()
-	w, err := open(dir, 100, []Setting{{"lr", "0.002"}, {"data", "a|b"}}, func() time.Time { return time.Unix(1e9,
-		5e8) })
+	w, err := open(dir, 100, []Setting{{"lr", "0.002"}, {"data", "a|b"}}, func() time.Time {
+		return time.Unix(1e9,
+			5e8)
+	})
 	if err != nil {
 		t.Fatal(err)
 	}
