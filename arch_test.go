@@ -35,7 +35,6 @@ var imports = map[string]string{
 	"gpu/isa":      "data/parallel gpu/wgpu shaders/wgsl",
 	"cmd/isa":      "data/parallel gpu gpu/isa gpu/op gpu/selftest model train",
 	"train": "data data/atomicfile data/cache data/exactjson data/lock data/plainfile gpu gpu/op model model/gpt2 " +
-<<<<<<< HEAD
 		"train/eval train/metrics train/ranks train/supervise",
 	"train/metrics":   "data/atomicfile data/exactjson data/plainfile",
 	"train/chart":     "",
@@ -45,19 +44,8 @@ var imports = map[string]string{
 	"train/mpi":       "gpu train/ranks",
 	"train/ranks":     "gpu model model/gpt2",
 	"train/supervise": "",
-=======
-		"train/eval train/metrics train/ranks",
-	"train/metrics": "data/atomicfile data/exactjson data/plainfile",
-	"train/chart":   "",
-	"train/runs":    "data/exactjson data/lock model/gpt2 train/chart train/metrics",
-	"train/report":  "data/atomicfile train/chart train/runs",
 
 	"train/tensorboard": "data/atomicfile train/metrics",
-	"train/eval":        "data model train/metrics",
-	"train/mpi":         "train/ranks",
-	"train/ranks":       "gpu model model/gpt2",
-	"train/supervise":   "",
->>>>>>> 6358707 (train --tensorboard; a run hands on its records, and takes what a person asks for between steps)
 	"cmd/gpt2wgpu": "data data/atomicfile data/cache data/fetch gpu gpu/bench gpu/op gpu/selftest gpu/tune model " +
 		"model/gpt2 shaders train train/chart train/eval train/metrics train/mpi train/ranks train/report " +
 		"train/runs train/supervise train/tensorboard",

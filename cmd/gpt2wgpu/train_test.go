@@ -41,12 +41,12 @@ func writeFile(t *testing.T, path, text string) string {
 
 func TestTrainFlags(t *testing.T) {
 	wantFlags(t, "train",
-		`n-layer n-head n-embd block-size vocab-size init data val-data val-fraction tokenizer batch-size seq-len
-		total-batch-size steps lr min-lr warmup-steps schedule decay-fraction weight-decay decay beta1 beta2 eps grad-clip
-		dtype seed recompute optimizer muon-lr muon-momentum muon-weight-decay init-projections
-		out resume save-every save-minutes keep stop-after no-supervise max-restarts val-every val-steps
-		hellaswag-every hellaswag sample-every device no-autotune check-every grad-dtype sync-every outer-lr
-		outer-momentum preset config dry-run profile tensorboard`)
+		`n-layer n-head n-embd block-size vocab-size init data val-data val-fraction tokenizer batch-size
+		seq-len total-batch-size steps lr min-lr warmup-steps schedule decay-fraction weight-decay decay
+		beta1 beta2 eps grad-clip dtype seed recompute optimizer muon-lr muon-momentum muon-weight-decay
+		init-projections out resume save-every save-minutes keep stop-after no-supervise max-restarts
+		val-every val-steps hellaswag-every hellaswag sample-every device no-autotune check-every grad-dtype
+		sync-every outer-lr outer-momentum preset config dry-run profile tensorboard`)
 }
 
 func TestTrainUsage(t *testing.T) {
