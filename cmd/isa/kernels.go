@@ -81,8 +81,8 @@ func turn(d gpu.Dispatch) (macs, staged int) {
 // storages are those of activations and of the matrices that kernels read.
 var storages = []string{"bf16", "f32"}
 
-// addSteps adds the kernels of a preset's step on a target, and with candidates those that tuning may choose. The
-// model has this many layers, or with 0 the preset's.
+// addSteps adds the kernels of a preset's step on a target, those of Muon's update beside it, and with candidates those
+// that tuning may choose. The model has this many layers, or with 0 the preset's.
 func (ks *kernels) addSteps(preset string, layers int, target op.Target, candidates bool) error {
 	p, err := train.FindPreset(preset)
 	if err != nil {
@@ -103,6 +103,11 @@ func (ks *kernels) addSteps(preset string, layers int, target op.Target, candida
 		for _, p := range s.Programs() {
 			p.Each(func(d gpu.Dispatch) { ks.add(d, true).flops[storage] += d.FLOPs })
 		}
+		j.Optimizer, j.BatchSize, j.SeqLen = "muon", 1, 64 // only the update counts
+		if s, err = train.NewStep(gpu.Plan(gpu.AdapterInfo{Limits: limits()}), j, model.WithTarget(target)); err != nil {
+			return err
+		}
+		s.Optimizer.Program().Each(func(d gpu.Dispatch) { ks.add(d, true) })
 	}
 	for _, name := range slices.Sorted(maps.Keys(uses)) {
 		if u := uses[name]; candidates && u.Op != "classifier" { // its candidates are other shapes
