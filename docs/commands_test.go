@@ -57,6 +57,7 @@ var instead = map[string][2]string{
 
 	// Scripts.
 	"train/testdata/generate.sh":       {"hours", "bash -n train/testdata/generate.sh"},
+	"train/testdata/muon_study.sh":     {"an hour and a half", "bash -n train/testdata/muon_study.sh"},
 	"train/mpi/testdata/sync_every.sh": {"hours", "bash -n train/mpi/testdata/sync_every.sh"},
 	"train/mpi/testdata/limited.sh":    {"needs root and minutes", "bash -n train/mpi/testdata/limited.sh"},
 	"gpu/bench/compare/run":            {"a GPU's work, see the next", "bash -n gpu/bench/compare/run"},
@@ -105,7 +106,10 @@ var instead = map[string][2]string{
 	"gpt2wgpu report --device dx12 --out dx12.md": {"needs DX12", "… --help"},
 	"gpt2wgpu selftest --kernel layernorm":        {"seconds", "… --json"},
 	"gpt2wgpu selftest --kernel matmul":           {"minutes on a CPU", "… --help"},
-	"gpt2wgpu bench --kernel layernorm":           {"minutes on a CPU", "… --help"},
+	"gpt2wgpu bench --kernel muon":                {"seconds", "… --help"},
+	"gpt2wgpu train --preset gpt2-124m --optimizer muon --dry-run": {"seconds",
+		"gpt2wgpu train --preset tiny --optimizer muon --dry-run"},
+	"gpt2wgpu bench --kernel layernorm": {"minutes on a CPU", "… --help"},
 	"gpt2wgpu selftest --kernel attention --json": {"minutes on a CPU",
 		"… --kernel residual"},
 	"gpt2wgpu eval --model runs/first --data sample": {"half a minute", "… --val-steps 3"},

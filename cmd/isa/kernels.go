@@ -104,7 +104,8 @@ func (ks *kernels) addSteps(preset string, layers int, target op.Target, candida
 			p.Each(func(d gpu.Dispatch) { ks.add(d, true).flops[storage] += d.FLOPs })
 		}
 		j.Optimizer, j.BatchSize, j.SeqLen = "muon", 1, 64 // only the update counts
-		if s, err = train.NewStep(gpu.Plan(gpu.AdapterInfo{Limits: limits()}), j, model.WithTarget(target)); err != nil {
+		s, err = train.NewStep(gpu.Plan(gpu.AdapterInfo{Limits: limits()}), j, model.WithTarget(target))
+		if err != nil {
 			return err
 		}
 		s.Optimizer.Program().Each(func(d gpu.Dispatch) { ks.add(d, true) })
