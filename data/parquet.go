@@ -280,7 +280,7 @@ func (p *parquetReader) readPage(at int64, codec format.CompressionCodec, rows i
 	}
 	var head []byte
 	n := 0
-	for size := int64(4 << 10); ; size *= 4 {
+	for size := int64(512); ; size *= 8 {
 		size = min(size, end-at, maxPageHeader)
 		head = slices.Grow(head, int(size)-len(head))[:size]
 		if _, err := p.f.ReadAt(head, at); err != nil {
@@ -559,23 +559,21 @@ func readDeltas(data []byte, most int64) (values []int32, rest []byte, err error
 
 // decode yields the texts of a page from one of its rows on: the library decodes them from a file of this page.
 func (p *parquetReader) decode(g, dict page, from int64, yield func(*string, error) bool) bool {
-	raw, err := p.single(g, dict)
-	var rows *parquet.GenericReader[textRow]
-	if err == nil {
-		var file *parquet.File
-		file, err = parquet.OpenFile(bytes.NewReader(raw), int64(len(raw)), parquet.SkipPageIndex(true),
-			parquet.SkipBloomFilters(true), parquet.ReadBufferSize(1<<16))
-		if err == nil {
-			rows = parquet.NewGenericReader[textRow](file)
-			defer rows.Close()
-		}
-	}
-	var buf [256]textRow
+	values, err := p.values(g, dict)
+	var buf [256]parquet.Value
 	for at := int64(0); err == nil; {
 		var n int
-		n, err = rows.Read(buf[:])
-		for _, row := range buf[:n] {
-			if at++; at > from && !yield(row.Text, nil) {
+		n, err = values.ReadValues(buf[:])
+		for _, v := range buf[:n] {
+			if at++; at <= from {
+				continue
+			}
+			var text *string
+			if !v.IsNull() {
+				s := string(v.ByteArray())
+				text = &s
+			}
+			if !yield(text, nil) {
 				return false
 			}
 		}
@@ -586,8 +584,22 @@ func (p *parquetReader) decode(g, dict page, from int64, yield func(*string, err
 	return errors.Is(err, io.EOF) || yield(nil, err)
 }
 
-type textRow struct {
-	Text *string `parquet:"text,optional"`
+// values returns a page's values, decoded by the library.
+func (p *parquetReader) values(g, dict page) (parquet.ValueReader, error) {
+	raw, err := p.single(g, dict)
+	if err != nil {
+		return nil, err
+	}
+	file, err := parquet.OpenFile(bytes.NewReader(raw), int64(len(raw)), parquet.SkipPageIndex(true),
+		parquet.SkipBloomFilters(true))
+	if err != nil {
+		return nil, err
+	}
+	page, err := file.RowGroups()[0].ColumnChunks()[0].Pages().ReadPage()
+	if err != nil {
+		return nil, err
+	}
+	return page.Values(), nil
 }
 
 // single is a Parquet file with one page, uncompressed, and its dictionary.
