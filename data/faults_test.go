@@ -428,16 +428,17 @@ func TestInputsThatChange(t *testing.T) {
 				write(t, in, jsonLines(strings.SplitAfter(text, ". ")...))
 			}
 			out := t.TempDir()
-			done := false
+			done, possible := false, true
 			_, err := Tokenize(t.Context(), []string{in}, TokenizeOptions{Out: out, Tokenizer: byteTokenizer{},
 				Workers: 1, ShardTokens: 1 << 19, Progress: func(TokenizeProgress) {
 					if !done {
 						done = true
-						if err := change(in); err != nil {
-							t.Error(err)
-						}
+						possible = change(in) == nil // Windows removes no open file
 					}
 				}})
+			if !possible {
+				continue
+			}
 			if err == nil || !strings.Contains(err.Error(), "hint: ") || !strings.Contains(err.Error(), in) {
 				t.Errorf("%s, %s: %v", what, ext, err)
 			}
