@@ -127,6 +127,9 @@ func locate(spec string) (path string, file bool, err error) {
 		}
 		return spec, false, err
 	}
+	if err := plainfile.Check(spec); err != nil {
+		return "", false, osError(spec, err)
+	}
 	head := plainfile.Head(spec, sniffed)
 	if strings.HasSuffix(spec, ".bin") || bytes.HasPrefix(head, llmcStart) {
 		return spec, true, nil
