@@ -457,7 +457,7 @@ func eachLine[T any](path string, f func(line []byte, v T)) error {
 }
 
 // tail is how many bytes at the end of a file Newest looks at: a line of a step has some 200, one with a text more.
-const tail = 1 << 20
+const tail = 256 << 10
 
 // Newest returns the step of the last KindTrain line, also while a run is writing, without reading a long file as a
 // whole. ok: there is one near the end.
