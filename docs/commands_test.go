@@ -47,6 +47,7 @@ var instead = map[string][2]string{
 	"make fxc":                              {"needs Wine", "make -n fxc"},
 	"make conformance":                      {"minutes", "make -n conformance"},
 	"make chaos":                            {"ten minutes", "make -n chaos"},
+	"make fuzz":                             {"minutes", "make -n fuzz"},
 	"make soak":                             {"half an hour", "make -n soak"},
 	"make mixed":                            {"downloads SwiftShader", "make -n mixed"},
 	"make reproduce":                        {"minutes", "make -n reproduce"},

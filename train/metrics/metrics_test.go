@@ -2,6 +2,7 @@ package metrics
 
 import (
 	"errors"
+	"fmt"
 	"io/fs"
 	"math"
 	"os"
@@ -200,5 +201,42 @@ func TestMetricsDamaged(t *testing.T) {
 			strings.Contains(err.Error(), "Go ") {
 			t.Errorf("%s: %v, want %q", line, err, want)
 		}
+	}
+}
+
+// TestRestart: a resume at a step keeps the restarts there and drops the steps; Newest finds the newest step behind
+// other lines, and none where there is none.
+func TestRestart(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "metrics.jsonl")
+	if step, ok := Newest(path); ok || step != -1 {
+		t.Errorf("no file: %d, %v", step, ok)
+	}
+	w, err := Open(path, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer w.Close()
+	write := func(errs ...error) {
+		t.Helper()
+		if err := errors.Join(errs...); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write(w.Train(Step{Step: 4}), w.Train(Step{Step: 5}), w.Restart(Restart{5, "ended by SIGABRT"}),
+		w.Train(Step{Step: 5}), w.Restart(Restart{7, "of a run that was taken back by hand"}))
+	if step, ok := Newest(path); !ok || step != 5 {
+		t.Errorf("newest step %d, %v, want 5", step, ok)
+	}
+	write(w.TruncateFrom(5), w.Restart(Restart{5, "again"}))
+	lines, err := Read(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got []string
+	for _, m := range lines {
+		got = append(got, fmt.Sprint(m.Kind, m.Step, m.Reason))
+	}
+	if want := "train4 restart5ended by SIGABRT restart5again"; strings.Join(got, " ") != want {
+		t.Errorf("%q, want %q", got, want)
 	}
 }
