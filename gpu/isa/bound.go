@@ -42,6 +42,9 @@ var (
 	loadOp = regexp.MustCompile(`^(buffer|global)_load`)
 )
 
+// fmaClocks are the clocks of the first line.
+var fmaClocks = map[arch]float64{gcn: 1, rdna2: 1, rdna3: 0.5}
+
 // mix counts a block.
 type mix struct {
 	fma, valu int     // instructions
@@ -79,9 +82,9 @@ func mixOf(b block, a arch) (m mix) {
 		switch {
 		case fma:
 			m.fma++
-			m.clocks += a.fmaClocks()
+			m.clocks += fmaClocks[a]
 		case fast:
-			m.clocks += a.fmaClocks()
+			m.clocks += fmaClocks[a]
 		case slowOp.MatchString(i.op):
 			m.clocks += 4
 		default:
@@ -89,13 +92,6 @@ func mixOf(b block, a arch) (m mix) {
 		}
 	}
 	return m
-}
-
-func (a arch) fmaClocks() float64 {
-	if a == rdna3 {
-		return 0.5
-	}
-	return 1
 }
 
 // span is a loop: its first and last block.
@@ -215,6 +211,6 @@ func (k *Kernel) bound(blocks []block, a arch, t Text) {
 		k.VALU += weight[kinds[i]] * mixes[i].clocks
 		k.LDSTime += weight[kinds[i]] * mixes[i].lds
 	}
-	k.FMA = needed * a.fmaClocks()
+	k.FMA = needed * fmaClocks[a]
 	k.Bound = k.FMA / max(k.VALU, k.LDSTime)
 }
