@@ -105,15 +105,13 @@ func (t *Tuner) Tune(ctx context.Context, info gpu.AdapterInfo, list func(op.Tun
 			s.again[class] = !info.DriverKnown()
 		}
 	}
-	budget := t.Budget
-	if budget == 0 {
-		budget = 20 * time.Second
-		if info.Software() {
-			budget = time.Minute
-		}
+	budget, patience := 20*time.Second, 30*time.Second
+	if info.Software() {
+		budget, patience = time.Minute, 2*time.Minute
 	}
+	s.patience = cmp.Or(t.Patience, patience)
 	start := time.Now()
-	err := s.run(ctx, list, step, start.Add(budget))
+	err := s.run(ctx, list, step, start.Add(cmp.Or(t.Budget, budget)))
 	if s.found > 0 {
 		t.Log.Info(fmt.Sprintf("tiles of %d kinds of products chosen in %.1f s", s.found, time.Since(start).Seconds()))
 	}
@@ -163,6 +161,8 @@ type session struct {
 	found   int  // classes that had no tile
 	changed bool // tuning or steps
 	downs   int  // children that died
+
+	patience time.Duration // for a child's next line
 }
 
 func (s *session) run(ctx context.Context, list func(op.Tuning) ([]op.Use, error), step any, deadline time.Time) error {
@@ -324,18 +324,11 @@ func (s *session) child(ctx context.Context, r request, deadline time.Time) (las
 	case err != nil:
 		return last, fmt.Errorf("tuning: no child process: %w; hint: --no-autotune does without", err)
 	}
-	patience := s.Patience
-	if patience == 0 {
-		patience = 30 * time.Second
-		if s.info.Software() {
-			patience = 2 * time.Minute
-		}
-	}
-	dog := time.AfterFunc(patience, stop)
+	dog := time.AfterFunc(s.patience, stop)
 	defer dog.Stop()
 	var trying event // not answered yet
 	for lines := bufio.NewScanner(out); lines.Scan(); {
-		dog.Reset(patience)
+		dog.Reset(s.patience)
 		var e event
 		if err := json.Unmarshal(lines.Bytes(), &e); err != nil {
 			continue // a driver that prints
@@ -372,7 +365,7 @@ func (s *session) child(ctx context.Context, r request, deadline time.Time) (las
 	case err == nil:
 		return last, nil
 	case life.Err() != nil:
-		err = fmt.Errorf("no answer in %v", patience)
+		err = fmt.Errorf("no answer in %v", s.patience)
 	}
 	if trying.Kind == "" {
 		return last, fmt.Errorf("tuning: the child process failed: %w: %s; hint: --no-autotune does without",
