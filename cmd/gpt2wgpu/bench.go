@@ -193,16 +193,11 @@ func (b *benchFlags) measure(ctx context.Context, d *gpu.Device, tiles op.Tuning
 		if err != nil {
 			return r, err
 		}
-		seconds := m.Time.Seconds()
-		r.Step = &bench.Step{
-			Preset: b.preset, MS: seconds * 1e3, TokensPerS: float64(step.TokensPerStep()) / seconds,
-			FLOPsPerToken: step.Model().FLOPsPerToken(step.SeqLen),
-			Breakdown:     bench.Breakdown(m.Timings), FirstUses: m.First,
-			EncodeMS: m.Host.Encoding.Seconds() * 1e3, SubmitMS: m.Host.Submitting.Seconds() * 1e3,
-			Dispatches: m.Dispatches, Submits: m.Submits,
-			Describe: fmt.Sprintf("B=%d T=%d%s, one micro-step and the update, %s", step.BatchSize, step.SeqLen, why,
-				step.DType),
-		}
+		m.Preset, m.TokensPerS = b.preset, float64(step.TokensPerStep())/(m.MS/1e3)
+		m.FLOPsPerToken = step.Model().FLOPsPerToken(step.SeqLen)
+		m.Describe = fmt.Sprintf("B=%d T=%d%s, one micro-step and the update, %s", step.BatchSize, step.SeqLen, why,
+			step.DType)
+		r.Step = &m
 	}
 	err = measurePeak()
 	r.SetPeak(peak)

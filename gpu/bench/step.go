@@ -12,23 +12,13 @@ type Stepper interface {
 	Trial(i int) error // does step i on made-up data, and waits for its end
 }
 
-// StepTime is what an optimizer step takes.
-type StepTime struct {
-	Time    time.Duration // the shortest of several
-	Host    gpu.HostTime  // of the step whose encoding was the shortest
-	Submits int           // submissions of a step
-
-	Dispatches int          // of the programs
-	Timings    []gpu.Timing // of every dispatch, by a profile, which costs extra
-	First      []gpu.Timing // of every kernel's first use, above all its compilation
-}
-
-// MeasureStep times a step that has not run before.
-func MeasureStep(step Stepper) (s StepTime, err error) {
+// MeasureStep times a step that has not run before: the shortest time of several, and the host's of the step whose
+// encoding was the shortest. The breakdown is of a profile, which costs extra.
+func MeasureStep(step Stepper) (s Step, err error) {
 	const most = 20
 	programs := step.Programs()
 	for _, p := range programs {
-		p.RecordFirstUses(&s.First)
+		p.RecordFirstUses(&s.FirstUses)
 		s.Dispatches += p.Dispatches()
 	}
 	if err := step.Trial(0); err != nil {
@@ -37,14 +27,15 @@ func MeasureStep(step Stepper) (s StepTime, err error) {
 	for _, p := range programs {
 		p.RecordFirstUses(nil)
 	}
-	s.Time, err = fastest(3, most, 2*time.Second, func(i int) error {
+	var host gpu.HostTime
+	took, err := fastest(3, most, 2*time.Second, func(i int) error {
 		d := programs[0].Device()
-		host, submits := d.HostTime()
+		before, submits := d.HostTime()
 		err := step.Trial(i)
 		now, all := d.HostTime()
-		encoding := now.Encoding - host.Encoding
-		if i > 0 && (s.Host.Encoding == 0 || encoding < s.Host.Encoding) {
-			s.Host = gpu.HostTime{Encoding: encoding, Submitting: now.Submitting - host.Submitting}
+		encoding := now.Encoding - before.Encoding
+		if i > 0 && (host.Encoding == 0 || encoding < host.Encoding) {
+			host = gpu.HostTime{Encoding: encoding, Submitting: now.Submitting - before.Submitting}
 			s.Submits = all - submits
 		}
 		return err
@@ -52,9 +43,14 @@ func MeasureStep(step Stepper) (s StepTime, err error) {
 	if err != nil {
 		return s, err
 	}
+	ms := func(d time.Duration) float64 { return d.Seconds() * 1e3 }
+	s.MS, s.EncodeMS, s.SubmitMS = ms(took), ms(host.Encoding), ms(host.Submitting)
+	var timings []gpu.Timing
 	for _, p := range programs {
-		p.Record(&s.Timings)
+		p.Record(&timings)
 		defer p.Record(nil)
 	}
-	return s, step.Trial(most)
+	err = step.Trial(most)
+	s.Breakdown = Breakdown(timings)
+	return s, err
 }
