@@ -80,7 +80,7 @@ func checkContent(d cache.Dataset, file string) error {
 
 const (
 	maxJSON   = 1 << 20 // bytes of a config.json
-	maxHeader = 4 << 20 // of a safetensors file
+	maxHeader = 1 << 20 // of a safetensors file
 )
 
 // checkSafetensors compares the size of a file of weights with what its header says.
