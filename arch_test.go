@@ -46,8 +46,10 @@ var imports = map[string]string{
 	"train/supervise": "",
 
 	"train/tensorboard": "data/atomicfile train/metrics",
+	"train/panel":       "train/chart train/metrics train/runs",
 	"cmd/gpt2wgpu": "data data/atomicfile data/cache data/fetch gpu gpu/bench gpu/op gpu/selftest gpu/tune model " +
-		"model/gpt2 shaders train train/chart train/eval train/metrics train/mpi train/ranks train/report " +
+		"model/gpt2 shaders train train/chart train/eval train/metrics train/mpi train/panel train/ranks " +
+		"train/report " +
 		"train/runs train/supervise train/tensorboard",
 	"gpu/gputest":  "gpu gpu/op gpu/selftest",
 	"data/needs":   "",
@@ -76,6 +78,7 @@ var only = map[string][2]string{
 	"github.com/spf13/pflag":        {"cmd/gpt2wgpu", "libraries take structs, not flags"},
 	"github.com/charmbracelet/log":  {"cmd/gpt2wgpu", "libraries log through log/slog"},
 	"gonum.org/v1/plot":             {"train/chart", "pictures have one home"},
+	"charm.land/bubbletea/v2":       {"train/panel", "one place draws on terminals"},
 	"github.com/nlpodyssey/":        {"model/gpt2", "weights files have one home"},
 	"github.com/pkoukk/tiktoken-go": {"data", "tokenizers have one home"},
 	"github.com/parquet-go/":        {"data", "datasets have one home"},

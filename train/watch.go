@@ -18,6 +18,18 @@ type Watch struct {
 	Asked  func() Ask         // what was asked for since the last call, and AskPause for as long as it holds
 }
 
+// With returns a Watch whose records also go to other.
+func (w Watch) With(other Watch) Watch {
+	if w.Record == nil {
+		return other
+	}
+	return Watch{
+		Began:  func(b Beginning) { other.Began(b); w.Began(b) },
+		Record: func(m metrics.Line) { other.Record(m); w.Record(m) },
+		Asked:  w.Asked,
+	}
+}
+
 // Beginning is what a run does in this invocation, once its device is open.
 type Beginning struct {
 	Steps, First  int   // of the whole run, and the step that comes next

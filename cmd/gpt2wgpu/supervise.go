@@ -122,11 +122,13 @@ func (e *env) supervise(ctx context.Context, c train.Job) error {
 		defer func() { begun = true }()
 		return begun && train.HasRun(c.Out)
 	}
-	s.Restarting = func(r supervise.Restart) { e.sayRestart(c, r) }
+	restore := terminalAsItWas()
+	s.Restarting = func(r supervise.Restart) { restore(); e.sayRestart(c, r) }
 	atOnce = s.Kill
 	talker.Store(&speech{}) // the child says that it stops
 	debug.FreeOSMemory()    // what settling took: from here on this process waits
 	code, err := s.Run(ctx)
+	restore()
 	var crash *supervise.CrashedError
 	switch {
 	case errors.As(err, &crash):

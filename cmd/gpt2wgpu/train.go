@@ -81,6 +81,11 @@ under mpirun; see docs/reliability.md). Presets:
 			}
 			e.lastingOutput()
 			en.Stdout = e.stdout
+			shown, err := e.showProgress(t.progress, &en)
+			if err != nil {
+				return err
+			}
+			defer shown.close()
 			if t.profile {
 				c.Profile = reportProfile(e.stderr, c.Out)
 			}
@@ -91,9 +96,10 @@ under mpirun; see docs/reliability.md). Presets:
 			if t.tensorboard {
 				events := &eventFile{out: c.Out, log: e.log}
 				defer events.close()
-				en.Watch.Began, en.Watch.Record = events.began, events.record
+				en.Watch = en.Watch.With(train.Watch{Began: events.began, Record: events.record})
 			}
 			err = train.Run(ctx, c, en)
+			shown.close()
 			if group.Rank() == 0 && c.Out != "" && (err == nil || errors.Is(err, train.ErrInterrupted)) {
 				e.writeReport(c.Out, en.Program)
 			}
@@ -129,7 +135,7 @@ func (t *trainFlags) check(c train.Job) error {
 		return usagef("--resume needs the run's directory; hint: --out %s --resume",
 			cmp.Or(train.NewestRun(train.RunsDir), "DIR"))
 	}
-	bad := &mistakes{fs: t.fs, errs: []error{c.Validate()}}
+	bad := &mistakes{fs: t.fs, errs: []error{c.Validate(), checkProgress(t.progress)}}
 	bad.idleFlags(c, t.outGiven)
 	return bad.err()
 }
@@ -164,6 +170,7 @@ type trainFlags struct {
 	preset, config  string
 	dryRun, profile bool
 	tensorboard     bool
+	progress        string
 	outGiven        bool // by --out or in a file, be it empty
 }
 
@@ -205,6 +212,8 @@ func newTrainFlags(fs *flagSet) *trainFlags {
 	f.BoolVar(&t.tensorboard, "tensorboard", false,
 		"write an event file for TensorBoard into the run's directory too: "+
 			"losses, learning rate, gradient norm, speed, samples and settings")
+	f.StringVar(&t.progress, "progress", "auto", "`how` steps are shown: panel (on a terminal, with keys; ? lists "+
+		"them), lines, none (only events), auto: the panel where there can be one")
 	fs.logFlags(f)
 	return t
 }

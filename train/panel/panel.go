@@ -41,7 +41,8 @@ type Panel struct {
 // program as a key here.
 func Open(in io.Reader, out io.Writer, plan Plan, interrupt func()) *Panel {
 	p := &Panel{state: State{Plan: plan}, ended: make(chan struct{}), interrupt: interrupt}
-	options := []tea.ProgramOption{tea.WithInput(in), tea.WithOutput(out), tea.WithoutSignalHandler(), tea.WithFPS(20)}
+	options := []tea.ProgramOption{tea.WithInput(in), tea.WithOutput(out), tea.WithoutSignalHandler(),
+		tea.WithFPS(framesPerSecond)}
 	if _, terminal := out.(*os.File); !terminal {
 		options = append(options, tea.WithWindowSize(80, 24))
 	}
@@ -70,7 +71,7 @@ func (p *Panel) Print(text string) {
 	case <-p.ended:
 		return
 	default:
-		p.program.Println(strings.TrimSuffix(text, "\n"))
+		p.program.Send(tea.Println(strings.TrimSuffix(text, "\n"))()) // Program.Println waits for one that has ended
 	}
 }
 
@@ -89,9 +90,12 @@ func (p *Panel) Wishes() Wish {
 func (p *Panel) Close() {
 	p.Change(func(s *State) { s.Done = true })
 	p.program.Send(redraw{})
+	time.Sleep(3 * time.Second / framesPerSecond) // it draws by its clock, and drops what is left when it quits
 	p.program.Quit()
 	<-p.ended
 }
+
+const framesPerSecond = 20
 
 // model is bubbletea's side of a panel.
 type model struct {

@@ -21,7 +21,8 @@ var update = flag.Bool("update", false, "write the golden frames again")
 
 // tiny is a run of 900 steps of 50 ms, of which n are done.
 func tiny(n int) *State {
-	s := &State{Plan: Plan{Name: "runs/tiny-1", Device: "llvmpipe (LLVM 15.0.6, 256 bits) (vulkan, cpu)", Params: 834304,
+	s := &State{Plan: Plan{Name: "runs/tiny-1", Device: "llvmpipe (LLVM 15.0.6, 256 bits) (vulkan, cpu)",
+		Params: 834304,
 		Memory: 29 << 20, Steps: 900, TokensPerStep: 256, EpochTokens: 64000, FLOPsPerToken: 5e6, Peak: 1e11}}
 	for i := range n {
 		if i%150 == 0 {
@@ -31,12 +32,14 @@ func tiny(n int) *State {
 		if i == 0 {
 			ms = 9000 // compiles
 		}
-		s.Record(metrics.Line{Kind: "train", Step: i, Loss: metrics.Float(1.9 + 3.6*math.Exp(-float64(i)/80)), LR: 1.2e-3,
+		s.Record(metrics.Line{Kind: "train", Step: i, Loss: metrics.Float(1.9 + 3.6*math.Exp(-float64(i)/80)),
+			LR:       1.2e-3,
 			GradNorm: 1.69, Tokens: int64(256 * (i + 1)), MS: metrics.Float(ms), TokensPerS: 5120})
 	}
 	if n > 450 {
-		s.Record(metrics.Line{Kind: "sample", Step: 450, Text: "MARROW:\nThe sler. The mas tond pisngthes, a it all.\x1b[2J\n" +
-			"\nI sthe's fit his ditll arir om sara a awaist ther hat?\nMore.\nAnd more."})
+		s.Record(metrics.Line{Kind: "sample", Step: 450,
+			Text: "MARROW:\nThe sler. The mas tond pisngthes, a it all.\x1b[2J\n" +
+				"\nI sthe's fit his ditll arir om sara a awaist ther hat?\nMore.\nAnd more."})
 	}
 	return s
 }
@@ -58,8 +61,9 @@ func TestFrames(t *testing.T) {
 		{"help", 60, 20, tiny(200), func(s *State) { s.Help = true }},
 		{"done", 80, 24, tiny(900), func(s *State) { s.Done = true }},
 		{"nan", 60, 20, tiny(20), func(s *State) {
-			s.Record(metrics.Line{Kind: "train", Step: 20, Loss: metrics.Float(math.NaN()), GradNorm: metrics.Float(math.Inf(1)),
-				MS: 50})
+			s.Record(metrics.Line{Kind: "train", Step: 20, Loss: metrics.Float(math.NaN()),
+				GradNorm: metrics.Float(math.Inf(1)),
+				MS:       50})
 		}},
 	} {
 		if c.change != nil {
@@ -151,7 +155,8 @@ func TestOutput(t *testing.T) {
 	p.Close()
 	p.Print("too late")
 	text := ansi.Strip(out.String())
-	if !strings.Contains(text, "an event") || !strings.Contains(text, "100%  step 2/2") || strings.Contains(text, "late") {
+	if !strings.Contains(text, "an event") || !strings.Contains(text, "100%  step 2/2") || strings.Contains(text,
+		"late") {
 		t.Errorf("%q", out.String())
 	}
 }

@@ -104,7 +104,8 @@ func (s *State) left() (time.Duration, bool) {
 	return time.Duration(ms * float64(s.Steps-s.done()) * float64(time.Millisecond)), ms > 0
 }
 
-// trend returns how much the running mean has changed over the last hundred steps, or the last tenth where that is more.
+// trend returns how much the running mean has changed over the last hundred steps, or the last tenth where that is
+// more.
 func (s *State) trend() (change float64, over int, ok bool) {
 	n := len(s.smooth)
 	over = max(100, n/10)

@@ -28,7 +28,7 @@ var (
 func (s *State) View(width, height int) string {
 	bar := s.bar(width)
 	if s.Done {
-		return strings.Join(bar, "\n")
+		return strings.Join(bar, "\n") + "\n" // bubbletea clears the last line when it quits
 	}
 	lines := append([]string{s.title(width)}, bar...)
 	lines = append(lines, s.numbers(width)...)
@@ -205,7 +205,8 @@ func (s *State) keys(width int) string {
 }
 
 func (s *State) help(width int) (lines []string) {
-	for _, l := range []string{"q, Ctrl-C   stop after this step, with a checkpoint", "s   write a sample", "e   validate",
+	for _, l := range []string{"q, Ctrl-C   stop after this step, with a checkpoint", "s   write a sample",
+		"e   validate",
 		"c   write a checkpoint", "p   pause, and go on", "Ctrl-Z   suspend; fg goes on", "?   close this help",
 		"no key changes what the run learns"} {
 		lines = append(lines, faint.Render(ansi.Truncate(" "+l, width, "…")))
