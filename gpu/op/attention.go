@@ -122,12 +122,12 @@ type groups struct {
 func (g groups) possible(t AttentionTile) bool {
 	for i, k := range []attentionGeometry{t.Forward, t.DQ, t.DKV} {
 		rows, tile, team := k.Spec.TQ+k.Spec.TK, k.Spec.BK+k.Spec.BQ, g.team[i]
-		if n := k.Spec.TEAM; n > 0 && (i == 0 || n != 4 && n != 8 || team == 1) {
+		if n := k.Spec.TEAM; n > 0 && (team == 1 || !k.Spec.direct() && (i == 0 || n != 4 && n != 8)) {
 			return false
 		} else if n > 0 {
 			team = n
 		}
-		if rows < 1 || k.Rows != k.Spec.WX/team*rows {
+		if rows < 1 || k.Rows != k.Spec.WX/team*rows || team == 1 && tile > 0 {
 			return false
 		}
 		turn := 4
@@ -144,12 +144,12 @@ func (g groups) possible(t AttentionTile) bool {
 
 // bytes: tiles of both operands, of whole quads of each thread of a team, and what the threads of a team exchange.
 func (g groups) bytes(t AttentionTile, hs int) (most int) {
-	if t.Algorithm == "direct" {
-		return 0
-	}
 	const forward, dq, dkv = 0, 1, 2
 	for i, k := range []attentionGeometry{t.Forward, t.DQ, t.DKV} {
 		team := cmp.Or(k.Spec.TEAM, g.team[i])
+		if team == 1 {
+			continue
+		}
 		tiles := 2 * (k.Spec.BK + k.Spec.BQ) * ceilDiv(hs/4, team) * team * 16
 		exchanged := (team - 1) * 16 // of a thread
 		exchanged += map[int]int{forward: 16 + 4, dq: 8, dkv: 16}[i]
@@ -178,8 +178,12 @@ func (a attention) add(
 ) {
 	spec := g.Spec.constants()
 	spec["HS"] = a.hs
+	algorithm := a.tile.Algorithm
+	if g.Spec.direct() {
+		algorithm = "direct"
+	}
 	p.Add(gpu.Dispatch{
-		Source: source(p, name+"_"+a.tile.Algorithm, store(bind["qkv"]), spec),
+		Source: source(p, name+"_"+algorithm, store(bind["qkv"]), spec),
 		Bind:   bind,
 		Params: struct {
 			T, C, NH uint32

@@ -10,6 +10,15 @@ func attentionTiled(threads, rows, keys int) AttentionTile {
 	}
 }
 
+// unstagedQueries returns a tile whose dq, and with both also the forward, has no tiles: threads with a query each.
+func (t AttentionTile) unstagedQueries(threads int, both bool) AttentionTile {
+	t.DQ = attentionGeometry{threads, attentionSpec{WX: threads, TEAM: 1, TQ: 1}}
+	if both {
+		t.Forward = t.DQ
+	}
+	return t
+}
+
 // attentionFXC is what DX12's compiler takes in less than 3 CPU seconds a kernel with heads of up to 64 channels: its
 // time grows with the workgroup memory, all of which naga 0.19 clears by code, and with the accesses to it. With
 // attentionTiled(64, 4, 16) it takes a minute.

@@ -14,7 +14,7 @@ var namesGCN = word(
 // the tile in bf16, the least of the three products (make isa). None spills. 4x4 sums need 2 bytes of workgroup memory
 // per multiply-add and 8x4 need 1.5, where RDNA3 has 1.
 func targetRDNA() Target {
-	return gpuTarget("amd-rdna", 4, []ProductRule{
+	return unstagedDQ(gpuTarget("amd-rdna", 4, []ProductRule{
 		{Tile: staged(8, 8, 16, 16, 16), MinGroups: 128}, // 128x128 on 256: .944, .906
 		{Tile: staged(8, 8, 16, 16, 8), MinGroups: 128},  // the same in half of the memory: .933, .886
 		{Tile: staged(8, 8, 8, 16, 16), MinGroups: 128},  // 128x64 on 128: .927, .872; CLBlast's first on RDNA1 and 2
@@ -26,13 +26,13 @@ func targetRDNA() Target {
 		staged(8, 4, 16, 8, 16),  // 64x64 on 128: .898, .615; more waves
 		staged(4, 4, 16, 16, 16), // 64x64 on 256: .901, .471; most waves
 		unstaged(8, 8, 8, 8),     // 64x64 on 64: .711, .579
-	)
+	))
 }
 
 // targetGCN suits AMD's GPUs with waves of 64, GCN, Vega and CDNA. The numbers are bounds on raven (Vega). What others
 // measured is the first candidate: of CLBlast's 23 devices 15 take 256 threads, and 8, as llama.cpp, 64x64.
 func targetGCN() Target {
-	return gpuTarget("amd-gcn", 4, []ProductRule{
+	return unstagedDQ(gpuTarget("amd-gcn", 4, []ProductRule{
 		{Tile: staged(8, 8, 16, 16, 16), MinGroups: 128}, // 128x128 on 256: .944
 		{Tile: staged(8, 8, 16, 16, 8), MinGroups: 128},  // the same in half of the memory: .933
 		{Tile: staged(8, 8, 8, 16, 16), MinGroups: 128},  // 128x64 on 128: .927
@@ -44,5 +44,16 @@ func targetGCN() Target {
 		staged(8, 4, 16, 16, 16), // 128x64 on 256: .918
 		staged(4, 8, 16, 16, 16), // 64x128 on 256: .919
 		unstaged(8, 8, 8, 8),     // 64x64 on 64: .711
-	)
+	))
+}
+
+// unstagedDQ returns a target of AMD's whose dq has no tiles: .936 on navi21 and raven and .913 on navi31, where the
+// tiled kernel has .774, .773 and .658. All threads of a wave want the same keys and values, which Mesa's compiler reads
+// with scalar loads. The tiled kernel is the first candidate. The direct forward has .624 and .607 at most, and the
+// direct dkv spills 50 registers and more.
+func unstagedDQ(t Target) Target {
+	tiled := t.Attention[0]
+	t.MoreAttention = append([]AttentionRule{tiled}, t.MoreAttention...)
+	t.Attention[0].Tile = tiled.Tile.unstagedQueries(64, false)
+	return t
 }

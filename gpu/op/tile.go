@@ -95,15 +95,18 @@ type attentionGeometry struct {
 	Spec attentionSpec
 }
 
-// attentionSpec is the constants of an attention kernel. 0: it has none of that name.
+// attentionSpec is the constants of an attention kernel. 0: it has none of that name. A tiled kernel whose TEAM is 1
+// shares no rows, and so has no tiles: it is the direct one.
 type attentionSpec struct {
 	BK, BQ, TEAM, TK, TQ, WX int `json:",omitempty"`
 }
 
+func (s attentionSpec) direct() bool { return s.TEAM == 1 }
+
 func (s attentionSpec) constants() shaders.Spec {
 	spec := shaders.Spec{}
 	for name, n := range map[string]int{"BK": s.BK, "BQ": s.BQ, "TEAM": s.TEAM, "TK": s.TK, "TQ": s.TQ, "WX": s.WX} {
-		if n != 0 {
+		if n != 0 && !(name == "TEAM" && s.direct()) {
 			spec[name] = n
 		}
 	}

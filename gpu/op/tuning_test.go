@@ -173,6 +173,7 @@ func TestValidateAttention(t *testing.T) {
 		"a query for each thread":   func(t *op.AttentionTile) { t.Forward.Spec.TQ, t.Forward.Rows = 1, 16 },
 		"teams of another size":     func(t *op.AttentionTile) { t.DKV.Spec.TEAM = 16 },
 		"the forward's team is set": func(t *op.AttentionTile) { t.Forward.Spec.TEAM = 8 },
+		"tiles without a team":      func(t *op.AttentionTile) { t.DQ.Spec.TEAM, t.DQ.Rows = 1, 64*t.DQ.Spec.TQ },
 	} {
 		tile := good
 		change(&tile)
