@@ -11,8 +11,10 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 
+	"github.com/gpt2wgpu/gpt2wgpu/gpu"
 	"github.com/gpt2wgpu/gpt2wgpu/train"
 )
 
@@ -23,7 +25,8 @@ var reportCommand = &command{
 Runs devices, selftest, tune, and bench in both storage types, and writes what they print into one Markdown file. It
 leaves out the selftest's rows that passed. The file names the GPU, its driver, the operating system and this program's
 version, but no user, host or directory. It grows with each part, so it is of use even where the driver ends a part. On
-a GPU all of it takes a few minutes.
+a GPU all of it takes a few minutes. On a device that computes on the CPU it leaves out tune, and bench measures one
+sequence of 64 tokens.
 
   gpt2wgpu report
   gpt2wgpu report --device dx12 --out dx12.md`,
@@ -56,8 +59,8 @@ type reportFlags struct {
 	seconds                     int
 }
 
-// stages are the commands whose output makes the report, the most important first.
-func (r *reportFlags) stages() [][]string {
+// stages are the commands whose output makes the report, the most important first. On a CPU there is nothing to tune.
+func (r *reportFlags) stages(onCPU bool) [][]string {
 	device := []string{"--device", r.device}
 	stages := [][]string{
 		{"devices"},
@@ -72,7 +75,22 @@ func (r *reportFlags) stages() [][]string {
 		}
 		stages[3], stages[4] = append(stages[3], "--step"), append(stages[4], "--step")
 	}
+	if onCPU {
+		short := []string{"--batch-size", "1", "--seq-len", "64"}
+		stages[3], stages[4] = append(stages[3], short...), append(stages[4], short...)
+		stages = slices.Delete(stages, 2, 3)
+	}
 	return stages
+}
+
+// computesOnCPU says whether a device does. It is a variable for tests.
+var computesOnCPU = func(device string) bool {
+	list, err := gpu.Adapters()
+	if err != nil {
+		return false
+	}
+	info, err := gpu.Choose(list, device)
+	return err == nil && info.Software()
 }
 
 // reportTitle is a report's first line.
@@ -104,8 +122,15 @@ func (r *reportFlags) write(ctx context.Context, e *env) (err error) {
 	if _, err := fmt.Fprintf(f, "%s\n\n%s", reportTitle, version.String()); err != nil {
 		return err
 	}
+	onCPU := computesOnCPU(r.device)
+	if onCPU {
+		const short = "This device computes on the CPU: tune is left out, and bench measures one sequence of 64 tokens."
+		if _, err := fmt.Fprintf(f, "\n%s\n", short); err != nil {
+			return err
+		}
+	}
 	var failed []string
-	for _, args := range r.stages() {
+	for _, args := range r.stages(onCPU) {
 		e.log.Info("report: gpt2wgpu " + strings.Join(args, " "))
 		var stdout, stderr bytes.Buffer
 		stageErr := runStage(ctx, args, &stdout, io.MultiWriter(e.stderr, &stderr))

@@ -7,16 +7,18 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
 	"github.com/gpt2wgpu/gpt2wgpu/gpu/gputest"
 )
 
-// stagesAs replaces the processes of report.
-func stagesAs(t *testing.T, f func(args []string, stdout, stderr io.Writer) error) {
-	before := runStage
-	t.Cleanup(func() { runStage = before })
+// stagesAs replaces the processes of report, on a device that is a GPU or computes on the CPU.
+func stagesAs(t *testing.T, onCPU bool, f func(args []string, stdout, stderr io.Writer) error) {
+	before, device := runStage, computesOnCPU
+	t.Cleanup(func() { runStage, computesOnCPU = before, device })
+	computesOnCPU = func(string) bool { return onCPU }
 	runStage = func(_ context.Context, args []string, stdout, stderr io.Writer) error { return f(args, stdout, stderr) }
 }
 
@@ -40,7 +42,7 @@ func TestReport(t *testing.T) {
 	t.Setenv("HOME", home)
 	t.Setenv("USERPROFILE", home)
 	t.Setenv("XDG_CACHE_HOME", filepath.Join(home, ".cache"))
-	stagesAs(t, func(args []string, stdout, stderr io.Writer) error {
+	stagesAs(t, false, func(args []string, stdout, stderr io.Writer) error {
 		switch args[0] {
 		case "bench":
 			fmt.Fprintln(stdout, "step: "+strings.Join(args, " "))
@@ -89,7 +91,7 @@ func TestReport(t *testing.T) {
 
 // TestReportOfFailures: every part that failed is in the file with its words, and the others are too.
 func TestReportOfFailures(t *testing.T) {
-	stagesAs(t, func(args []string, stdout, stderr io.Writer) error {
+	stagesAs(t, false, func(args []string, stdout, stderr io.Writer) error {
 		switch args[0] {
 		case "selftest":
 			fmt.Fprint(stdout, "gelu f32 ok\nmatmul f32 FAILED\n    at 2: got 0, want 3\n\n1 passed, 1 failed\n")
@@ -115,6 +117,32 @@ func TestReportOfFailures(t *testing.T) {
 	}
 	if strings.Count(text, "lines left out") != 2 || len(text) > 60000 {
 		t.Errorf("%d bytes:\n%s", len(text), text)
+	}
+}
+
+// TestReportOnCPU: a device that computes on the CPU is not tuned and is measured with few tokens, and the file says so.
+func TestReportOnCPU(t *testing.T) {
+	var ran []string
+	stagesAs(t, true, func(args []string, stdout, stderr io.Writer) error {
+		ran = append(ran, strings.Join(args, " "))
+		return nil
+	})
+	out := filepath.Join(t.TempDir(), "report.md")
+	code, _, stderr := cli(t, "report", "--device", "cpu", "--kernel", "gelu", "--out", out)
+	raw, err := os.ReadFile(out)
+	if err != nil || code != 0 {
+		t.Fatalf("code %d, %v, %s", code, err, stderr)
+	}
+	want := []string{
+		"devices", "selftest --device cpu --kernel gelu",
+		"bench --preset gpt2-124m --dtype f32 --device cpu --kernel gelu --step --batch-size 1 --seq-len 64",
+		"bench --preset gpt2-124m --dtype bf16 --device cpu --kernel gelu --step --batch-size 1 --seq-len 64",
+	}
+	if !slices.Equal(ran, want) {
+		t.Errorf("ran\n%s\nwant\n%s", strings.Join(ran, "\n"), strings.Join(want, "\n"))
+	}
+	if text := string(raw); !strings.Contains(text, "tune is left out") || strings.Contains(text, "## tune") {
+		t.Errorf("got\n%s", text)
 	}
 }
 
