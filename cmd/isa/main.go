@@ -58,9 +58,10 @@ var (
 // floors are the bounds of the step's products and attention below which no version may fall, by family and storage:
 // what docs/results.md has, less what another version of Mesa may take away.
 var floors = map[string]map[string]float64{
-	"navi21": {"bf16": 0.92, "f32": 0.93}, "rembrandt": {"bf16": 0.92, "f32": 0.93},
-	"navi31": {"bf16": 0.845, "f32": 0.865}, "phoenix": {"bf16": 0.85, "f32": 0.86},
-	"vega10": {"bf16": 0.92, "f32": 0.93}, "raven": {"bf16": 0.92, "f32": 0.93}, "renoir": {"bf16": 0.92, "f32": 0.93},
+	"navi21": {"bf16": 0.927, "f32": 0.937}, "rembrandt": {"bf16": 0.927, "f32": 0.937},
+	"navi31": {"bf16": 0.86, "f32": 0.875}, "phoenix": {"bf16": 0.86, "f32": 0.875},
+	"vega10": {"bf16": 0.927, "f32": 0.937}, "raven": {"bf16": 0.927, "f32": 0.937},
+	"renoir": {"bf16": 0.927, "f32": 0.937},
 }
 
 // report is what became of the kernels on a family.
