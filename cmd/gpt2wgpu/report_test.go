@@ -120,7 +120,7 @@ func TestReportOfFailures(t *testing.T) {
 	}
 }
 
-// TestReportOnCPU: a device that computes on the CPU is not tuned and is measured with few tokens, and the file says so.
+// TestReportOnCPU: a device that computes on the CPU is not tuned and is measured with few tokens, as the file says.
 func TestReportOnCPU(t *testing.T) {
 	var ran []string
 	stagesAs(t, true, func(args []string, stdout, stderr io.Writer) error {

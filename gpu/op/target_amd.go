@@ -48,7 +48,7 @@ func targetGCN() Target {
 }
 
 // unstagedDQ returns a target of AMD's whose dq has no tiles: .936 on navi21 and raven and .913 on navi31, where the
-// tiled kernel has .774, .773 and .658. All threads of a wave want the same keys and values, which Mesa's compiler reads
+// tiled kernel has .774, .773 and .658. A wave's threads want the same keys and values, which Mesa's compiler reads
 // with scalar loads. The tiled kernel is the first candidate. The direct forward has .624 and .607 at most, and the
 // direct dkv spills 50 registers and more.
 func unstagedDQ(t Target) Target {

@@ -110,8 +110,8 @@ func gpuTarget(name string, rows int, products []ProductRule, more ...MatmulTile
 			{MaxHS: 64, Tile: attentionTiled(64, rows, 16)},
 			{MaxHS: 128, Tile: attentionTiled(64, 2, 8)},
 		},
-		// The other number of rows, and queries without workgroup memory: a thread's query fits into AMD's registers, but
-		// not into Intel's. A second one fits nowhere, nor does a key of dkv without 50 spills.
+		// The other number of rows, and queries without workgroup memory: a thread's query fits into AMD's registers.
+		// A second one fits nowhere, nor does a key of dkv without 50 spills.
 		MoreAttention: []AttentionRule{
 			{MaxHS: 64, Tile: attentionTiled(64, 6-rows, 16)},
 			{MaxHS: 64, Tile: attentionTiled(64, rows, 16).unstagedQueries(64, true)},

@@ -6,7 +6,7 @@ package op
 // Workgroup memory allows 1 byte per multiply-add, of which 8x4 sums need 1.5: of CLBlast's 8 devices since Xe 5 take
 // none, and 5 take 128 threads.
 //
-// Attention has no candidates: teams with 4 rows and queries without tiles spill in every kernel (skl and tgl). Stores
+// Attention has no candidates: teams with 4 rows and queries without tiles spill in every kernel on all three. Stores
 // and loads on tgl in bf16: forward 164:345 and 338:312, dq 95:271 and 288:303, dkv with 4 rows 195:574. The default's
 // dkv has 66:128. Its 64 floats of rows and sums and 32 of scores are too many, and a team has 4 or 8 threads.
 func targetIntel() Target {
