@@ -84,7 +84,6 @@ func TestFoldedGroups(t *testing.T) {
 		{Name: "GatherRows", Try: func(c *gputest.Case) { selftest.GatherRows(c, gpu.F32, 64, 64, 4) }},
 		{Name: "GradientNorm", Try: func(c *gputest.Case) { selftest.GradientNorm(c, []int{1 << 20}, 0, 1) }},
 		{Name: "AdamW", Try: func(c *gputest.Case) { selftest.AdamW(c, gpu.F32, 20004, 1000, 0, true, 1) }},
-		{Name: "Muon", Try: func(c *gputest.Case) { selftest.Muon(c, gpu.F32, []int{1}, 64, 40) }},
 		{Name: "GELUForward", Try: func(c *gputest.Case) { selftest.GELUForward(c, gpu.F32, 5000, 4) }},
 		{Name: "Pack", Try: func(c *gputest.Case) { selftest.Pack(c, gpu.BF16, 5000, 4) }},
 		{Name: "CacheAppend", Try: func(c *gputest.Case) {
