@@ -110,6 +110,10 @@ test-dx12: setup
 fxc: texts
 	bash .ci/fxc $(OUT) $(PART)
 
+# The same texts through DXC, DX12's newer compiler, and its validator: only whether they compile.
+dxc: texts
+	bash .ci/dxc $(OUT) $(PART)
+
 lint: setup
 	@test -z "$$(gofmt -l .)" || { gofmt -l .; echo "gofmt would change these files"; exit 1; }
 	go vet ./...

@@ -1,9 +1,8 @@
 /* For LD_PRELOAD: makes LLVM 15, lavapipe's compiler, take kernels with barriers in a tenth of the time. Such a kernel
-   becomes a coroutine of thousands of blocks, one for each lane's access that vkd3d writes. LLVM walks them in the order
-   of their addresses until nothing changes, and computes the dominators anew for each variable. So blocks get rising
-   addresses, which are never given back, and what needs no coroutine is simplified first. CPU seconds of the kernels of
-   a product by tiles of 64x64x4 (f32, bf16): about 20 each without, 4.3 and 2.3 with rising addresses, 1.3 and 1.1 with
-   both.
+   becomes a coroutine of thousands of blocks, one or more for each access to memory. LLVM walks them in the order of
+   their addresses until nothing changes. So blocks get rising addresses, which are never given back, and the text is
+   simplified first. CPU seconds of the kernels of a product by tiles of 64x64x4 (f32, bf16): about 20 each without, 4.3
+   and 2.3 with rising addresses, 1.3 and 1.1 with both.
    Build: cc -shared -fPIC -O2 -o lavapipe.so lavapipe.c -ldl */
 #define _GNU_SOURCE
 #include <dlfcn.h>
