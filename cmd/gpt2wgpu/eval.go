@@ -64,8 +64,8 @@ func setupEval(fs *flagSet) runFunc {
 
 	f = fs.section("Output")
 	f.BoolVar(&v.asJSON, "json", false,
-		`print a JSON object: {"loss":..,"perplexity":..,"bits_per_byte":..,"tokens":..} or {"n":..,"acc":..,`+
-			`"acc_norm":..,"acc_norm_chars":..}`)
+		"print a JSON object: loss, perplexity, bits_per_byte (where the tokens' lengths are known) and tokens, or n, "+
+			"acc, acc_norm and acc_norm_chars")
 	fs.logFlags(f)
 	return v.run
 }

@@ -82,7 +82,10 @@ func (e *env) noPanel() string {
 	case !inForeground(f):
 		return "the program runs in the background"
 	}
-	if width, _, err := term.GetSize(f.Fd()); err == nil && width > 0 && width < panel.Least {
+	switch width, height, err := term.GetSize(f.Fd()); {
+	case err != nil || width < 1 || height < 1:
+		return "the terminal has no size"
+	case width < panel.Least:
 		return "the terminal is too narrow"
 	}
 	return ""

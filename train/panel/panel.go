@@ -91,9 +91,16 @@ func (p *Panel) Close() {
 	p.Change(func(s *State) { s.Done = true })
 	p.program.Send(redraw{})
 	time.Sleep(3 * time.Second / framesPerSecond) // it draws by its clock, and drops what is left when it quits
-	p.program.Quit()
-	<-p.ended
+	go p.program.Quit()
+	select {
+	case <-p.ended:
+	case <-time.After(patience): // a terminal that has gone, or takes nothing
+		p.program.Kill()
+	}
 }
+
+// patience is how long a terminal may take for the last picture.
+const patience = 2 * time.Second
 
 const framesPerSecond = 20
 
