@@ -125,7 +125,7 @@ func textHandler(w io.Writer, level slog.Level) slog.Handler {
 
 // terminal returns the file of a stream that a person looks at.
 func terminal(stream any) (*os.File, bool) {
-	if v, ok := stream.(visible); ok {
+	if v, ok := stream.(*visible); ok {
 		stream = v.w
 	}
 	if s, ok := stream.(interface{ file() *os.File }); ok {

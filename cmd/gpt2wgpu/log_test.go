@@ -75,14 +75,21 @@ func TestLogFields(t *testing.T) {
 	}
 }
 
-// TestVisible: a terminal gets no control character of a text but breaks and tabs.
+// TestVisible: a terminal gets text, breaks and tabs, and nothing that it would obey or that has no column. A character
+// may come in two writes.
 func TestVisible(t *testing.T) {
 	var out bytes.Buffer
-	text := "é\tb\n\x1b[6n\x00\x07\x7f\r"
-	if n, err := (visible{&out}).Write([]byte(text)); n != len(text) || err != nil {
-		t.Errorf("%d, %v", n, err)
+	v := &visible{w: &out}
+	for _, text := range []string{"é\tb\n\x1b[6n\x00\x07\x7f\r", "\u009b5A e\u0301 \u202e", "\xff\x80, \xe2\x82",
+		"\xac \xe2\x82", "\n"} {
+		if n, err := v.Write([]byte(text)); n != len(text) || err != nil {
+			t.Errorf("%q: %d, %v", text, n, err)
+		}
 	}
-	if want := "é\tb\n\uFFFD[6n\uFFFD\uFFFD\uFFFD\uFFFD"; out.String() != want {
+	const sign = "\uFFFD"
+	want := "é\tb\n" + sign + "[6n" + strings.Repeat(sign, 4) + sign + "5A e" + sign + " " + sign +
+		sign + sign + ", € " + sign + sign + "\n"
+	if out.String() != want {
 		t.Errorf("%q, want %q", &out, want)
 	}
 }

@@ -159,7 +159,7 @@ func (e *env) run(ctx context.Context, args []string) error {
 	e.log, e.opts = log, fs.log
 	talker.Store(&speech{log, c == trainCommand})
 	if isTerminal(e.stdout) {
-		e.stdout = visible{e.stdout}
+		e.stdout = &visible{w: e.stdout}
 		if c != sampleCommand { // which streams
 			tables := &wrapped{w: e.stdout, indent: 4}
 			defer tables.flush()

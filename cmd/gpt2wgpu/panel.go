@@ -54,7 +54,7 @@ func (e *env) showProgress(how string, en *train.Env) (d *display, err error) {
 		}
 		e.log = slog.New(chosen{textHandler(d, level), d.wants})
 		if isTerminalFile(os.Stdout) { // the same one, in nearly all cases
-			en.Stdout = visible{&wrapped{w: d}}
+			en.Stdout = &visible{w: &wrapped{w: d}}
 		}
 		en.Watch = train.Watch{Began: d.began, Record: d.record, Asked: d.asked}
 	}

@@ -241,6 +241,23 @@ func TestNoReader(t *testing.T) {
 // lines fit.
 func onTerminal(t *testing.T, args ...string) string {
 	t.Helper()
+	all := terminalOutput(t, args...)
+	for _, query := range []string{"\x1b]10;", "\x1b]11;", "\x1b[6n", "\x1b[c", "\x1b[0c", "\x1b[>"} {
+		if strings.Contains(all, query) {
+			t.Errorf("%q asks the terminal %q", args, query)
+		}
+	}
+	for _, line := range strings.Split(all, "\n") {
+		if n := ansi.StringWidth(strings.TrimRight(line, "\r")); n > 80 {
+			t.Errorf("%q: %d columns: %s", args, n, line)
+		}
+	}
+	return all
+}
+
+// terminalOutput runs the program on a terminal of 80 columns that never answers, and returns what it writes there.
+func terminalOutput(t *testing.T, args ...string) string {
+	t.Helper()
 	cmd, _, _ := program(t, args...)
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = nil, nil, nil
 	cmd.Env = append(cmd.Env, "NO_COLOR=", "TERM=xterm-256color", "CI=")
@@ -252,16 +269,6 @@ func onTerminal(t *testing.T, args ...string) string {
 	io.Copy(&all, f) // ends with EIO
 	f.Close()
 	cmd.Wait()
-	for _, query := range []string{"\x1b]10;", "\x1b]11;", "\x1b[6n", "\x1b[c", "\x1b[0c", "\x1b[>"} {
-		if bytes.Contains(all.Bytes(), []byte(query)) {
-			t.Errorf("%q asks the terminal %q", args, query)
-		}
-	}
-	for _, line := range strings.Split(all.String(), "\n") {
-		if n := ansi.StringWidth(strings.TrimRight(line, "\r")); n > 80 {
-			t.Errorf("%q: %d columns: %s", args, n, line)
-		}
-	}
 	return all.String()
 }
 
@@ -283,9 +290,21 @@ func TestTerminal(t *testing.T) {
 
 func TestTerminalTraining(t *testing.T) {
 	gputest.Available(t)
-	text := onTerminal(t, smallRun("--steps", "3", "--out", "r")...)
+	text := onTerminal(t, smallRun("--steps", "3", "--out", "r", "--progress", "lines")...)
 	if !strings.Contains(text, "\x1b[") || !strings.Contains(text, "loss ") {
 		t.Errorf("no colour, or no loss: %s", text)
+	}
+	// The panel goes by no answer, asks for no colour and no place of the cursor, and gives the terminal back: the
+	// cursor is shown again.
+	text = terminalOutput(t, smallRun("--steps", "3", "--out", "p", "--progress", "panel")...)
+	for _, query := range []string{"\x1b]10;", "\x1b]11;", "\x1b[6n", "\x1b[c", "\x1b[0c"} {
+		if strings.Contains(text, query) {
+			t.Errorf("the panel asks the terminal %q", query)
+		}
+	}
+	hidden, shown := strings.LastIndex(text, "\x1b[?25l"), strings.LastIndex(text, "\x1b[?25h")
+	if !strings.Contains(text, "100%") || hidden < 0 || shown < hidden {
+		t.Errorf("no panel, or the cursor stays hidden: %q", text)
 	}
 	onTerminal(t, "devices")
 	onTerminal(t, smallRun("--dry-run")...)

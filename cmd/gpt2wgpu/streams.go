@@ -6,7 +6,10 @@ import (
 	"io"
 	"log/slog"
 	"os"
+	"slices"
 	"sync"
+	"unicode"
+	"unicode/utf8"
 )
 
 // What becomes of output that can't be written: nobody reads it any more, its terminal has gone, its disk is full.
@@ -38,19 +41,24 @@ func (r results) Write(p []byte) (int, error) {
 	return n, err
 }
 
-// visible is a terminal that gets text: of control characters, which a byte-level model may write too and a terminal
-// would obey or answer, it gets signs in their place. Nothing that the program prints on standard output has colours.
-type visible struct{ w io.Writer }
+// visible is a terminal that gets text. A byte-level model may write anything: what a terminal would obey, answer, draw
+// in no column or not understand (control and format characters, marks, invalid UTF-8) becomes a sign. Nothing that
+// the program prints on standard output has colours.
+type visible struct {
+	w    io.Writer
+	rest []byte // the beginning of a character whose end a later write has
+}
 
-func (v visible) Write(p []byte) (int, error) {
-	shown := make([]byte, 0, len(p))
-	for _, b := range p {
-		if b < ' ' && b != '\n' && b != '\t' || b == 0x7f {
-			shown = append(shown, "\uFFFD"...)
-		} else {
-			shown = append(shown, b)
+func (v *visible) Write(p []byte) (int, error) {
+	text, shown := append(v.rest, p...), make([]byte, 0, len(p))
+	for len(text) > 0 && utf8.FullRune(text) {
+		r, n := utf8.DecodeRune(text)
+		if r != '\n' && r != '\t' && (!unicode.IsPrint(r) || unicode.IsMark(r)) {
+			r = utf8.RuneError
 		}
+		shown, text = utf8.AppendRune(shown, r), text[n:]
 	}
+	v.rest = slices.Clone(text)
 	if _, err := v.w.Write(shown); err != nil {
 		return 0, err
 	}

@@ -65,13 +65,14 @@ func (p *Panel) Change(f func(s *State)) {
 // Record takes a record of metrics.jsonl.
 func (p *Panel) Record(m metrics.Line) { p.Change(func(s *State) { s.Record(m) }) }
 
-// Print leaves lines above the panel.
+// Print leaves lines above the panel. A tab, whose width depends on where it begins, becomes spaces.
 func (p *Panel) Print(text string) {
 	select {
 	case <-p.ended:
 		return
 	default:
-		p.program.Send(tea.Println(strings.TrimSuffix(text, "\n"))()) // Program.Println waits for one that has ended
+		text = strings.ReplaceAll(strings.TrimSuffix(text, "\n"), "\t", "    ")
+		p.program.Send(tea.Println(text)()) // Program.Println waits for one that has ended
 	}
 }
 

@@ -5,6 +5,7 @@ import (
 	"math"
 	"strings"
 	"time"
+	"unicode"
 
 	"charm.land/lipgloss/v2"
 	"github.com/charmbracelet/x/ansi"
@@ -176,13 +177,13 @@ func (s *State) sampleLines(width int) (lines []string) {
 	return lines
 }
 
-// clean replaces control characters, which a terminal would obey.
+// clean replaces what a terminal would obey or gives no column, such as control characters and marks.
 func clean(text string) string {
 	return strings.Map(func(r rune) rune {
 		switch {
 		case r == '\n':
 			return r
-		case r < ' ' || r >= 0x7f && r < 0xa0:
+		case !unicode.IsPrint(r) || unicode.IsMark(r):
 			return '\uFFFD'
 		}
 		return r
