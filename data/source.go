@@ -124,7 +124,7 @@ func identifyAll(files []string) ([]input, error) {
 	for i, f := range files {
 		id, err := identify(f)
 		if err != nil {
-			return nil, fmt.Errorf("input: %w; hint: check the file's permissions", err)
+			return nil, fmt.Errorf("input: %w; hint: check the path and its permissions", err)
 		}
 		if err := refuseForeign(f, inputKind(f)); err != nil {
 			return nil, err

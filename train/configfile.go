@@ -7,6 +7,7 @@ import (
 	"maps"
 	"slices"
 
+	"github.com/gpt2wgpu/gpt2wgpu/data/atomicfile"
 	"github.com/gpt2wgpu/gpt2wgpu/data/exactjson"
 	"github.com/gpt2wgpu/gpt2wgpu/data/plainfile"
 )
@@ -19,7 +20,8 @@ const maxConfig = 1 << 20 // bytes of a file of settings
 func ReadConfig(path string, c *Config) (names []string, err error) {
 	text, err := plainfile.Read(path, maxConfig)
 	if err != nil {
-		return nil, fmt.Errorf("%w; hint: name a JSON file such as a run's config.json", err)
+		return nil, fmt.Errorf("%s: %w; hint: name a JSON file such as a run's config.json", path,
+			atomicfile.Reason(err))
 	}
 	text = bytes.TrimPrefix(text, []byte("\ufeff"))
 	fields, err := exactjson.Object(text)

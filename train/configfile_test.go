@@ -58,8 +58,10 @@ func TestReadConfig(t *testing.T) {
 			t.Errorf("%q changed the settings in spite of the error", text)
 		}
 	}
-	if _, err := ReadConfig(path+"x", &got); err == nil {
-		t.Error("a missing file passed")
+	_, err := ReadConfig(path+"x", &got)
+	wantError(t, err, path+"x: ", "hint: name a JSON file")
+	if strings.Contains(err.Error(), "stat ") {
+		t.Errorf("%v, want no word of system calls", err)
 	}
 }
 

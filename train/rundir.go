@@ -78,6 +78,9 @@ func ClaimOut(ctx context.Context, j Job, log *slog.Logger) (c Claim, err error)
 	case errors.Is(err, lock.ErrUnsupported):
 		log.Warn("the run's directory is on a file system without locks: nothing keeps a second process out "+
 			"of it", "out", out)
+	case errors.Is(err, plainfile.ErrKind):
+		return c, fmt.Errorf("--out %s: %s: %w; hint: remove it, or take another --out", out, lockFile,
+			atomicfile.Reason(err))
 	case ctx.Err() != nil:
 		return c, fmt.Errorf("%w before the run began", ErrInterrupted)
 	default:
@@ -199,6 +202,9 @@ func (r *run) refuseUsedOut() error {
 // none where no run is. Errors: neither can be read, or dir holds a model only.
 func RunConfig(dir string, c *Config) (names []string, err error) {
 	path := filepath.Join(dir, configFile)
+	if info, err := os.Stat(dir); err == nil && !info.IsDir() {
+		return nil, nil // CheckOut reports it
+	}
 	_, err = os.Stat(path)
 	missing := errors.Is(err, fs.ErrNotExist)
 	if !missing && !gpt2.IsRun(dir) && isModel(path) {

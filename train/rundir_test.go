@@ -207,6 +207,12 @@ func TestOutHolds(t *testing.T) {
 	mustRun(t, c)
 	_, err := RunConfig(filepath.Join(c.Out, gpt2.CheckpointsDir, "step-000001"), &c.Config)
 	wantError(t, err, "--out "+c.Out, "latest")
+	// A file is reported as what it is, not as settings.
+	c.Out, c.Resume = filepath.Join(c.Out, "lock"), true
+	if _, err := RunConfig(c.Out, &c.Config); err != nil {
+		t.Error(err)
+	}
+	wantError(t, CheckOut(c), "--out "+c.Out, "a file, want a directory")
 }
 
 // TestLostSettings: a run whose config.json is missing or damaged goes on with those of its checkpoint.

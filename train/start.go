@@ -118,7 +118,9 @@ func (r *run) readStart() (s origin, err error) {
 	settings := hasSettings(out)
 	switch {
 	case len(dirs) == 0 && settings:
-		r.env.Log.Warn("the run has no checkpoint yet: it starts at step 0", "out", out)
+		if r.env.Supervised == nil || len(r.env.Supervised.Restarts) == 0 { // else the supervisor has said so
+			r.env.Log.Warn("the run has no checkpoint yet: it starts at step 0", "out", out)
+		}
 		was := r.cfg.Config
 		if _, err := ReadConfig(filepath.Join(out, configFile), &was); err != nil {
 			return s, err

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"syscall"
 	"time"
@@ -60,6 +61,9 @@ func take(ctx context.Context, f *flock.Flock, wait time.Duration, waiting func(
 			f.Close()
 		}
 	}()
+	if err := plainfile.Check(f.Path()); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, err // a named pipe would block
+	}
 	for began := time.Now(); ; {
 		ok, err := f.TryLock()
 		switch {
@@ -118,7 +122,7 @@ func (l *Lock) Release() error {
 // Held reports whether a process holds the lock path, and which. It changes nothing; a file system without locks holds
 // none.
 func Held(path string) (o Owner, held bool) {
-	if _, err := os.Stat(path); err != nil {
+	if err := plainfile.Check(path); err != nil {
 		return o, false
 	}
 	f := flock.New(path)

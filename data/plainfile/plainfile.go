@@ -40,6 +40,14 @@ func Open(path string) (*os.File, error) {
 	return os.Open(path)
 }
 
+// OpenFile is os.OpenFile for a regular file, or one that is made. Errors: *fs.PathError; as [Open].
+func OpenFile(path string, flag int) (*os.File, error) {
+	if err := Check(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, err
+	}
+	return os.OpenFile(path, flag, 0o666)
+}
+
 // Read returns the content of a regular file of at most limit bytes. Errors: *fs.PathError.
 func Read(path string, limit int64) ([]byte, error) {
 	f, err := Open(path)

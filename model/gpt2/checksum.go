@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/gpt2wgpu/gpt2wgpu/data/atomicfile"
 	"github.com/gpt2wgpu/gpt2wgpu/data/exactjson"
 	"github.com/gpt2wgpu/gpt2wgpu/data/parallel"
 	"github.com/gpt2wgpu/gpt2wgpu/data/plainfile"
@@ -25,7 +26,7 @@ type Checksum struct {
 func checksumOf(path string) (c Checksum, err error) {
 	f, err := plainfile.Open(path)
 	if err != nil {
-		return c, err
+		return c, fmt.Errorf("%s: %w", path, atomicfile.Reason(err))
 	}
 	defer f.Close()
 	sum := sha256.New()
@@ -87,7 +88,7 @@ var ownChecksum = regexp.MustCompile(`,\s*"sha256": "([0-9a-f]{64})"\s*\}\s*$`)
 func ReadState(dir string, state any) (raw []byte, err error) {
 	path := filepath.Join(dir, StateFile)
 	if raw, err = plainfile.Read(path, maxState); err != nil {
-		return nil, err
+		return nil, fmt.Errorf("%s: %w", path, atomicfile.Reason(err))
 	}
 	var own struct {
 		SHA256 string `json:"sha256"`

@@ -135,11 +135,14 @@ type Writer struct {
 // log gets warnings of lines that cannot be written; nil: no warnings. Errors: those of the operating system, wrapped.
 func Open(path string, log *slog.Logger) (*Writer, error) {
 	m := &Writer{path: path, log: log}
-	return m, m.open()
+	if err := m.open(); err != nil {
+		return nil, err
+	}
+	return m, nil
 }
 
 func (m *Writer) open() error {
-	f, err := os.OpenFile(m.path, os.O_RDWR|os.O_CREATE|os.O_APPEND, 0o666)
+	f, err := plainfile.OpenFile(m.path, os.O_RDWR|os.O_CREATE|os.O_APPEND)
 	if err != nil {
 		return fmt.Errorf("metrics: %w; hint: check the path and its permissions", err)
 	}
@@ -412,7 +415,7 @@ func (v Sample) Line() Line {
 
 // ReadWhole is Read for who shows a run: damaged lines are left out, and bad has their numbers, from 1.
 func ReadWhole(path string) (all []Line, bad []int, err error) {
-	content, err := os.ReadFile(path)
+	content, err := plainfile.Read(path, math.MaxInt64)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -462,7 +465,7 @@ const tail = 256 << 10
 // Newest returns the step of the last KindTrain line, also while a run is writing, without reading a long file as a
 // whole. ok: there is one near the end.
 func Newest(path string) (step int, ok bool) {
-	f, err := os.Open(path)
+	f, err := plainfile.Open(path)
 	if err != nil {
 		return -1, false
 	}

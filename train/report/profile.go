@@ -5,10 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"os"
 	"path/filepath"
 
 	"github.com/gpt2wgpu/gpt2wgpu/data/atomicfile"
+	"github.com/gpt2wgpu/gpt2wgpu/data/plainfile"
 	"github.com/gpt2wgpu/gpt2wgpu/train/runs"
 )
 
@@ -56,9 +56,11 @@ func WriteProfile(dir string, p Profile) error {
 	return nil
 }
 
+const maxProfile = 64 << 20 // bytes of profile.json
+
 // readProfile returns nil where there is none.
 func readProfile(path string) (*Profile, error) {
-	raw, err := os.ReadFile(path)
+	raw, err := plainfile.Read(path, maxProfile)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
 	}

@@ -16,6 +16,7 @@ import (
 
 	"github.com/gpt2wgpu/gpt2wgpu/data/exactjson"
 	"github.com/gpt2wgpu/gpt2wgpu/data/lock"
+	"github.com/gpt2wgpu/gpt2wgpu/data/plainfile"
 	"github.com/gpt2wgpu/gpt2wgpu/model/gpt2"
 	"github.com/gpt2wgpu/gpt2wgpu/train/metrics"
 )
@@ -27,6 +28,8 @@ const (
 	ProfileFile = "profile.json"
 	lockFile    = "lock"
 )
+
+const maxConfig = 1 << 20 // bytes of config.json
 
 // Run is what a directory says of a run.
 type Run struct {
@@ -157,7 +160,7 @@ func (r *Run) path(name string) string {
 
 // readConfig reads the settings; those of later versions too.
 func (r *Run) readConfig() {
-	raw, err := os.ReadFile(r.path(ConfigFile))
+	raw, err := plainfile.Read(r.path(ConfigFile), maxConfig)
 	if err != nil {
 		r.troublef("%s: its settings are not known: %v", r.Dir, reason(err))
 		return

@@ -8,6 +8,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/gpt2wgpu/gpt2wgpu/data/plainfile"
 )
 
 // What a process has left behind.
@@ -49,7 +51,7 @@ func (s *Supervisor) keep(e ended) string {
 	if info, err := os.Stat(s.Crash); err == nil && info.Size() > mostCrash {
 		flags |= os.O_TRUNC
 	}
-	f, err := os.OpenFile(s.Crash, flags, 0o666)
+	f, err := plainfile.OpenFile(s.Crash, flags)
 	if err != nil {
 		return ""
 	}

@@ -116,7 +116,7 @@ func (l *Link) listen(from *bufio.Reader) {
 // Stop is closed when the supervisor asks the process to stop.
 func (l *Link) Stop() <-chan struct{} { return l.stop }
 
-// Watch makes f what tells how the process goes on. Any goroutine may call f.
+// Watch makes f report how the process goes on. Any goroutine may call f.
 func (l *Link) Watch(f func() Pulse) { l.pulse.Store(&f) }
 
 func (l *Link) tick() {
