@@ -1,6 +1,7 @@
 package panel
 
 import (
+	"cmp"
 	"io"
 	"os"
 	"strings"
@@ -65,14 +66,17 @@ func (p *Panel) Change(f func(s *State)) {
 // Record takes a record of metrics.jsonl.
 func (p *Panel) Record(m metrics.Line) { p.Change(func(s *State) { s.Record(m) }) }
 
-// Print leaves lines above the panel. A tab, whose width depends on where it begins, becomes spaces.
+// Print leaves lines above the panel: each by itself, since bubbletea draws in the wrong place where the lines and the
+// panel do not fit the terminal together, and leaves out a line without text. A tab, whose width depends on where it
+// begins, becomes spaces.
 func (p *Panel) Print(text string) {
-	select {
-	case <-p.ended:
-		return
-	default:
-		text = strings.ReplaceAll(strings.TrimSuffix(text, "\n"), "\t", "    ")
-		p.program.Send(tea.Println(text)()) // Program.Println waits for one that has ended
+	for line := range strings.SplitSeq(strings.TrimSuffix(strings.ReplaceAll(text, "\t", "    "), "\n"), "\n") {
+		select {
+		case <-p.ended:
+			return
+		default:
+			p.program.Send(tea.Println(cmp.Or(line, " "))()) // Program.Println waits for one that has ended
+		}
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"flag"
 	"fmt"
+	"io"
 	"math"
 	"os"
 	"path/filepath"
@@ -12,6 +13,7 @@ import (
 	"time"
 
 	"github.com/charmbracelet/x/ansi"
+	"github.com/charmbracelet/x/vt"
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/gpt2wgpu/gpt2wgpu/train/metrics"
@@ -159,4 +161,51 @@ func TestOutput(t *testing.T) {
 		"late") {
 		t.Errorf("%q", out.String())
 	}
+}
+
+// lineEnds is a terminal that begins a new line after a line feed, as kernels make it.
+type lineEnds struct{ io.Writer }
+
+func (l lineEnds) Write(p []byte) (int, error) {
+	_, err := l.Writer.Write(bytes.ReplaceAll(p, []byte("\n"), []byte("\r\n")))
+	return len(p), err
+}
+
+// TestManyLines: lines that do not fit the terminal beside the panel leave both whole.
+func TestManyLines(t *testing.T) {
+	screen := vt.NewSafeEmulator(80, 24)
+	go io.Copy(io.Discard, screen) // its answers
+	p := Open(nil, lineEnds{screen}, Plan{}, func() {})
+	defer p.Close()
+	p.Change(func(s *State) { *s = *tiny(470) })
+	panel := trimRows(ansi.Strip(tiny(470).View(80, 24)))
+	shows := func(want string) {
+		t.Helper()
+		got := ""
+		for range 500 { // the panel draws by its clock
+			if got = trimRows(screen.String()); got == want {
+				return
+			}
+			time.Sleep(interval / 10)
+		}
+		t.Fatalf("the terminal shows:\n%s\nwant:\n%s", got, want)
+	}
+	shows(panel)
+	text := ""
+	for i := range 40 {
+		text += fmt.Sprintf("line %d\n\n", i)
+	}
+	p.Print(text)
+	lines := strings.Split(text, "\n")
+	above := 24 - strings.Count(panel, "\n") - 1
+	shows(strings.Join(lines[len(lines)-1-above:len(lines)-1], "\n") + "\n" + panel)
+}
+
+// trimRows returns a screen's text without what is blank at the ends of its rows and below them.
+func trimRows(text string) string {
+	rows := strings.Split(text, "\n")
+	for i, row := range rows {
+		rows[i] = strings.TrimRight(row, " \r")
+	}
+	return strings.TrimRight(strings.Join(rows, "\n"), "\n")
 }
