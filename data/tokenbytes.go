@@ -1,7 +1,7 @@
 package data
 
 // TokenBytes returns the bytes of text that each id stands for, so that losses per token can be compared between
-// tokenizers. The token between documents is no text: it has 0. nil: they are not known, as with foreign ids.
+// tokenizers. The token between documents is not text: it has 0. nil: they are not known, as with foreign ids.
 func TokenBytes(tok Tokenizer) []int {
 	if TextError(tok) != nil {
 		return nil

@@ -21,7 +21,7 @@ func source(t *testing.T, name string) string {
 	return string(text)
 }
 
-// choices returns every way to choose the fragments of a kernel: a word of its `uses:` line that is no fragment itself,
+// choices returns every way to choose the fragments of a kernel: a word of its `uses:` line that is not one itself,
 // like store, stands for each fragment whose name starts with it, like store_f32.
 func choices(t *testing.T, name string) []Choice {
 	t.Helper()

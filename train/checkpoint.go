@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"log/slog"
 	"maps"
-	"math"
 	"os"
 	"path/filepath"
 	"slices"
@@ -237,6 +236,9 @@ func readState(dir string) (s State, err error) {
 	return s, nil
 }
 
+// mostTokens is more than a run can see, and leaves room to count on.
+const mostTokens = 1 << 53
+
 // check returns an error, with the field's name, for numbers that no run writes.
 func (s State) check() error {
 	for _, f := range []struct {
@@ -244,13 +246,13 @@ func (s State) check() error {
 		got, most int64
 	}{
 		{"step", int64(s.Step), maxCount},
-		{"tokens", s.Tokens, math.MaxInt64},
+		{"tokens", s.Tokens, mostTokens},
 		{"skipped_in_a_row", int64(s.Skipped), maxSkipped},
-		{"data.epoch", s.Data.Epoch, math.MaxInt64},
+		{"data.epoch", s.Data.Epoch, mostTokens},
 		{"data.shard", int64(s.Data.Shard), maxCount},
-		{"data.offset", s.Data.Offset, math.MaxInt64},
-		{"data.tokens", s.Data.Tokens, math.MaxInt64},
-		{"data.rows", s.Data.Rows, math.MaxInt64},
+		{"data.offset", s.Data.Offset, mostTokens},
+		{"data.tokens", s.Data.Tokens, mostTokens},
+		{"data.rows", s.Data.Rows, mostTokens},
 		{"data.seq_len", int64(s.Data.SeqLen), maxCount},
 	} {
 		if f.got < 0 || f.got > f.most {

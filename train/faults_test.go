@@ -21,8 +21,10 @@ func TestStateFields(t *testing.T) {
 	for field, lie := range map[string]string{
 		"step is -1": `"step":-1`, "step is 4611686018427387904": `"step":4611686018427387904`,
 		`"step" is a string`: `"step":"2"`, `"step" is 1.5`: `"step":1.5`, `"step" is 1e99`: `"step":1e99`,
-		"tokens is -5": `"tokens":-5`, "skipped_in_a_row is 99": `"skipped_in_a_row":99`,
-		"data.epoch is -1": `"data":{"epoch":-1}`, "data.shard is -1": `"data":{"shard":-1}`,
+		"tokens is -5": `"tokens":-5`, "tokens is 9223372036854775807": `"tokens":9223372036854775807`,
+		"data.epoch is 9223372036854775807": `"data":{"epoch":9223372036854775807}`,
+		"skipped_in_a_row is 99":            `"skipped_in_a_row":99`,
+		"data.epoch is -1":                  `"data":{"epoch":-1}`, "data.shard is -1": `"data":{"shard":-1}`,
 		"data.offset is -2": `"data":{"offset":-2}`, "data.rows is -2": `"data":{"rows":-2}`,
 		"data.seq_len is 4611686018427387904": `"data":{"seq_len":4611686018427387904}`,
 		"data_files.train":                    `"data_files":{"train":[{"bytes":-1}]}`,

@@ -254,7 +254,7 @@ func (m *Writer) TruncateFrom(step int) error {
 		sound, at, ok := repaired(line)
 		if changed = changed || !ok || len(sound) != len(line); !ok {
 			if garbage == "" {
-				garbage = fmt.Sprintf("line %d is no JSON object (%.40q)", n, bytes.TrimSpace(line))
+				garbage = fmt.Sprintf("line %d is not a JSON object (%.40q)", n, bytes.TrimSpace(line))
 			}
 			continue
 		}

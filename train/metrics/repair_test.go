@@ -16,7 +16,7 @@ func TestRepair(t *testing.T) {
 		`{"kind":"train","step":2}` + "\n", `{"kind":"train","step":3}` + "\n"
 	for name, x := range map[string]struct{ before, after, warns, fails string }{
 		"whole":              {s0 + s1 + s2 + s3, s0 + s1 + s2, "", ""},
-		"garbage in between": {s0 + "\x8f\x00garbage\n" + s1 + s2, s0 + s1 + s2, "line 2 is no JSON object", ""},
+		"garbage in between": {s0 + "\x8f\x00garbage\n" + s1 + s2, s0 + s1 + s2, "line 2 is not a JSON object", ""},
 		"an empty line":      {s0 + "\n" + s1 + s2, s0 + s1 + s2, "line 2", ""},
 		"another value":      {s0 + "[1]\n" + s1 + s2, s0 + s1 + s2, "line 2", ""},
 		"zeros":              {s0 + "\x00\x00\x00" + s1 + s2, s0 + s1 + s2, "", ""},

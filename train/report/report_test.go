@@ -69,7 +69,7 @@ garbage
 	}
 }
 
-// TestSmallPages: a run without steps or with a damaged profile has a page, what is no run has an error.
+// TestSmallPages: a run without steps or with a damaged profile has a page, what is not a run has an error.
 func TestSmallPages(t *testing.T) {
 	dir := t.TempDir()
 	write(t, filepath.Join(dir, "metrics.jsonl"), "")
