@@ -45,6 +45,9 @@ var instead = map[string][2]string{
 	"make metal":                            {"needs cargo and clang", "make -n metal"},
 	"make tint":                             {".ci/run runs its script", "make -n tint"},
 	"make fxc":                              {"needs Wine", "make -n fxc"},
+	"make fxc PART=default":                 {"needs Wine", "make -n fxc PART=default"},
+	"make dxc":                              {"needs Wine", "make -n dxc"},
+	"make host":                             {"unpacks drivers", "make -n host"},
 	"make conformance":                      {"minutes", "make -n conformance"},
 	"make chaos":                            {"ten minutes", "make -n chaos"},
 	"make fuzz":                             {"minutes", "make -n fuzz"},
@@ -86,6 +89,11 @@ var instead = map[string][2]string{
 	"go test ./train -run GoesAhead": {".ci/run runs it", "grep -hE 'func Test.*GoesAhead' train/*_test.go"},
 
 	"gpt2wgpu data tokenize": {"a name in the text", "… --help"},
+
+	// Runs to look at.
+	"gpt2wgpu runs": {"needs a run", tinyRun + " && gpt2wgpu runs"},
+	"gpt2wgpu runs compare runs/tiny-1 runs/first": {"needs two runs", tinyRun + " && { test -d runs/first || " +
+		"gpt2wgpu train --out runs/first " + small + "; } && gpt2wgpu runs compare runs/tiny-1 runs/first"},
 
 	// A GPU's work.
 	"gpt2wgpu bench": {"minutes on a CPU",
@@ -131,6 +139,9 @@ var instead = map[string][2]string{
 	"mpirun -np 1 gpt2wgpu train --device 0 : -np 1 gpt2wgpu train --device 1": {"needs two GPUs",
 		"mpirun -np 1 gpt2wgpu train --device 0 --dry-run : -np 1 gpt2wgpu train --device 0 --dry-run"},
 }
+
+// tinyRun trains the run that examples show, where there is none.
+const tinyRun = "{ test -d runs/tiny-1 || gpt2wgpu train --out runs/tiny-1 " + small + "; }"
 
 const small = "--n-layer 1 --n-head 2 --n-embd 16 --steps 2 --sample-every 0"
 
