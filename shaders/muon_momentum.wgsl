@@ -8,6 +8,8 @@
 // dispatch: ceil(COUNT / (WG*PER)) groups, folded.
 //
 // If skip is set nothing changes.
+//
+// uses:
 
 const WG: u32 = 64u; // spec: threads a group
 const PER: u32 = 4u; // spec: quads a thread

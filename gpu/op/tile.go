@@ -122,10 +122,16 @@ func (t AttentionTile) impossible() bool {
 		!t.algorithm().possible(t)
 }
 
-// Name names the kernels and their geometries.
+// Name names the kernels and their geometries; d: the kernel has no tiles.
 func (t AttentionTile) Name() string {
+	threads := func(g attentionGeometry) string {
+		if g.Spec.direct() {
+			return fmt.Sprint(g.Spec.WX, "d")
+		}
+		return fmt.Sprint(g.Spec.WX)
+	}
 	f, q, k := t.Forward, t.DQ, t.DKV
-	return fmt.Sprintf("%s%dx%dx%dt%dx%dx%d", t.Algorithm, f.Rows, q.Rows, k.Rows, f.Spec.WX, q.Spec.WX, k.Spec.WX)
+	return fmt.Sprintf("%s%dx%dx%dt%sx%sx%s", t.Algorithm, f.Rows, q.Rows, k.Rows, threads(f), threads(q), threads(k))
 }
 
 // Bytes returns the most workgroup memory that a group takes with heads of this many channels.
