@@ -646,7 +646,7 @@ func (p *parquetReader) single(g, dict page) ([]byte, error) {
 }
 
 // checkThrift walks a struct of thrift's compact protocol and returns where it ends. Every list and text in it must lie
-// within data, and it may hold at most so many parts. Error: what is wrong; io.ErrUnexpectedEOF, wrapped, where data
+// within data, and it may hold at most `parts` parts. Error: what is wrong; io.ErrUnexpectedEOF, wrapped, where data
 // ends too early.
 func checkThrift(data []byte, parts int) (end int, err error) {
 	w := thriftWalk{data: data, parts: parts}

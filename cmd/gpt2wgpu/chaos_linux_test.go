@@ -179,7 +179,7 @@ var faults = []fault{
 func TestRandomEnds(t *testing.T) {
 	gputest.Available(t)
 	if testing.Short() {
-		t.Skip("twenty starts")
+		t.Skip("twenty starts of the program, half a minute; go test without -short runs it")
 	}
 	ends, limit := 20, time.Duration(0)
 	if text := os.Getenv(chaosEnds); text != "" {

@@ -361,7 +361,7 @@ func newGrid(head ...string) *textGrid { return &textGrid{[][]string{head}} }
 
 func (t *textGrid) row(cells ...string) { t.rows = append(t.rows, cells) }
 
-// write prints the table in so many columns; 0: as wide as it is.
+// write prints the table within a width in columns; 0: as wide as it is.
 func (t *textGrid) write(w io.Writer, width int) error {
 	widths := make([]int, len(t.rows[0]))
 	for _, r := range t.rows {

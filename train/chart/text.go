@@ -151,7 +151,8 @@ func Spark(y []float64, width, height int) []string {
 	return g.rows(nil, false)
 }
 
-// Text returns the chart in so many columns and lines, the last without its newline: title, picture with axes, legend.
+// Text returns the chart within width columns and height lines, the last without its newline: title, picture with
+// axes, legend.
 // Where no point can be drawn it says so.
 func (c Chart) Text(width, height int, paint Paint) string {
 	width, height = max(width, 24), max(height, 8)
