@@ -55,6 +55,7 @@ var imports = map[string]string{
 	"data/needs":   "",
 	"data/clients": "",
 	"docs":         "",
+	"web/parts":    "",
 
 	"data/atomicfile": "",
 	"data/cache":      "data/exactjson data/plainfile",
