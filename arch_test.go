@@ -35,14 +35,15 @@ var imports = map[string]string{
 	"gpu/isa":      "data/parallel gpu/wgpu shaders/wgsl",
 	"cmd/isa":      "data/parallel gpu gpu/isa gpu/op gpu/selftest model train",
 	"train": "data data/atomicfile data/cache data/exactjson data/lock data/plainfile gpu gpu/op model model/gpt2 " +
-		"train/eval train/metrics train/ranks train/supervise",
+		"train/eval train/metrics train/ranks train/shell train/supervise",
 	"train/metrics":   "data/atomicfile data/exactjson data/plainfile",
 	"train/chart":     "",
 	"train/runs":      "data/exactjson data/lock data/plainfile model/gpt2 train/chart train/metrics",
-	"train/report":    "data/atomicfile data/plainfile train/chart train/runs",
+	"train/report":    "data/atomicfile data/plainfile train/chart train/runs train/shell",
 	"train/eval":      "data model train/metrics",
 	"train/mpi":       "gpu train/ranks",
 	"train/ranks":     "gpu model model/gpt2",
+	"train/shell":     "",
 	"train/supervise": "data/plainfile",
 
 	"train/tensorboard": "data/atomicfile train/metrics",

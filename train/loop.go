@@ -14,6 +14,7 @@ import (
 	"github.com/gpt2wgpu/gpt2wgpu/model"
 	"github.com/gpt2wgpu/gpt2wgpu/train/metrics"
 	"github.com/gpt2wgpu/gpt2wgpu/train/ranks"
+	"github.com/gpt2wgpu/gpt2wgpu/train/shell"
 )
 
 // schedule says what to do before a step, in this order.
@@ -277,7 +278,7 @@ func (r *run) saveBefore(err error) error {
 		r.saved = r.step
 	}
 	return fmt.Errorf("%s; step %d is saved; hint: %s; --out %s --resume goes on", text, r.step, hint,
-		shellWord(r.cfg.Out))
+		shell.Word(r.cfg.Out))
 }
 
 // position returns where the loader stood when the newest step had all its data.
@@ -361,9 +362,9 @@ func (r *run) goBack() string {
 		return "nothing was saved, since there is no --out: start again"
 	case r.saved < 0:
 		return fmt.Sprintf("--out %s --resume starts again at step 0, since there is no checkpoint; try it",
-			shellWord(r.cfg.Out))
+			shell.Word(r.cfg.Out))
 	}
-	return fmt.Sprintf("--out %s --resume goes on from step %d, the newest checkpoint; try it", shellWord(r.cfg.Out),
+	return fmt.Sprintf("--out %s --resume goes on from step %d, the newest checkpoint; try it", shell.Word(r.cfg.Out),
 		r.saved)
 }
 

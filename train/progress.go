@@ -6,13 +6,13 @@ import (
 	"log/slog"
 	"math"
 	"path/filepath"
-	"regexp"
 	"strings"
 	"sync"
 	"time"
 
 	"github.com/gpt2wgpu/gpt2wgpu/gpu"
 	"github.com/gpt2wgpu/gpt2wgpu/train/metrics"
+	"github.com/gpt2wgpu/gpt2wgpu/train/shell"
 )
 
 // progress logs the steps: each one if steps are slow, else one per second, and always the first and the last.
@@ -140,7 +140,7 @@ func (r *run) logSummary() {
 	if r.cfg.Out == "" || !done {
 		return // what goes on is in the error of an interrupt
 	}
-	out, program := shellWord(r.cfg.Out), shellWord(cmp.Or(r.env.Program, "gpt2wgpu"))
+	out, program := shell.Word(r.cfg.Out), shell.Word(cmp.Or(r.env.Program, "gpt2wgpu"))
 	for _, next := range [][2]string{
 		{"to write text:", program + " sample --model " + out},
 		{"to train on:", fmt.Sprintf("%s train --out %s --resume --steps %d", program, out, 2*r.cfg.Steps)},
@@ -155,16 +155,6 @@ func roundTime(d time.Duration) time.Duration {
 		return d.Round(100 * time.Millisecond)
 	}
 	return d.Round(time.Second)
-}
-
-var plainWord = regexp.MustCompile(`^[\w./:+,@%=-]+$`)
-
-// shellWord quotes a path for a shell, where that is needed.
-func shellWord(s string) string {
-	if plainWord.MatchString(s) {
-		return s
-	}
-	return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'"
 }
 
 // compiling logs which kernel is being compiled, where that takes long: nothing for the first second of it all, and

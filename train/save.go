@@ -10,6 +10,7 @@ import (
 	"github.com/gpt2wgpu/gpt2wgpu/model"
 	"github.com/gpt2wgpu/gpt2wgpu/model/gpt2"
 	"github.com/gpt2wgpu/gpt2wgpu/train/ranks"
+	"github.com/gpt2wgpu/gpt2wgpu/train/shell"
 )
 
 // sameOnAllRanks reports whether all ranks have the same parameters, as a checkpoint needs them.
@@ -39,8 +40,8 @@ func (r *run) saveLast() error {
 		if r.saved < 0 {
 			from = "starts again at step 0, since there is no checkpoint"
 		}
-		failed = fmt.Errorf("%w; hint: free space on the disk, then --out %s --resume %s", failed, shellWord(r.cfg.Out),
-			from)
+		failed = fmt.Errorf("%w; hint: free space on the disk, then --out %s --resume %s", failed,
+			shell.Word(r.cfg.Out), from)
 	}
 	return ranks.Together(r.group, failed)
 }
@@ -146,7 +147,7 @@ func (r *run) interrupt() error {
 	}
 	next := "nothing was saved, since there is no --out"
 	if r.cfg.Out != "" {
-		next = "continue with --out " + shellWord(r.cfg.Out) + " --resume"
+		next = "continue with --out " + shell.Word(r.cfg.Out) + " --resume"
 	}
 	return ranks.Agree(fmt.Errorf("%w after %d of %d steps; %s", ErrInterrupted, r.step, r.cfg.Steps, next))
 }

@@ -116,10 +116,4 @@ func TestSummary(t *testing.T) {
 			t.Errorf("the end doesn't say %q: %s", w, &log)
 		}
 	}
-	for word, want := range map[string]string{"runs/tiny-1": "runs/tiny-1", "my runs/a": "'my runs/a'",
-		"it's": `'it'\''s'`} {
-		if got := shellWord(word); got != want {
-			t.Errorf("%s: %s", word, got)
-		}
-	}
 }

@@ -16,6 +16,7 @@ import (
 	"github.com/gpt2wgpu/gpt2wgpu/data/atomicfile"
 	"github.com/gpt2wgpu/gpt2wgpu/train/chart"
 	"github.com/gpt2wgpu/gpt2wgpu/train/runs"
+	"github.com/gpt2wgpu/gpt2wgpu/train/shell"
 )
 
 // The files that Write makes in a run's directory.
@@ -233,8 +234,8 @@ func (v *view) profile(p *Profile) {
 
 // commands are those to go on with.
 func commands(r *runs.Run, program string) (list []fact) {
-	out := runs.ShellWord(r.Dir)
-	program = runs.ShellWord(program)
+	out := shell.Word(r.Dir)
+	program = shell.Word(program)
 	if r.State != runs.Running && r.State != runs.Finished {
 		list = append(list, fact{"go on", program + " train --out " + out + " --resume"})
 	}
@@ -245,7 +246,7 @@ func commands(r *runs.Run, program string) (list []fact) {
 	return append(list,
 		fact{"write text", program + " sample --model " + out},
 		fact{"draw its curves", program + " runs plot " + out},
-		fact{"export", program + " export --model " + out + " --format hf --out " + runs.ShellWord(r.Dir+"-hf")})
+		fact{"export", program + " export --model " + out + " --format hf --out " + shell.Word(r.Dir+"-hf")})
 }
 
 // Percent is a width for CSS.

@@ -3,8 +3,6 @@ package runs
 import (
 	"fmt"
 	"math"
-	"regexp"
-	"strings"
 	"time"
 )
 
@@ -62,14 +60,4 @@ func Ago(d time.Duration) string {
 		return fmt.Sprintf("%d h ago", int(d.Hours()))
 	}
 	return fmt.Sprintf("%d d ago", int(d.Hours())/24)
-}
-
-var plainWord = regexp.MustCompile(`^[\w./:+,@%=-]+$`)
-
-// ShellWord quotes a word for a shell, where that is needed.
-func ShellWord(s string) string {
-	if plainWord.MatchString(s) {
-		return s
-	}
-	return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'"
 }
