@@ -3,10 +3,15 @@
 # lavapipe compiles shaders at their first dispatch; its cache makes that a matter of milliseconds the next time.
 export MESA_SHADER_CACHE_DIR ?= $(CURDIR)/.cache/mesa
 
-.PHONY: build mpi train test quick test-mpi test-clients test-dx12 fxc isa host texts metal tint mixed conformance chaos soak fuzz lint reproduce setup clean
+.PHONY: build man mpi train test quick test-mpi test-clients test-dx12 fxc isa host texts metal tint mixed conformance chaos soak fuzz lint reproduce setup clean
 
 build: setup
 	go build -o gpt2wgpu ./cmd/gpt2wgpu
+
+# The manual page, build/gpt2wgpu.1, from the same table of commands and flags as the help.
+man: build
+	@mkdir -p build
+	./gpt2wgpu help --man >build/gpt2wgpu.1
 
 # The same program for several processes, started by mpirun. Installs Open MPI with apt-get where it is missing. MPICC is the
 # compiler of the MPI to use: its own flags find it.

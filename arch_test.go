@@ -37,6 +37,7 @@ var imports = map[string]string{
 	"train": "data data/atomicfile data/cache data/exactjson data/lock data/plainfile gpu gpu/op model model/gpt2 " +
 		"train/eval train/metrics train/ranks train/shell train/supervise",
 	"train/metrics":   "data/atomicfile data/exactjson data/plainfile",
+	"train/bar":       "",
 	"train/chart":     "",
 	"train/runs":      "data/exactjson data/lock data/plainfile model/gpt2 train/chart train/metrics",
 	"train/report":    "data/atomicfile data/plainfile train/chart train/runs train/shell",
@@ -47,9 +48,9 @@ var imports = map[string]string{
 	"train/supervise": "data/plainfile",
 
 	"train/tensorboard": "data/atomicfile train/metrics",
-	"train/panel":       "train/chart train/metrics train/runs",
+	"train/panel":       "train/bar train/chart train/metrics train/runs",
 	"cmd/gpt2wgpu": "data data/atomicfile data/cache data/fetch gpu gpu/bench gpu/op gpu/selftest gpu/tune model " +
-		"model/gpt2 shaders train train/chart train/eval train/metrics train/mpi train/panel train/ranks " +
+		"model/gpt2 shaders train train/bar train/chart train/eval train/metrics train/mpi train/panel train/ranks " +
 		"train/report " +
 		"train/runs train/supervise train/tensorboard",
 	"gpu/gputest":  "gpu gpu/op gpu/selftest",

@@ -147,7 +147,8 @@ const small = "--n-layer 1 --n-head 2 --n-embd 16 --steps 2 --sample-every 0"
 
 // starts is how a command begins that can be run.
 var starts = regexp.MustCompile(
-	`^([A-Z_]+=\S+ )*(\./)?(gpt2wgpu|make|mpirun|go (?:test|build)|gpu/bench/compare/\w|train/\S+\.sh)(\s|$|\S)`)
+	`^([A-Z_]+=\S+ )*(source <\()?(\./)?` +
+		`(gpt2wgpu|make|mpirun|go (?:test|build)|gpu/bench/compare/\w|train/\S+\.sh)(\s|$|\S)`)
 
 // heavy commands are not run as printed.
 var heavy = regexp.MustCompile(`^([A-Z_]+=\S+ )*(make|mpirun|go|gpu/|train/|gpt2wgpu (train|bench|tune|selftest))\b`)

@@ -35,6 +35,9 @@ func (s Setting) In(j *Job) any {
 	return reflect.ValueOf(j).Elem().FieldByNameFunc(named).Addr().Interface()
 }
 
+// Words are the values that the setting takes, where these are words of a list.
+func (s Setting) Words() []string { return s.rule.words }
+
 // value returns what j has.
 func (s Setting) value(j Job) any { return reflect.ValueOf(s.In(&j)).Elem().Interface() }
 
@@ -81,7 +84,7 @@ var Settings = []Setting{
 	{Name: "init_projections", Fixed: true, rule: oneOf("scaled", "zero"),
 		Usage: "`start` of attn.c_proj and mlp.c_proj: scaled, N(0, 0.02/sqrt(2 blocks)), or zero, so that each " +
 			"block begins as the identity; --init weights stay as they are"},
-	{Name: "steps", rate: true, rule: count(1, "optimizer steps of the whole run"),
+	{Section: "Steps and learning rate", Name: "steps", rate: true, rule: count(1, "optimizer steps of the whole run"),
 		Usage: "optimizer `steps` of the whole run"},
 	{Name: "lr", rate: true, rule: notNegative("3e-4 suits most small models"),
 		Usage: "peak learning `rate` (with --init: a tenth of the preset's)"},
@@ -95,7 +98,7 @@ var Settings = []Setting{
 	{Name: "decay_fraction", rate: true, rule: number(math.SmallestNonzeroFloat64, 1, "above 0 and at most 1", "0.2"),
 		Usage: "`part` of the steps at the end in which the rate of --schedule wsd falls: D = part x steps, at most " +
 			"what the warmup leaves"},
-	{Name: "weight_decay", rule: notNegative("0.1, or 0 for none"),
+	{Section: "AdamW and clipping", Name: "weight_decay", rule: notNegative("0.1, or 0 for none"),
 		Usage: "AdamW's decoupled decay, as a `factor` of the learning rate"},
 	{Name: "decay", rule: oneOf("all", "matrices"), Usage: "`parameters` that decay: all, matrices"},
 	{Name: "beta1", rule: part("0.9"), Usage: "`decay` of the gradients' running mean"},
@@ -127,7 +130,8 @@ var Settings = []Setting{
 		Usage: "train in this process, not in one that is started again when it crashes (see docs/reliability.md)"},
 	{Name: "max_restarts", Invocation: true, rule: count(0, "0 restarts nothing"),
 		Usage: "most `restarts` after crashes in a row without a new step or checkpoint between them"},
-	{Name: "val_every", rule: count(0, "0 is never"), Usage: "`steps` between validations, 0 is never"},
+	{Section: "Measured on the way", Name: "val_every", rule: count(0, "0 is never"),
+		Usage: "`steps` between validations, 0 is never"},
 	{Name: "val_steps", rule: count(0, "batches of a validation"), Usage: "`batches` of B*T tokens in a validation"},
 	{Name: "hellaswag_every", rule: count(0, "0 is never"),
 		Usage: "`steps` between measurements of HellaSwag, 0 is never"},
@@ -171,6 +175,7 @@ const (
 type rule struct {
 	holds      func(value any) bool // nil: always
 	want, hint string
+	words      []string // all values, where they are words
 }
 
 // check returns an error if the value of name breaks the rule.
@@ -184,13 +189,13 @@ func (r rule) check(name string, value any) error {
 // count allows whole numbers from least on.
 func count(least int, hint string) rule {
 	in := func(v any) bool { return v.(int) >= least && v.(int) <= maxCount }
-	return rule{in, fmt.Sprintf("%d to %d", least, maxCount), hint}
+	return rule{in, fmt.Sprintf("%d to %d", least, maxCount), hint, nil}
 }
 
 // number allows finite numbers from least to most, which are want in words. NaN is in no range.
 func number(least, most float64, want, hint string) rule {
 	in := func(v any) bool { return v.(float64) >= least && v.(float64) <= most }
-	return rule{in, "a number, " + want, hint}
+	return rule{in, "a number, " + want, hint, nil}
 }
 
 func notNegative(hint string) rule { return number(0, math.MaxFloat32, "0 or more", hint) }
@@ -200,7 +205,8 @@ func part(hint string) rule { return number(0, math.Nextafter(1, 0), "0 or more 
 // oneOf allows these words.
 func oneOf(words ...string) rule {
 	in := func(v any) bool { return slices.Contains(words, v.(string)) }
-	return rule{in, "one of " + strings.Join(words, ", "), "gpt2wgpu train --help explains them"}
+	return rule{in, "one of " + strings.Join(words, ", "), "gpt2wgpu train --help explains them",
+		words}
 }
 
 // Validate reports everything that is wrong with c, joined: a line each, with the flag, what it is, what it may be, and

@@ -19,6 +19,7 @@ import (
 )
 
 var benchCommand = &command{
+	group: "This machine",
 	name:  "bench",
 	short: "Measure kernels and the training step on this GPU",
 	long: `
@@ -30,11 +31,12 @@ can pass the rate of copies.
 
 The step's text reports what the host takes to encode its dispatches and to submit them, in the best of several steps;
 lavapipe computes while they are submitted. It also reports the time of the kernels' first use, which is mostly
-compilation. A driver's shader cache shortens it; MESA_SHADER_CACHE_DISABLE=true switches Mesa's off.
-
-  gpt2wgpu bench
-  gpt2wgpu bench --kernel matmul --batch-size 4
-  gpt2wgpu bench --kernels=false --preset gpt2-124m --batch-size 8 --json`,
+compilation. A driver's shader cache shortens it; MESA_SHADER_CACHE_DISABLE=true switches Mesa's off.`,
+	examples: []string{
+		"gpt2wgpu bench",
+		"gpt2wgpu bench --kernel matmul --batch-size 4",
+		"gpt2wgpu bench --kernels=false --preset gpt2-124m --batch-size 8 --json",
+	},
 	setup: func(fs *flagSet) runFunc {
 		b := &benchFlags{fs: fs}
 		f := fs.section("What")
@@ -44,6 +46,7 @@ compilation. A driver's shader cache shortens it; MESA_SHADER_CACHE_DISABLE=true
 		f.IntVar(&b.seqLen, "seq-len", 0, "`tokens` of a sequence (default: the model's context, at most 1024; for "+
 			"the step of a large model on a software device, 64)")
 		f.StringVar(&b.dtype, "dtype", "f32", "storage `type` of activations and matrices: f32, bf16")
+		takes(f, "dtype", "f32", "bf16")
 		f.IntVar(&b.passes, "passes", 1, "measure rates and kernels this many `times` and keep the best, for "+
 			"machines that do other work too")
 		f.BoolVar(&b.kernels, "kernels", true, "measure kernels")

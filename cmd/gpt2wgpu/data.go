@@ -13,13 +13,12 @@ import (
 	"text/tabwriter"
 	"time"
 
-	"github.com/spf13/pflag"
-
 	"github.com/gpt2wgpu/gpt2wgpu/data"
 	"github.com/gpt2wgpu/gpt2wgpu/data/cache"
 )
 
 var dataCommand = &command{
+	group: "Runs and data",
 	name:  "data",
 	args:  "fetch NAME | tokenize IN... | info FILE...",
 	short: "Fetch, tokenize and inspect datasets",
@@ -34,11 +33,12 @@ valid, validation or test, or in folders of these names, become the training and
 first shard is validation. A run that was stopped goes on behind its last complete shard.
 
 info says what shards and texts hold and decodes their first tokens. Of a directory, or of several files, it leaves
-out what is not data.
-
-  gpt2wgpu data fetch shakespeare
-  gpt2wgpu data tokenize corpus/ --out shards --format bin
-  gpt2wgpu data info shards/*.bin`,
+out what is not data.`,
+	examples: []string{
+		"gpt2wgpu data fetch shakespeare",
+		"gpt2wgpu data tokenize corpus/ --out shards --format bin",
+		"gpt2wgpu data info shards/*.bin",
+	},
 	setup: setupData,
 }
 
@@ -61,13 +61,14 @@ type dataFlags struct {
 
 func setupData(fs *flagSet) runFunc {
 	d := &dataFlags{fs: fs}
-	f := fs.section("Fetch")
+	f := fs.section("Fetch", "fetch")
 	f.IntVar(&d.shards, "shards", 0, "`shards` of fineweb-edu to train on, of 100 million tokens each; 0 is all")
 
 	o := &d.tokenize
-	f = fs.section("Tokenize")
+	f = fs.section("Tokenize", "tokenize")
 	f.StringVar(&o.Out, "out", "", "`directory` of the shards")
 	f.StringVar(&o.Format, "format", "npy", "`format` of the shards: npy (NumPy, as build-nanogpt's), bin (llm.c's)")
+	takes(f, "format", "npy", "bin")
 	f.Int64Var(&o.ShardTokens, "shard-tokens", 100_000_000, "`tokens` of a shard")
 	f.Int64Var(&o.ValTokens, "val-tokens", 0, "`tokens` of the validation shard, where no file is named for "+
 		"validation: 0 is one whole shard, or a tenth of a text that is shorter, -1 is none")
@@ -75,7 +76,7 @@ func setupData(fs *flagSet) runFunc {
 	f.StringVar(&o.Separator, "separator", "", "`text` that separates the documents inside a .txt or .md file, such "+
 		"as '<|endoftext|>' (default: the file is one document)")
 
-	f = fs.section("Info")
+	f = fs.section("Info", "info")
 	f.BoolVar(&d.asJSON, "json", false, "print a JSON object per file")
 
 	fs.logFlags(fs.section("Other"))
@@ -87,21 +88,13 @@ func (d *dataFlags) run(ctx context.Context, e *env, args []string) error {
 		return usagef("what to do is missing; hint: gpt2wgpu data fetch, tokenize or info")
 	}
 	verb, args := args[0], args[1:]
-	verbs := []string{"fetch", "tokenize", "info"} // each has a section of this name
+	verbs := []string{"fetch", "tokenize", "info"}
 	if !slices.Contains(verbs, verb) {
 		hint := didYouMean("", verb, verbs, "fetch, tokenize, info")
 		return usagef("%q, want fetch, tokenize or info; hint: %s", verb, hint)
 	}
-	for i, other := range verbs {
-		var wrong error
-		d.fs.sections[i].VisitAll(func(f *pflag.Flag) {
-			if other != verb && wrong == nil && f.Changed {
-				wrong = usagef("--%s is not a flag of data %s; hint: it belongs to data %s", f.Name, verb, other)
-			}
-		})
-		if wrong != nil {
-			return wrong
-		}
+	if err := d.fs.otherVerbs(verb); err != nil {
+		return err
 	}
 	switch verb {
 	case "fetch":
@@ -148,7 +141,7 @@ func (d *dataFlags) makeShards(ctx context.Context, e *env, args []string) error
 		return usagef("--separator has no effect without a .txt or .md file: in .jsonl and .parquet every line or " +
 			"row is a document; hint: leave it out")
 	}
-	m := newMeter(e.log)
+	m := newMeter(e)
 	o.Tokenizer, o.Log, o.Progress = tok, e.log, m.tokenizing
 	r, err := data.Tokenize(ctx, args, o)
 	if err != nil {

@@ -11,13 +11,15 @@ import (
 )
 
 var devicesCommand = &command{
+	group: "This machine",
 	name:  "devices",
 	short: "List the GPUs of this machine and their limits",
 	long: `
 The first column is what --device takes; it takes a part of the name as well. The * marks the one that is used
-without --device. TARGET names the tables of kernels and geometries for it (gpu/op/target_*.go).
-
-  gpt2wgpu devices --json`,
+without --device. TARGET names the tables of kernels and geometries for it (gpu/op/target_*.go).`,
+	examples: []string{
+		"gpt2wgpu devices --json",
+	},
 	setup: func(fs *flagSet) runFunc {
 		out := fs.section("Output")
 		asJSON := out.Bool("json", false, "print a JSON array, with every limit and feature")

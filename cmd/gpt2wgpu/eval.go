@@ -17,6 +17,7 @@ import (
 )
 
 var evalCommand = &command{
+	group: "Models",
 	name:  "eval",
 	short: "Measure validation loss, or HellaSwag",
 	long: `
@@ -26,10 +27,11 @@ tokenizers. --val-steps N takes N batches from the start, as train does on the w
 first is predicted once, the last incomplete sequence included.
 
 With --hellaswag: which of four endings continues a text? acc takes the likeliest ending, acc_norm the likeliest per
-token (build-nanogpt, llm.c), acc_norm_chars the likeliest per character (the acc_norm of lm-eval).
-
-  gpt2wgpu eval --model runs/first --data sample
-  gpt2wgpu eval --model gpt2 --hellaswag fetch --json`,
+token (build-nanogpt, llm.c), acc_norm_chars the likeliest per character (the acc_norm of lm-eval).`,
+	examples: []string{
+		"gpt2wgpu eval --model runs/first --data sample",
+		"gpt2wgpu eval --model gpt2 --hellaswag fetch --json",
+	},
 	setup: setupEval,
 }
 
@@ -174,11 +176,10 @@ func (v *evalFlags) loss(ctx context.Context, e *env, w loaded, corpus *data.Cor
 	}
 	defer done()
 
-	m := newMeter(e.log)
+	m := newMeter(e)
 	lengths := data.TokenBytes(w.tok)
 	loss, tokens, bytes, err := batches.Loss(ctx, ev, lengths, func(done, all int) {
-		m.counting("evaluating", done,
-			all)
+		m.counting("evaluating", done, all)
 	})
 	var overflow *model.NotFiniteError
 	switch {
@@ -226,7 +227,7 @@ func (v *evalFlags) score(ctx context.Context, e *env, w *gpt2.Weights, question
 		e.log.Warn("rows longer than the context lose their oldest tokens", "rows", h.Cut, "context",
 			w.Config.BlockSize)
 	}
-	m := newMeter(e.log)
+	m := newMeter(e)
 	score, err := h.Score(ctx, func(done, all int) { m.counting("hellaswag", done, all) })
 	if errors.Is(err, context.Canceled) {
 		return fmt.Errorf("%w before all questions were scored, so there is no score", train.ErrInterrupted)

@@ -7,20 +7,23 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"time"
 
 	"github.com/gpt2wgpu/gpt2wgpu/model/gpt2"
 	"github.com/gpt2wgpu/gpt2wgpu/train"
 )
 
 var exportCommand = &command{
+	group: "Models",
 	name:  "export",
 	short: "Convert a checkpoint to a Hugging Face directory or an llm.c .bin",
 	long: `
 hf is a directory that transformers loads as it stands: model.safetensors in float32, config.json,
 generation_config.json, and the tokenizer's files; those that a model came with are copied unchanged. llmc is the
-checkpoint file of llm.c, float32. Both leave out the rows that pad GPT-2's vocabulary from 50257 to 50304.
-
-  gpt2wgpu export --model runs/first --format hf --out first-hf`,
+checkpoint file of llm.c, float32. Both leave out the rows that pad GPT-2's vocabulary from 50257 to 50304.`,
+	examples: []string{
+		"gpt2wgpu export --model runs/first --format hf --out first-hf",
+	},
 	setup: setupExport,
 }
 
@@ -36,6 +39,7 @@ func setupExport(fs *flagSet) runFunc {
 	x.define(fs)
 	f := fs.section("Output")
 	f.StringVar(&x.format, "format", "hf", "`format`: hf (a Hugging Face directory), llmc (llm.c's .bin)")
+	takes(f, "format", "hf", "llmc")
 	f.StringVar(&x.out, "out", "", "`path` of the directory or the .bin, where nothing is yet")
 	fs.logFlags(f)
 	return x.run
@@ -68,8 +72,9 @@ func (x *exportFlags) run(ctx context.Context, e *env, _ []string) error {
 		w = w.Pad(tok.VocabSize())
 		e.log.Info(fmt.Sprintf("%d rows that pad the vocabulary are left out", paddedVocab-tok.VocabSize()))
 	}
+	begins := writing(e, w.Tensors)
 	if x.format == "llmc" {
-		err = gpt2.WriteLLMC(x.out, w)
+		err = gpt2.WriteLLMC(x.out, w, begins)
 	} else {
 		if tok.Name() == "ids" {
 			e.log.Warn("no tokenizer files: the model doesn't say its tokenizer, and no known one has its "+
@@ -79,8 +84,12 @@ func (x *exportFlags) run(ctx context.Context, e *env, _ []string) error {
 			e.log.Warn("the tokenizer has more ids than the model", "tokenizer", tok.Name(), "ids", own, "vocabulary",
 				w.Config.VocabSize)
 		}
-		err = train.WriteModel(x.out, w.Config, w.Tensor, tok, l.source.Special)
+		err = train.WriteModel(x.out, w.Config, func(i int) ([]float32, error) {
+			begins(i)
+			return w.Tensor(i)
+		}, tok, l.source.Special)
 	}
+	e.bars.Clear()
 	if err != nil {
 		return err
 	}
@@ -89,6 +98,22 @@ func (x *exportFlags) run(ctx context.Context, e *env, _ []string) error {
 		gpt2.ParamCount(c), c.NLayer, c.NHead, c.NEmbd, c.BlockSize, c.VocabSize))
 	_, err = fmt.Fprintln(e.stdout, x.out)
 	return err
+}
+
+// writing returns what is called before each of the tensors is written, and shows how far that has come.
+func writing(e *env, tensors [][]float32) func(i int) {
+	m, done, all := newBar(e), int64(0), int64(0)
+	for _, t := range tensors {
+		all += 4 * int64(len(t))
+	}
+	return func(i int) {
+		left := time.Duration(0)
+		if done > 0 {
+			left = time.Duration(float64(time.Since(m.began)) * float64(all-done) / float64(done))
+		}
+		m.report(coming{what: "writing", done: done, all: all, word: bytesWord, left: left})
+		done += 4 * int64(len(tensors[i]))
+	}
 }
 
 // paddedVocab is GPT-2's vocabulary rounded up to a multiple of 64, as the recipe trains it.

@@ -16,16 +16,18 @@ import (
 // flagSet is the flags of a command, in the sections of its help.
 type flagSet struct {
 	*pflag.FlagSet
+	name     string
 	sections []section
 	log      logOptions
 }
 
 type section struct {
 	title string
+	verbs []string // of the command that the flags belong to; none: to all
 	*pflag.FlagSet
 }
 
-func newFlagSet(name string) *flagSet { return &flagSet{FlagSet: newPflags(name)} }
+func newFlagSet(name string) *flagSet { return &flagSet{FlagSet: newPflags(name), name: name} }
 
 func newPflags(name string) *pflag.FlagSet {
 	fs := pflag.NewFlagSet(name, pflag.ContinueOnError)
@@ -35,9 +37,9 @@ func newPflags(name string) *pflag.FlagSet {
 	return fs
 }
 
-// section starts a section; flags defined on what it returns belong to it.
-func (fs *flagSet) section(title string) *pflag.FlagSet {
-	s := section{title, newPflags(title)}
+// section starts a section; flags defined on what it returns belong to it, and to these verbs of the command only.
+func (fs *flagSet) section(title string, verbs ...string) *pflag.FlagSet {
+	s := section{title, verbs, newPflags(title)}
 	fs.sections = append(fs.sections, s)
 	return s.FlagSet
 }
@@ -49,17 +51,22 @@ func (fs *flagSet) logFlags(to *pflag.FlagSet) {
 	to.BoolVarP(&fs.log.quiet, "quiet", "q", false, "print only warnings and errors")
 }
 
-// parse parses args with the flags of all sections. Shells leave the ~ of --out=~/runs/x as it is.
-func (fs *flagSet) parse(args []string) error {
+// join makes the flags of all sections those of the set.
+func (fs *flagSet) join() {
 	for _, s := range fs.sections {
 		fs.AddFlagSet(s.FlagSet)
 	}
+}
+
+// parse parses args with the flags of all sections. Shells leave the ~ of --out=~/runs/x as it is.
+func (fs *flagSet) parse(args []string) error {
+	fs.join()
 	if err := fs.Parse(args); err != nil {
 		return err
 	}
 	home, err := os.UserHomeDir()
-	for _, name := range []string{"out", "data", "val-data", "init", "model", "tokenizer", "config", "hellaswag"} {
-		if f := fs.Lookup(name); err == nil && f != nil && strings.HasPrefix(f.Value.String(), "~/") {
+	for name, v := range flagValues {
+		if f := fs.Lookup(name); err == nil && v.file && f != nil && strings.HasPrefix(f.Value.String(), "~/") {
 			f.Value.Set(filepath.Join(home, f.Value.String()[2:])) // a string, which takes any value
 		}
 	}

@@ -172,6 +172,12 @@ func (o *wrapped) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
+// file is the terminal that it writes to; nil: none.
+func (o *wrapped) file() *os.File {
+	f, _ := terminal(o.w)
+	return f
+}
+
 // flush writes a last line that has not ended.
 func (o *wrapped) flush() {
 	io.WriteString(o.w, wrap(string(o.rest), columns(o.w), o.indent))

@@ -29,6 +29,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/gpt2wgpu/gpt2wgpu/train"
+	"github.com/gpt2wgpu/gpt2wgpu/train/bar"
 	"github.com/gpt2wgpu/gpt2wgpu/train/ranks"
 )
 
@@ -45,6 +46,10 @@ func main() {
 		os.Exit(runTuneChild())
 	}
 	args := os.Args[1:]
+	if len(args) > 0 && args[0] == completeWord {
+		complete(os.Stdout, args[1:])
+		os.Exit(exitDone)
+	}
 	if len(args) > 1 && args[0] == trainChild {
 		attach(args[1])
 		args = args[2:]
@@ -57,20 +62,22 @@ func main() {
 
 // A command is one word of the command line. Each has a file of its own.
 type command struct {
-	name  string
-	args  string // what follows the flags in its usage; empty: nothing may
-	short string // one line for the list
-	long  string // paragraphs for its help, the last one an example
-	setup func(fs *flagSet) runFunc
+	group    string // in the list
+	name     string
+	args     string   // its usage behind the name, with " | " between verbs; empty: nothing may follow the flags
+	short    string   // one line for the list
+	long     string   // paragraphs for its help
+	examples []string // command lines that work as they stand
+	setup    func(fs *flagSet) runFunc
 }
 
 // A runFunc does a command's work once the flags are parsed.
 type runFunc func(ctx context.Context, e *env, args []string) error
 
 // commands are all there are, in the order of help.
-var commands = []*command{trainCommand, sampleCommand, evalCommand, runsCommand, dataCommand, exportCommand,
-	devicesCommand,
-	reportCommand, benchCommand, tuneCommand, selftestCommand, versionCommand, helpCommand}
+var commands = []*command{trainCommand, sampleCommand, evalCommand, exportCommand, runsCommand, dataCommand,
+	devicesCommand, reportCommand, benchCommand, tuneCommand, selftestCommand,
+	completionCommand, versionCommand, helpCommand}
 
 // env is what a command may touch of the outside.
 type env struct {
@@ -83,6 +90,9 @@ type env struct {
 	opts logOptions // of the logger
 
 	began bool // the training's first step has come
+
+	bars    *bar.Terminal // nil: progress is lines
+	endBars func()
 }
 
 // leave ends this process's part in a group of several: in peace where all do, else all at once.
@@ -152,11 +162,16 @@ func (e *env) run(ctx context.Context, args []string) error {
 		}
 		return fs.explain(err, e.name+" --help")
 	}
+	e.opts = fs.log
+	e.showBars()
+	if e.endBars != nil {
+		defer e.endBars()
+	}
 	log, err := fs.log.logger(e.stderr)
 	if err != nil {
 		return err
 	}
-	e.log, e.opts = log, fs.log
+	e.log = log
 	talker.Store(&speech{log, c == trainCommand})
 	if isTerminal(e.stdout) {
 		e.stdout = &visible{w: e.stdout}

@@ -38,7 +38,7 @@ func TestNaNWeights(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := gpt2.WriteLLMC(file, w); err != nil {
+	if err := gpt2.WriteLLMC(file, w, nil); err != nil {
 		t.Fatal(err)
 	}
 	for _, model := range []string{dir, file} {

@@ -38,11 +38,14 @@ type display struct {
 // showProgress makes the log and the samples go with what --progress says, and what is shown of the run. Errors: a
 // panel that cannot be.
 func (e *env) showProgress(how string, en *train.Env) (d *display, err error) {
-	why := e.noPanel()
+	why := e.cannotRedraw()
 	if how == "panel" && why != "" {
 		return nil, usagef("--progress panel: %s; hint: --progress lines", why)
 	}
 	d = &display{stderr: e.stderr}
+	if how == "none" || how == "lines" {
+		e.bars = nil
+	}
 	switch {
 	case how == "none":
 		e.log = slog.New(chosen{e.log.Handler(), func(event string) bool { return event != "step" }})
@@ -65,8 +68,8 @@ func (e *env) showProgress(how string, en *train.Env) (d *display, err error) {
 	return d, nil
 }
 
-// noPanel says why there is no panel here; empty: there can be one.
-func (e *env) noPanel() string {
+// cannotRedraw says why nothing is drawn in place on standard error; empty: it can be.
+func (e *env) cannotRedraw() string {
 	f, ok := terminal(e.stderr)
 	switch {
 	case !ok:

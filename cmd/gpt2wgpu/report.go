@@ -19,6 +19,7 @@ import (
 )
 
 var reportCommand = &command{
+	group: "This machine",
 	name:  "report",
 	short: "Write devices, selftest, tune and bench into one file to paste into an issue",
 	long: `
@@ -26,10 +27,11 @@ Runs devices, selftest, tune, and bench in both storage types, and writes what t
 leaves out the selftest's rows that passed. The file names the GPU, its driver, the operating system and this program's
 version, but no user, host or directory. It grows with each part, so it is of use even where the driver ends a part. On
 a GPU all of it takes a few minutes. On a device that computes on the CPU it leaves out tune, and bench measures one
-sequence of 64 tokens.
-
-  gpt2wgpu report
-  gpt2wgpu report --device dx12 --out dx12.md`,
+sequence of 64 tokens.`,
+	examples: []string{
+		"gpt2wgpu report",
+		"gpt2wgpu report --device dx12 --out dx12.md",
+	},
 	setup: func(fs *flagSet) runFunc {
 		r := &reportFlags{}
 		f := fs.section("What")

@@ -16,7 +16,6 @@ import (
 	"github.com/charmbracelet/x/ansi"
 	"github.com/charmbracelet/x/term"
 	"github.com/muesli/termenv"
-	"github.com/spf13/pflag"
 
 	"github.com/gpt2wgpu/gpt2wgpu/data/atomicfile"
 	"github.com/gpt2wgpu/gpt2wgpu/train"
@@ -26,8 +25,9 @@ import (
 )
 
 var runsCommand = &command{
+	group: "Runs and data",
 	name:  "runs",
-	args:  "[DIR...] | compare A B | plot DIR...",
+	args:  "[DIR...] | compare A B... | plot DIR...",
 	short: "List, compare and plot runs",
 	long: `
 Without a verb, a table of the runs that the directories are or hold (default: runs/). A run is running, finished,
@@ -39,21 +39,25 @@ compare sets runs side by side: the settings that differ, and their losses after
 plot draws curves: in the terminal, or into an .svg or .png file. The loss is smoothed by a mean of --smooth steps and
 has the validations as points; of one run the unsmoothed curve lies behind it. Time is that of the steps, without what
 came between them. Bits per byte of the text compare models of different tokenizers; of others than bytes they need a
-validation.
-
-  gpt2wgpu runs
-  gpt2wgpu runs compare runs/tiny-1 runs/first
-  gpt2wgpu runs plot runs/tiny-1 runs/first --x time --unit bits
-  gpt2wgpu runs plot runs/first --log-x --out loss.png`,
+validation.`,
+	examples: []string{
+		"gpt2wgpu runs",
+		"gpt2wgpu runs compare runs/tiny-1 runs/first",
+		"gpt2wgpu runs plot runs/tiny-1 runs/first --x time --unit bits",
+		"gpt2wgpu runs plot runs/first --log-x --out loss.png",
+	},
 	setup: func(fs *flagSet) runFunc {
 		r := &runsFlags{fs: fs}
-		f := fs.section("Table and compare")
+		f := fs.section("Table and compare", "", "compare")
 		f.BoolVar(&r.asJSON, "json", false, "print JSON: a line for each run, or one object that compares them")
-		f = fs.section("Plot")
+		f = fs.section("Plot", "plot")
 		f.StringVar(&r.out, "out", "", "`file` to write, .svg or .png (default: draw in the terminal)")
 		f.StringVar(&r.view.X, "x", "step", "horizontal `axis`: "+strings.Join(runs.Xs, ", "))
+		takes(f, "x", runs.Xs...)
 		f.StringVar(&r.view.Y, "y", "loss", "what to `draw`: "+strings.Join(runs.Ys, ", "))
+		takes(f, "y", runs.Ys...)
 		f.StringVar(&r.view.Unit, "unit", "nats", "`unit` of losses: nats (per token), bits (per byte of the text)")
+		takes(f, "unit", runs.Units...)
 		f.IntVar(&r.view.Smooth, "smooth", 0, "`steps` of the mean that smooths loss, norm and speed; 1 is none "+
 			"(default: a fortieth of the longest run)")
 		f.BoolVar(&r.view.LogX, "log-x", false, "a logarithmic horizontal axis")
@@ -76,17 +80,8 @@ func (r *runsFlags) run(_ context.Context, e *env, args []string) error {
 	if len(args) > 0 && (args[0] == "compare" || args[0] == "plot") {
 		verb, args = args[0], args[1:]
 	}
-	for i, section := range []string{"", "plot"} {
-		var wrong error
-		r.fs.sections[i].VisitAll(func(f *pflag.Flag) {
-			if f.Changed && wrong == nil && (section == "plot") != (verb == "plot") {
-				of := map[bool]string{true: "runs plot", false: "the table and of compare"}[section == "plot"]
-				wrong = usagef("--%s has no effect here; hint: it is a flag of %s", f.Name, of)
-			}
-		})
-		if wrong != nil {
-			return wrong
-		}
+	if err := r.fs.otherVerbs(verb); err != nil {
+		return err
 	}
 	switch {
 	case verb == "compare" && len(args) < 2:

@@ -16,14 +16,16 @@ import (
 )
 
 var sampleCommand = &command{
+	group: "Models",
 	name:  "sample",
 	short: "Generate text",
 	long: `
 The prompt is --prompt, --prompt-ids, or standard input without the newline at its end. Without a prompt the text
 starts as a document does: after <|endoftext|>, or after a newline with the tokenizer bytes. Several texts are
-separated by a line ---. In a prompt, <|endoftext|> and a model's other added tokens are the tokens themselves.
-
-  gpt2wgpu sample --model runs/first --prompt "MARROW:" --n 1 --max-tokens 300`,
+separated by a line ---. In a prompt, <|endoftext|> and a model's other added tokens are the tokens themselves.`,
+	examples: []string{
+		`gpt2wgpu sample --model runs/first --prompt "MARROW:" --n 1 --max-tokens 300`,
+	},
 	setup: func(fs *flagSet) runFunc { return newSampleFlags(fs).run },
 }
 

@@ -17,16 +17,18 @@ import (
 var catalogue = selftest.Catalogue
 
 var selftestCommand = &command{
+	group: "This machine",
 	name:  "selftest",
 	short: "Run every kernel against its float64 reference on this GPU and print a report to paste into an issue",
 	long: `
 Tries every kernel, and every tile of matmul and attention that suits this GPU, at two or three awkward shapes, in
 each storage type. Outputs start as NaN. Inputs and the memory behind every tensor must stay as they were, two runs
 must agree bit for bit, and results must be within a limit that follows from the arithmetic. Each row shows its worst
-error.
-
-  gpt2wgpu selftest
-  gpt2wgpu selftest --kernel attention --json`,
+error.`,
+	examples: []string{
+		"gpt2wgpu selftest",
+		"gpt2wgpu selftest --kernel attention --json",
+	},
 	setup: func(fs *flagSet) runFunc {
 		f := fs.section("What")
 		kernel := f.String("kernel", "", "try only kernels with this `text` in their names")
@@ -58,8 +60,12 @@ error.
 					runtime.GOOS, runtime.GOARCH)
 				show = selftest.NewTable(e.stdout, d.Info, entries).Row
 			}
-			start := time.Now()
-			r, err := selftest.Run(ctx, d, entries, show)
+			start, done, m := time.Now(), 0, newBar(e)
+			r, err := selftest.Run(ctx, d, entries, func(r selftest.Row) {
+				show(r)
+				done++
+				m.counting("testing kernels", done, len(entries))
+			})
 			if err != nil {
 				return err
 			}

@@ -22,6 +22,7 @@ import (
 )
 
 var trainCommand = &command{
+	group: "Models",
 	name:  "train",
 	short: "Train from scratch, from pretrained weights, or go on with a run",
 	long: `
@@ -33,12 +34,14 @@ hangup ends a run after its step with a checkpoint; a second interrupt ends it a
 process of its own, which is started again from the newest checkpoint when it crashes or its device stops answering (not
 under mpirun; see docs/reliability.md). Presets:
 
-` + presetList() + `
-  gpt2wgpu train
-  gpt2wgpu train --out runs/first --steps 2000
-  gpt2wgpu train --preset first-steps --data input.txt --out runs/shakespeare
-  gpt2wgpu train --preset gpt2-124m --batch-size 4 --dry-run
-  mpirun -np 4 gpt2wgpu train --preset gpt2-124m --out runs/four`,
+` + presetList(),
+	examples: []string{
+		"gpt2wgpu train",
+		"gpt2wgpu train --out runs/first --steps 2000",
+		"gpt2wgpu train --preset first-steps --data input.txt --out runs/shakespeare",
+		"gpt2wgpu train --preset gpt2-124m --batch-size 4 --dry-run",
+		"mpirun -np 4 gpt2wgpu train --preset gpt2-124m --out runs/four",
+	},
 	setup: func(fs *flagSet) runFunc {
 		t := newTrainFlags(fs)
 		return func(ctx context.Context, e *env, _ []string) (result error) {
@@ -200,6 +203,7 @@ func newTrainFlags(fs *flagSet) *trainFlags {
 		case *bool:
 			f.BoolVar(p, s.Flag(), *p, s.Usage)
 		}
+		takes(f, s.Flag(), s.Words()...)
 	}
 
 	f = fs.section("Other")
@@ -214,6 +218,7 @@ func newTrainFlags(fs *flagSet) *trainFlags {
 			"losses, learning rate, gradient norm, speed, samples and settings")
 	f.StringVar(&t.progress, "progress", "auto", "`how` steps are shown: panel (on a terminal, with keys; ? lists "+
 		"them), lines, none (only events), auto: the panel where there can be one")
+	takes(f, "progress", progresses...)
 	fs.logFlags(f)
 	return t
 }

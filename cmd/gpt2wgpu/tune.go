@@ -5,7 +5,6 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"log/slog"
 	"maps"
 	"os"
 	"os/exec"
@@ -24,6 +23,7 @@ import (
 )
 
 var tuneCommand = &command{
+	group: "This machine",
 	name:  "tune",
 	short: "Choose the fastest tiles of matmul, attention and classifier for this GPU",
 	long: `
@@ -32,10 +32,11 @@ selftest, and keeps the fastest for later runs, which use them automatically. Th
 too, and are measured again at a run's start where the driver may have changed. On a GPU without an earlier choice,
 train does this before its first step, for up to 20 seconds. On software devices, and for models below 10 million
 parameters, train reuses an earlier choice and measures nothing. A run keeps the tiles that it began with: they are in
-its checkpoints.
-
-  gpt2wgpu tune --preset gpt2-124m
-  gpt2wgpu tune --preset first-steps --seconds 300`,
+its checkpoints.`,
+	examples: []string{
+		"gpt2wgpu tune --preset gpt2-124m",
+		"gpt2wgpu tune --preset first-steps --seconds 300",
+	},
 	setup: func(fs *flagSet) runFunc {
 		t := &tuneFlags{fs: fs}
 		f := fs.section("What")
@@ -47,6 +48,7 @@ its checkpoints.
 		f.IntVar(&t.seqLen, "seq-len", 0, "`tokens` of a sequence (default: the preset's)")
 		f.StringVar(&t.dtype, "dtype", "", "storage `type` of activations and matrices: f32, bf16 (default: the "+
 			"preset's)")
+		takes(f, "dtype", "f32", "bf16")
 		f.IntVar(&t.seconds, "seconds", 0, "longest time in `seconds` (default: 20, on software devices 60)")
 		f.BoolVar(&t.again, "again", false, "measure what was chosen before too")
 		f = fs.section("Device")
@@ -63,7 +65,8 @@ its checkpoints.
 			if err != nil {
 				return err
 			}
-			tuner := newTuner(e.log)
+			tuner := newTuner(e)
+			defer e.bars.Clear()
 			tuner.Budget, tuner.Again = time.Duration(t.seconds)*time.Second, t.again
 			e.log.Info(fmt.Sprintf("using device: %v", info))
 			tiles, err := train.Tune(ctx, c, info, tuner)
@@ -109,9 +112,14 @@ func (t *tuneFlags) settle() (train.Job, error) {
 
 // newTuner returns what this process chooses tiles with, keeping them in the user's cache directory. The child is this
 // program again.
-func newTuner(log *slog.Logger) *tune.Tuner {
+func newTuner(e *env) *tune.Tuner {
+	m := newBar(e)
 	return &tune.Tuner{
-		Dir: filepath.Join(cache.Dir(), "tune"), Version: programVersion(), Log: log,
+		Dir: filepath.Join(cache.Dir(), "tune"), Version: programVersion(), Log: e.log,
+		Progress: func(done, all int, most time.Duration) {
+			m.report(coming{what: "choosing tiles", done: int64(done), all: int64(all), word: numberWord,
+				more: []string{fmt.Sprintf("at most %v", most.Round(time.Second))}})
+		},
 		Child: func(ctx context.Context) *exec.Cmd {
 			program, err := os.Executable()
 			if err != nil {
@@ -145,7 +153,7 @@ func (e *env) tuner() train.Tuner {
 	if !autotune {
 		return nil
 	}
-	return newTuner(e.log)
+	return newTuner(e)
 }
 
 func printTiles(w io.Writer, tiles op.Tuning) error {

@@ -3,7 +3,10 @@ package main
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
+
+	"github.com/spf13/pflag"
 
 	"github.com/gpt2wgpu/gpt2wgpu/train"
 )
@@ -39,6 +42,23 @@ func (m *mistakes) idle(when bool, flags, why, hint string) {
 	for _, flag := range strings.Fields(flags) {
 		m.when(when && m.given(flag), "--%s has no effect %s; hint: %s", flag, why, hint)
 	}
+}
+
+// otherVerbs refuses flags of other verbs of the command than the one that was typed; empty: none was.
+func (fs *flagSet) otherVerbs(verb string) (err error) {
+	for _, s := range fs.sections {
+		if len(s.verbs) == 0 || slices.Contains(s.verbs, verb) {
+			continue
+		}
+		s.VisitAll(func(f *pflag.Flag) {
+			if f.Changed && err == nil {
+				of := strings.TrimSpace(fs.name + " " + s.verbs[len(s.verbs)-1])
+				err = usagef("--%s is not a flag of %s; hint: it belongs to %s", f.Name,
+					strings.TrimSpace(fs.name+" "+verb), of)
+			}
+		})
+	}
+	return err
 }
 
 // err returns all mistakes as one train.UsageError, nil if there are none.

@@ -11,9 +11,11 @@ import (
 var version = ""
 
 var versionCommand = &command{
-	name:  "version",
-	short: "Print the version",
-	long:  "The version is that of the release, or of the commit that the program was built from.",
+	group:    "This program",
+	name:     "version",
+	short:    "Print the version",
+	long:     "The version is that of the release, or of the commit that the program was built from.",
+	examples: []string{"gpt2wgpu version"},
 	setup: func(*flagSet) runFunc {
 		return func(_ context.Context, e *env, _ []string) error {
 			_, err := fmt.Fprintf(e.stdout, "gpt2wgpu %s (%s, %s/%s)\n", programVersion(), runtime.Version(),

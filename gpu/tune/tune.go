@@ -36,6 +36,8 @@ type Tuner struct {
 	Budget   time.Duration // of Tune; 0: 20 s, on software devices 60 s
 	Again    bool          // Tune measures what the cache has too
 	Patience time.Duration // for a child's next line, compilation included; 0: 30 s, on software devices 2 min
+
+	Progress func(done, all int, most time.Duration) // kinds of products, and the longest time left; nil: not wanted
 }
 
 // file is what the cache holds: tiles, and beside them what they are for, to be read by people.
@@ -162,6 +164,8 @@ type session struct {
 	changed bool // tuning or steps
 	downs   int  // children that died
 
+	done, all int // kinds of products, for Progress
+
 	patience time.Duration // for a child's next line
 }
 
@@ -171,7 +175,8 @@ func (s *session) run(ctx context.Context, list func(op.Tuning) ([]op.Use, error
 		if err != nil {
 			return err
 		}
-		work := s.pending(uses)
+		work, later := s.pending(uses)
+		s.all = max(s.all, s.done+len(work)+later)
 		if len(work) == 0 {
 			if lost, err := s.wholeStep(ctx, uses, step, deadline); !lost || err != nil {
 				return err
@@ -210,8 +215,8 @@ func (s *session) settled(class string) bool {
 }
 
 // pending returns the classes to measure, those with the most operations first. While the classifier has one it is the
-// only one, since it decides on the shapes of others.
-func (s *session) pending(uses []op.Use) (work []job) {
+// only one, since it decides on the shapes of others: later is how many these are.
+func (s *session) pending(uses []op.Use) (work []job, later int) {
 	total, at := map[string]float64{}, map[string]int{}
 	for _, u := range uses {
 		if s.settled(u.Class) {
@@ -243,10 +248,10 @@ func (s *session) pending(uses []op.Use) (work []job) {
 	}
 	classifier := slices.DeleteFunc(slices.Clone(work), func(j job) bool { return j.Use.Op != "classifier" })
 	if len(classifier) > 0 {
-		work = classifier
+		work, later = classifier, len(work)-len(classifier)
 	}
 	slices.SortStableFunc(work, func(a, b job) int { return cmp.Compare(total[b.Use.Class], total[a.Use.Class]) })
-	return work
+	return work, later
 }
 
 // wholeStep lets a child measure the step with the tiles that were chosen for uses and with the fixed ones. Where those
@@ -334,6 +339,12 @@ func (s *session) child(ctx context.Context, r request, deadline time.Time) (las
 			continue // a driver that prints
 		}
 		trying, last = event{}, e
+		if e.Kind == "chosen" {
+			s.done++
+		}
+		if s.Progress != nil {
+			s.Progress(min(s.done, s.all), s.all, max(0, time.Until(deadline)))
+		}
 		switch e.Kind {
 		case "try":
 			trying = e

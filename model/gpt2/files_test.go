@@ -486,7 +486,7 @@ func TestFloat16(t *testing.T) {
 func TestLLMCRoundTrip(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "model.bin")
 	want := Init(odd, 3)
-	if err := WriteLLMC(path, want); err != nil {
+	if err := WriteLLMC(path, want, nil); err != nil {
 		t.Fatal(err)
 	}
 	got, err := ReadLLMC(path)
@@ -516,7 +516,7 @@ func TestLLMCRoundTrip(t *testing.T) {
 
 	// The same in bfloat16.
 	n := numbered(odd)
-	WriteLLMC(path, n)
+	WriteLLMC(path, n, nil)
 	data, _ = os.ReadFile(path)
 	half := append([]byte(nil), data[:1024]...)
 	half[4] = 5
@@ -534,7 +534,8 @@ func TestLLMCRoundTrip(t *testing.T) {
 
 func TestLLMCErrors(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "model.bin")
-	if err := WriteLLMC(path, numbered(Config{NLayer: 1, NHead: 1, NEmbd: 4, BlockSize: 2, VocabSize: 3})); err != nil {
+	small := Config{NLayer: 1, NHead: 1, NEmbd: 4, BlockSize: 2, VocabSize: 3}
+	if err := WriteLLMC(path, numbered(small), nil); err != nil {
 		t.Fatal(err)
 	}
 	good, _ := os.ReadFile(path)
@@ -576,7 +577,7 @@ func TestWriteInvalid(t *testing.T) {
 	few := Init(odd, 1)
 	few.Tensors = few.Tensors[1:]
 	for _, w := range []*Weights{nil, {}, bad, few} {
-		wantError(t, WriteLLMC(filepath.Join(dir, "x"), w), dir)
+		wantError(t, WriteLLMC(filepath.Join(dir, "x"), w, nil), dir)
 	}
 	wantError(t, writeDir(dir, bad, nil), dir)
 	if entries, _ := os.ReadDir(dir); len(entries) != 0 {
@@ -621,7 +622,7 @@ func FuzzReadConfig(f *testing.F) {
 
 func FuzzReadLLMC(f *testing.F) {
 	path := filepath.Join(f.TempDir(), "m.bin")
-	WriteLLMC(path, numbered(Config{NLayer: 1, NHead: 1, NEmbd: 4, BlockSize: 2, VocabSize: 3}))
+	WriteLLMC(path, numbered(Config{NLayer: 1, NHead: 1, NEmbd: 4, BlockSize: 2, VocabSize: 3}), nil)
 	data, _ := os.ReadFile(path)
 	f.Add(data)
 	f.Fuzz(func(t *testing.T, data []byte) {

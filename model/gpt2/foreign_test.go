@@ -156,7 +156,7 @@ func TestWithoutSafetensors(t *testing.T) {
 		}
 	}
 	dir := t.TempDir()
-	if err := WriteLLMC(filepath.Join(dir, "gpt2_124M.bin"), numbered(few)); err != nil {
+	if err := WriteLLMC(filepath.Join(dir, "gpt2_124M.bin"), numbered(few), nil); err != nil {
 		t.Fatal(err)
 	}
 	_, _, err := Load(dir)
@@ -200,7 +200,7 @@ func TestNotFinite(t *testing.T) {
 		wantError(t, err, dir, "h.1.attn.c_attn.weight", "[7 2]", "[20 60]", c.name)
 
 		file := filepath.Join(t.TempDir(), "m.bin")
-		if err := WriteLLMC(file, w); err != nil {
+		if err := WriteLLMC(file, w, nil); err != nil {
 			t.Fatal(err)
 		}
 		_, _, err = Load(file)
@@ -413,7 +413,7 @@ func TestCropAndShape(t *testing.T) {
 	}
 	dir := hfDir(t, short)
 	file := filepath.Join(t.TempDir(), "m.bin")
-	if err := WriteLLMC(file, short); err != nil {
+	if err := WriteLLMC(file, short, nil); err != nil {
 		t.Fatal(err)
 	}
 	for _, spec := range []string{dir, file} {

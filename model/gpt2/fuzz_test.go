@@ -104,7 +104,7 @@ func FuzzIndex(f *testing.F) {
 
 func FuzzLLMC(f *testing.F) {
 	path := filepath.Join(f.TempDir(), "a.bin")
-	f.Add(content(f, path, WriteLLMC(path, numbered(tiny))))
+	f.Add(content(f, path, WriteLLMC(path, numbered(tiny), nil)))
 	for _, header := range [][]int32{{llmcMagic, 3, 1 << 24, 1 << 24, 4096, 512, 1 << 16, 1 << 24},
 		{llmcMagic, 5, -1, -1, -1, -1, -1, -1}} {
 		var words [llmcHeaderInts]int32

@@ -130,8 +130,9 @@ func ReadLLMC(path string) (*Weights, error) {
 }
 
 // WriteLLMC writes w as a checkpoint of llm.c, version 3 (float32), its vocabulary padded to a multiple of 128 with
-// rows of zeros. path is replaced in one step; beyond w it holds about a megabyte.
-func WriteLLMC(path string, w *Weights) error {
+// rows of zeros. path is replaced in one step; beyond w it holds about a megabyte. begins, if not nil, is called before
+// each of the tensors.
+func WriteLLMC(path string, w *Weights, begins func(i int)) error {
 	if err := w.Validate(); err != nil {
 		return fmt.Errorf("write %s: %w", path, err)
 	}
@@ -146,6 +147,9 @@ func WriteLLMC(path string, w *Weights) error {
 			return err
 		}
 		for _, i := range inLLMCOrder(Table(c)) {
+			if begins != nil {
+				begins(i)
+			}
 			if err := writeFloats(out, w.Tensors[i]); err != nil {
 				return err
 			}

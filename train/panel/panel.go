@@ -130,6 +130,8 @@ func (m model) Update(msg tea.Msg) (tea.Model, tea.Cmd) {
 	switch msg := msg.(type) {
 	case tea.WindowSizeMsg:
 		m.width, m.height = msg.Width, msg.Height
+	case tea.ResumeMsg:
+		m.p.Change(func(s *State) { s.Idle = true })
 	case redraw:
 		return m, tick()
 	case tea.KeyPressMsg:
@@ -169,7 +171,7 @@ func (p *Panel) key(name string) {
 		ask(Checkpoint, "a checkpoint comes after this step")
 	case "p", "space":
 		p.paused = !p.paused
-		s.Paused = p.paused
+		s.Paused, s.Idle = p.paused, true
 	case "?", "h":
 		s.Help = !s.Help
 	}

@@ -26,6 +26,8 @@ func tiny(n int) *State {
 	s := &State{Plan: Plan{Name: "runs/tiny-1", Device: "llvmpipe (LLVM 15.0.6, 256 bits) (vulkan, cpu)",
 		Params: 834304,
 		Memory: 29 << 20, Steps: 900, TokensPerStep: 256, EpochTokens: 64000, FLOPsPerToken: 5e6, Peak: 1e11}}
+	clock := time.Time{}
+	s.now = func() time.Time { return clock }
 	for i := range n {
 		if i%150 == 0 {
 			s.Record(metrics.Line{Kind: "val", Step: i, Loss: metrics.Float(2 + 3.5*math.Exp(-float64(i)/80))})
@@ -34,6 +36,7 @@ func tiny(n int) *State {
 		if i == 0 {
 			ms = 9000 // compiles
 		}
+		clock = clock.Add(time.Duration(ms * 1e6))
 		s.Record(metrics.Line{Kind: "train", Step: i, Loss: metrics.Float(1.9 + 3.6*math.Exp(-float64(i)/80)),
 			LR:       1.2e-3,
 			GradNorm: 1.69, Tokens: int64(256 * (i + 1)), MS: metrics.Float(ms), TokensPerS: 5120})
@@ -123,6 +126,25 @@ func TestLeft(t *testing.T) {
 	}
 	if left, _ := tiny(500).left(); left != 20*time.Second {
 		t.Errorf("400 steps of 50 ms: %v", left)
+	}
+	step := func(s *State, beside time.Duration) {
+		now := s.now().Add(beside + 50*time.Millisecond)
+		s.now = func() time.Time { return now }
+		s.Record(metrics.Line{Kind: "train", Step: s.done(), Loss: 2, MS: 50})
+	}
+	s = tiny(500) // 499 steps after the first one
+	step(s, 10*time.Second)
+	if left, _ := s.left(); left != 399*(50+20)*time.Millisecond { // 20 ms = 10 s / 500
+		t.Errorf("399 steps of 50 ms, with a validation of 10 s in 500 steps: %v", left)
+	}
+	s = tiny(500)
+	s.Paused, s.Idle = true, true
+	step(s, 0) // it was under way
+	s.Paused = false
+	step(s, time.Hour)
+	step(s, 0)
+	if left, _ := s.left(); left != 397*50*time.Millisecond {
+		t.Errorf("397 steps of 50 ms after a pause: %v", left)
 	}
 }
 

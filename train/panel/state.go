@@ -28,12 +28,20 @@ type State struct {
 	losses []float64    // of all steps
 	smooth []float64    // the losses' running means
 	times  []float64    // ms of the newest steps, but for the first one, which compiles
+	at     time.Time    // of the newest step
+	beside struct {     // validations, samples and checkpoints between steps, but for what a pause had a part in
+		ms    float64
+		steps int
+	}
 	val    metrics.Line
 	best   metrics.Line
 	sample metrics.Line
 	has    struct{ val, sample bool }
 
+	now func() time.Time // nil: time.Now
+
 	Status string // what goes on beside steps: compiling
+	Idle   bool   // the run was paused or suspended since the newest step
 	Paused bool
 	Asked  string // what a key has asked for and is not done yet
 	Ending bool
@@ -70,12 +78,24 @@ func (s *State) step(m metrics.Line) {
 	}
 	s.losses, s.smooth = append(s.losses, loss), append(s.smooth, mean)
 	if s.last = m; m.Step >= s.First {
-		if s.steps++; s.steps > 1 {
-			s.times = append(s.times, float64(m.MS))
-			s.times = s.times[max(0, len(s.times)-memory):]
-		}
+		s.took(float64(m.MS))
 	}
 	s.Status = ""
+}
+
+// took takes the time of a step of this invocation, and with it what came between it and the step before.
+func (s *State) took(ms float64) {
+	now := time.Now()
+	if s.now != nil {
+		now = s.now()
+	}
+	if s.steps++; s.steps > 1 && !s.Idle {
+		s.times = append(s.times, ms)
+		s.times = s.times[max(0, len(s.times)-memory):]
+		s.beside.ms += max(0, now.Sub(s.at).Seconds()*1e3-ms)
+		s.beside.steps++
+	}
+	s.at, s.Idle = now, s.Paused
 }
 
 // done returns how many steps are done.
@@ -98,9 +118,13 @@ func (s *State) meanMS() float64 {
 	return sum / float64(len(s.times))
 }
 
-// left returns the time that the steps that are left will take; false: not known yet.
+// left returns the time that the steps that are left will take, with what comes between them as often as so far; false:
+// not known yet.
 func (s *State) left() (time.Duration, bool) {
 	ms := s.meanMS()
+	if s.beside.steps > 0 {
+		ms += s.beside.ms / float64(s.beside.steps)
+	}
 	return time.Duration(ms * float64(s.Steps-s.done()) * float64(time.Millisecond)), ms > 0
 }
 

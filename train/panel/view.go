@@ -10,6 +10,7 @@ import (
 	"charm.land/lipgloss/v2"
 	"github.com/charmbracelet/x/ansi"
 
+	"github.com/gpt2wgpu/gpt2wgpu/train/bar"
 	"github.com/gpt2wgpu/gpt2wgpu/train/chart"
 	"github.com/gpt2wgpu/gpt2wgpu/train/runs"
 )
@@ -27,11 +28,11 @@ var (
 
 // View returns the panel's lines, none wider than width columns, and no more of them than height.
 func (s *State) View(width, height int) string {
-	bar := s.bar(width)
+	progress := s.bar(width)
 	if s.Done {
-		return strings.Join(bar, "\n") + "\n" // bubbletea clears the last line when it quits
+		return strings.Join(progress, "\n") + "\n" // bubbletea clears the last line when it quits
 	}
-	lines := append([]string{s.title(width)}, bar...)
+	lines := append([]string{s.title(width)}, progress...)
 	lines = append(lines, s.numbers(width)...)
 	footer := []string{s.keys(width)}
 	if s.Help {
@@ -101,13 +102,10 @@ func (s *State) bar(width int) []string {
 	case known:
 		words += " · " + runs.Duration(left.Round(time.Second).Seconds()) + " left"
 	}
-	percent := fmt.Sprintf(" %3.0f%%  ", math.Floor(100*part))
+	percent := " " + bar.Percent(part) + "  "
 	draw := func(cells int) string {
-		full := int(math.Round(part * float64(cells)))
-		if s.done() < s.Steps {
-			full = min(full, cells-1)
-		}
-		return blue.Render(strings.Repeat("█", full)) + faint.Render(strings.Repeat("░", cells-full))
+		full, empty := bar.Cells(part, cells)
+		return blue.Render(full) + faint.Render(empty)
 	}
 	if room := width - 2 - len(percent) - ansi.StringWidth(words); room >= 12 {
 		return []string{" " + draw(min(room, 50)) + percent + words}

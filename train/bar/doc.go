@@ -1,0 +1,4 @@
+// Package bar draws how far something has come: a bar with its percent, the time that is left and other figures. A
+// Terminal keeps one on its last line, in place, below the lines that are written through it. It asks the terminal
+// nothing, and leaves nothing behind but those lines.
+package bar
