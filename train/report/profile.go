@@ -68,8 +68,27 @@ func readProfile(path string) (*Profile, error) {
 	if err == nil {
 		err = json.Unmarshal(raw, p)
 	}
+	if err == nil {
+		err = p.check()
+	}
 	if err != nil {
 		return nil, fmt.Errorf("profile.json is not as a run writes it (%w)", err)
 	}
 	return p, nil
+}
+
+// check returns an error for times that no run writes, so that sums and shares of them are numbers.
+func (p *Profile) check() error {
+	const most = 1e12 // ms, thirty years
+	for _, k := range p.Kernels {
+		if !(k.MS >= 0 && k.MS < most) {
+			return fmt.Errorf("kernel %.40q: ms is %g, want 0 or more and below %g", k.Name, k.MS, most)
+		}
+	}
+	for _, d := range p.Dispatches {
+		if !(d.MS >= 0 && d.MS < most) {
+			return fmt.Errorf("dispatch %.40q: ms is %g, want 0 or more and below %g", d.Label, d.MS, most)
+		}
+	}
+	return nil
 }

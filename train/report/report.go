@@ -210,11 +210,14 @@ func (v *view) profile(p *Profile) {
 	if p == nil || len(p.Kernels) == 0 {
 		return
 	}
-	v.Profile = p
 	total := 0.0
 	for _, k := range p.Kernels {
 		total += k.MS
 	}
+	if total == 0 {
+		return
+	}
+	v.Profile = p
 	rest := part{Name: "others"}
 	for i, k := range p.Kernels {
 		share := 100 * k.MS / total

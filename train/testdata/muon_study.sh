@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
-# Compares AdamW and Muon at equal validation loss, on two cores in about an hour and a half:
-#   1. bytes of tiny shakespeare, 4 blocks of 128 channels, 2048 tokens a step: five rates of AdamW over 400 steps and
-#      five of Muon over 160, the best of each with two more seeds, and the best of Muon over 200 and 400 steps
+# Compares AdamW and Muon at equal validation loss, on two cores in about an hour:
+#   1. bytes of tiny shakespeare, 4 blocks of 128 channels, 2048 tokens a step: AdamW over 400 steps and Muon over 160,
+#      each at three rates, and at up to two more where the best is the lowest or the highest; the best of each with two
+#      more seeds, and the best of Muon over 200 steps
 #   2. GPT-2's tokens of documentation from Debian's packages: the two winners, 300 and 120 steps
 # Each run has its own complete schedule. Prints a table, and writes table.txt and curves as SVG to DIR. What is done
 # is not done again: after an interrupt the same command goes on. A run's settings are in its config.json.
@@ -60,24 +61,38 @@ best() { # of the runs that stage 1 printed with a pattern of names: the name wi
   grep -E "^$1 " "$dir/stage1.txt" | sort -k 2 -g | head -n 1 | cut -d ' ' -f 1
 }
 
+# search NAME STEPS FLAG RATES… -- FLAGS…: runs at the three middle rates of five, and at the next one where the best
+# so far is at an end.
+search() {
+  local name=$1 steps=$2 flag=$3 rates=("${@:4:5}") from=1 to=3 i least
+  shift 9
+  for i in 1 2 3; do
+    run "$name-${rates[i]}" "$steps" "$@" "$flag" "${rates[i]}" | tee -a "$dir/stage1.txt"
+  done
+  while least=$(best "$name-.*"); do
+    if [ "$least" = "$name-${rates[from]}" ] && [ $from -gt 0 ]; then
+      i=$((from -= 1))
+    elif [ "$least" = "$name-${rates[to]}" ] && [ $to -lt 4 ]; then
+      i=$((to += 1))
+    else
+      return 0
+    fi
+    run "$name-${rates[i]}" "$steps" "$@" "$flag" "${rates[i]}" | tee -a "$dir/stage1.txt"
+  done
+}
+
 if [[ $STAGE == *1* ]]; then
   : >"$dir/stage1.txt"
-  for lr in 1e-3 2e-3 4e-3 8e-3 16e-3; do
-    run "adamw-$lr" "$(scaled 400)" "${small[@]}" "${adamw[@]}" --lr $lr | tee -a "$dir/stage1.txt"
-  done
-  for lr in 0.01 0.02 0.04 0.08 0.16; do
-    run "muon-$lr" "$(scaled 160)" "${small[@]}" "${muon[@]}" --muon-lr $lr | tee -a "$dir/stage1.txt"
-  done
+  search adamw "$(scaled 400)" --lr 1e-3 2e-3 4e-3 8e-3 16e-3 -- "${small[@]}" "${adamw[@]}"
+  search muon "$(scaled 160)" --muon-lr 0.01 0.02 0.04 0.08 0.16 -- "${small[@]}" "${muon[@]}"
   a=$(best 'adamw-[^-]*(-3)?') m=$(best 'muon-[^-]*')
   adamw+=(--lr "${a#adamw-}") muon+=(--muon-lr "${m#muon-}")
   for seed in 1 2; do
     run "$a-seed$seed" "$(scaled 400)" "${small[@]}" "${adamw[@]}" --seed $seed | tee -a "$dir/stage1.txt"
     run "$m-seed$seed" "$(scaled 160)" "${small[@]}" "${muon[@]}" --seed $seed | tee -a "$dir/stage1.txt"
   done
-  for steps in 200 400; do
-    run "$m-$steps" "$(scaled $steps)" "${small[@]}" "${muon[@]}" | tee -a "$dir/stage1.txt"
-  done
-  "$PROGRAM" runs plot "$dir/$a" "$dir/$a"-seed? "$dir/$m" "$dir/$m"-seed? "$dir/$m-200" "$dir/$m-400" --y val \
+  run "$m-200" "$(scaled 200)" "${small[@]}" "${muon[@]}" | tee -a "$dir/stage1.txt"
+  "$PROGRAM" runs plot "$dir/$a" "$dir/$a"-seed? "$dir/$m" "$dir/$m"-seed? "$dir/$m-200" --y val \
     --out "$dir/stage1.svg"
   "$PROGRAM" runs plot "$dir"/adamw-*e-3 "$dir"/muon-0.?? --y val --out "$dir/rates.svg"
 fi
