@@ -58,19 +58,22 @@ func (s span) at(v float64) float64 {
 	if !s.log {
 		return (v - s.min) / (s.max - s.min)
 	}
-	if v <= 0 {
+	if v < 1/most {
 		return math.NaN()
 	}
 	return math.Log(v/s.min) / math.Log(s.max/s.min)
 }
 
-func finite(v float64) bool { return !math.IsNaN(v) && !math.IsInf(v, 0) }
+// most bounds what is drawn, so that ranges and their margins are finite.
+const most = 1e100
+
+func finite(v float64) bool { return math.Abs(v) <= most }
 
 // spans returns the ranges of the axes, and false where no point can be drawn.
 func (c *Chart) spans() (x, y span, ok bool) {
 	inf := math.Inf(1)
 	x, y = span{inf, -inf, c.LogX}, span{inf, -inf, c.LogY}
-	fits := func(s span, v float64) bool { return finite(v) && (!s.log || v > 0) }
+	fits := func(s span, v float64) bool { return finite(v) && (!s.log || v >= 1/most) }
 	for _, k := range c.Curves {
 		for i := range k.X {
 			if fits(x, k.X[i]) && fits(y, k.Y[i]) {
