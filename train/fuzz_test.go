@@ -37,7 +37,8 @@ func FuzzState(f *testing.F) {
 		f.Fatal(err)
 	}
 	f.Add(raw)
-	f.Add([]byte(`{"step":1e30,"data":{"offset":-1},"tiles":{"tuning":{"x":{"matmul":{"TM":-1}}}},"config":{"n_layer":1e9}}`))
+	f.Add([]byte(`{"step":1e30,"data":{"offset":-1},"config":{"n_layer":1e9}}`))
+	f.Add([]byte(`{"step":1,"tiles":{"tuning":{"x":{"matmul":{"TM":-1}}}},"config":{"n_layer":1}}`))
 	f.Add([]byte(`{"checksums":{"../x":{"bytes":9223372036854775807}},"sha256":""}`))
 	target := op.TargetFor(gpu.AdapterInfo{Type: "discrete"}, gpu.DefaultLimits())
 	f.Fuzz(func(t *testing.T, raw []byte) {
