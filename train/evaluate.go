@@ -122,20 +122,28 @@ func (r *run) scoreHellaSwag(ctx context.Context) error {
 	return r.metrics.Hellaswag(m)
 }
 
+// writer writes text of the model as it is now.
+func (r *run) writer() Writer {
+	return Writer{Step: r.step, Sampler: r.sampler, Tokenizer: r.tok, Special: r.special, Vocab: r.cfg.VocabSize}
+}
+
 // sampleTokens is the length of a sample on the way.
 const sampleTokens = 32
 
 // sample prints text of the model as it is now. An interrupt lets it end, as it lets the step: a text cut short would
 // stay in the metrics, where the resumed run writes none of this step.
 func (r *run) sample() error {
-	start, _ := Bounds(r.tok, r.special, r.cfg.VocabSize)
 	length := sampleTokens
 	if r.tok.Name() == "bytes" {
 		length = 300
 	}
-	out, err := r.sampler.Generate(context.Background(), []int{max(start, 0)}, Sampling(model.SampleOptions{
+	var emit func(string)
+	if watch := r.env.Watch.Text; watch != nil {
+		emit = func(text string) { watch(r.step, text) }
+	}
+	text, err := r.writer().Write(context.Background(), "", model.SampleOptions{
 		MaxTokens: length, Temperature: 0.8, TopK: 50, TopP: 1, Seed: uint64(r.cfg.Seed) + uint64(r.step),
-	}, r.tok, r.special, r.cfg.VocabSize), nil)
+	}, emit)
 	var overflow *model.NotFiniteError
 	if errors.As(err, &overflow) { // not what the training needs: it goes on
 		r.warnf("step %d: no sample: %v", r.step, err)
@@ -144,7 +152,6 @@ func (r *run) sample() error {
 	if err != nil {
 		return err
 	}
-	text := r.tok.Decode(out[0])
 	r.env.Log.Info(fmt.Sprintf("step %d: a sample", r.step), NewEvent("sample", "step", r.step, "text",
 		strings.ToValidUTF8(text, "\uFFFD")))
 	fmt.Fprintln(r.env.Stdout, text)

@@ -100,7 +100,8 @@ func (r *run) beforeStep(ctx context.Context) error {
 		task{s.check, r.checkInStep},
 		task{s.validate, r.validate},
 		task{s.score, func() error { return r.scoreHellaSwag(ctx) }},
-		task{s.sample, r.sample})
+		task{s.sample, r.sample},
+		task{r.due&AskText != 0, r.write})
 }
 
 // afterStep does the outer step and saves.

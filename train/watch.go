@@ -16,6 +16,10 @@ type Watch struct {
 	Began  func(Beginning)
 	Record func(metrics.Line) // gets what metrics.jsonl gets, also without --out
 	Asked  func() Ask         // what was asked for since the last call, and AskPause for as long as it holds
+
+	Text  func(step int, text string) // gets a sample on the way in pieces, as it is written
+	Write func(Writer) error          // is AskText's; its error ends the run
+	Holds func(pause bool)            // says that the run pauses, and that it goes on
 }
 
 // With returns a Watch whose records also go to other.
@@ -23,11 +27,10 @@ func (w Watch) With(other Watch) Watch {
 	if w.Record == nil {
 		return other
 	}
-	return Watch{
-		Began:  func(b Beginning) { other.Began(b); w.Began(b) },
-		Record: func(m metrics.Line) { other.Record(m); w.Record(m) },
-		Asked:  w.Asked,
-	}
+	both := w
+	both.Began = func(b Beginning) { other.Began(b); w.Began(b) }
+	both.Record = func(m metrics.Line) { other.Record(m); w.Record(m) }
+	return both
 }
 
 // Beginning is what a run does in this invocation, once its device is open.
@@ -54,6 +57,7 @@ const (
 	AskValidation
 	AskCheckpoint
 	AskPause
+	AskText // text that Watch.Write writes, also while the run pauses
 )
 
 // recorded hands on a record.
@@ -90,9 +94,9 @@ func (r *run) take(a Ask) {
 	if a&AskStop != 0 {
 		r.stop = true
 	}
-	if a&AskSample != 0 && r.cfg.SampleEvery == 0 { // only rank 0 has a sampler
+	if a&(AskSample|AskText) != 0 && r.cfg.SampleEvery == 0 { // only rank 0 has a sampler
 		r.env.Log.Warn("no sample: the run has none (--sample-every 0)")
-		a &^= AskSample
+		a &^= AskSample | AskText
 	}
 	if a&AskValidation != 0 && r.val == nil {
 		r.env.Log.Warn("no validation: the run has no data for it")
@@ -101,9 +105,23 @@ func (r *run) take(a Ask) {
 	r.due |= a &^ AskStop
 }
 
-// whilePaused returns once rank 0 is no longer asked to pause, or all are to stop.
+// whilePaused returns once rank 0 is no longer asked to pause, or all are to stop. What else is asked for is done.
 func (r *run) whilePaused(ctx context.Context) error {
+	if r.due&AskPause == 0 || r.stop {
+		return nil
+	}
+	if p := r.prefetched; p != nil { // its activations would be in the way
+		r.prefetched = nil
+		if err := r.loader.Seek(p.from); err != nil {
+			return err
+		}
+	}
+	r.holds(true)
+	defer r.holds(false)
 	for r.due&AskPause != 0 && !r.stop {
+		if err := r.doAsked(); err != nil {
+			return err
+		}
 		asked := r.asked()
 		if asked&AskPause != 0 {
 			time.Sleep(pauseTick)
@@ -117,6 +135,37 @@ func (r *run) whilePaused(ctx context.Context) error {
 		r.stop = r.stop || sum[1] > 0
 	}
 	return nil
+}
+
+// holds says whether the run pauses.
+func (r *run) holds(pause bool) {
+	if r.env.Watch.Holds != nil && r.group.Rank() == 0 {
+		r.env.Watch.Holds(pause)
+	}
+}
+
+// doAsked does what is due between two steps of a run that pauses.
+func (r *run) doAsked() error {
+	can := AskValidation | AskSample | AskText
+	if r.sameOnAllRanks() && r.skipped == 0 {
+		can |= AskCheckpoint
+	}
+	due := r.due & can
+	r.due &^= can
+	return doDue(
+		task{due&AskValidation != 0, r.validate},
+		task{due&AskSample != 0 && r.sampler != nil, r.sample},
+		task{due&AskText != 0, r.write},
+		task{due&AskCheckpoint != 0, r.save})
+}
+
+// write lets who asked for it write text.
+func (r *run) write() error {
+	r.due &^= AskText
+	if r.sampler == nil || r.env.Watch.Write == nil {
+		return nil
+	}
+	return r.env.Watch.Write(r.writer())
 }
 
 // pauseTick is how soon a paused run sees that it is to go on.

@@ -2,12 +2,14 @@ package train
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 
+	"github.com/gpt2wgpu/gpt2wgpu/model"
 	"github.com/gpt2wgpu/gpt2wgpu/train/metrics"
 )
 
@@ -27,8 +29,10 @@ func TestAsks(t *testing.T) {
 	must(t, Run(context.Background(), c, quiet()))
 	want, wantFiles := trainMetrics(t, c.Out), files(c.Out)
 
-	asks := map[int]Ask{1: AskSample, 2: AskCheckpoint, 4: AskValidation | AskSample, 6: AskPause, 8: AskValidation}
+	asks := map[int]Ask{1: AskSample, 2: AskCheckpoint | AskText, 4: AskValidation | AskSample, 6: AskPause,
+		8: AskValidation}
 	calls, paused, step := 0, 0, -1
+	pieces, texts, holds := "", []string{}, ""
 	var seen []metrics.Line
 	var began []Beginning
 	e := quiet()
@@ -40,6 +44,9 @@ func TestAsks(t *testing.T) {
 			case step < 0: // before the first step
 				step = 0
 				return 0
+			case paused == 2:
+				paused++
+				return AskPause | AskCheckpoint | AskText // are done while it pauses
 			case paused > 0 && paused < 4:
 				paused++
 				return AskPause
@@ -53,8 +60,20 @@ func TestAsks(t *testing.T) {
 			}
 			return a
 		},
+		Text: func(_ int, text string) { pieces += text },
+		Write: func(w Writer) error {
+			written := ""
+			text, err := w.Write(t.Context(), "Once", model.SampleOptions{MaxTokens: 4, Greedy: true, TopP: 1},
+				func(piece string) { written += piece })
+			if strings.ToValidUTF8(text, "\uFFFD") != written {
+				t.Errorf("%q came in pieces as %q", text, written)
+			}
+			texts = append(texts, fmt.Sprint(w.Step))
+			return err
+		},
+		Holds: func(pause bool) { holds += fmt.Sprint(pause, " ") },
 	}
-	c.Out = t.TempDir()
+	c.Out, c.Keep = t.TempDir(), 0
 	must(t, Run(context.Background(), c, e))
 	if got := trainMetrics(t, c.Out); len(got) != len(want) || files(c.Out) != wantFiles {
 		t.Errorf("%d steps, %d without asking; other weights: %v", len(got), len(want), files(c.Out) != wantFiles)
@@ -79,8 +98,17 @@ func TestAsks(t *testing.T) {
 	if len(seen) != len(lines) || paused != 5 {
 		t.Errorf("%d records were seen, metrics.jsonl has %d; paused %d", len(seen), len(lines), paused)
 	}
-	if _, err := os.Stat(filepath.Join(c.Out, "checkpoints", "step-000003")); err != nil {
-		t.Error(err)
+	for _, name := range []string{"step-000003", "step-000007"} {
+		if _, err := os.Stat(filepath.Join(c.Out, "checkpoints", name)); err != nil {
+			t.Error(err)
+		}
+	}
+	samples := ""
+	for _, m := range lines {
+		samples += m.Text
+	}
+	if pieces != samples || fmt.Sprint(texts) != "[3 7]" || holds != "true false " {
+		t.Errorf("samples %q came in pieces as %q; texts at steps %v; paused %s", samples, pieces, texts, holds)
 	}
 	if len(began) != 1 || began[0].TokensPerStep != 32 || began[0].Steps != 12 || began[0].EpochTokens == 0 {
 		t.Errorf("began %+v", began)
