@@ -183,14 +183,12 @@ func (m *Writer) write(kind string, v any) error {
 	if m == nil {
 		return nil
 	}
-	var fields bytes.Buffer
-	enc := json.NewEncoder(&fields)
-	enc.SetEscapeHTML(false) // "<|endoftext|>" as it is
-	if err := enc.Encode(v); err != nil {
+	line, err := format(kind, v)
+	if err != nil {
 		return fmt.Errorf("metrics %s: %w; hint: report this as a bug", m.path, err)
 	}
 	before := len(m.waiting)
-	m.waiting = fmt.Appendf(m.waiting, `{"kind":%q,%s`, kind, fields.Bytes()[1:])
+	m.waiting = append(m.waiting, line...)
 	if err := m.writeWaiting(); err != nil && before == 0 && m.log != nil {
 		m.log.Warn(fmt.Sprintf("%s cannot be written (%v): its lines wait in memory, and training goes on", m.path,
 			atomicfile.Reason(err)))
@@ -198,6 +196,17 @@ func (m *Writer) write(kind string, v any) error {
 		m.log.Info(m.path + " is written again")
 	}
 	return nil
+}
+
+// format returns a line with kind and the fields of v, and its newline.
+func format(kind string, v any) ([]byte, error) {
+	var fields bytes.Buffer
+	enc := json.NewEncoder(&fields)
+	enc.SetEscapeHTML(false) // "<|endoftext|>" as it is
+	if err := enc.Encode(v); err != nil {
+		return nil, err
+	}
+	return fmt.Appendf(nil, `{"kind":%q,%s`, kind, fields.Bytes()[1:]), nil
 }
 
 // writeWaiting writes the lines that wait, all of them or none.
@@ -411,6 +420,35 @@ func (v Hellaswag) Line() Line { return Line{Kind: KindHellaswag, Step: v.Step, 
 // Line returns the sample as it is read back.
 func (v Sample) Line() Line {
 	return Line{Kind: KindSample, Step: v.Step, Text: strings.ToValidUTF8(v.Text, "\uFFFD")}
+}
+
+// JSON returns the line as it was written, without its newline.
+func (l Line) JSON() []byte {
+	var v any
+	switch l.Kind {
+	case KindTrain:
+		s := Step{Step: l.Step, Loss: l.Loss, LR: l.LR, GradNorm: l.GradNorm, Tokens: l.Tokens, MS: l.MS,
+			TokensPerS: l.TokensPerS}
+		if l.Ranks != (Ranks{}) {
+			s.Ranks = &l.Ranks
+		}
+		v = s
+	case KindVal:
+		v = Validation{l.Step, l.Loss, l.BitsPerByte}
+	case KindHellaswag:
+		v = Hellaswag{l.Step, l.Score}
+	case KindSample:
+		v = Sample{l.Step, l.Text}
+	case KindRestart:
+		v = Restart{l.Step, l.Reason}
+	default:
+		v = place{Step: l.Step}
+	}
+	line, err := format(l.Kind, v)
+	if err != nil {
+		return nil // no field of a line is anything that JSON lacks
+	}
+	return bytes.TrimSuffix(line, []byte("\n"))
 }
 
 // ReadWhole is Read for who shows a run: damaged lines are left out, and bad has their numbers, from 1.

@@ -71,6 +71,11 @@ func TestMetricsLines(t *testing.T) {
 	if diff := cmp.Diff(live, got[:len(live)]); diff != "" { // who watches a run sees what the file has
 		t.Error(diff)
 	}
+	for i, line := range strings.Split(strings.TrimSuffix(want, "\n"), "\n") { // and with the file's bytes
+		if i < len(live) && string(live[i].JSON()) != line {
+			t.Errorf("line %d: %s, the file has %s", i, live[i].JSON(), line)
+		}
+	}
 	nan := cmp.Comparer(func(a, b Float) bool { return a == b || a != a && b != b })
 	if diff := cmp.Diff([]Line{
 		{Kind: KindTrain, Loss: 10.960028648376465, LR: 3e-4, GradNorm: 47.78, Tokens: 128, MS: 12.3,
