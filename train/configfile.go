@@ -23,6 +23,11 @@ func ReadConfig(path string, c *Config) (names []string, err error) {
 		return nil, fmt.Errorf("%s: %w; hint: name a JSON file such as a run's config.json", path,
 			atomicfile.Reason(err))
 	}
+	return ParseConfig(path, text, c)
+}
+
+// ParseConfig is [ReadConfig] of a text. path is its name in errors.
+func ParseConfig(path string, text []byte, c *Config) (names []string, err error) {
 	text = bytes.TrimPrefix(text, []byte("\ufeff"))
 	fields, err := exactjson.Object(text)
 	if err != nil {

@@ -11,32 +11,51 @@ import (
 	"github.com/gpt2wgpu/gpt2wgpu/model/gpt2"
 )
 
-// DryRun prints what Run would do, on env.Stdout: shapes, parameters, bytes of device memory by role, steps. It builds
-// the same programs on a plan of the device, so nothing is allocated; without any GPU the plan is that of WebGPU's own
-// limits. Data is not opened.
+// Plan is what Run would do.
+type Plan struct {
+	Job
+	Step *Step // on a plan of the device
+
+	Checkpoint uint64 // bytes of one
+}
+
+// DryRun prints the plan of j on env.Stdout: shapes, parameters, bytes of device memory by role, steps.
 func DryRun(j Job, env Env) error {
-	j, env = ofRank(j, env)
-	if err := j.Validate(); err != nil {
+	p, err := NewPlan(j, env)
+	if err != nil {
 		return err
 	}
+	_, env = ofRank(j, env)
+	env.Log.Info(p.Step.String())
+	p.Print(env.Stdout)
+	return nil
+}
+
+// NewPlan returns the plan of j. It builds the same programs as Run on a plan of the device, so nothing is allocated;
+// without any GPU the plan is that of WebGPU's own limits. Data is not opened.
+func NewPlan(j Job, env Env) (*Plan, error) {
+	j, env = ofRank(j, env)
+	if err := j.Validate(); err != nil {
+		return nil, err
+	}
 	if err := CheckOut(j); err != nil {
-		return err
+		return nil, err
 	}
 	if shape, _ := gpt2.Named(j.Init); gpt2.Published(j.Init) { // nothing is fetched for a plan
 		if _, err := j.takeShape(shape, j.Init, "gpt2"); err != nil {
-			return err
+			return nil, err
 		}
 		if err := j.Validate(); err != nil {
-			return err
+			return nil, err
 		}
 	} else if _, err := j.begin(env.Log); err != nil {
-		return err
+		return nil, err
 	}
 	info := gpu.AdapterInfo{Name: "no GPU here: planned for WebGPU's default limits", Backend: "none", Type: "other",
 		Limits: gpu.DefaultLimits()}
 	if list, err := gpu.Adapters(); err == nil {
 		if info, err = gpu.Choose(list, j.Device); err != nil {
-			return err
+			return nil, err
 		}
 	}
 	var tiles op.Tuning
@@ -45,17 +64,25 @@ func DryRun(j Job, env Env) error {
 	}
 	step, err := NewStep(gpu.Plan(info), j, model.WithTuning(tiles))
 	if err != nil {
-		return err
+		return nil, err
 	}
 	if _, err := newInstruments(step, j.Config, env.Group.Rank()); err != nil {
-		return err
+		return nil, err
 	}
-	env.Log.Info(step.String())
-	printPlan(env.Stdout, j, step)
-	return nil
+	return &Plan{j, step, j.checkpointBytes()}, nil
 }
 
-func printPlan(out io.Writer, c Job, step *Step) {
+// Dispatches returns those of a micro-step and of an update.
+func (p *Plan) Dispatches() (micro, update int) {
+	for _, program := range p.Step.Training.Programs() {
+		micro += program.Dispatches()
+	}
+	return micro, p.Step.Optimizer.Program().Dispatches()
+}
+
+// Print writes the plan, a line a thing.
+func (p *Plan) Print(out io.Writer) {
+	c, step := p.Job, p.Step
 	shape, dev := c.Model(), step.Model.Device
 	var decayed, plain, matrices, vectors, hidden int
 	for _, p := range gpt2.Table(shape) {
@@ -89,16 +116,13 @@ func printPlan(out io.Writer, c Job, step *Step) {
 		shape.FLOPsPerToken(c.SeqLen))
 	line("learning rate", "%s, %.3g to %.3g after %d warm-up steps", c.Schedule, c.LR, LearningRate(c.Config,
 		c.Steps-1), c.WarmupSteps)
-	dispatches := 0
-	for _, p := range step.Training.Programs() {
-		dispatches += p.Dispatches()
-	}
-	line("dispatches", "%d a micro-step, %d an update", dispatches, step.Optimizer.Program().Dispatches())
+	micro, update := p.Dispatches()
+	line("dispatches", "%d a micro-step, %d an update", micro, update)
 	line("device memory", "%s", gpu.HumanBytes(dev.TotalBytes()))
 	for _, role := range gpu.Roles {
 		line("  "+string(role), "%s (%d bytes)", gpu.HumanBytes(dev.Bytes(role)), dev.Bytes(role))
 	}
-	where, bytes := "; with --out '' none is written", c.checkpointBytes()
+	where, bytes := "; with --out '' none is written", p.Checkpoint
 	if c.Out != "" {
 		where = fmt.Sprintf(", at most %d at a time", c.mostCheckpoints())
 		if n, known := freeSpace(c.Out); known {

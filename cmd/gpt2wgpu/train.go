@@ -13,7 +13,6 @@ import (
 
 	"github.com/spf13/pflag"
 
-	"github.com/gpt2wgpu/gpt2wgpu/data"
 	"github.com/gpt2wgpu/gpt2wgpu/model/gpt2"
 	"github.com/gpt2wgpu/gpt2wgpu/train"
 	"github.com/gpt2wgpu/gpt2wgpu/train/mpi"
@@ -297,73 +296,8 @@ func (t *trainFlags) settle() (train.Job, error) {
 	given := func(flag string) bool {
 		return t.fs.Changed(flag) || slices.Contains(inFile, strings.ReplaceAll(flag, "-", "_"))
 	}
-	if c.FromWeights() {
-		theirs := func(flag string) bool { return !t.fs.Changed(flag) && !(fromFile && given(flag)) }
-		for _, s := range train.ModelSettings() {
-			if theirs(s.Flag()) {
-				*s.In(&c).(*int) = 0
-			}
-		}
-		if theirs("tokenizer") {
-			c.Tokenizer = ""
-		}
-	} else if err := t.takeTokenizer(&c, given); err != nil {
-		return c, err
-	}
-	t.shorten(&c, given)
-	if c.FromWeights() && !c.Resume {
-		c.Config, c.FineTuned = c.FineTune(preset, given)
-	}
-	return c, nil
-}
-
-// shorten makes a sequence that nobody asked for no longer than the context, which --init weights bring where no flag
-// says it, and the preset's step a multiple of it.
-func (t *trainFlags) shorten(c *train.Job, given func(flag string) bool) {
-	context := c.BlockSize
-	if context == 0 && c.FromWeights() {
-		if shape, err := gpt2.Shape(c.Init); err == nil { // else reading the weights reports it
-			context = shape.BlockSize
-		}
-	}
-	if given("seq-len") || context < 1 || c.SeqLen <= context {
-		return
-	}
-	c.SeqLen = context
-	if micro := c.BatchSize * c.SeqLen; micro > 0 && !given("total-batch-size") {
-		c.TotalBatchSize -= c.TotalBatchSize % micro
-	}
-}
-
-// takeTokenizer settles the tokenizer of a run from scratch, the one that made its shards unless another was asked for,
-// and the vocabulary that holds it. A run that is resumed has its own.
-func (t *trainFlags) takeTokenizer(c *train.Job, given func(flag string) bool) error {
-	if c.Resume {
-		return nil
-	}
-	preset := c.Tokenizer
-	if !given("tokenizer") {
-		made, err := data.TokenizerOf(c.Data)
-		if err != nil {
-			return err
-		}
-		if made != "" {
-			c.Tokenizer = made
-		}
-	}
-	tok, err := data.NewTokenizer(c.Tokenizer)
-	if err != nil {
-		return nil // Validate or Run reports it
-	}
-	c.Tokenizer = tok.Name()
-	if given("vocab-size") {
-		return nil
-	}
-	c.VocabSize = max(c.VocabSize, tok.VocabSize())
-	if data.IsPath(c.Tokenizer) && c.Tokenizer != preset && tok.VocabSize() > 0 {
-		c.VocabSize = tok.VocabSize()
-	}
-	return nil
+	theirs := func(flag string) bool { return !t.fs.Changed(flag) && !(fromFile && given(flag)) }
+	return c.Settled(preset, given, theirs)
 }
 
 // typedName returns how a person starts this program again: by its path where that was typed, else by its name.
