@@ -3,8 +3,6 @@ package data
 import (
 	"fmt"
 	"sync"
-
-	tiktokenloader "github.com/pkoukk/tiktoken-go-loader"
 )
 
 const (
@@ -12,14 +10,13 @@ const (
 	gpt2EOT   = 50256
 )
 
-// loadGPT2 returns GPT-2's tokenizer. The embedded ranks give the tokens in the order of their merges. So a token's
+// loadGPT2 returns GPT-2's tokenizer. The ranks give the tokens in the order of their merges. So a token's
 // merge joins the two parts that the earlier merges leave of its bytes.
 var loadGPT2 = sync.OnceValues(func() (*bpe, error) {
 	damaged := func(format string, args ...any) error {
-		return fmt.Errorf("tokenizer gpt2: embedded ranks: "+format+"; hint: this build is damaged, build it again",
-			args...)
+		return fmt.Errorf("tokenizer gpt2: its ranks: "+format+"; hint: "+ranksHint, args...)
 	}
-	ranks, err := tiktokenloader.NewOfflineLoader().LoadTiktokenBpe("r50k_base.tiktoken")
+	ranks, err := readRanks()
 	if err != nil {
 		return nil, damaged("%v", err)
 	}

@@ -1,3 +1,5 @@
+//go:build !js
+
 package supervise
 
 import (
@@ -22,13 +24,6 @@ type Hello struct {
 	Restarts []string `json:"restarts"` // why, of each restart that no process has recorded yet
 }
 
-// Pulse is whether a process goes on with its work on a device.
-type Pulse struct {
-	Busy  bool          `json:"busy"`  // something on the device has not ended
-	Count int64         `json:"count"` // how much has
-	Bound time.Duration `json:"bound"` // how long one may take, in nanoseconds
-}
-
 // Ending is how a process ended by itself.
 type Ending string
 
@@ -45,9 +40,6 @@ type message struct {
 	Ending Ending `json:"ending,omitempty"`
 	Reason string `json:"reason,omitempty"` // of Failed
 }
-
-// beat is the time between two messages of a child that lives.
-const beat = time.Second
 
 // stopWord is the line that asks the child to stop.
 const stopWord = "stop"

@@ -1,0 +1,20 @@
+package lock
+
+import (
+	"context"
+	"time"
+)
+
+// Lock is a lock that this process holds.
+type Lock struct{}
+
+// Take returns at once: a page's file system is its own, and the page sees to it that there is one of its kind.
+func Take(ctx context.Context, _ string, _ time.Duration, _ func(Owner)) (*Lock, error) {
+	return &Lock{}, ctx.Err()
+}
+
+// Release does nothing.
+func (l *Lock) Release() error { return nil }
+
+// Held reports that nobody holds a lock.
+func Held(string) (Owner, bool) { return Owner{}, false }
