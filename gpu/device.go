@@ -114,7 +114,7 @@ func (d *Device) waiting(f func(limit time.Duration) error) error {
 	err := f(limit)
 	d.slowest, d.pending = max(d.slowest, time.Since(start)), 0
 	leave()
-	if errors.Is(err, wgpu.ErrTimeout) {
+	if errors.Is(err, wgpu.ErrTimeout) || errors.Is(err, wgpu.ErrLost) {
 		err = fmt.Errorf("%v: %w; hint: resume from the last checkpoint", d.Info, err)
 	}
 	return deviceError(err)

@@ -1,6 +1,7 @@
 package gpu
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 
@@ -61,7 +62,9 @@ func (d *Device) newBuffer(role Role, name string, size uint64, uniform bool) (*
 			usage |= wgpu.Uniforms
 		}
 		raw, err := d.dev.NewBuffer(name, size, usage)
-		if err != nil {
+		if errors.Is(err, wgpu.ErrLost) {
+			return nil, deviceError(fmt.Errorf("%v: %s: %w; hint: resume from the last checkpoint", d.Info, name, err))
+		} else if err != nil {
 			return nil, fmt.Errorf("%s: no memory for %s after %s; hint: a smaller --batch-size, --dtype bf16 or "+
 				"--recompute block; --dry-run shows the plan: %w", name, HumanBytes(size), HumanBytes(d.TotalBytes()),
 				err)
@@ -128,13 +131,19 @@ func (a *Arena) Add(t *Tensor, name string, storage Storage, shape ...int) {
 	a.pending = append(a.pending, t)
 }
 
-// arenaBuffer bounds one buffer of an arena: large ones fail on drivers that promise more than they hold in one piece.
-const arenaBuffer = 1 << 30
+// arenaBuffer bounds one buffer of an arena, in bytes: large ones fail on drivers that promise more than they hold in
+// one piece. Chromium 156 gives 512 MiB in one, and of a promised GiB no more than that.
+func (d *Device) arenaBuffer() uint64 {
+	if d.Info.Backend == "webgpu" {
+		return 512 << 20
+	}
+	return 1 << 30
+}
 
 // Allocate places the declared tensors in order and returns the arena as flat tensors, one a buffer, whose values are
 // the declared tensors with zeros between them.
 func (a *Arena) Allocate() ([]Tensor, error) {
-	limit := min(uint64(arenaBuffer), a.dev.Limits.MaxBufferSize)
+	limit := min(a.dev.arenaBuffer(), a.dev.Limits.MaxBufferSize)
 	var flats []Tensor
 	for at := 0; at < len(a.pending); {
 		var size uint64

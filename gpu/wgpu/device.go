@@ -3,7 +3,6 @@
 package wgpu
 
 import (
-	"errors"
 	"fmt"
 	"math"
 	"runtime/debug"
@@ -66,9 +65,6 @@ func (d *Device) Submit(enc *Encoder) error {
 	commands.Release()
 	return nil
 }
-
-// ErrTimeout is Wait's error when the time is over.
-var ErrTimeout = errors.New("the GPU did not finish in time")
 
 // Wait returns when everything submitted has ended.
 func (d *Device) Wait(limit time.Duration) error { return d.poll(limit, nil) }

@@ -1,6 +1,7 @@
 package wgpu
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 )
@@ -28,7 +29,7 @@ func DefaultLimits() Limits {
 type AdapterInfo struct {
 	Index    int      `json:"index"` // in the driver's order
 	Name     string   `json:"name"`
-	Backend  string   `json:"backend"` // vulkan | metal | dx12
+	Backend  string   `json:"backend"` // vulkan | metal | dx12 | webgpu (a browser)
 	Type     string   `json:"type"`    // discrete | integrated | cpu | other
 	Driver   string   `json:"driver"`
 	Limits   Limits   `json:"limits"`
@@ -58,3 +59,9 @@ type Dispatch struct {
 	Group    *BindGroup
 	Groups   [3]uint32 // workgroups
 }
+
+// The errors of waits that say nothing against what was submitted.
+var (
+	ErrTimeout = errors.New("the GPU did not finish in time")
+	ErrLost    = errors.New("the device was lost") // only in a browser: elsewhere that aborts the process
+)
