@@ -53,6 +53,7 @@ var imports = map[string]string{
 		"model/gpt2 shaders train train/bar train/chart train/eval train/metrics train/mpi train/panel train/ranks " +
 		"train/report " +
 		"train/runs train/supervise train/tensorboard",
+	"cmd/web":      "data gpu gpu/selftest model model/gpt2 train train/metrics",
 	"gpu/gputest":  "gpu gpu/op gpu/selftest",
 	"data/needs":   "",
 	"data/clients": "",

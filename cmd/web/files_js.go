@@ -1,0 +1,302 @@
+package main
+
+import (
+	"archive/zip"
+	"cmp"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path"
+	"slices"
+	"strings"
+	"syscall/js"
+	"time"
+
+	"github.com/gpt2wgpu/gpt2wgpu/data"
+	"github.com/gpt2wgpu/gpt2wgpu/model/gpt2"
+	"github.com/gpt2wgpu/gpt2wgpu/train"
+)
+
+// modelsDir holds imported models.
+var modelsDir = "/models"
+
+// storedRun describes a run's directory.
+type storedRun struct {
+	Out      string        `json:"out"`
+	Step     int           `json:"step"` // of its newest checkpoint; 0: none yet
+	Steps    int           `json:"steps"`
+	Tokens   int64         `json:"tokens"`
+	Config   *train.Config `json:"config"`
+	Modified time.Time     `json:"modified"`
+}
+
+func (s *session) runs(nothing) (any, error) {
+	entries, err := os.ReadDir(runsDir)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, err
+	}
+	list := []storedRun{}
+	for _, e := range entries {
+		r := storedRun{Out: path.Join(runsDir, e.Name()), Config: &train.Config{}}
+		if names, err := train.RunConfig(r.Out, r.Config); err != nil || len(names) == 0 {
+			continue
+		}
+		r.Steps = r.Config.Steps
+		for _, file := range []string{"config.json", "metrics.jsonl"} {
+			if info, err := os.Stat(path.Join(r.Out, file)); err == nil && info.ModTime().After(r.Modified) {
+				r.Modified = info.ModTime()
+			}
+		}
+		if dir, err := gpt2.LatestCheckpoint(r.Out); err == nil {
+			r.Step = stepOf(dir)
+			var state struct {
+				Tokens int64 `json:"tokens"`
+			}
+			raw, _ := os.ReadFile(path.Join(dir, gpt2.StateFile))
+			json.Unmarshal(raw, &state) // what is not known is 0
+			r.Tokens = state.Tokens
+		}
+		list = append(list, r)
+	}
+	slices.SortFunc(list, func(a, b storedRun) int {
+		return cmp.Or(b.Modified.Compare(a.Modified), strings.Compare(a.Out, b.Out))
+	})
+	return list, nil
+}
+
+// stepOf returns the step of a checkpoint by its directory's name, 0 for others.
+func stepOf(dir string) (step int) {
+	fmt.Sscanf(path.Base(dir), "step-%d", &step)
+	return step
+}
+
+func (s *session) remove(in struct {
+	Out string `json:"out"`
+}) (any, error) {
+	out := path.Clean(in.Out)
+	switch dir := path.Dir(out); {
+	case dir != runsDir && dir != modelsDir:
+		return nil, usagef("out is %q, want a directory in %s or %s", in.Out, runsDir, modelsDir)
+	case s.out == out:
+		return nil, fmt.Errorf("%w: %s is in use by %s; hint: stop it first", errBusy, out, s.job)
+	}
+	return nothing{}, os.RemoveAll(out)
+}
+
+// state is what a checkpoint has beside a model.
+var state = []string{"optimizer.safetensors", "outer.safetensors", gpt2.StateFile}
+
+// zip hands a model's directory as an archive to f, in pieces.
+func (s *session) zip(raw []byte, f js.Value) (any, error) {
+	in, err := arguments[struct {
+		Model     string `json:"model"`
+		Optimizer bool   `json:"optimizer"`
+	}](raw)
+	if err != nil {
+		return nil, err
+	}
+	if f.Type() != js.TypeFunction {
+		return nil, usagef("zip needs a function that takes the pieces")
+	}
+	dir, err := modelDir(in.Model)
+	if err != nil {
+		return nil, err
+	}
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return nil, err
+	}
+	name := path.Base(dir)
+	if stepOf(dir) > 0 {
+		name = path.Base(path.Dir(path.Dir(dir))) + "-" + name
+	}
+	out := &pieces{f: f}
+	z := zip.NewWriter(out)
+	for _, e := range entries {
+		if e.IsDir() || strings.HasPrefix(e.Name(), ".") || !in.Optimizer && slices.Contains(state, e.Name()) {
+			continue
+		}
+		if err := store(z, path.Join(name, e.Name()), path.Join(dir, e.Name())); err != nil {
+			return nil, err
+		}
+	}
+	if err = z.Close(); err == nil {
+		err = out.flush()
+	}
+	if err != nil {
+		return nil, err
+	}
+	return map[string]any{"name": name, "bytes": out.bytes}, nil
+}
+
+// store adds a file to an archive as it is: weights don't shrink.
+func store(z *zip.Writer, name, from string) error {
+	file, err := os.Open(from)
+	if err != nil {
+		return err
+	}
+	defer file.Close()
+	w, err := z.CreateHeader(&zip.FileHeader{Name: name, Method: zip.Store, Modified: time.Now()})
+	if err != nil {
+		return err
+	}
+	_, err = io.CopyBuffer(struct{ io.Writer }{w}, struct{ io.Reader }{file}, make([]byte, piece))
+	return err
+}
+
+// piece is how many bytes go to the page at a time.
+const piece = 1 << 20
+
+// pieces is a writer that hands on Uint8Arrays.
+type pieces struct {
+	f     js.Value
+	held  []byte
+	bytes int64
+}
+
+func (p *pieces) Write(b []byte) (int, error) {
+	for rest := b; len(rest) > 0; {
+		n := min(len(rest), piece-len(p.held))
+		p.held, rest = append(p.held, rest[:n]...), rest[n:]
+		if len(p.held) == piece {
+			if err := p.flush(); err != nil {
+				return 0, err
+			}
+		}
+	}
+	return len(b), nil
+}
+
+func (p *pieces) flush() (err error) {
+	if len(p.held) == 0 {
+		return nil
+	}
+	array := js.Global().Get("Uint8Array").New(len(p.held))
+	js.CopyBytesToJS(array, p.held)
+	p.bytes, p.held = p.bytes+int64(len(p.held)), p.held[:0]
+	defer func() {
+		if e, ok := recover().(js.Error); ok {
+			err = e
+		}
+	}()
+	return wait(p.f.Invoke(array))
+}
+
+// modelFiles are the ends of what an imported model may have.
+var modelFiles = []string{".safetensors", ".json", ".txt"}
+
+// importModel makes a directory of an uploaded archive or weights file.
+func (s *session) importModel(in struct {
+	Path  string `json:"path"`
+	Name  string `json:"name"`
+	NHead int    `json:"n_head"` // of bare weights, which don't show it
+}) (any, error) {
+	name := cmp.Or(in.Name, strings.TrimSuffix(path.Base(in.Path), path.Ext(in.Path)))
+	name = strings.Map(func(r rune) rune {
+		if r <= ' ' || strings.ContainsRune(`/\:*?"<>|`, r) {
+			return '-'
+		}
+		return r
+	}, strings.TrimLeft(name, "."))
+	dir := path.Join(modelsDir, cmp.Or(name, "model"))
+	for n := 2; exists(dir); n++ {
+		dir = path.Join(modelsDir, fmt.Sprintf("%s-%d", name, n))
+	}
+	tmp := path.Join(modelsDir, ".writing-"+path.Base(dir))
+	os.RemoveAll(tmp)
+	defer os.RemoveAll(tmp)
+	if err := os.MkdirAll(tmp, 0o755); err != nil {
+		return nil, err
+	}
+	unpack := unzip
+	if path.Ext(in.Path) == ".safetensors" {
+		unpack = func(from, to string) error { return adopt(from, to, in.NHead) }
+	}
+	if err := unpack(in.Path, tmp); err != nil {
+		return nil, err
+	}
+	c, err := gpt2.Shape(tmp)
+	if err != nil {
+		return nil, err
+	}
+	tok, err := data.ModelTokenizer("", "", tmp, c.VocabSize)
+	if err != nil {
+		return nil, err
+	}
+	if err := os.Rename(tmp, dir); err != nil {
+		return nil, err
+	}
+	os.Remove(in.Path)
+	named := tok.Name()
+	if data.IsPath(named) {
+		named = dir
+	}
+	return map[string]any{"path": dir, "parameters": gpt2.ParamCount(c), "config": c, "tokenizer": named}, nil
+}
+
+func exists(path string) bool {
+	_, err := os.Stat(path)
+	return err == nil
+}
+
+// unzip writes the files of the one model in an archive to a directory, whatever folder they lie in.
+func unzip(from, to string) error {
+	z, err := zip.OpenReader(from)
+	if err != nil {
+		return fmt.Errorf("%s: %w; hint: want a .zip with config.json and model.safetensors, or the latter", from, err)
+	}
+	defer z.Close()
+	folder, found := "", false
+	for _, f := range z.File {
+		if path.Ext(f.Name) == ".safetensors" && !slices.Contains(state, path.Base(f.Name)) {
+			if d := path.Dir(f.Name); found && d != folder {
+				return fmt.Errorf("%s: models in %s and %s, want one; hint: an archive for each", from, folder, d)
+			}
+			folder, found = path.Dir(f.Name), true
+		}
+	}
+	if !found {
+		return fmt.Errorf("%s: no .safetensors in it; hint: want a .zip with config.json and model.safetensors", from)
+	}
+	for _, f := range z.File {
+		base := path.Base(f.Name)
+		if path.Dir(f.Name) != folder || strings.HasPrefix(base, ".") || slices.Contains(state, base) ||
+			!slices.Contains(modelFiles, path.Ext(base)) {
+			continue
+		}
+		if err := extract(f, path.Join(to, base)); err != nil {
+			return fmt.Errorf("%s: %s: %w; hint: make the archive again", from, f.Name, err)
+		}
+	}
+	return nil
+}
+
+func extract(f *zip.File, to string) error {
+	r, err := f.Open()
+	if err != nil {
+		return err
+	}
+	defer r.Close()
+	w, err := os.Create(to)
+	if err != nil {
+		return err
+	}
+	_, err = io.CopyBuffer(struct{ io.Writer }{w}, io.LimitReader(r, int64(f.UncompressedSize64)), make([]byte, piece))
+	return errors.Join(err, w.Close())
+}
+
+// adopt makes a model's directory of bare weights.
+func adopt(from, to string, heads int) error {
+	moved := path.Join(to, "model.safetensors")
+	if err := os.Rename(from, moved); err != nil {
+		return err
+	}
+	_, err := gpt2.Adopt(to, heads)
+	if err != nil {
+		os.Rename(moved, from)
+	}
+	return err
+}
