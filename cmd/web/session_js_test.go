@@ -278,7 +278,7 @@ func TestRefusals(t *testing.T) {
 		{"train", `{"settings": {"n_layer": 0}}`, "--n-layer"},
 		{"train", `{"settings": {"layers": 3}}`, `unknown setting "layers"`},
 		{"train", `{"out": "", "settings": {"data": "/in/none.txt"}}`, "/in/none.txt"},
-		{"resume", `{"out": "/runs/none"}`, "no run to go on with"},
+		{"resume", `{"out": "/runs/none"}`, "no complete checkpoint"},
 		{"remove", `{"out": "/etc"}`, "want a directory"},
 		{"zip", `{"model": "/nowhere"}`, "needs a function"},
 		{"import", `{"path": "/in/none.zip"}`, "/in/none.zip"},

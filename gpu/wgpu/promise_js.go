@@ -3,6 +3,7 @@ package wgpu
 import (
 	"errors"
 	"fmt"
+	"strings"
 	"syscall/js"
 )
 
@@ -58,11 +59,11 @@ func thrown(err *error) {
 	}
 }
 
-// reason returns an exception, a rejection or a GPUError as an error.
+// reason returns an exception, a rejection or a GPUError as an error of one line.
 func reason(e js.Value) error {
 	if e.Type() == js.TypeObject {
 		if m := e.Get("message"); m.Type() == js.TypeString && m.String() != "" {
-			return errors.New(m.String())
+			return errors.New(strings.Join(strings.Fields(m.String()), " "))
 		}
 		if n := e.Get("constructor").Get("name"); n.Type() == js.TypeString { // an empty message
 			return errors.New(n.String())
