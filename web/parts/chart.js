@@ -4,10 +4,21 @@ import { significant, tick } from "./format.js";
 import { Column, indexAt, nearest, smooth, smoothSteps, ticks } from "./series.js";
 
 const defaults = {
-  title: "", x: "step", y: "", divide: 1, logX: false, logY: false, smooth: 0, levels: [], legend: true, height: 320,
+  title: "",
+  x: "step",
+  y: "",
+  divide: 1,
+  logX: false,
+  logY: false,
+  smooth: 0,
+  levels: [],
+  legend: true,
+  height: 320,
   empty: "no points yet",
 };
-const top = 8, bottom = 40, right = 12; // CSS pixels around the plot; the left margin is as wide as the labels
+const top = 8,
+  bottom = 40,
+  right = 12; // CSS pixels around the plot; the left margin is as wide as the labels
 const mostRead = 12; // series in the read-out
 let numbered = 0;
 
@@ -41,6 +52,18 @@ class Span {
   }
 }
 
+// usual returns the least and the greatest of values, but for a fiftieth at either end.
+function usual(values) {
+  const stride = Math.max(1, Math.floor(values.length / 500));
+  const some = [];
+  for (let i = values.length - 1; i >= 0; i -= stride) {
+    if (Number.isFinite(values[i])) some.push(values[i]);
+  }
+  some.sort((a, b) => a - b);
+  const left = Math.floor(some.length / 50);
+  return some.length ? [some[left], some[some.length - 1 - left]] : [];
+}
+
 export class Chart {
   constructor(host, options = {}) {
     this.options = { ...defaults, ...options };
@@ -71,10 +94,20 @@ export class Chart {
     this.none = el("div.chart-empty", { hidden: true });
     this.summary = el(`p.sr#${id}`);
     this.spoken = el("p.sr", { "aria-live": "polite" });
-    this.plot = el("div.chart-plot", { tabindex: "0", role: "application", "aria-roledescription": "chart",
-      "aria-describedby": id }, this.canvas, this.none, this.read);
-    this.root = el("figure.chart", el("figcaption.chart-head", this.title, this.unit, this.legend), this.plot,
-      this.summary, this.spoken);
+    this.plot = el(
+      "div.chart-plot",
+      { tabindex: "0", role: "application", "aria-roledescription": "chart", "aria-describedby": id },
+      this.canvas,
+      this.none,
+      this.read,
+    );
+    this.root = el(
+      "figure.chart",
+      el("figcaption.chart-head", this.title, this.unit, this.legend),
+      this.plot,
+      this.summary,
+      this.spoken,
+    );
     this.probe = el("span", { hidden: true });
     this.root.append(this.probe);
     host.append(this.root);
@@ -97,7 +130,8 @@ export class Chart {
       this.redraw();
     };
     window.addEventListener("pointerup", this.release);
-    this.plot.addEventListener("pointerleave", (event) => { // a finger's last place stays until the focus goes
+    this.plot.addEventListener("pointerleave", (event) => {
+      // a finger's last place stays until the focus goes
       if (event.pointerType === "mouse" && !this.dragged && document.activeElement !== this.plot) this.point(null);
     });
     this.plot.addEventListener("blur", () => this.point(null));
@@ -112,8 +146,10 @@ export class Chart {
     put(this.unit, y);
     put(this.none, empty);
     this.plot.style.height = `${height}px`;
-    this.plot.setAttribute("aria-label",
-      `${title || y} by ${x}. Arrow keys read values, plus and minus zoom, Escape shows all.`);
+    this.plot.setAttribute(
+      "aria-label",
+      `${title || y} by ${x}. Arrow keys read values, plus and minus zoom, Escape shows all.`,
+    );
   }
 
   // set replaces the series.
@@ -174,22 +210,34 @@ export class Chart {
   }
 
   drawLegend() {
-    const named = this.options.legend ? this.series.filter((s) => s.name) : [];
+    const named = this.options.legend ? this.series.filter((s) => s.name && !s.unlisted) : [];
     const wanted = JSON.stringify(named.map((s) => [s.id, s.name, s.of, !!s.bare, this.hidden.has(s.id)]));
     if (wanted === this.legendShows) return;
     this.legendShows = wanted;
-    fill(this.legend, named.length < 2 ? [] : named.map((s) => {
-      const key = el(s.bare ? "span.chart-key.points" : "span.chart-key");
-      key.style.background = `var(--c${s.of % 10})`;
-      return el("button", {
-        type: "button", title: s.name, "aria-pressed": String(!this.hidden.has(s.id)),
-        onclick: () => {
-          if (!this.hidden.delete(s.id)) this.hidden.add(s.id);
-          this.drawLegend();
-          this.redraw();
-        },
-      }, key, el("span", { text: s.name }));
-    }));
+    fill(
+      this.legend,
+      named.length < 2
+        ? []
+        : named.map((s) => {
+            const key = el(s.bare ? "span.chart-key.points" : "span.chart-key");
+            key.style.background = `var(--c${s.of % 10})`;
+            return el(
+              "button",
+              {
+                type: "button",
+                title: s.name,
+                "aria-pressed": String(!this.hidden.has(s.id)),
+                onclick: () => {
+                  if (!this.hidden.delete(s.id)) this.hidden.add(s.id);
+                  this.drawLegend();
+                  this.redraw();
+                },
+              },
+              key,
+              el("span", { text: s.name }),
+            );
+          }),
+    );
   }
 
   // colour resolves a variable of the style sheet.
@@ -209,7 +257,8 @@ export class Chart {
     const steps = this.options.smooth || smoothSteps(longest);
     const lone = shown.filter((s) => s.smooth).length === 1;
     return shown.map((s) => {
-      const x = values(s.x), raw = values(s.y);
+      const x = values(s.x),
+        raw = values(s.y);
       if (!s.smooth || steps < 2) return { s, x, y: raw };
       const last = raw[raw.length - 1];
       const old = s.smoothed;
@@ -220,11 +269,14 @@ export class Chart {
     });
   }
 
-  // spans returns the ranges of the axes, null where no point can be drawn. Unsmoothed values behind a curve do not
-  // count, unless there are few: one spike would flatten all.
+  // spans returns the ranges of the axes, null where no point can be drawn. Of the unsmoothed values behind a curve only
+  // the usual ones count: one spike would flatten all.
   spans(curves) {
     const { logX, logY, levels } = this.options;
-    let x0 = Infinity, x1 = -Infinity, y0 = Infinity, y1 = -Infinity;
+    let x0 = Infinity,
+      x1 = -Infinity,
+      y0 = Infinity,
+      y1 = -Infinity;
     for (const { x } of curves) {
       const first = logX ? indexAt(x, Number.MIN_VALUE) : 0;
       if (first < x.length) {
@@ -234,17 +286,16 @@ export class Chart {
     }
     this.whole = [x0, x1];
     if (this.zoom) [x0, x1] = this.zoom;
+    const take = (v) => {
+      if (!Number.isFinite(v) || (logY && v <= 0)) return;
+      if (v < y0) y0 = v;
+      if (v > y1) y1 = v;
+    };
     for (const { x, y, raw } of curves) {
-      const from = indexAt(x, x0), to = Math.min(x.length, indexAt(x, x1) + 1);
-      for (const column of raw && to - from < 50 ? [y, raw] : [y]) {
-        for (let i = from; i < to; i++) {
-          const v = column[i];
-          if (Number.isFinite(v) && (!logY || v > 0)) {
-            if (v < y0) y0 = v;
-            if (v > y1) y1 = v;
-          }
-        }
-      }
+      const from = indexAt(x, x0);
+      const to = Math.min(x.length, indexAt(x, x1) + 1);
+      for (let i = from; i < to; i++) take(y[i]);
+      if (raw) usual(raw.subarray ? raw.subarray(from, to) : raw.slice(from, to)).forEach(take);
     }
     if (!(x0 <= x1) || !(y0 <= y1)) return null;
     for (const l of levels) {
@@ -256,10 +307,12 @@ export class Chart {
   }
 
   draw() {
-    const width = this.plot.clientWidth, height = this.plot.clientHeight;
+    const width = this.plot.clientWidth,
+      height = this.plot.clientHeight;
     if (!width) return;
     const ratio = window.devicePixelRatio || 1;
-    const w = Math.round(width * ratio), h = Math.round(height * ratio);
+    const w = Math.round(width * ratio),
+      h = Math.round(height * ratio);
     if (this.canvas.width !== w || this.canvas.height !== h) Object.assign(this.canvas, { width: w, height: h });
     const g = this.canvas.getContext("2d");
     g.setTransform(ratio, 0, 0, ratio, 0, 0);
@@ -310,7 +363,8 @@ export class Chart {
     g.textBaseline = "alphabetic";
     g.textAlign = "center";
     for (const v of xs) {
-      const label = tick(v, xStep), half = g.measureText(label).width / 2;
+      const label = tick(v, xStep),
+        half = g.measureText(label).width / 2;
       g.fillText(label, clamp(px(v * divide), half + 2, width - half - 2), area.top + area.height + 16);
     }
     g.fillText(xName, area.left + area.width / 2, area.top + area.height + 33);
@@ -337,7 +391,14 @@ export class Chart {
       g.moveTo(area.left, y);
       g.lineTo(area.left + area.width, y);
       g.stroke();
-      g.fillText(l.name, area.left + area.width - 4, y - area.top < 18 ? y + 14 : y - 5);
+      const at = y - area.top < 18 ? y + 14 : y - 5;
+      g.save();
+      g.setLineDash([]);
+      g.strokeStyle = this.colour("box"); // so that it can be read on curves
+      g.lineWidth = 4;
+      g.strokeText(l.name, area.left + area.width - 4, at);
+      g.restore();
+      g.fillText(l.name, area.left + area.width - 4, at);
     }
     g.setLineDash([]);
     if (this.dragged) {
@@ -356,7 +417,8 @@ export class Chart {
   // trace draws a curve: where there are many points to a pixel, the least and the greatest of each.
   trace(g, x, y, px, py, colour, width, alpha) {
     const { spanX, area } = this;
-    const from = Math.max(0, indexAt(x, spanX.min) - 1), to = Math.min(x.length, indexAt(x, spanX.max) + 1);
+    const from = Math.max(0, indexAt(x, spanX.min) - 1),
+      to = Math.min(x.length, indexAt(x, spanX.max) + 1);
     g.strokeStyle = colour;
     g.lineWidth = width;
     g.lineJoin = "round";
@@ -370,14 +432,18 @@ export class Chart {
     };
     if (to - from < 3 * area.width) {
       for (let i = from; i < to; i++) {
-        const a = px(x[i]), b = py(y[i]);
+        const a = px(x[i]),
+          b = py(y[i]);
         if (Number.isFinite(a) && Number.isFinite(b)) point(a, b);
         else drawing = false;
       }
     } else {
       for (let i = from; i < to;) {
         const pixel = Math.floor(px(x[i]));
-        let first = NaN, last = NaN, lo = Infinity, hi = -Infinity;
+        let first = NaN,
+          last = NaN,
+          lo = Infinity,
+          hi = -Infinity;
         for (; i < to; i++) {
           const at = px(x[i]);
           if (at >= pixel + 1) break;
@@ -404,16 +470,19 @@ export class Chart {
 
   marks(g, x, y, px, py, colour) {
     const { spanX, area } = this;
-    const from = indexAt(x, spanX.min), to = Math.min(x.length, indexAt(x, spanX.max) + 1);
-    const stride = Math.max(1, Math.ceil((to - from) / (area.width / 5)));
+    const from = indexAt(x, spanX.min);
+    const to = Math.min(x.length, indexAt(x, spanX.max) + 1);
+    const radius = to - from > area.width / 16 ? 3 : 4;
+    const stride = Math.max(1, Math.ceil((to - from) / (area.width / 10)));
     g.fillStyle = colour;
     g.strokeStyle = this.colour("box");
     g.lineWidth = 1.5;
     for (let i = to - 1; i >= from; i -= stride) {
-      const a = px(x[i]), b = py(y[i]);
+      const a = px(x[i]),
+        b = py(y[i]);
       if (!Number.isFinite(a) || !Number.isFinite(b)) continue;
       g.beginPath();
-      g.arc(a, b, 4, 0, 2 * Math.PI);
+      g.arc(a, b, radius, 0, 2 * Math.PI);
       g.fill();
       g.stroke();
     }
@@ -435,7 +504,7 @@ export class Chart {
   readings() {
     const list = [];
     for (const { s, x, y } of this.curves ?? []) {
-      if (!s.name && this.curves.length > 1) continue;
+      if ((!s.name || s.unlisted) && this.curves.length > 1) continue;
       const [from, to] = [x[0], x[x.length - 1]];
       const margin = (this.spanX.max - this.spanX.min) / 40;
       if (this.cursor < from - margin || this.cursor > to + margin) continue;
@@ -466,14 +535,19 @@ export class Chart {
     this.read.hidden = list.length === 0;
     if (!list.length) return;
     const main = list.find((r) => !r.s.bare) ?? list[0];
-    fill(this.read, el("span.at", { text: `${this.axisWord()} ${this.axisValue(main.x)}` }),
+    fill(
+      this.read,
+      el("span.at", { text: `${this.axisWord()} ${this.axisValue(main.x)}` }),
       list.slice(0, mostRead).map(({ s, y }) => {
         const key = el(s.bare ? "span.chart-key.points" : "span.chart-key");
         key.style.background = `var(--c${s.of % 10})`;
         const name = s.name ?? this.options.title;
         return el("div", key, el("span.name", { text: name }), el("b", { text: significant(y, 5) }));
-      }), list.length > mostRead ? el("span.at", { text: `and ${list.length - mostRead} more` }) : null);
-    const at = px(this.cursor), own = this.read.offsetWidth;
+      }),
+      list.length > mostRead ? el("span.at", { text: `and ${list.length - mostRead} more` }) : null,
+    );
+    const at = px(this.cursor),
+      own = this.read.offsetWidth;
     const x = at + 12 + own < width ? at + 12 : Math.max(0, at - 12 - own);
     this.read.style.transform = `translate(${Math.round(x)}px, ${top + 4}px)`;
   }
@@ -497,17 +571,23 @@ export class Chart {
       this.speak();
     };
     const scale = (factor) => {
-      const half = factor / 2, centre = clamp(part, half, 1 - half);
+      const half = factor / 2,
+        centre = clamp(part, half, 1 - half);
       const [from, to] = [span.value(centre - half), span.value(centre + half)].map((v) => clamp(v, ...this.whole));
       this.zoom = factor > 1 && from <= this.whole[0] && to >= this.whole[1] ? null : [from, to];
       this.redraw();
     };
-    const stride = (event.shiftKey ? 0.1 : 0.01);
+    const stride = event.shiftKey ? 0.1 : 0.01;
     const actions = {
-      ArrowLeft: () => move(part - stride), ArrowRight: () => move(part + stride),
-      Home: () => move(0), End: () => move(1),
-      "+": () => scale(0.5), "=": () => scale(0.5), "-": () => scale(2),
-      Escape: () => (this.zoom ? this.showAll() : this.point(null)), 0: () => this.showAll(),
+      ArrowLeft: () => move(part - stride),
+      ArrowRight: () => move(part + stride),
+      Home: () => move(0),
+      End: () => move(1),
+      "+": () => scale(0.5),
+      "=": () => scale(0.5),
+      "-": () => scale(2),
+      Escape: () => (this.zoom ? this.showAll() : this.point(null)),
+      0: () => this.showAll(),
     };
     const action = actions[event.key];
     if (!action) return;
@@ -522,18 +602,27 @@ export class Chart {
       if (this.cursor === null) return;
       const list = this.readings();
       const x = (list.find((r) => !r.s.bare) ?? list[0])?.x;
-      put(this.spoken, list.length === 0 ? "" : `${this.axisWord()} ${this.axisValue(x)}: ${list.map(({ s, y }) =>
-        `${s.name ?? this.options.title} ${significant(y, 5)}`).join(", ")}`);
+      put(
+        this.spoken,
+        list.length === 0
+          ? ""
+          : `${this.axisWord()} ${this.axisValue(x)}: ${list
+              .map(({ s, y }) => `${s.name ?? this.options.title} ${significant(y, 5)}`)
+              .join(", ")}`,
+      );
     }, 250);
   }
 
   // describe writes the summary for who cannot see the curves, every few seconds at most.
   describe() {
     if (this.describing) return;
-    this.describing = setTimeout(() => {
-      this.describing = 0;
-      put(this.summary, this.text());
-    }, this.summary.textContent ? 5000 : 0);
+    this.describing = setTimeout(
+      () => {
+        this.describing = 0;
+        put(this.summary, this.text());
+      },
+      this.summary.textContent ? 5000 : 0,
+    );
   }
 
   // text is the chart in words.
@@ -541,17 +630,24 @@ export class Chart {
     const { title, y: unit, empty } = this.options;
     const head = `${title}${unit ? `, ${unit}` : ""}. `;
     if (!this.spanX) return head + empty;
-    return head + this.curves.map(({ s, x, y }) => {
-      let least = -1, first = -1, last = -1;
-      for (let i = 0; i < y.length; i++) {
-        if (!Number.isFinite(y[i])) continue;
-        if (first < 0) first = i;
-        last = i;
-        if (least < 0 || y[i] < y[least]) least = i;
-      }
-      if (first < 0) return "";
-      const at = (i) => `${significant(y[i], 4)} at ${this.axisWord()} ${this.axisValue(x[i])}`;
-      return `${s.name ?? title}: ${y.length} points, from ${at(first)} to ${at(last)}, the lowest ${at(least)}.`;
-    }).join(" ");
+    return (
+      head +
+      this.curves
+        .map(({ s, x, y }) => {
+          let least = -1,
+            first = -1,
+            last = -1;
+          for (let i = 0; i < y.length; i++) {
+            if (!Number.isFinite(y[i])) continue;
+            if (first < 0) first = i;
+            last = i;
+            if (least < 0 || y[i] < y[least]) least = i;
+          }
+          if (first < 0) return "";
+          const at = (i) => `${significant(y[i], 4)} at ${this.axisWord()} ${this.axisValue(x[i])}`;
+          return `${s.name ?? title}: ${y.length} points, from ${at(first)} to ${at(last)}, the lowest ${at(least)}.`;
+        })
+        .join(" ")
+    );
   }
 }

@@ -36,10 +36,13 @@ export function put(node, text) {
 
 // bars shows parts of a whole as rows with bars: [{name, value, share, of}], share from 0 to 1, of a colour.
 export function bars(parent, parts) {
-  return fill(parent, parts.map(({ name, value, share, of }) => {
-    const bar = el("span.bar");
-    bar.style.width = `${(100 * Math.max(0.003, Math.min(1, share))).toFixed(2)}%`;
-    if (of !== undefined) bar.style.background = `var(--c${of % 10})`;
-    return el("div.part", el("span.name", { text: name }), el("span.value", { text: value }), el("span.track", bar));
-  }));
+  return fill(
+    parent,
+    parts.map(({ name, value, share, of }) => {
+      const bar = el("span.bar");
+      bar.style.width = `${(100 * Math.max(0.003, Math.min(1, share))).toFixed(2)}%`;
+      if (of !== undefined) bar.style.background = `var(--c${of % 10})`;
+      return el("div.part", el("span.name", { text: name }), el("span.value", { text: value }), el("span.track", bar));
+    }),
+  );
 }

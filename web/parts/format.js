@@ -5,7 +5,12 @@ export function count(v) {
   if (!Number.isFinite(v)) return "–";
   const a = Math.abs(v);
   if (a < 999.5) return String(Math.round(v));
-  for (const [unit, letter] of [[1e3, "k"], [1e6, "M"], [1e9, "B"], [1e12, "T"]]) {
+  for (const [unit, letter] of [
+    [1e3, "k"],
+    [1e6, "M"],
+    [1e9, "B"],
+    [1e12, "T"],
+  ]) {
     if (a < 999.5 * unit || letter === "T") {
       return (v / unit).toFixed(Math.max(0, 2 - Math.floor(Math.log10(a / unit)))) + letter;
     }

@@ -46,9 +46,13 @@ export function smooth(y, n, out) {
   const size = y.length;
   if (!out || out.length !== size) out = new Float64Array(size);
   const most = Math.floor((n - 1) / 2);
-  let sum = 0, number = 0, from = 0, to = 0; // of y[from:to]
+  let sum = 0,
+    number = 0,
+    from = 0,
+    to = 0; // of y[from:to]
   for (let i = 0; i < size; i++) {
-    const half = Math.min(most, i), end = Math.min(i + half + 1, size);
+    const half = Math.min(most, i),
+      end = Math.min(i + half + 1, size);
     for (; to < end; to++) {
       if (Number.isFinite(y[to])) {
         sum += y[to];
@@ -68,7 +72,8 @@ export function smooth(y, n, out) {
 
 // indexAt returns the first index whose x is v or more, x.length where there is none.
 export function indexAt(x, v) {
-  let lo = 0, hi = x.length;
+  let lo = 0,
+    hi = x.length;
   while (lo < hi) {
     const mid = (lo + hi) >> 1;
     if (x[mid] < v) lo = mid + 1;

@@ -31,7 +31,9 @@ export function themeButton() {
     theme = themes[(themes.indexOf(theme) + 1) % themes.length];
     try {
       localStorage.setItem(key, theme);
-    } catch { /* the browser forbids it */ }
+    } catch {
+      /* the browser forbids it */
+    }
     show();
   });
   show();
