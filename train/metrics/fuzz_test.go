@@ -21,6 +21,10 @@ func FuzzRead(f *testing.F) {
 			if _, err := Read(path); err != nil && strings.Contains(err.Error(), "\n") {
 				t.Errorf("%q", err)
 			}
+			whole, bad, err := ReadWhole(path)
+			if p := all(t, Follow(path, Position{})); err == nil && (len(p.Lines) != len(whole) || p.Bad != len(bad)) {
+				t.Errorf("followed: %d lines, %d bad; read: %d, %d", len(p.Lines), p.Bad, len(whole), len(bad))
+			}
 			m, err := Open(path, nil)
 			if err != nil {
 				t.Fatal(err)
