@@ -20,7 +20,6 @@ import (
 	"github.com/gpt2wgpu/gpt2wgpu/data/atomicfile"
 	"github.com/gpt2wgpu/gpt2wgpu/train"
 	"github.com/gpt2wgpu/gpt2wgpu/train/chart"
-	"github.com/gpt2wgpu/gpt2wgpu/train/metrics"
 	"github.com/gpt2wgpu/gpt2wgpu/train/runs"
 )
 
@@ -150,48 +149,11 @@ func readRuns(e *env, dirs []string) (list []*runs.Run, err error) {
 	return list, nil
 }
 
-// row is a run in the table's JSON.
-type row struct {
-	Name        string        `json:"name"`
-	State       runs.State    `json:"state"`
-	Step        int           `json:"step"` // steps done
-	Steps       int           `json:"steps"`
-	Tokens      int64         `json:"tokens"`
-	Loss        metrics.Float `json:"loss"`
-	BestValLoss metrics.Float `json:"best_val_loss"`
-	BitsPerByte metrics.Float `json:"bits_per_byte"`
-	TokensPerS  float64       `json:"tokens_per_s"`
-	Parameters  int           `json:"parameters"`
-	Device      string        `json:"device"`
-	Version     string        `json:"version"`
-	Restarts    int           `json:"restarts"`
-	Changed     time.Time     `json:"changed"`
-	Trouble     []string      `json:"trouble,omitempty"`
-}
-
-func rowOf(r *runs.Run) row {
-	nan := metrics.Float(math.NaN())
-	w := row{r.Dir, r.State, r.Done(), r.Steps, r.Tokens(), nan, nan, nan, r.Rate(), r.Params(), r.Device, r.Version,
-		r.Restarts, r.Changed.UTC().Truncate(time.Second), r.Trouble}
-	if n := len(r.Train); n > 0 {
-		w.Loss = r.Train[n-1].Loss
-	}
-	if best, ok := r.Best(); ok {
-		w.BestValLoss = best.Loss
-		if best.BitsPerByte > 0 {
-			w.BitsPerByte = best.BitsPerByte
-		} else if bytes, ok := r.BytesPerToken(); ok {
-			w.BitsPerByte = best.Loss / metrics.Float(bytes*math.Ln2)
-		}
-	}
-	return w
-}
-
 // table lists runs.
 func (r *runsFlags) table(e *env, list []*runs.Run) error {
 	t := newGrid("RUN", "STATE", "STEP", "VAL LOSS", "BITS/BYTE", "TOK/S", "PARAMS", "CHANGED", "DEVICE")
 	for _, run := range list {
-		w := rowOf(run)
+		w := run.Summary()
 		if r.asJSON {
 			if err := writeJSON(e.stdout, w); err != nil {
 				return err

@@ -165,14 +165,21 @@ func (r *Run) readConfig() {
 		r.troublef("%s: its settings are not known: %v", r.Dir, reason(err))
 		return
 	}
+	if err := r.Describe(raw); err != nil {
+		r.troublef("%s: its settings are not known: %s is not as a run writes it (%v)", r.Dir, ConfigFile, err)
+	}
+}
+
+// Describe sets the settings to those of a config.json. Error: it is damaged, and no setting is known.
+func (r *Run) Describe(raw []byte) error {
+	r.Config, r.Settings = Config{}, nil
 	fields, err := exactjson.Object(raw)
 	if err == nil {
 		err = json.Unmarshal(raw, &r.Config)
 	}
 	if err != nil {
 		r.Config = Config{}
-		r.troublef("%s: its settings are not known: %s is not as a run writes it (%v)", r.Dir, ConfigFile, err)
-		return
+		return err
 	}
 	// A decoder keeps the order, which a map does not.
 	d := json.NewDecoder(bytes.NewReader(raw))
@@ -181,7 +188,7 @@ func (r *Run) readConfig() {
 		name, err := d.Token()
 		var value json.RawMessage
 		if err != nil || d.Decode(&value) != nil {
-			return
+			break
 		}
 		switch n := name.(string); n {
 		case "version", "device_name", "memory":
@@ -189,6 +196,7 @@ func (r *Run) readConfig() {
 			r.Settings = append(r.Settings, Setting{n, string(fields[n])})
 		}
 	}
+	return nil
 }
 
 // reason is an error of the file system without the path.
@@ -212,26 +220,32 @@ func (r *Run) readMetrics() {
 		r.troublef("%s: %d lines of %s are damaged and left out, the first is line %d", r.Dir, len(bad), MetricsFile,
 			bad[0])
 	}
-	put := func(to *[]metrics.Line, m metrics.Line) {
-		for n := len(*to); n > 0 && (*to)[n-1].Step >= m.Step; n = len(*to) {
-			*to = (*to)[:n-1]
-		}
-		*to = append(*to, m)
-	}
 	for _, m := range lines {
-		switch m.Kind {
-		case metrics.KindTrain:
-			put(&r.Train, m)
-		case metrics.KindVal:
-			put(&r.Val, m)
-		case metrics.KindHellaswag:
-			put(&r.Hellaswag, m)
-		case metrics.KindSample:
-			put(&r.Samples, m)
-		case metrics.KindRestart:
-			r.Restarts++
-		}
+		r.add(m)
 	}
+}
+
+// add takes a line. One of a step that is there already takes its place, and that of all after it.
+func (r *Run) add(m metrics.Line) {
+	switch m.Kind {
+	case metrics.KindTrain:
+		put(&r.Train, m)
+	case metrics.KindVal:
+		put(&r.Val, m)
+	case metrics.KindHellaswag:
+		put(&r.Hellaswag, m)
+	case metrics.KindSample:
+		put(&r.Samples, m)
+	case metrics.KindRestart:
+		r.Restarts++
+	}
+}
+
+func put(to *[]metrics.Line, m metrics.Line) {
+	for n := len(*to); n > 0 && (*to)[n-1].Step >= m.Step; n = len(*to) {
+		*to = (*to)[:n-1]
+	}
+	*to = append(*to, m)
 }
 
 func (r *Run) state() State {

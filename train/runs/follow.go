@@ -1,0 +1,120 @@
+package runs
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"time"
+
+	"github.com/gpt2wgpu/gpt2wgpu/model/gpt2"
+	"github.com/gpt2wgpu/gpt2wgpu/train/metrics"
+)
+
+// Followed is a run that is looked at again and again. Of its steps and samples it keeps the newest, so that its memory
+// does not grow with the run's length.
+type Followed struct {
+	Run
+
+	inMemory bool // without a directory
+	lines    *metrics.Follower
+	config   Stamp // of config.json, when it was read; zero: it was not yet
+	settings []string
+	bad      int     // damaged lines
+	gone     float64 // seconds of the steps that are not kept
+}
+
+// keptLines is how many steps, and how many samples, a Followed keeps. Rate looks back less far.
+const keptLines = 2 * rateSteps
+
+// Stamp tells a file from what it was before. The zero value is that of no file.
+type Stamp struct {
+	Size int64
+	Time time.Time
+}
+
+// StampOf returns the stamp of the file at path.
+func StampOf(path string) (s Stamp) {
+	if info, err := os.Stat(path); err == nil {
+		s = Stamp{info.Size(), info.ModTime()}
+	}
+	return s
+}
+
+// Follow returns the run in dir, of which nothing is read yet.
+func Follow(dir string) *Followed {
+	f := &Followed{lines: metrics.Follow(filepath.Join(dir, MetricsFile), metrics.Position{})}
+	f.Dir, f.State = dir, Empty
+	return f
+}
+
+// FollowRecords returns a run without a directory, which this process trains. Describe says what it is.
+func FollowRecords(name string, records *metrics.Records) *Followed {
+	f := &Followed{lines: records.Follow(metrics.Position{}), inMemory: true}
+	f.Dir, f.State = name, Running
+	return f
+}
+
+// Update reads what is new. Error: the directory holds no run any more.
+func (f *Followed) Update() error {
+	if !f.inMemory {
+		info, err := os.Stat(f.Dir)
+		if err != nil {
+			return reason(err)
+		}
+		if !gpt2.IsRun(f.Dir) {
+			return fmt.Errorf("%s: holds no run any more", f.Dir)
+		}
+		f.Changed = info.ModTime()
+		f.path(MetricsFile)
+		if s := StampOf(f.path(ConfigFile)); s != f.config || s == (Stamp{}) {
+			f.config, f.Config, f.Settings, f.Trouble = s, Config{}, nil, nil // unless it can be read
+			f.readConfig()
+			f.settings = f.Trouble
+		}
+	}
+	f.Trouble = slices.Clip(f.settings)
+	for more := true; more; {
+		p, err := f.lines.Next()
+		if err != nil {
+			f.troublef("%s: its curves are not known: %v", f.Dir, reason(err))
+			break
+		}
+		if p.Anew {
+			f.Train, f.Val, f.Hellaswag, f.Samples, f.Restarts, f.gone, f.bad = nil, nil, nil, nil, 0, 0, 0
+		}
+		for _, m := range p.Lines {
+			f.add(m)
+		}
+		f.bad += p.Bad
+		f.forget()
+		more = p.More
+	}
+	if f.bad > 0 {
+		f.troublef("%s: %d damaged lines of %s are left out", f.Dir, f.bad, MetricsFile)
+	}
+	if f.inMemory {
+		f.Changed = time.Now()
+	} else {
+		f.State = f.state()
+	}
+	return nil
+}
+
+// forget drops the oldest steps and samples.
+func (f *Followed) forget() {
+	if n := len(f.Train) - keptLines; n > 0 {
+		for _, m := range f.Train[:n] {
+			if ms := float64(m.MS); ms > 0 {
+				f.gone += ms / 1e3
+			}
+		}
+		f.Train = append(f.Train[:0], f.Train[n:]...)
+	}
+	if n := len(f.Samples) - keptLines; n > 0 {
+		f.Samples = append(f.Samples[:0], f.Samples[n:]...)
+	}
+}
+
+// Seconds returns the time that all steps took together.
+func (f *Followed) Seconds() float64 { return f.gone + f.Run.Seconds() }
