@@ -58,9 +58,9 @@ func WriteProfile(dir string, p Profile) error {
 
 const maxProfile = 64 << 20 // bytes of profile.json
 
-// readProfile returns nil where there is none.
-func readProfile(path string) (*Profile, error) {
-	raw, err := plainfile.Read(path, maxProfile)
+// ReadProfile returns the profile of the run in dir, nil where there is none. Error: the file is damaged.
+func ReadProfile(dir string) (*Profile, error) {
+	raw, err := plainfile.Read(filepath.Join(dir, runs.ProfileFile), maxProfile)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
 	}

@@ -77,7 +77,7 @@ type view struct {
 	Profile     *Profile
 	Kernels     []part
 	Settings    []fact
-	Commands    []fact
+	Commands    []Command
 	Version     string
 }
 
@@ -116,7 +116,7 @@ func HTML(r *runs.Run, program string) ([]byte, error) {
 	}
 	slices.Reverse(v.Samples)
 	v.memory(r)
-	profile, err := readProfile(filepath.Join(r.Dir, runs.ProfileFile))
+	profile, err := ReadProfile(r.Dir)
 	if err != nil {
 		v.Trouble = append(v.Trouble, err.Error())
 	}
@@ -129,7 +129,7 @@ func HTML(r *runs.Run, program string) ([]byte, error) {
 		}
 		v.Settings = append(v.Settings, fact{s.Name, text})
 	}
-	v.Commands = commands(r, program)
+	v.Commands = Commands(r, program)
 	var b bytes.Buffer
 	err = page.Execute(&b, v)
 	return b.Bytes(), err
@@ -235,21 +235,27 @@ func (v *view) profile(p *Profile) {
 	}
 }
 
-// commands are those to go on with.
-func commands(r *runs.Run, program string) (list []fact) {
+// Command is what a person may type next, and what for.
+type Command struct {
+	Name  string `json:"name"`
+	Value string `json:"value"`
+}
+
+// Commands are those to go on with. program is how a person starts this program.
+func Commands(r *runs.Run, program string) (list []Command) {
 	out := shell.Word(r.Dir)
 	program = shell.Word(program)
 	if r.State != runs.Running && r.State != runs.Finished {
-		list = append(list, fact{"go on", program + " train --out " + out + " --resume"})
+		list = append(list, Command{"go on", program + " train --out " + out + " --resume"})
 	}
 	if r.State == runs.Finished {
-		list = append(list, fact{"train on", fmt.Sprintf("%s train --out %s --resume --steps %d", program, out,
+		list = append(list, Command{"train on", fmt.Sprintf("%s train --out %s --resume --steps %d", program, out,
 			2*r.Steps)})
 	}
 	return append(list,
-		fact{"write text", program + " sample --model " + out},
-		fact{"draw its curves", program + " runs plot " + out},
-		fact{"export", program + " export --model " + out + " --format hf --out " + shell.Word(r.Dir+"-hf")})
+		Command{"write text", program + " sample --model " + out},
+		Command{"draw its curves", program + " runs plot " + out},
+		Command{"export", program + " export --model " + out + " --format hf --out " + shell.Word(r.Dir+"-hf")})
 }
 
 // Percent is a width for CSS.
