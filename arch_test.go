@@ -41,6 +41,7 @@ var imports = map[string]string{
 	"train/chart":     "",
 	"train/runs":      "data/exactjson data/lock data/plainfile model/gpt2 train/chart train/metrics",
 	"train/report":    "data/atomicfile data/plainfile train/chart train/runs train/shell",
+	"train/dashboard": "model/gpt2 train/metrics train/report train/runs web/parts",
 	"train/eval":      "data model train/metrics",
 	"train/mpi":       "gpu train/ranks",
 	"train/ranks":     "gpu model model/gpt2",
@@ -50,9 +51,8 @@ var imports = map[string]string{
 	"train/tensorboard": "data/atomicfile train/metrics",
 	"train/panel":       "train/bar train/chart train/metrics train/runs",
 	"cmd/gpt2wgpu": "data data/atomicfile data/cache data/fetch gpu gpu/bench gpu/op gpu/selftest gpu/tune model " +
-		"model/gpt2 shaders train train/bar train/chart train/eval train/metrics train/mpi train/panel train/ranks " +
-		"train/report " +
-		"train/runs train/supervise train/tensorboard",
+		"model/gpt2 shaders train train/bar train/chart train/dashboard train/eval train/metrics train/mpi " +
+		"train/panel train/ranks train/report train/runs train/supervise train/tensorboard",
 	"cmd/web":      "data gpu gpu/selftest model model/gpt2 train train/metrics",
 	"gpu/gputest":  "gpu gpu/op gpu/selftest",
 	"data/needs":   "",

@@ -95,6 +95,12 @@ var instead = map[string][2]string{
 	"gpt2wgpu runs compare runs/tiny-1 runs/first": {"needs two runs", tinyRun + " && { test -d runs/first || " +
 		"gpt2wgpu train --out runs/first " + small + "; } && gpt2wgpu runs compare runs/tiny-1 runs/first"},
 
+	// Servers, which end when they are interrupted.
+	"gpt2wgpu dashboard": {"serves until it is interrupted", "… --help"},
+	"gpt2wgpu dashboard runs/first --listen 127.0.0.1:8080": {"serves until it is interrupted",
+		"… --help"},
+	"gpt2wgpu train --dashboard 6007": {"a minute", "gpt2wgpu train --dashboard 0 " + small + " --out runs/served"},
+
 	// A GPU's work.
 	"gpt2wgpu bench": {"minutes on a CPU",
 		"… --preset tiny --batch-size 1 --seq-len 16 --kernel gelu --step"},

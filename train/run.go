@@ -262,8 +262,8 @@ func (r *run) sayOut() {
 	}
 }
 
-// writeConfig writes config.json where it is not that already.
-func (r *run) writeConfig(device string) error {
+// record returns the content of config.json.
+func (r *run) record(device string) ([]byte, error) {
 	record := Record{Config: r.cfg.Config, Version: r.env.Version, DeviceName: device}
 	if r.dev != nil {
 		for _, role := range gpu.Roles {
@@ -271,10 +271,15 @@ func (r *run) writeConfig(device string) error {
 		}
 	}
 	raw, err := json.MarshalIndent(record, "", "  ")
+	return append(raw, '\n'), err
+}
+
+// writeConfig writes config.json where it is not that already.
+func (r *run) writeConfig(device string) error {
+	raw, err := r.record(device)
 	if err != nil {
 		return err
 	}
-	raw = append(raw, '\n')
 	path := filepath.Join(r.cfg.Out, configFile)
 	if was, err := plainfile.Read(path, maxConfig); err == nil && bytes.Equal(was, raw) {
 		return nil

@@ -43,6 +43,7 @@ type Beginning struct {
 	SeqLen        int
 	Out           string
 	Device        *gpu.Device
+	Record        []byte         // what config.json has
 	Losses        []metrics.Line // of the steps before First
 }
 
@@ -75,6 +76,7 @@ func (r *run) began() {
 	b := Beginning{Steps: r.cfg.Steps, First: r.first, Tokens: r.tokens, TokensPerStep: r.cfg.TokensPerStep(),
 		EpochTokens: int64(r.loader.Batches()) * int64(r.cfg.MicroTokens()), Shape: r.cfg.Model(), SeqLen: r.cfg.SeqLen,
 		Out: r.cfg.Out, Device: r.dev}
+	b.Record, _ = r.record(r.dev.Info.String())
 	if r.cfg.Out != "" && r.first > 0 {
 		b.Losses, _, _ = metrics.ReadWhole(r.metricsPath())
 	}

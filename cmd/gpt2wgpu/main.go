@@ -75,8 +75,8 @@ type command struct {
 type runFunc func(ctx context.Context, e *env, args []string) error
 
 // commands are all there are, in the order of help.
-var commands = []*command{trainCommand, sampleCommand, evalCommand, exportCommand, runsCommand, dataCommand,
-	devicesCommand, reportCommand, benchCommand, tuneCommand, selftestCommand,
+var commands = []*command{trainCommand, sampleCommand, evalCommand, exportCommand, runsCommand, dashboardCommand,
+	dataCommand, devicesCommand, reportCommand, benchCommand, tuneCommand, selftestCommand,
 	completionCommand, versionCommand, helpCommand}
 
 // env is what a command may touch of the outside.

@@ -78,6 +78,15 @@ under mpirun; see docs/reliability.md). Presets:
 					}
 				}()
 			}
+			address := t.dashboard
+			if link != nil || group.Rank() > 0 { // the process that outlives crashes serves it
+				address = ""
+			}
+			watch, stop, err := e.serveTraining(context.WithoutCancel(ctx), address, c.Out)
+			if err := ranks.Together(group, err); err != nil {
+				return err
+			}
+			defer stop()
 			if t.wantsSupervisor(c) {
 				return e.supervise(ctx, c)
 			}
@@ -99,6 +108,9 @@ under mpirun; see docs/reliability.md). Presets:
 				events := &eventFile{out: c.Out, log: e.log}
 				defer events.close()
 				en.Watch = en.Watch.With(train.Watch{Began: events.began, Record: events.record})
+			}
+			if watch.Record != nil {
+				en.Watch = en.Watch.With(watch)
 			}
 			err = train.Run(ctx, c, en)
 			shown.close()
@@ -173,7 +185,8 @@ type trainFlags struct {
 	dryRun, profile bool
 	tensorboard     bool
 	progress        string
-	outGiven        bool // by --out or in a file, be it empty
+	dashboard       string // an address; empty: none
+	outGiven        bool   // by --out or in a file, be it empty
 }
 
 func newTrainFlags(fs *flagSet) *trainFlags {
@@ -215,6 +228,8 @@ func newTrainFlags(fs *flagSet) *trainFlags {
 	f.BoolVar(&t.tensorboard, "tensorboard", false,
 		"write an event file for TensorBoard into the run's directory too: "+
 			"losses, learning rate, gradient norm, speed, samples and settings")
+	f.StringVar(&t.dashboard, "dashboard", "", "serve live curves at this `address`, HOST:PORT or PORT, while the run "+
+		"trains (see gpt2wgpu help dashboard)")
 	f.StringVar(&t.progress, "progress", "auto", "`how` steps are shown: panel (on a terminal, with keys; ? lists "+
 		"them), lines, none (only events), auto: the panel where there can be one")
 	takes(f, "progress", progresses...)

@@ -46,7 +46,8 @@ func TestTrainFlags(t *testing.T) {
 		beta1 beta2 eps grad-clip dtype seed recompute optimizer muon-lr muon-momentum muon-weight-decay
 		init-projections out resume save-every save-minutes keep stop-after no-supervise max-restarts
 		val-every val-steps hellaswag-every hellaswag sample-every device no-autotune check-every grad-dtype
-		sync-every outer-lr outer-momentum preset config dry-run profile tensorboard progress`)
+		sync-every outer-lr outer-momentum preset config dry-run profile tensorboard dashboard
+		progress`)
 }
 
 func TestTrainUsage(t *testing.T) {
