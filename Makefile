@@ -3,7 +3,8 @@
 # lavapipe compiles shaders at their first dispatch; its cache makes that a matter of milliseconds the next time.
 export MESA_SHADER_CACHE_DIR ?= $(CURDIR)/.cache/mesa
 
-.PHONY: build man mpi train test quick test-mpi test-clients test-dx12 fxc isa host texts metal tint mixed conformance chaos soak fuzz lint reproduce setup clean
+.PHONY: build man mpi train test quick test-mpi test-clients test-dx12 fxc isa host texts metal tint mixed conformance chaos soak fuzz lint
+.PHONY: reproduce dist dist-check setup clean
 
 build: setup
 	go build -o gpt2wgpu ./cmd/gpt2wgpu
@@ -118,6 +119,16 @@ fxc: texts
 # The same texts through DXC, DX12's newer compiler, and its validator: only whether they compile.
 dxc: texts
 	bash .ci/dxc $(OUT) $(PART)
+
+# The archives of a release in build/dist, with SHA256SUMS. A system whose C compiler is not here is left out.
+dist: setup
+	bash .ci/dist
+
+# The same archives tried as their users will: made twice, installed by go install, under Wine and under qemu. Installs C compilers
+# and Wine with apt-get where they are missing; qemu and what makes up arm64 go below build/. SELFTEST has the flags of the self-test
+# under Wine: SELFTEST= runs the whole of it, for minutes.
+dist-check: setup
+	bash .ci/dist-check
 
 lint: setup
 	@test -z "$$(gofmt -l .)" || { gofmt -l .; echo "gofmt would change these files"; exit 1; }

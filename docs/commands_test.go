@@ -210,7 +210,7 @@ func (s session) run(t *testing.T, command string) (output string, err error) {
 	needs.Programs(t, "bash")
 	cmd := exec.CommandContext(ctx, "bash", "-c", command)
 	cmd.Dir, cmd.Env = s.dir, s.env
-	if !strings.Contains(command, "gpt2wgpu ") {
+	if !strings.Contains(command, "gpt2wgpu ") && !strings.Contains(command, "SMALL=1") {
 		cmd.Dir = s.root // make, go and scripts
 	}
 	cmd.WaitDelay = time.Second
@@ -218,7 +218,8 @@ func (s session) run(t *testing.T, command string) (output string, err error) {
 	return string(out), err
 }
 
-// TestCommands runs every command of README.md, CONTRIBUTING.md, docs/*.md and --help, as printed or as the table says.
+// TestCommands runs every command of README.md, CONTRIBUTING.md, docs/*.md, docs/recipes and --help, as printed or
+// as the table says.
 func TestCommands(t *testing.T) {
 	needs.Programs(t, "go", "bash", "make")
 	gputest.Available(t)
@@ -259,6 +260,9 @@ func TestCommands(t *testing.T) {
 			t.Fatal(err)
 		}
 		sources[filepath.Base(f)] = printed(string(raw), 4)
+	}
+	for page, commands := range recipePages(t) {
+		sources[page] = commands
 	}
 	s := session{root, bin, env}
 	help, err := s.run(t, "gpt2wgpu help")
@@ -324,6 +328,9 @@ func TestCommands(t *testing.T) {
 			}
 		})
 	}
+	t.Run("recipes", func(t *testing.T) {
+		testRecipes(t, append(env, "XDG_CACHE_HOME="+t.TempDir()), root, mpi)
+	})
 	for c, other := range instead {
 		if !known[c] {
 			t.Errorf("%q is printed nowhere, but the table has it", c)
