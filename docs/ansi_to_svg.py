@@ -55,21 +55,20 @@ def main():
             if code:
                 style = styled(style, code[1])
                 continue
-            for run in re.finditer(r"[⠀-⣿]|[█-▟]+|[^⠀-⣿█-▟]+", piece):  # a font may give braille another width
+            for run in re.finditer(r"[⠀-⣿]|[█-▟]+|[^\s⠀-⣿█-▟]+(?: [^\s⠀-⣿█-▟]+)*", piece):  # fonts may lack braille
                 text, at = run[0], MARGIN + (x + run.start()) * COLUMN
                 y, width = MARGIN + row * ROW, len(text) * COLUMN
                 if "back" in style:
                     body.append(f'<rect x="{at:.1f}" y="{y}" width="{width:.1f}" height="{ROW}" fill="{style["back"]}"/>')
-                if text.strip(" ⠀"):
-                    how = f' fill="{style["fill"]}"' if "fill" in style else ""
-                    how += ' font-weight="bold"' if "bold" in style else ""
-                    how += ' opacity=".6"' if "dim" in style else ""
-                    body.append(f'<text x="{at:.1f}" y="{y + 14}" textLength="{width:.1f}"{how}>{html.escape(text)}</text>')
+                how = f' fill="{style["fill"]}"' if "fill" in style else ""
+                how += ' font-weight="bold"' if "bold" in style else ""
+                how += ' opacity=".6"' if "dim" in style else ""
+                body.append(f'<text x="{at:.1f}" y="{y + 14}" textLength="{width:.1f}"{how}>{html.escape(text)}</text>')
             x += len(piece)
     width, height = 2 * MARGIN + columns * COLUMN, 2 * MARGIN + len(lines) * ROW
     print(f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width:.0f} {height}" width="{width:.0f}" height="{height}" '
           f'font-family="ui-monospace,Menlo,Consolas,DejaVu Sans Mono,monospace" font-size="{SIZE}" fill="{TEXT}" '
-          f'xml:space="preserve"><rect width="100%" height="100%" rx="8" fill="{GROUND}"/>')
+          f'><rect width="100%" height="100%" rx="8" fill="{GROUND}"/>')
     print("\n".join(body))
     print("</svg>")
 

@@ -14,8 +14,7 @@ until shown 'step 6[0-9][0-9]/900'; do
   tmux -L pictures has-session # fails where the training has ended
   sleep 0.2
 done
-tmux -L pictures capture-pane -p -e >"$dir/panel.ansi"
-python3 docs/ansi_to_svg.py 100 <"$dir/panel.ansi" >docs/panel.svg
+tmux -L pictures capture-pane -p -e | sed -n '/runs\/tiny-1/,$p' | python3 docs/ansi_to_svg.py 100 >docs/panel.svg
 
 for lr in 2e-3 5e-4; do
   build/gpt2wgpu train --steps 600 --lr $lr --val-fraction 0.1 --val-every 100 --sample-every 0 --out "$dir/lr-$lr" -q
