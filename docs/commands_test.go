@@ -56,6 +56,9 @@ var instead = map[string][2]string{
 	"make reproduce":                        {"minutes", "make -n reproduce"},
 	"make reproduce TEXT=path/to/input.txt": {"minutes", "make -n reproduce TEXT=path/to/input.txt"},
 
+	"make dist":       {"minutes", "make -n dist"},
+	"make dist-check": {"release.yml runs it", "make -n dist-check"},
+
 	"make lint":  {".ci/run runs it", "make -n lint"},
 	"make setup": {".ci/run runs it", "make -n setup"},
 
@@ -100,6 +103,10 @@ var instead = map[string][2]string{
 	"gpt2wgpu dashboard runs/first --listen 127.0.0.1:8080": {"serves until it is interrupted",
 		"… --help"},
 	"gpt2wgpu train --dashboard 6007": {"a minute", "gpt2wgpu train --dashboard 0 " + small + " --out runs/served"},
+	`gpt2wgpu sample --model runs/tiny-1 --prompt "ROMEO:"`: {"needs a run",
+		tinyRun + ` && gpt2wgpu sample --model runs/tiny-1 --prompt "ROMEO:" --n 1 --max-tokens 5`},
+	"gpt2wgpu train --out runs/tiny-1 --resume --steps 1800": {"a minute",
+		tinyRun + " && gpt2wgpu train --out runs/tiny-1 --resume --steps 3"},
 
 	// A GPU's work.
 	"gpt2wgpu bench": {"minutes on a CPU",
