@@ -142,8 +142,9 @@ func TestGoVersion(t *testing.T) {
 		t.Fatalf("go.mod: version %q; a replace would keep go install from working", m)
 	}
 	for _, page := range []string{"../README.md", "start.md"} {
-		if text, err := os.ReadFile(page); err != nil || !strings.Contains(string(text), "**Go "+string(m[1])+"** or newer") {
-			t.Errorf("%s does not say Go %s: %v", page, m[1], err)
+		text, err := os.ReadFile(page)
+		if want := "**Go " + string(m[1]) + "** or newer"; err != nil || !strings.Contains(string(text), want) {
+			t.Errorf("%s does not say %q: %v", page, want, err)
 		}
 	}
 }
