@@ -12,7 +12,7 @@ export function count(v) {
     [1e12, "T"],
   ]) {
     if (a < 999.5 * unit || letter === "T") {
-      return (v / unit).toFixed(Math.max(0, 2 - Math.floor(Math.log10(a / unit)))) + letter;
+      return (v / unit).toFixed(Math.max(0, 2 - Math.trunc(Math.log10(a / unit)))) + letter;
     }
   }
 }
