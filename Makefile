@@ -4,7 +4,7 @@
 export MESA_SHADER_CACHE_DIR ?= $(CURDIR)/.cache/mesa
 
 .PHONY: build man mpi train test quick test-mpi test-clients test-dx12 fxc isa host texts metal tint mixed conformance chaos soak fuzz lint
-.PHONY: reproduce dist dist-check setup clean
+.PHONY: test-dashboard reproduce dist dist-check setup clean
 
 build: setup
 	go build -o gpt2wgpu ./cmd/gpt2wgpu
@@ -50,6 +50,11 @@ test-mpi: setup
 # build/ gets by pip: what we write they read, and what they write we read. PyTorch comes from Debian's package.
 test-clients: setup
 	@bash .ci/clients
+
+# The dashboard's page in headless Chromium: keys, mouse, three widths in light and dark, ten runs that grow. Pictures go to
+# build/dashboard. Installs Debian's chromium and npm with apt-get where they are missing; npm brings playwright-core.
+test-dashboard: setup
+	@bash .ci/dashboard
 
 # What Mesa's drivers make of the kernels of a 124M step on GPUs of AMD and Intel that are not here: registers, spills, workgroup
 # memory, waves, and the bound of each. ISA has flags of cmd/isa: make isa ISA="-families navi21 -kernel matmul_tiled". Installs

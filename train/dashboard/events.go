@@ -51,6 +51,9 @@ func (s *Server) events(w http.ResponseWriter, r *http.Request) {
 	}
 	t := &stream{s: s, w: w, rc: http.NewResponseController(w), rows: map[string]string{}, last: time.Now()}
 	t.rc.SetReadDeadline(time.Time{})
+	if t.rc.Flush() != nil { // the page is connected, though a first reading may take a while
+		return
+	}
 	for _, c := range chosen {
 		id, at, _ := strings.Cut(c, "@")
 		t.chosen, t.from = append(t.chosen, id), append(t.from, metrics.ParsePosition(at))
