@@ -85,7 +85,8 @@ func TestColumns(t *testing.T) {
 		for (let i = 0; i < 1000; i++) c.push(i + 4);
 		c.append([5000, 5001]);
 		const v = c.view();
-		return { column: [c.length, Number.isNaN(v[1]) ? 1 : 0, v[2], v[1002], v[1004], s.indexAt([1, 2, 2, 5], 2), s.indexAt([1], 9),
+		return { column: [c.length, Number.isNaN(v[1]) ? 1 : 0, v[2], v[1002], v[1004], s.indexAt([1, 2, 2, 5], 2),
+			s.indexAt([1], 9),
 			s.nearest([1, 2, 8], 6), s.nearest([1, 2, 8], -5), s.nearest([], 1), s.smoothSteps(20000)],
 			ticks: [s.ticks(0, 10, 5, false)[0], s.ticks(1, 1000, 4, true)[0], s.ticks(2.9, 3.3, 4, true)[0],
 				s.ticks(5, 5, 4, false)[0]] }`, &got)
