@@ -2,6 +2,7 @@ package train
 
 import (
 	"bytes"
+	"log/slog"
 	"strings"
 	"testing"
 	"time"
@@ -15,7 +16,8 @@ import (
 func TestCompiling(t *testing.T) {
 	var log bytes.Buffer
 	clock := time.Unix(0, 0)
-	c := &compiling{log: logged(&log).Log, now: func() time.Time { return clock }}
+	lines := slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelDebug}))
+	c := &compiling{log: lines, now: func() time.Time { return clock }}
 	after := func(d time.Duration, says string) {
 		t.Helper()
 		clock = clock.Add(d)
@@ -37,6 +39,7 @@ func TestCompiling(t *testing.T) {
 	c.note(gpu.Compilation{Kernel: "a", Done: 0, All: 4, FirstUse: true})
 	after(time.Second, "compiling kernels at their first use: 1 of 4 (a)")
 	c.note(gpu.Compilation{})
+	after(time.Second, "no kernel is being compiled")
 	after(time.Second, "")
 }
 

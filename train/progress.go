@@ -211,6 +211,10 @@ func (c *compiling) tick() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	now := c.now()
+	if c.at.Kernel == "" && c.logged.Kernel != "" {
+		c.logged = gpu.Compilation{}
+		c.log.Debug("no kernel is being compiled", NewEvent("compiled"))
+	}
 	if c.at.Kernel == "" || c.spent+now.Sub(c.since) < time.Second || c.at == c.logged &&
 		now.Sub(c.when) < 5*time.Second {
 		return

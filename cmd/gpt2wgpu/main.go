@@ -171,8 +171,10 @@ func (e *env) run(ctx context.Context, args []string) error {
 	if err != nil {
 		return err
 	}
-	e.log = log
-	talker.Store(&speech{log, c == trainCommand})
+	if e.log = log; e.bars != nil {
+		e.log = slog.New(chosen{log.Handler(), e.barEvents})
+	}
+	talker.Store(&speech{e.log, c == trainCommand})
 	if isTerminal(e.stdout) {
 		e.stdout = &visible{w: e.stdout}
 		if c != sampleCommand { // which streams

@@ -5,12 +5,14 @@ import (
 	"io"
 	"os"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/muesli/termenv"
 
 	"github.com/gpt2wgpu/gpt2wgpu/data"
 	"github.com/gpt2wgpu/gpt2wgpu/gpu"
+	"github.com/gpt2wgpu/gpt2wgpu/train"
 	"github.com/gpt2wgpu/gpt2wgpu/train/bar"
 )
 
@@ -51,6 +53,36 @@ func (e *env) showBars() {
 		e.bars.Clear()
 		restore()
 	}
+}
+
+// barEvents says which events are lines. Compiling has a bar where there can be one.
+func (e *env) barEvents(event train.Event) bool {
+	switch {
+	case e.bars == nil:
+		return true
+	case event.Name == "compiling":
+		e.bars.Show(compilingOf(event).bar())
+		return false
+	case event.Name == "compiled":
+		e.bars.Clear()
+	}
+	return true
+}
+
+// compilingOf returns how far compiling has come, by its event.
+func compilingOf(event train.Event) coming {
+	c := coming{what: "compiling kernels", word: numberWord}
+	for _, a := range event.Attrs {
+		switch a.Key {
+		case "done":
+			c.done = a.Value.Int64()
+		case "all":
+			c.all = a.Value.Int64()
+		case "kernel":
+			c.more = []string{strings.SplitN(a.Value.String(), "/", 2)[0]}
+		}
+	}
+	return c
 }
 
 // meter reports how far something has come: by a bar on a terminal, else by a line once a second at first, and less

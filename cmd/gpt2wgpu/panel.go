@@ -30,6 +30,7 @@ var progresses = []string{"auto", "panel", "lines", "none"}
 type display struct {
 	stderr   io.Writer
 	terminal *os.File // nil: lines
+	bars     func(train.Event) bool
 
 	mu    sync.Mutex
 	panel *panel.Panel // nil: before the first step, after the last, or lines
@@ -42,13 +43,13 @@ func (e *env) showProgress(how string, en *train.Env) (d *display, err error) {
 	if how == "panel" && why != "" {
 		return nil, usagef("--progress panel: %s; hint: --progress lines", why)
 	}
-	d = &display{stderr: e.stderr}
+	d = &display{stderr: e.stderr, bars: e.barEvents}
 	if how == "none" || how == "lines" {
 		e.bars = nil
 	}
 	switch {
 	case how == "none":
-		e.log = slog.New(chosen{e.log.Handler(), func(event string) bool { return event != "step" }})
+		e.log = slog.New(chosen{e.log.Handler(), func(ev train.Event) bool { return ev.Name != "step" }})
 	case how != "lines" && why == "":
 		d.terminal, _ = terminal(e.stderr)
 		level := slog.LevelInfo
@@ -94,25 +95,28 @@ func (e *env) cannotRedraw() string {
 	return ""
 }
 
-// chosen leaves out events that want refuses, by their names.
+// chosen leaves out events that want refuses.
 type chosen struct {
 	slog.Handler
-	want func(event string) bool
+	want func(train.Event) bool
 }
 
 func (h chosen) Handle(ctx context.Context, r slog.Record) error {
-	name := ""
+	wanted := true
 	r.Attrs(func(a slog.Attr) bool {
 		if e, ok := a.Value.Any().(train.Event); ok {
-			name = e.Name
+			wanted = h.want(e)
 		}
-		return name == ""
+		return wanted
 	})
-	if name != "" && !h.want(name) {
+	if !wanted || !h.Handler.Enabled(ctx, r.Level) {
 		return nil
 	}
 	return h.Handler.Handle(ctx, r)
 }
+
+// Enabled implements slog.Handler: want sees the events of all levels.
+func (h chosen) Enabled(context.Context, slog.Level) bool { return true }
 
 func (h chosen) WithAttrs(a []slog.Attr) slog.Handler { return chosen{h.Handler.WithAttrs(a), h.want} }
 func (h chosen) WithGroup(name string) slog.Handler   { return chosen{h.Handler.WithGroup(name), h.want} }
@@ -137,18 +141,20 @@ func (d *display) Write(p []byte) (int, error) {
 }
 
 // wants says which events are lines: steps are the panel's, and the summary comes when it has ended.
-func (d *display) wants(event string) bool {
+func (d *display) wants(event train.Event) bool {
 	shown := d.open()
 	switch {
-	case event == "summary":
+	case event.Name == "summary":
 		d.close()
 	case shown == nil:
-	case event == "step":
+		return d.bars(event)
+	case event.Name == "step":
 		return false
-	case event == "compiling":
-		shown.Change(func(s *panel.State) { s.Status = "compiling kernels" })
+	case event.Name == "compiling":
+		c := compilingOf(event)
+		shown.Change(func(s *panel.State) { s.Status = fmt.Sprintf("compiling %d of %d", c.done+1, c.all) })
 		return false
-	case event == "checkpoint":
+	case event.Name == "checkpoint":
 		shown.Change(func(s *panel.State) { s.Asked = "" })
 	}
 	return true
@@ -168,6 +174,7 @@ func (d *display) began(b train.Beginning) {
 	if isTerminalFile(os.Stdin) {
 		keys = os.Stdin
 	}
+	d.bars(train.Event{Name: "compiled"})
 	p := panel.Open(keys, d.terminal, plan, interruptAll)
 	for _, m := range b.Losses {
 		p.Record(m)
