@@ -29,7 +29,9 @@ const (
 type Panel struct {
 	mu      sync.Mutex
 	state   State
-	changed bool
+	changed bool // since shown was made
+	shown   string
+	size    [2]int // of shown, width and height
 	wishes  Wish
 	paused  bool
 
@@ -107,7 +109,7 @@ func (p *Panel) Close() {
 // patience is how long a terminal may take for the last picture.
 const patience = 2 * time.Second
 
-const framesPerSecond = 20
+const framesPerSecond = 10
 
 // model is bubbletea's side of a panel.
 type model struct {
@@ -118,7 +120,7 @@ type model struct {
 type redraw struct{}
 
 // interval is how often the picture is looked at again.
-const interval = 150 * time.Millisecond
+const interval = 250 * time.Millisecond
 
 func tick() tea.Cmd { return tea.Tick(interval, func(time.Time) tea.Msg { return redraw{} }) }
 
@@ -145,9 +147,13 @@ func (m model) Update(msg tea.Msg) (tea.Model, tea.Cmd) {
 
 // View implements tea.Model.
 func (m model) View() tea.View {
-	m.p.mu.Lock()
-	defer m.p.mu.Unlock()
-	return tea.NewView(m.p.state.View(max(m.width, Least), max(m.height, 4)))
+	p, size := m.p, [2]int{max(m.width, Least), max(m.height, 4)}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.changed || p.size != size {
+		p.shown, p.size, p.changed = p.state.View(size[0], size[1]), size, false
+	}
+	return tea.NewView(p.shown)
 }
 
 // key takes a key.
@@ -155,6 +161,7 @@ func (p *Panel) key(name string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	s := &p.state
+	p.changed = true
 	ask := func(w Wish, text string) { p.wishes, s.Asked = p.wishes|w, text }
 	switch name {
 	case "q":
