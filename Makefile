@@ -4,7 +4,7 @@
 export MESA_SHADER_CACHE_DIR ?= $(CURDIR)/.cache/mesa
 
 .PHONY: build man mpi train test quick test-mpi test-clients test-dx12 fxc isa host texts metal tint mixed conformance chaos soak fuzz lint
-.PHONY: test-dashboard reproduce dist dist-check setup clean
+.PHONY: test-dashboard web test-js reproduce dist dist-check setup clean
 
 build: setup
 	go build -o gpt2wgpu ./cmd/gpt2wgpu
@@ -77,6 +77,14 @@ texts: setup
 # apt-get where it is missing; needs cargo.
 metal: setup
 	@bash .ci/metal
+
+# The page of web/ and its program in web/dist, for any static server (see web/README.md).
+web:
+	@bash .ci/web
+
+# What a browser runs, tested in Node with npm's webgpu (Dawn) on lavapipe of Mesa 25, and without a browser.
+test-js: setup
+	bash .ci/js
 
 # The texts of `make texts` through Tint, the compiler of Chromium's WebGPU, which npm's webgpu has.
 tint: texts

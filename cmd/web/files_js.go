@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"math"
 	"os"
 	"path"
 	"slices"
@@ -18,53 +19,86 @@ import (
 	"github.com/gpt2wgpu/gpt2wgpu/data"
 	"github.com/gpt2wgpu/gpt2wgpu/model/gpt2"
 	"github.com/gpt2wgpu/gpt2wgpu/train"
+	"github.com/gpt2wgpu/gpt2wgpu/train/metrics"
 )
 
 // modelsDir holds imported models.
 var modelsDir = "/models"
 
-// storedRun describes a run's directory.
-type storedRun struct {
-	Out      string        `json:"out"`
-	Step     int           `json:"step"` // of its newest checkpoint; 0: none yet
-	Steps    int           `json:"steps"`
-	Tokens   int64         `json:"tokens"`
-	Config   *train.Config `json:"config"`
-	Modified time.Time     `json:"modified"`
+// stored describes a run's or a model's directory.
+type stored struct {
+	Kind       string        `json:"kind"` // run, model
+	Out        string        `json:"out"`
+	Step       int           `json:"step"` // of a run's newest checkpoint; 0: none yet
+	Steps      int           `json:"steps,omitempty"`
+	Tokens     int64         `json:"tokens,omitempty"`
+	Loss       metrics.Float `json:"loss"` // of a run's newest step; null: none yet
+	Config     any           `json:"config"`
+	Parameters int           `json:"parameters"`
+	Modified   time.Time     `json:"modified"`
 }
 
+// runs lists what is kept, the newest first.
 func (s *session) runs(nothing) (any, error) {
-	entries, err := os.ReadDir(runsDir)
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return nil, err
-	}
-	list := []storedRun{}
-	for _, e := range entries {
-		r := storedRun{Out: path.Join(runsDir, e.Name()), Config: &train.Config{}}
-		if names, err := train.RunConfig(r.Out, r.Config); err != nil || len(names) == 0 {
-			continue
+	list := []stored{}
+	for _, dir := range []string{runsDir, modelsDir} {
+		entries, err := os.ReadDir(dir)
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return nil, err
 		}
-		r.Steps = r.Config.Steps
-		for _, file := range []string{"config.json", "metrics.jsonl"} {
-			if info, err := os.Stat(path.Join(r.Out, file)); err == nil && info.ModTime().After(r.Modified) {
-				r.Modified = info.ModTime()
+		for _, e := range entries {
+			out := path.Join(dir, e.Name())
+			if r, ok := storedRun(out); dir == runsDir && ok {
+				list = append(list, r)
+			} else if c, err := gpt2.Shape(out); dir == modelsDir && err == nil && !strings.HasPrefix(e.Name(), ".") {
+				list = append(list, stored{Kind: "model", Out: out, Config: c, Parameters: gpt2.ParamCount(c),
+					Modified: modified(out, "config.json"), Loss: metrics.Float(math.NaN())})
 			}
 		}
-		if dir, err := gpt2.LatestCheckpoint(r.Out); err == nil {
-			r.Step = stepOf(dir)
-			var state struct {
-				Tokens int64 `json:"tokens"`
-			}
-			raw, _ := os.ReadFile(path.Join(dir, gpt2.StateFile))
-			json.Unmarshal(raw, &state) // what is not known is 0
-			r.Tokens = state.Tokens
-		}
-		list = append(list, r)
 	}
-	slices.SortFunc(list, func(a, b storedRun) int {
+	slices.SortFunc(list, func(a, b stored) int {
 		return cmp.Or(b.Modified.Compare(a.Modified), strings.Compare(a.Out, b.Out))
 	})
 	return list, nil
+}
+
+// storedRun describes the run in a directory, if there is one.
+func storedRun(out string) (r stored, ok bool) {
+	var c train.Config
+	if names, err := train.RunConfig(out, &c); err != nil || len(names) == 0 {
+		return r, false
+	}
+	r = stored{Kind: "run", Out: out, Steps: c.Steps, Loss: metrics.Float(math.NaN()), Config: c,
+		Modified: modified(out, "config.json", "metrics.jsonl")}
+	if c.Model().Validate() == nil {
+		r.Parameters = gpt2.ParamCount(c.Model())
+	}
+	lines, _, _ := metrics.ReadWhole(path.Join(out, "metrics.jsonl"))
+	for _, m := range lines {
+		if m.Kind == metrics.KindTrain {
+			r.Loss = m.Loss
+		}
+	}
+	if dir, err := gpt2.LatestCheckpoint(out); err == nil {
+		r.Step = stepOf(dir)
+		var state struct {
+			Tokens int64 `json:"tokens"`
+		}
+		raw, _ := os.ReadFile(path.Join(dir, gpt2.StateFile))
+		json.Unmarshal(raw, &state) // what is not known is 0
+		r.Tokens = state.Tokens
+	}
+	return r, true
+}
+
+// modified returns when the last of some files in dir was written.
+func modified(dir string, names ...string) (when time.Time) {
+	for _, name := range names {
+		if info, err := os.Stat(path.Join(dir, name)); err == nil && info.ModTime().After(when) {
+			when = info.ModTime()
+		}
+	}
+	return when
 }
 
 // stepOf returns the step of a checkpoint by its directory's name, 0 for others.

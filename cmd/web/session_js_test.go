@@ -175,8 +175,8 @@ func TestTraining(t *testing.T) {
 		t.Errorf("asked of no run: %v", err)
 	}
 	runs, err := p.runs(nothing{})
-	if list := runs.([]storedRun); err != nil || len(list) != 1 || list[0].Out != out || list[0].Step != int(stopped) ||
-		list[0].Steps != 30 || list[0].Tokens != int64(stopped)*64 {
+	if list := runs.([]stored); err != nil || len(list) != 1 || list[0].Out != out || list[0].Step != int(stopped) ||
+		list[0].Steps != 30 || list[0].Tokens != int64(stopped)*64 || !(list[0].Loss > 0) {
 		t.Errorf("%+v, %v", runs, err)
 	}
 
@@ -235,6 +235,9 @@ func TestArchive(t *testing.T) {
 	}
 	if got := write(dir)["text"]; got != want {
 		t.Errorf("the imported model writes %q, want %q", got, want)
+	}
+	if runs, err := p.runs(nothing{}); err != nil || len(runs.([]stored)) != 2 {
+		t.Errorf("%+v, %v; want a run and a model", runs, err)
 	}
 	files := map[string]bool{}
 	entries, _ := os.ReadDir(dir)
