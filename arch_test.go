@@ -41,7 +41,7 @@ var imports = map[string]string{
 	"train/chart":     "",
 	"train/runs":      "data/exactjson data/lock data/plainfile model/gpt2 train/chart train/metrics",
 	"train/report":    "data/atomicfile data/plainfile train/chart train/runs train/shell",
-	"train/dashboard": "model/gpt2 train/metrics train/report train/runs web/parts",
+	"train/dashboard": "data/plainfile model/gpt2 train/metrics train/report train/runs web/parts",
 	"train/eval":      "data model train/metrics",
 	"train/mpi":       "gpu train/ranks",
 	"train/ranks":     "gpu model model/gpt2",

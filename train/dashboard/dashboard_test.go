@@ -372,11 +372,13 @@ func TestDetails(t *testing.T) {
 	dir := t.TempDir()
 	run := made(t, dir+"/a run", steps(0, 5))
 	write(t, run+"/checkpoints/step-000005/state.json", "{}")
+	write(t, run+"/crash.log", strings.Repeat("before\n", 9999)+"SIGSEGV: \xff\n")
 	_, url := served(t, Options{Dirs: []string{run}, Program: "gpt2wgpu"})
 	code, text := get(t, url+"/run/"+idOf(run))
 	for _, want := range []string{`{"name":"lr","value":0.001}`, `{"role":"inputs","bytes":1048576}`,
-		`{"step":5,"time":`, `a run' --resume"`} {
-		if code != 200 || !strings.Contains(text, want) {
+		`{"step":5,"time":`, `a run' --resume"`,
+		`"crash":"before\nbefore`, "SIGSEGV: \ufffd\\n\""} {
+		if code != 200 || !strings.Contains(text, want) || len(text) > 20<<10 {
 			t.Errorf("%d %s, want %s", code, text, want)
 		}
 	}

@@ -12,6 +12,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/gpt2wgpu/gpt2wgpu/data/plainfile"
 	"github.com/gpt2wgpu/gpt2wgpu/model/gpt2"
 	"github.com/gpt2wgpu/gpt2wgpu/train/metrics"
 	"github.com/gpt2wgpu/gpt2wgpu/train/report"
@@ -47,7 +48,7 @@ type row struct {
 	BytesPerToken float64 `json:"bytes_per_token"` // 0: not known
 	TokensPerStep int     `json:"tokens_per_step"`
 	Seconds       float64 `json:"seconds"` // of all steps
-	Config        string  `json:"config"`  // what changes with config.json and checkpoints
+	Config        string  `json:"config"`  // what changes with config.json, checkpoints and crash.log
 	Profile       string  `json:"profile"` // what changes with profile.json; empty: there is none
 }
 
@@ -127,7 +128,7 @@ func (e *entry) describe(order int, label, first string) {
 			}
 			return strconv.FormatInt(s.Time.UnixNano(), 36)
 		}
-		r.Config = stamp(runs.ConfigFile) + "." + stamp(gpt2.CheckpointsDir)
+		r.Config = stamp(runs.ConfigFile) + "." + stamp(gpt2.CheckpointsDir) + "." + stamp(runs.CrashFile)
 		r.Profile = stamp(runs.ProfileFile)
 	}
 	raw, err := json.Marshal(r)
@@ -215,7 +216,29 @@ func (l *list) details(id, program string) any {
 		}
 	}
 	d.Commands = report.Commands(&e.Run, program)
+	d.Crash = tail(filepath.Join(e.Dir, runs.CrashFile))
 	return d
+}
+
+// tail returns the last lines of a file, empty where it cannot be read.
+func tail(path string) string {
+	const most = 16 << 10 // bytes
+	f, err := plainfile.Open(path)
+	if err != nil {
+		return ""
+	}
+	defer f.Close()
+	info, err := f.Stat()
+	if err != nil {
+		return ""
+	}
+	end := make([]byte, min(info.Size(), most))
+	n, _ := f.ReadAt(end, info.Size()-int64(len(end)))
+	text := strings.ToValidUTF8(string(end[:n]), "\uFFFD")
+	if info.Size() > most {
+		_, text, _ = strings.Cut(text, "\n")
+	}
+	return text
 }
 
 // memoryID is that of the run without a directory.

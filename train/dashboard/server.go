@@ -247,6 +247,7 @@ type details struct {
 	Memory   []memory         `json:"memory"`
 	Saved    []checkpoint     `json:"checkpoints"`
 	Commands []report.Command `json:"commands"`
+	Crash    string           `json:"crash,omitempty"` // the end of what crashed processes have printed
 }
 
 type setting struct {

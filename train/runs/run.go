@@ -26,6 +26,7 @@ const (
 	ConfigFile  = "config.json"
 	MetricsFile = "metrics.jsonl"
 	ProfileFile = "profile.json"
+	CrashFile   = "crash.log"
 	lockFile    = "lock"
 )
 

@@ -299,7 +299,7 @@ function drawNow() {
       score ? ["HellaSwag", fixed(score.acc_norm), "GPT-2: 0.2955"] : null,
       ["learning rate", n ? significant(c.lr.data[n - 1]) : "–"],
       ["gradient norm", n ? significant(c.mean("grad_norm", 20), 3) : "–"],
-      ["tokens per second", row.tokens_per_s ? count(row.tokens_per_s) : "–"],
+      ["tokens/s", row.tokens_per_s ? count(row.tokens_per_s) : "–"],
       ["tokens", count(row.tokens)],
       ["time in steps", duration(row.seconds)],
       row.parameters ? ["parameters", count(row.parameters)] : null,
@@ -851,6 +851,9 @@ function drawEvents(row, c) {
           ),
         ),
       ),
+      d?.crash
+        ? el("div", el("h3", { text: "What crashed processes have printed" }), el("pre.text.crash", { text: d.crash }))
+        : null,
     ];
   });
 }
