@@ -51,6 +51,23 @@ func TestRecipe(t *testing.T) {
 	}
 }
 
+// TestMuonRecipe: gpt2-124m-muon is gpt2-124m but for the optimizer and the schedule.
+func TestMuonRecipe(t *testing.T) {
+	p, _ := FindPreset("gpt2-124m-muon")
+	plain, _ := FindPreset("gpt2-124m")
+	c := p.Config
+	for step, want := range map[int]float64{255: 1.8e-3, 5000: 1.8e-3, 12397: 9e-4, 19072: 1.3482e-7} {
+		if got := LearningRate(c, step); math.Abs(got-want) > 1e-3*want {
+			t.Errorf("step %d: learning rate %v, want %v", step, got, want)
+		}
+	}
+	c.Optimizer, c.MuonLR, c.MuonWeightDecay, c.InitProjections = "adamw", 0.02, 0, "scaled"
+	c.LR, c.MinLR, c.WarmupSteps, c.Schedule, c.DecayFraction = 6e-4, 6e-5, 715, "cosine", wsdDecay
+	if c != plain.Config {
+		t.Errorf("it differs in more: %+v, want %+v", c, plain.Config)
+	}
+}
+
 // roundConfig is the default with numbers of its own, which messages repeat.
 func roundConfig() Job {
 	c := Job{Config: DefaultConfig()}
