@@ -1,5 +1,6 @@
 // The prompt: text that the model in training, or one that is kept, goes on with.
 import { el, fill, put } from "./parts/dom.js";
+import { clean } from "./live.js";
 import { parts } from "./program.js";
 
 const byId = (id) => document.getElementById(id);
@@ -21,17 +22,21 @@ export class Ask {
   // offer lists what can write: [{value, name}], where "" is the model in training.
   offer(sources) {
     const before = byId("source").value;
-    fill(byId("source"), sources.map(({ value, name }) => el("option", { value, text: name })));
+    fill(
+      byId("source"),
+      sources.map(({ value, name }) => el("option", { value, text: name })),
+    );
     if (sources.some(({ value }) => value === before)) byId("source").value = before;
     byId("ask").hidden = sources.length === 0;
   }
 
   piece({ tag, text }) {
-    if (tag === String(this.tag)) this.node.append(text);
+    if (tag === String(this.tag)) this.node.append(clean(text));
   }
 
   async write() {
-    const answer = byId("answer"), prompt = byId("prompt").value;
+    const answer = byId("answer"),
+      prompt = byId("prompt").value;
     this.node = el("span");
     fill(answer, el("b", { text: prompt }), this.node);
     answer.hidden = false;
@@ -39,10 +44,16 @@ export class Ask {
     this.busy(true);
     const model = byId("source").value || undefined;
     try {
-      const { text } = await this.call("sample", { prompt, model, tag: String(++this.tag),
-        max_tokens: Number(byId("length").value) || 200, temperature: Number(byId("temperature").value),
-        top_k: 50, seed: Math.floor(Math.random() * 2 ** 31) });
-      put(this.node, text);
+      const { text } = await this.call("sample", {
+        prompt,
+        model,
+        tag: String(++this.tag),
+        max_tokens: Number(byId("length").value) || 200,
+        temperature: Number(byId("temperature").value),
+        top_k: 50,
+        seed: Math.floor(Math.random() * 2 ** 31),
+      });
+      put(this.node, clean(text));
     } catch (e) {
       this.node.append(el("span.bad", { text: `\n${parts(e).filter(Boolean).join(". ")}` }));
     }

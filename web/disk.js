@@ -1,8 +1,8 @@
 // A file system for Go over the browser's origin private file system (OPFS).
 //
 // OPFS cannot rename a directory everywhere, and its directory operations are not atomic. So the contents of files are
-// OPFS files named by number, c-N, and the tree of names is a log, log-N. Each line of the log is one change: the CRC of
-// a JSON text, a space, the text. A rename is one line. After a crash the tree is what the whole lines say.
+// OPFS files named by number, c-N, and the tree of names is a log, log-N. Each line of the log is one change: the CRC
+// of a JSON text, a space, the text. A rename is one line. After a crash the tree is what the whole lines say.
 // At the start the log is written anew as one line, into a file with the next number; the old one goes after that.
 //
 // The log's sync access handle is exclusive: it is also the lock that keeps two tabs from one disk.
@@ -19,10 +19,18 @@ function crc32(bytes) {
 }
 
 export const constants = {
-  O_RDONLY: 0, O_WRONLY: 1, O_RDWR: 2, O_CREAT: 64, O_EXCL: 128, O_TRUNC: 512, O_APPEND: 1024, O_DIRECTORY: 65536,
+  O_RDONLY: 0,
+  O_WRONLY: 1,
+  O_RDWR: 2,
+  O_CREAT: 64,
+  O_EXCL: 128,
+  O_TRUNC: 512,
+  O_APPEND: 1024,
+  O_DIRECTORY: 65536,
 };
 const O = constants;
-const DIRECTORY = 0o040755, FILE = 0o100644;
+const DIRECTORY = 0o040755,
+  FILE = 0o100644;
 
 // fail returns an error of the operating system, as Go reads it.
 function fail(code, path = "") {
@@ -36,7 +44,8 @@ function coded(e) {
   return e.code && typeof e.code === "string" ? e : Object.assign(fail(codes[e.name] ?? "EIO"), { cause: e });
 }
 
-const encoder = new TextEncoder(), decoder = new TextDecoder();
+const encoder = new TextEncoder(),
+  decoder = new TextDecoder();
 
 function line(change) {
   const text = encoder.encode(JSON.stringify(change));
@@ -77,7 +86,8 @@ export class Disk {
   static async open(root) {
     const disk = new Disk();
     disk.root = root;
-    const logs = [], contents = new Map();
+    const logs = [],
+      contents = new Map();
     for await (const [name, handle] of root.entries()) {
       const [, kind, n] = /^(log|c)-(\d+)$/.exec(name) ?? [];
       if (kind === "log") logs.push([Number(n), handle]);
@@ -86,7 +96,8 @@ export class Disk {
     logs.sort((a, b) => b[0] - a[0]);
     const held = [];
     try {
-      for (const [n, handle] of logs) { // all of them, so that one tab has the disk
+      for (const [n, handle] of logs) {
+        // all of them, so that one tab has the disk
         held.push([n, await handle.createSyncAccessHandle()]);
       }
       for (const [, handle] of held) {
@@ -131,7 +142,8 @@ export class Disk {
       this.nodes.get(c.at).names.set(c.name, c.make);
       this.next = Math.max(this.next, c.make + 1);
     } else if (c.move) {
-      const from = this.nodes.get(c.at).names, to = this.nodes.get(c.to).names;
+      const from = this.nodes.get(c.at).names,
+        to = this.nodes.get(c.to).names;
       const n = from.get(c.move);
       from.delete(c.move);
       this.drop(to.get(c.name));
@@ -158,7 +170,7 @@ export class Disk {
     for (const node of this.nodes.values()) {
       if (node.names) continue;
       node.opens = 0;
-      node.file = contents.get(node.n) ?? await this.root.getFileHandle(`c-${node.n}`, { create: true });
+      node.file = contents.get(node.n) ?? (await this.root.getFileHandle(`c-${node.n}`, { create: true }));
       node.size = (await node.file.getFile()).size;
       contents.delete(node.n);
     }
@@ -223,7 +235,8 @@ export class Disk {
 
   // parent returns the directory of a path, and the path's last name.
   parent(path) {
-    const names = split(path), name = names.pop();
+    const names = split(path),
+      name = names.pop();
     if (name === undefined) throw fail("EBUSY", path); // the root
     const node = this.find("/" + names.join("/"));
     if (!node.names) throw fail("ENOTDIR", path);
@@ -298,7 +311,7 @@ export class Disk {
 
   write(fd, buffer, offset, length, position) {
     const f = this.file(fd);
-    const at = f.append ? f.node.size : position ?? f.at;
+    const at = f.append ? f.node.size : (position ?? f.at);
     try {
       write(f.node.handle, buffer.subarray(offset, offset + length), at);
     } finally {
@@ -340,8 +353,19 @@ export class Disk {
   statOf(node) {
     const size = node.names ? 0 : node.size;
     return {
-      dev: 1, ino: node.n, mode: node.names ? DIRECTORY : FILE, nlink: 1, uid: 0, gid: 0, rdev: 0, size, blksize: 4096,
-      blocks: Math.ceil(size / 512), atimeMs: node.time, mtimeMs: node.time, ctimeMs: node.time,
+      dev: 1,
+      ino: node.n,
+      mode: node.names ? DIRECTORY : FILE,
+      nlink: 1,
+      uid: 0,
+      gid: 0,
+      rdev: 0,
+      size,
+      blksize: 4096,
+      blocks: Math.ceil(size / 512),
+      atimeMs: node.time,
+      mtimeMs: node.time,
+      ctimeMs: node.time,
       isDirectory: () => Boolean(node.names),
     };
   }
@@ -377,7 +401,8 @@ export class Disk {
   }
 
   rmdir(path) {
-    const [dir, name] = this.parent(path), { names } = this.find(path);
+    const [dir, name] = this.parent(path),
+      { names } = this.find(path);
     if (!names) throw fail("ENOTDIR", path);
     if (names.size > 0) throw fail("ENOTEMPTY", path);
     this.record({ remove: name, at: dir.n });
@@ -385,8 +410,10 @@ export class Disk {
 
   // rename is durable when it returns, and a crash before leaves the old names.
   rename(from, to) {
-    const [dir, name] = this.parent(from), node = this.find(from);
-    const [toDir, toName] = this.parent(to), over = this.nodes.get(toDir.names.get(toName));
+    const [dir, name] = this.parent(from),
+      node = this.find(from);
+    const [toDir, toName] = this.parent(to),
+      over = this.nodes.get(toDir.names.get(toName));
     if (over === node) return;
     if (node.names && (to + "/").startsWith(from + "/")) throw fail("EINVAL", to);
     if (over?.names && !node.names) throw fail("EISDIR", to);
@@ -409,10 +436,12 @@ export class Disk {
   // remove removes a path and all below it. Nothing is left of it after a crash: the names go first.
   remove(path) {
     const [dir, name] = this.parent(path);
-    const below = (node) => node.names && [...node.names].forEach(([k, n]) => {
-      below(this.nodes.get(n));
-      this.record({ remove: k, at: node.n });
-    });
+    const below = (node) =>
+      node.names &&
+      [...node.names].forEach(([k, n]) => {
+        below(this.nodes.get(n));
+        this.record({ remove: k, at: node.n });
+      });
     below(this.find(path));
     this.record({ remove: name, at: dir.n }, true);
   }
@@ -420,11 +449,14 @@ export class Disk {
   // walk returns the paths of all files below path, relative to it.
   walk(path) {
     const all = [];
-    const visit = (node, before) => [...node.names].sort(([a], [b]) => (a < b ? -1 : 1)).forEach(([name, n]) => {
-      const child = this.nodes.get(n);
-      if (child.names) visit(child, before + name + "/");
-      else all.push(before + name);
-    });
+    const visit = (node, before) =>
+      [...node.names]
+        .sort(([a], [b]) => (a < b ? -1 : 1))
+        .forEach(([name, n]) => {
+          const child = this.nodes.get(n);
+          if (child.names) visit(child, before + name + "/");
+          else all.push(before + name);
+        });
     visit(this.find(path), "");
     return all;
   }
@@ -472,24 +504,50 @@ export class Disk {
   }
 }
 
-const calls = ["open", "close", "read", "ftruncate", "truncate", "fsync", "fstat", "stat", "lstat", "readdir", "mkdir",
-  "unlink", "rmdir", "rename", "utimes", "chmod", "fchmod", "chown", "fchown", "lchown"];
+const calls = [
+  "open",
+  "close",
+  "read",
+  "ftruncate",
+  "truncate",
+  "fsync",
+  "fstat",
+  "stat",
+  "lstat",
+  "readdir",
+  "mkdir",
+  "unlink",
+  "rmdir",
+  "rename",
+  "utimes",
+  "chmod",
+  "fchmod",
+  "chown",
+  "fchown",
+  "lchown",
+];
 
 // goFS returns a disk as Go's globalThis.fs: Node's calls with a callback. print gets what Go writes to standard output
 // (1) and standard error (2). What needs no promise calls back at once, so that Go may write inside a callback.
 export function goFS(disk, print) {
   const fs = { constants };
-  const back = (name) => (...args) => {
-    const done = args.pop();
-    let result;
-    try {
-      result = disk[name](...args);
-    } catch (e) {
-      return done(coded(e));
-    }
-    if (result instanceof Promise) return void result.then((v) => done(null, v), (e) => done(coded(e)));
-    done(null, result);
-  };
+  const back =
+    (name) =>
+    (...args) => {
+      const done = args.pop();
+      let result;
+      try {
+        result = disk[name](...args);
+      } catch (e) {
+        return done(coded(e));
+      }
+      if (result instanceof Promise)
+        return void result.then(
+          (v) => done(null, v),
+          (e) => done(coded(e)),
+        );
+      done(null, result);
+    };
   for (const name of calls) fs[name] = back(name);
   for (const name of ["readlink", "link", "symlink"]) fs[name] = (...args) => args.pop()(fail("ENOSYS"));
   fs.writeSync = (fd, bytes) => {

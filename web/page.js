@@ -35,10 +35,18 @@ function notice(key, lines, { kind = "", button = null } = {}) {
   document.getElementById(`notice-${key}`)?.remove();
   if (lines.length === 0) return;
   const [first, ...rest] = lines.filter(Boolean);
-  byId("notices").append(el(`div.notice${kind && `.${kind}`}#notice-${key}`, { role: kind === "bad" ? "alert" : "status" },
-    el("div", el("b", { text: first }), ...rest.map((text) => el("p", { text }))),
-    el("div.row", button, el("button.button.quiet", { type: "button", text: "Close",
-      onclick: () => notice(key, []) }))));
+  byId("notices").append(
+    el(
+      `div.notice${kind && `.${kind}`}#notice-${key}`,
+      { role: kind === "bad" ? "alert" : "status" },
+      el("div", el("b", { text: first }), ...rest.map((text) => el("p", { text }))),
+      el(
+        "div.row",
+        button,
+        el("button.button.quiet", { type: "button", text: "Close", onclick: () => notice(key, []) }),
+      ),
+    ),
+  );
 }
 
 function failed(key, error, ...more) {
@@ -56,8 +64,13 @@ function confirm({ title, text, yes, option }) {
   const dialog = byId("dialog");
   dialog.returnValue = "";
   dialog.showModal();
-  return new Promise((resolve) => dialog.addEventListener("close",
-    () => resolve({ yes: dialog.returnValue === "yes", ticked: byId("dialog-check").checked }), { once: true }));
+  return new Promise((resolve) =>
+    dialog.addEventListener(
+      "close",
+      () => resolve({ yes: dialog.returnValue === "yes", ticked: byId("dialog-check").checked }),
+      { once: true },
+    ),
+  );
 }
 
 const nameOf = (out) => out.split("/").pop();
@@ -101,6 +114,7 @@ function onRecord(m, at) {
   live.record(m);
   if (m.kind === "train") {
     state.restarts = 0;
+    if (!state.paused && byId("stop").disabled === false) live.saying("");
     hidden.step(at);
     schedule.step(at);
     if (m.step > 0 && m.step % 50 === 0) say(`Step ${m.step}, loss ${fixed(live.mean, 2)}.`, 45);
@@ -124,7 +138,7 @@ const waitingForSave = [];
 const schedule = {
   begin() {
     const now = Date.now();
-    this.next = { sample: now + 12e3, validate: now + 25e3 };
+    this.next = { sample: now + 30e3, validate: now + 45e3 };
     this.asked = {};
   },
   step(at) {
@@ -135,13 +149,13 @@ const schedule = {
       call("ask", { what }).catch(() => {});
     }
   },
-  // done notes how long that took: it shall take less than a tenth of the time.
+  // done notes how long that took: a text may take a fifth of the time, a validation a tenth.
   done(kind, at) {
     const what = { sample: "sample", val: "validate" }[kind];
     if (!this.next || !what) return;
     const took = this.asked[what] ? at - this.asked[what] : 0;
     delete this.asked[what];
-    this.next[what] = at + Math.max(30e3, 10 * took);
+    this.next[what] = at + Math.max(25e3, (what === "sample" ? 4 : 9) * took);
   },
 };
 
@@ -157,7 +171,7 @@ const hidden = {
     if (document.hidden) {
       this.since = Date.now();
       this.steps = this.gap = 0;
-      this.last = null;
+      this.last = this.since;
       if (training()) call("ask", { what: "checkpoint" }).catch(() => {});
     } else if (this.since && !training()) {
       this.since = 0;
@@ -167,10 +181,15 @@ const hidden = {
     const away = Date.now() - this.since;
     this.since = 0;
     if (away < 20e3 || state.paused) return;
-    notice("hidden", this.gap > Math.max(20e3, 10 * live.ms) ?
-      [`The browser held the run for ${Math.round(this.gap / 1e3)} seconds while this tab was hidden. It goes on now.`,
-        "Nothing is lost. A tab in a window of its own, even behind others, is usually not held."] :
-      [`The run went on while this tab was hidden: ${this.steps} steps.`]);
+    notice(
+      "hidden",
+      this.gap > Math.max(20e3, 10 * live.ms)
+        ? [
+            `The browser held the run for ${Math.round(this.gap / 1e3)} s while this tab was hidden. It goes on now.`,
+            "Nothing is lost. A tab in a window of its own, even behind others, is usually not held.",
+          ]
+        : [`The run went on while this tab was hidden: ${this.steps} steps.`],
+    );
   },
 };
 
@@ -279,8 +298,14 @@ async function recovered(error) {
   const run = runs.find(({ out, step }) => out === state.run && step > 0);
   if (!run || state.restarts >= mostRestarts) return null;
   state.restarts++;
-  notice("again", [`${error.name === "Crash" ? "The program" : "The GPU"} stopped: ${why}`,
-    `The run goes on from its newest checkpoint, after step ${run.step}.`], { kind: "warn" });
+  notice(
+    "again",
+    [
+      `${error.name === "Crash" ? "The program" : "The GPU"} stopped: ${why}`,
+      `The run goes on from its newest checkpoint, after step ${run.step}.`,
+    ],
+    { kind: "warn" },
+  );
   return run.out;
 }
 
@@ -294,7 +319,9 @@ function remember(out) {
   try {
     if (out) localStorage.setItem(activeKey, out);
     else localStorage.removeItem(activeKey);
-  } catch { /* the browser forbids it: no run is offered */ }
+  } catch {
+    /* the browser forbids it: no run is offered */
+  }
 }
 
 function remembered() {
@@ -327,28 +354,59 @@ const isModel = ({ kind, out }) => kind === "model" || out.startsWith("/models/"
 function table() {
   const busy = state.phase === "starting" || state.phase === "training";
   const rows = state.stored.map((r) => {
-    const name = nameOf(r.out), model = isModel(r), mine = busy && r.out === state.run;
-    const button = (text, onclick, off = false) => el("button.button", { type: "button", text, onclick, disabled: off,
-      "aria-label": `${text}: ${name}` });
+    const name = nameOf(r.out),
+      model = isModel(r),
+      mine = busy && r.out === state.run;
+    const button = (text, onclick, off = false) =>
+      el("button.button", { type: "button", text, onclick, disabled: off, "aria-label": `${text}: ${name}` });
     const size = r.parameters ? `${count(r.parameters)} parameters` : "";
-    const progress = model ? "loaded" : mine ? "trains now" : r.step ? `step ${r.step} of ${r.steps}` : "no checkpoint yet";
-    return el("tr",
+    const progress = model
+      ? "loaded"
+      : mine
+        ? "trains now"
+        : r.step
+          ? `step ${r.step} of ${r.steps}`
+          : "no checkpoint yet";
+    return el(
+      "tr",
       el("td", el("b", { text: name }), el("small", { text: [size, about(r)].filter(Boolean).join(" · ") })),
       el("td", { text: progress }),
       el("td.number", { "data-label": "loss", text: fixed(r.loss, 3) }),
       el("td.number", { "data-label": "size", text: r.checkpoint_bytes ? bytes(r.checkpoint_bytes) : "–" }),
-      el("td", el("div.row",
-        model ? button("Train from it", () => {
-          setup.choose(r.out);
-          phase("setup");
-          byId("setup").scrollIntoView();
-        }, busy) : button("Go on", () => goOn(r), busy || !r.step),
-        button("Download", () => download(r.out), !model && !r.step),
-        button("Delete", () => remove(r.out), mine))));
+      el(
+        "td",
+        el(
+          "div.row",
+          model
+            ? button(
+                "Train from it",
+                () => {
+                  setup.choose(r.out);
+                  phase("setup");
+                  byId("setup").scrollIntoView();
+                },
+                busy,
+              )
+            : button("Go on", () => goOn(r), busy || !r.step),
+          button("Download", () => download(r.out), !model && !r.step),
+          button("Delete", () => remove(r.out), mine),
+        ),
+      ),
+    );
   });
-  fill(byId("runs"), el("thead", el("tr", ...["name", "progress", "loss", "checkpoint", ""].map((text, i) =>
-    el(i === 2 || i === 3 ? "th.number" : "th", { text, scope: "col" })))),
-  el("tbody", ...(rows.length ? rows : [el("tr", el("td.quiet", { text: "No runs yet.", colspan: 5 }))])));
+  fill(
+    byId("runs"),
+    el(
+      "thead",
+      el(
+        "tr",
+        ...["name", "progress", "loss", "checkpoint", ""].map((text, i) =>
+          el(i === 2 || i === 3 ? "th.number" : "th", { text, scope: "col" }),
+        ),
+      ),
+    ),
+    el("tbody", ...(rows.length ? rows : [el("tr", el("td.quiet", { text: "No runs yet.", colspan: 5 }))])),
+  );
 }
 
 function about({ config, modified }) {
@@ -359,7 +417,9 @@ function about({ config, modified }) {
 
 // sources lists what can write a text.
 function sources() {
-  const list = state.stored.filter((r) => isModel(r) || r.step > 0).map(({ out }) => ({ value: out, name: nameOf(out) }));
+  const list = state.stored
+    .filter((r) => isModel(r) || r.step > 0)
+    .map(({ out }) => ({ value: out, name: nameOf(out) }));
   if (training()) list.splice(0, list.length, { value: "", name: "the model in training" }); // which has the device
   ask.offer(list);
 }
@@ -367,8 +427,14 @@ function sources() {
 async function space() {
   const { usage = 0, quota = 0 } = (await navigator.storage?.estimate?.().catch(() => ({}))) ?? {};
   const kept = await navigator.storage?.persisted?.().catch(() => false);
-  put(byId("space"), quota ? `${bytes(usage)} used of the ${bytes(quota)} that the browser gives this page. ${kept ?
-    "It keeps them until you delete them." : "It may remove them when the disk is full."}` : "");
+  put(
+    byId("space"),
+    quota
+      ? `${bytes(usage)} used of the ${bytes(quota)} that the browser gives this page. ${
+          kept ? "It keeps them until you delete them." : "It may remove them when the disk is full."
+        }`
+      : "",
+  );
 }
 
 function goOn(r) {
@@ -376,7 +442,11 @@ function goOn(r) {
 }
 
 async function remove(out) {
-  const { yes } = await confirm({ title: `Delete ${nameOf(out)}?`, text: "Its weights and its curve are gone then.", yes: "Delete" });
+  const { yes } = await confirm({
+    title: `Delete ${nameOf(out)}?`,
+    text: "Its weights and its curve are gone then.",
+    yes: "Delete",
+  });
   if (!yes) return;
   try {
     await call("remove", { out });
@@ -391,9 +461,12 @@ async function remove(out) {
 
 async function download(out) {
   const model = out.startsWith("/models/");
-  const { yes, ticked } = await confirm({ title: `Download ${nameOf(out)}`, yes: "Download",
+  const { yes, ticked } = await confirm({
+    title: `Download ${nameOf(out)}`,
+    yes: "Download",
     text: "A .zip file with the weights and the tokenizer, as Hugging Face's programs and gpt2wgpu read them.",
-    option: model ? undefined : "with the optimizer's state, to train on elsewhere: three times the size" });
+    option: model ? undefined : "with the optimizer's state, to train on elsewhere: three times the size",
+  });
   if (!yes) return;
   notice("download", ["The .zip file is being made…"]);
   try {
@@ -425,8 +498,10 @@ async function load(file) {
     const made = await call("import", { path, name: file.name.replace(/\.(zip|safetensors)$/i, "") });
     await refresh();
     setup.choose(made.path);
-    notice("load", [`${nameOf(made.path)} is loaded: ${count(made.parameters)} parameters.`,
-      "Let it write below, or train from it."]);
+    notice("load", [
+      `${nameOf(made.path)} is loaded: ${count(made.parameters)} parameters.`,
+      "Let it write below, or train from it.",
+    ]);
   } catch (e) {
     notice("load", []);
     failed("load", e);
@@ -450,7 +525,12 @@ function offer(run) {
 // Buttons.
 
 const on = (id, f) => byId(id).addEventListener("click", f);
-on("pause", () => call("pause", { on: !state.paused }).then(() => paused(!state.paused, live.done), () => {}));
+on("pause", () =>
+  call("pause", { on: !state.paused }).then(
+    () => paused(!state.paused, live.done),
+    () => {},
+  ),
+);
 on("stop", () => {
   byId("stop").disabled = true;
   live.saying("stopping, with a checkpoint…");
@@ -498,13 +578,22 @@ async function boot() {
   try {
     const { kept, why, version } = await program.start();
     put(byId("version"), version ?? "");
-    if (!kept) notice("kept", ["This browser keeps no files for this page: a run is lost when the tab closes.",
-      `Private windows do that. (${why})`], { kind: "warn" });
+    if (!kept)
+      notice(
+        "kept",
+        [
+          "This browser keeps no files for this page: a run is lost when the tab closes.",
+          `Private windows do that. (${why})`,
+        ],
+        { kind: "warn" },
+      );
     return true;
   } catch (e) {
     if (e.name === "OtherTab") {
-      notice("boot", ["Another tab of this browser has this page open.", "Close one of them, then reload this one."],
-        { kind: "warn", button: el("button.button", { type: "button", text: "Reload", onclick: () => location.reload() }) });
+      notice("boot", ["Another tab of this browser has this page open.", "Close one of them, then reload this one."], {
+        kind: "warn",
+        button: el("button.button", { type: "button", text: "Reload", onclick: () => location.reload() }),
+      });
     } else {
       notice("boot", [`The program cannot start: ${parts(e)[0]}`, parts(e)[1]], { kind: "bad" });
     }
@@ -529,8 +618,11 @@ async function begin() {
       put(gpu, state.gpu.name || "a GPU");
       gpu.className = "pill good";
       gpu.title = [state.gpu.type, state.gpu.driver].filter(Boolean).join(", ");
-      if (state.gpu.type === "cpu") notice("gpu", ["This browser has only software in place of a GPU.",
-        "The smallest model learns all the same: about a step a second."]);
+      if (state.gpu.type === "cpu")
+        notice("gpu", [
+          "This browser has only software in place of a GPU.",
+          "The smallest model learns all the same: about a step a second.",
+        ]);
     }
   } catch (e) {
     put(gpu, "no GPU");
@@ -546,6 +638,6 @@ async function begin() {
 }
 
 // For tests and for the console.
-globalThis.page = { call, state, live, load, train, setup };
+globalThis.page = { call, state, live, load, train, setup, hidden };
 
 begin();

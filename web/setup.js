@@ -5,13 +5,46 @@ import { parts } from "./program.js";
 
 // What the page offers: presets of the program with settings of its own.
 const offers = [
-  { id: "tiny", name: "Tiny", text: "Reads single letters. Learns in minutes, also without a GPU.", preset: "tiny", settings: {} },
-  { id: "small", name: "Small", text: "Also single letters, with words in view. For a real GPU.", preset: "tiny",
-    settings: { n_layer: 6, n_head: 6, n_embd: 384, block_size: 256, seq_len: 256, batch_size: 16, steps: 2000, lr: 1e-3,
-      min_lr: 1e-4, warmup_steps: 100 } },
-  { id: "gpt2-124m", name: "GPT-2 124M", text: "The real thing, from random weights. For a large GPU and a long text.",
-    preset: "first-steps", settings: { steps: 1000, seq_len: 128, decay: "matrices", weight_decay: 0.1, beta2: 0.95,
-      grad_clip: 1, warmup_steps: 50 } },
+  {
+    id: "tiny",
+    name: "Tiny",
+    text: "Reads single letters. Learns in minutes, also without a GPU.",
+    preset: "tiny",
+    settings: {},
+  },
+  {
+    id: "small",
+    name: "Small",
+    text: "Also single letters, with words in view. For a real GPU.",
+    preset: "tiny",
+    settings: {
+      n_layer: 6,
+      n_head: 6,
+      n_embd: 384,
+      block_size: 256,
+      seq_len: 256,
+      batch_size: 16,
+      steps: 2000,
+      lr: 1e-3,
+      min_lr: 1e-4,
+      warmup_steps: 100,
+    },
+  },
+  {
+    id: "gpt2-124m",
+    name: "GPT-2 124M",
+    text: "The real thing, from random weights. For a large GPU and a long text.",
+    preset: "first-steps",
+    settings: {
+      steps: 1000,
+      seq_len: 128,
+      decay: "matrices",
+      weight_decay: 0.1,
+      beta2: 0.95,
+      grad_clip: 1,
+      warmup_steps: 50,
+    },
+  },
 ];
 
 // Settings that a user may change; what is left empty is the model's own.
@@ -20,9 +53,23 @@ const fields = [
   { name: "batch_size", label: "Sequences a step", min: 1 },
   { name: "seq_len", label: "Tokens a sequence", min: 1 },
   { name: "lr", label: "Peak learning rate", min: 0, step: "any" },
-  { name: "dtype", label: "Numbers", options: [["", "32 bits"], ["bf16", "bf16: 16 bits, less memory"]] },
-  { name: "recompute", label: "Activations", options: [["", "kept"], ["gelu", "GELU's computed again"],
-    ["block", "blocks computed again: least memory"]] },
+  {
+    name: "dtype",
+    label: "Numbers",
+    options: [
+      ["", "32 bits"],
+      ["bf16", "bf16: 16 bits, less memory"],
+    ],
+  },
+  {
+    name: "recompute",
+    label: "Activations",
+    options: [
+      ["", "kept"],
+      ["gelu", "GELU's computed again"],
+      ["block", "blocks computed again: least memory"],
+    ],
+  },
   { name: "seed", label: "Seed", min: 0 },
   { name: "save_minutes", label: "Minutes between saves", min: 0, step: "any", value: 1 },
 ];
@@ -33,7 +80,10 @@ export class Setup {
   // start gets the arguments of the program's call train, and the own text's File or null.
   constructor({ call, start }) {
     Object.assign(this, { call, start, file: null, chosen: "tiny", models: [] });
-    fill(byId("settings"), fields.map((f) => this.field(f)));
+    fill(
+      byId("settings"),
+      fields.map((f) => this.field(f)),
+    );
     byId("form").addEventListener("submit", (e) => {
       e.preventDefault();
       this.submit();
@@ -51,8 +101,9 @@ export class Setup {
 
   field({ name, label, options, value, ...more }) {
     const id = `set-${name}`;
-    const input = options ? el("select", { id, name }, ...options.map(([v, text]) => el("option", { value: v, text }))) :
-      el("input", { id, name, type: "number", inputmode: "decimal", value, ...more });
+    const input = options
+      ? el("select", { id, name }, ...options.map(([v, text]) => el("option", { value: v, text })))
+      : el("input", { id, name, type: "number", inputmode: "decimal", value, ...more });
     return el("div.field", el("label", { for: id, text: label }), input);
   }
 
@@ -65,12 +116,27 @@ export class Setup {
 
   // offer shows the models: the page's own, and those of models, which were loaded: {out, name}.
   offer(models) {
-    this.models = [...offers, ...models.map(({ out, name }) => ({ id: out, name, text: "Loaded: goes on from these weights.",
-      preset: "tiny", settings: { init: out, tokenizer: "" } }))];
+    this.models = [
+      ...offers,
+      ...models.map(({ out, name }) => ({
+        id: out,
+        name,
+        text: "Loaded: goes on from these weights.",
+        preset: "tiny",
+        settings: { init: out, tokenizer: "" },
+      })),
+    ];
     if (!this.models.some(({ id }) => id === this.chosen)) this.chosen = "tiny";
-    fill(byId("models"), this.models.map(({ id, name, text }) => el("label.option",
-      el("input", { type: "radio", name: "model", value: id, checked: id === this.chosen }),
-      el("span", el("b", { text: name }), el("small", { text })))));
+    fill(
+      byId("models"),
+      this.models.map(({ id, name, text }) =>
+        el(
+          "label.option",
+          el("input", { type: "radio", name: "model", value: id, checked: id === this.chosen }),
+          el("span", el("b", { text: name }), el("small", { text })),
+        ),
+      ),
+    );
     this.changed();
   }
 
@@ -100,7 +166,15 @@ export class Setup {
     }
     const steps = values.steps ?? this.presets[this.model.preset].steps;
     // The page asks for texts and validations by the clock; these come at the end.
-    return { data: "sample", val_data: "", val_fraction: 0.1, ...values, val_every: steps, sample_every: steps };
+    return {
+      data: "sample",
+      val_data: "",
+      val_fraction: 0.1,
+      val_steps: 5,
+      ...values,
+      val_every: steps,
+      sample_every: steps,
+    };
   }
 
   changed() {
@@ -119,11 +193,20 @@ export class Setup {
   // plan shows what the run needs.
   async plan() {
     const turn = (this.turn = (this.turn ?? 0) + 1);
-    let text = "", problem = "";
+    let text = "",
+      problem = "";
     try {
-      const { parameters, bytes: memory, checkpoint_bytes: saved, config } = await this.call("plan", {
-        preset: this.model.preset, settings: this.values() });
-      text = `${count(parameters)} parameters, ${count(config.steps)} steps · ${bytes(memory)} on the GPU · ` +
+      const {
+        parameters,
+        bytes: memory,
+        checkpoint_bytes: saved,
+        config,
+      } = await this.call("plan", {
+        preset: this.model.preset,
+        settings: this.values(),
+      });
+      text =
+        `${count(parameters)} parameters, ${count(config.steps)} steps · ${bytes(memory)} on the GPU · ` +
         `${bytes(saved)} a checkpoint`;
     } catch (e) {
       if (e.name === "Busy" || e.name === "Crash") return;

@@ -34,8 +34,16 @@ const own = {
     for (const name of disk.readdir("/tmp")) disk.remove(`/tmp/${name}`);
     globalThis.fs = goFS(disk, print);
     globalThis.process = {
-      pid: 1, ppid: 0, getuid: () => 0, getgid: () => 0, geteuid: () => 0, getegid: () => 0, getgroups: () => [],
-      umask: () => 0o022, cwd: () => "/", chdir: () => {},
+      pid: 1,
+      ppid: 0,
+      getuid: () => 0,
+      getgid: () => 0,
+      geteuid: () => 0,
+      getegid: () => 0,
+      getgroups: () => [],
+      umask: () => 0o022,
+      cwd: () => "/",
+      chdir: () => {},
     };
     globalThis.path = { resolve: (...parts) => parts.join("/") };
     const version = await run();
@@ -140,8 +148,9 @@ async function run() {
   const source = await fetch("web.wasm");
   if (!source.ok) throw new Error(`web.wasm cannot be loaded: HTTP status ${source.status}`);
   const typed = source.headers.get("Content-Type")?.startsWith("application/wasm");
-  const { instance } = await (typed ? WebAssembly.instantiateStreaming(source, go.importObject) :
-    WebAssembly.instantiate(await source.arrayBuffer(), go.importObject)); // servers that don't know the type
+  const { instance } = await (typed
+    ? WebAssembly.instantiateStreaming(source, go.importObject)
+    : WebAssembly.instantiate(await source.arrayBuffer(), go.importObject)); // servers that don't know the type
   wasm = instance;
   return new Promise((resolve, reject) => {
     globalThis.gpt2wgpu = {
@@ -180,7 +189,9 @@ self.onmessage = async ({ data: { id, call, args } }) => {
     postMessage({ id, result: await (own[call] ? own[call](args) : gpt2wgpu.call(call, args)) });
   } catch (e) {
     const full = e.name === "QuotaExceededError" || e.code === "ENOSPC";
-    const message = full ? "the browser gives this page no more space; hint: delete runs that you don't need" : e.message;
+    const message = full
+      ? "the browser gives this page no more space; hint: delete runs that you don't need"
+      : e.message;
     postMessage({ id, error: { name: e.name ?? "Error", message } });
   }
 };

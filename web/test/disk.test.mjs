@@ -10,10 +10,15 @@ const create = O.O_RDWR | O.O_CREAT | O.O_EXCL;
 // calls returns Node's fs calls of a disk as promises.
 function calls(disk) {
   const fs = goFS(disk, () => {});
-  return new Proxy({}, {
-    get: (_, name) => (...args) => new Promise((resolve, reject) =>
-      fs[name](...args, (e, v) => (e ? reject(e) : resolve(v)))),
-  });
+  return new Proxy(
+    {},
+    {
+      get:
+        (_, name) =>
+        (...args) =>
+          new Promise((resolve, reject) => fs[name](...args, (e, v) => (e ? reject(e) : resolve(v)))),
+    },
+  );
 }
 
 async function write(fs, path, content, flags = O.O_WRONLY | O.O_CREAT | O.O_TRUNC) {
@@ -27,7 +32,8 @@ const read = async (disk, path) => new TextDecoder().decode(await disk.bytes(pat
 const refused = (promise, code) => assert.rejects(promise, { code });
 
 test("files, directories and errors are Node's", async () => {
-  const disk = await Disk.open(new MemoryDirectory()), fs = calls(disk);
+  const disk = await Disk.open(new MemoryDirectory()),
+    fs = calls(disk);
   await fs.mkdir("/runs", 0o755);
   await refused(fs.mkdir("/runs", 0o755), "EEXIST");
   await refused(fs.mkdir("/none/below", 0o755), "ENOENT");
@@ -59,7 +65,8 @@ test("files, directories and errors are Node's", async () => {
 });
 
 test("one file may be open twice, and lives on without its name", async () => {
-  const disk = await Disk.open(new MemoryDirectory()), fs = calls(disk);
+  const disk = await Disk.open(new MemoryDirectory()),
+    fs = calls(disk);
   await write(fs, "/a", "abc");
   const [one, two] = await Promise.all([fs.open("/a", O.O_RDWR, 0), fs.open("/a", O.O_RDONLY, 0)]);
   await fs.unlink("/a");
@@ -70,11 +77,15 @@ test("one file may be open twice, and lives on without its name", async () => {
   assert.equal(new TextDecoder().decode(bytes), "axc");
   await fs.close(two);
   await disk.sweeping;
-  assert.deepEqual([...disk.root.files.keys()].filter((n) => n.startsWith("c-")), []);
+  assert.deepEqual(
+    [...disk.root.files.keys()].filter((n) => n.startsWith("c-")),
+    [],
+  );
 });
 
 test("a directory with files is renamed", async () => {
-  const disk = await Disk.open(new MemoryDirectory()), fs = calls(disk);
+  const disk = await Disk.open(new MemoryDirectory()),
+    fs = calls(disk);
   for (const dir of ["/tmp", "/tmp/new", "/old", "/empty"]) await fs.mkdir(dir, 0o755);
   await write(fs, "/tmp/new/a", "1");
   await write(fs, "/old/b", "2");
@@ -90,7 +101,9 @@ test("a directory with files is renamed", async () => {
 });
 
 test("a full disk is ENOSPC, and what was there stays", async () => {
-  const root = new MemoryDirectory(), disk = await Disk.open(root), fs = calls(disk);
+  const root = new MemoryDirectory(),
+    disk = await Disk.open(root),
+    fs = calls(disk);
   await write(fs, "/a", "abc");
   root.most = root.used();
   await refused(write(fs, "/a", "0".repeat(5000), O.O_WRONLY | O.O_APPEND), "ENOSPC");
@@ -102,14 +115,16 @@ test("a full disk is ENOSPC, and what was there stays", async () => {
 });
 
 test("a second tab is refused", async () => {
-  const root = new MemoryDirectory(), disk = await Disk.open(root);
+  const root = new MemoryDirectory(),
+    disk = await Disk.open(root);
   await refused(Disk.open(root), "EBUSY");
   await disk.end();
   await Disk.open(root);
 });
 
 test("contents that a Blob reads stay until the next one", async () => {
-  const disk = await Disk.open(new MemoryDirectory()), fs = calls(disk);
+  const disk = await Disk.open(new MemoryDirectory()),
+    fs = calls(disk);
   await write(fs, "/a", "abc");
   await write(fs, "/b", "d");
   const contents = () => [...disk.root.files.keys()].filter((n) => n.startsWith("c-")).length;
@@ -123,18 +138,20 @@ test("contents that a Blob reads stay until the next one", async () => {
   assert.equal(contents(), 1);
 });
 
-// A directory that keeps what a crash leaves after each of its operations: all that was done, or, after a power cut, what was
-// flushed.
+// A directory that keeps what a crash leaves after each of its operations: all that was done, or, after a power cut,
+// what was flushed.
 class Recorder extends MemoryDirectory {
   left = [];
 
   async getFileHandle(name, options) {
-    const known = this.files.has(name), file = await super.getFileHandle(name, options);
+    const known = this.files.has(name),
+      file = await super.getFileHandle(name, options);
     if (known) return file;
     for (const method of ["write", "truncate", "flush"]) {
       const original = file[method].bind(file);
       file[method] = (...args) => {
-        const before = file.data.slice(0, file.size), result = original(...args);
+        const before = file.data.slice(0, file.size),
+          result = original(...args);
         if (method === "flush") file.flushed = file.data.slice(0, file.size);
         const after = file.data.slice(0, file.size);
         for (let n = before.length; method === "write" && n < after.length; n += 7) this.keep(name, after.slice(0, n));
@@ -152,7 +169,8 @@ class Recorder extends MemoryDirectory {
   }
 
   keep(torn, content) {
-    const crash = new Map(), cut = new Map();
+    const crash = new Map(),
+      cut = new Map();
     for (const [name, file] of this.files) {
       crash.set(name, name === torn ? content : file.data.slice(0, file.size));
       cut.set(name, file.flushed ?? new Uint8Array(0));
@@ -168,7 +186,9 @@ async function restored(contents) {
 }
 
 test("after a crash at any moment the newest checkpoint is whole", async () => {
-  const root = new Recorder(), disk = await Disk.open(root), fs = calls(disk);
+  const root = new Recorder(),
+    disk = await Disk.open(root),
+    fs = calls(disk);
   const sync = async (path) => {
     const fd = await fs.open(path, O.O_RDONLY, 0);
     await fs.fsync(fd);
@@ -176,7 +196,8 @@ test("after a crash at any moment the newest checkpoint is whole", async () => {
   };
   await fs.mkdir("/run", 0o755);
   let begun = 0;
-  for (let step = 1; step <= 3; step++) { // as train's checkpointer does it
+  for (let step = 1; step <= 3; step++) {
+    // as train's checkpointer does it
     const [tmp, dir] = [`/run/.writing-${step}`, `/run/step-${step}`];
     await fs.mkdir(tmp, 0o755);
     for (const name of ["model", "state"]) await write(fs, `${tmp}/${name}`, `${name} of ${step}, `.repeat(3));
@@ -201,23 +222,30 @@ test("after a crash at any moment the newest checkpoint is whole", async () => {
       continue;
     }
     const after = await Disk.open(await restored(contents));
-    const latest = await read(after, "/run/latest"), step = latest.split("-")[1];
+    const latest = await read(after, "/run/latest"),
+      step = latest.split("-")[1];
     steps.add(step);
     const names = after.readdir("/run");
     const whole = names.includes(latest) ? latest : names.filter((n) => n.startsWith("step-")).at(-1);
     assert.ok(whole, `moment ${i}: ${names}`);
     for (const name of ["model", "state"]) {
-      assert.equal(await read(after, `/run/${whole}/${name}`), `${name} of ${whole.split("-")[1]}, `.repeat(3), `moment ${i}`);
+      assert.equal(
+        await read(after, `/run/${whole}/${name}`),
+        `${name} of ${whole.split("-")[1]}, `.repeat(3),
+        `moment ${i}`,
+      );
     }
     const again = await restored([...after.root.files].map(([n, f]) => [n, f.data.slice(0, f.size)]));
-    assert.deepEqual(await read(await Disk.open(again), "/run/latest"), latest); // the log that was written anew says the same
+    assert.deepEqual(await read(await Disk.open(again), "/run/latest"), latest);
   }
   assert.deepEqual([...steps].sort(), ["1", "2", "3"]);
   assert.ok(root.left.length > 300, `${root.left.length} moments`);
 });
 
 test("contents without a name go at the start, and numbers are not used twice", async () => {
-  const root = new MemoryDirectory(), first = await Disk.open(root), fs = calls(first);
+  const root = new MemoryDirectory(),
+    first = await Disk.open(root),
+    fs = calls(first);
   await write(fs, "/a", "abc");
   await first.end();
   (await root.getFileHandle("c-77", { create: true })).write(text("lost"), { at: 0 });
