@@ -41,8 +41,7 @@ export function noWebGPU({ os, browser } = system()) {
       {
         Windows: "Firefox has WebGPU on Windows from version 141 on: update it.",
         macOS: "Firefox has WebGPU on Macs with Apple silicon and macOS 26 from version 145 on: update it.",
-      }[os] ??
-        `Firefox has no WebGPU on ${os} unless dom.webgpu.enabled is true in about:config, if it is there.`,
+      }[os] ?? `Firefox has no WebGPU on ${os} unless dom.webgpu.enabled is true in about:config, if it is there.`,
       "Or open this page in Chrome or Edge.",
     ];
   }

@@ -40,7 +40,7 @@ class MemoryFile {
   }
 
   async getFile() {
-    return new File([this.data.subarray(0, this.size)], this.name);
+    return new Blob([this.data.subarray(0, this.size)]);
   }
 
   async createSyncAccessHandle() {

@@ -221,6 +221,7 @@ function phase(to) {
 }
 
 function paused(on, step) {
+  byId("pause").disabled = state.phase === "starting";
   if (state.paused === on) return;
   state.paused = on;
   put(byId("pause"), on ? "Go on" : "Pause");
@@ -486,7 +487,6 @@ async function download(out) {
 async function saved() {
   const done = new Promise((resolve) => waitingForSave.push(resolve));
   await call("ask", { what: "checkpoint" });
-  if (state.paused) await call("pause", { on: false });
   return done;
 }
 
@@ -525,12 +525,10 @@ function offer(run) {
 // Buttons.
 
 const on = (id, f) => byId(id).addEventListener("click", f);
-on("pause", () =>
-  call("pause", { on: !state.paused }).then(
-    () => paused(!state.paused, live.done),
-    () => {},
-  ),
-);
+on("pause", () => {
+  byId("pause").disabled = true; // until the program holds, after the step that it is in
+  call("pause", { on: !state.paused }).catch(() => (byId("pause").disabled = false));
+});
 on("stop", () => {
   byId("stop").disabled = true;
   live.saying("stopping, with a checkpoint…");
