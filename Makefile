@@ -4,7 +4,7 @@
 export MESA_SHADER_CACHE_DIR ?= $(CURDIR)/.cache/mesa
 
 .PHONY: build man mpi train test quick test-mpi test-clients test-dx12 fxc isa host texts metal tint mixed conformance chaos soak fuzz lint
-.PHONY: test-dashboard web test-js reproduce dist dist-check setup clean
+.PHONY: test-dashboard web test-web soak-web test-js reproduce dist dist-check setup clean
 
 build: setup
 	go build -o gpt2wgpu ./cmd/gpt2wgpu
@@ -81,6 +81,16 @@ metal: setup
 # The page of web/ and its program in web/dist, for any static server (see web/README.md).
 web:
 	@bash .ci/web
+
+# The page in Debian's Chromium, on SwiftShader: a run that is stopped, reloaded and killed has the bits of a native one; its download
+# is read natively and loaded again; every kernel once. Ends in `N passed, N failed`; screenshots are in build/web-test/out.
+test-web: build web
+	@bash .ci/browser page
+
+# The whole self-test in a tab, and ten minutes of training (SOAK_WEB) with flat memory.
+SOAK_WEB ?= 10
+soak-web: web
+	@bash .ci/browser soak $(SOAK_WEB)
 
 # What a browser runs, tested in Node with npm's webgpu (Dawn) on lavapipe of Mesa 25, and without a browser.
 test-js: setup

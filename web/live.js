@@ -137,7 +137,7 @@ export class Live {
     this.seen = (this.seen ?? 0) + 1;
     if (this.mean === null) this.seen = 1;
     if (Number.isFinite(m.loss))
-      this.mean = (this.mean ?? m.loss) + (m.loss - (this.mean ?? m.loss)) / Math.min(this.seen, lookback);
+      this.mean = (this.mean ?? m.loss) + (m.loss - (this.mean ?? m.loss)) / Math.min(1 + this.seen / 4, lookback);
     this.times.push(m.ms);
     if (this.times.length > lookback) this.times.shift();
     this.soon();
@@ -155,8 +155,7 @@ export class Live {
     const m = this.last;
     if (m) {
       put(byId("figure-loss"), fixed(this.mean));
-      byId("figure-loss").title =
-        `mean of the last ${Math.min(this.seen, lookback)} steps; the newest: ${fixed(m.loss)}`;
+      byId("figure-loss").title = `running mean of the newest steps; the last one: ${fixed(m.loss)}`;
       put(byId("figure-rate"), this.rate ? count(this.rate) : "–");
       put(byId("figure-tokens"), count(m.tokens));
       put(byId("figure-lr"), m.lr?.toExponential(1) ?? "–");

@@ -47,6 +47,7 @@ function notice(key, lines, { kind = "", button = null } = {}) {
       ),
     ),
   );
+  if (kind) byId("notices").lastChild.scrollIntoView({ block: "nearest" });
 }
 
 function failed(key, error, ...more) {

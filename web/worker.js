@@ -78,7 +78,7 @@ const own = {
     }
     const [blob] = await disk.blobs([path]);
     disk.unlink(path); // the content stays for as long as blob is the newest
-    return { name, blob };
+    return { name: `${name}.zip`, blob: new Blob([blob], { type: "application/zip" }) };
   },
 
   // file returns a file's content as a Blob.
