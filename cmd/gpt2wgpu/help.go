@@ -153,7 +153,7 @@ func describe(f *pflag.Flag) (head, text string) {
 	if value != "" {
 		head += " " + value
 	}
-	if d := f.DefValue; d != "" && d != "0" && d != "false" {
+	if d := f.DefValue; d != "" && d != "0" && d != "false" && !strings.Contains(text, "(default: ") {
 		text += " (default: " + d + ")"
 	}
 	return head, text

@@ -65,6 +65,9 @@ func TestHelp(t *testing.T) {
 		if !strings.Contains(text, "  gpt2wgpu "+c.name) {
 			t.Errorf("%s --help has no usage", c.name)
 		}
+		if c.group == "" {
+			t.Errorf("%s is in no group", c.name)
+		}
 		if first := c.short[:1]; first != strings.ToUpper(first) || strings.HasSuffix(c.short, ".") {
 			t.Errorf("%s: %q: want a capital first and no full stop", c.name, c.short)
 		}

@@ -49,10 +49,12 @@ func (e *env) showBars() {
 	if out, ok := terminal(e.stdout); ok { // the same one, in nearly all cases
 		e.stdout = beside{e.bars.Beside(e.stdout), out}
 	}
+	bars := e.bars
 	e.endBars = func() {
-		e.bars.Clear()
+		bars.Clear()
 		restore()
 	}
+	atOnce = e.endBars
 }
 
 // barEvents says which events are lines. Compiling has a bar where there can be one.

@@ -38,7 +38,7 @@ func stopSignals() []os.Signal {
 // and then its group.
 const repeated = 200 * time.Millisecond
 
-// atOnce ends what must end before this process; the supervisor sets it.
+// atOnce ends what must end before this process: a bar, or the supervisor's child.
 var atOnce = func() {}
 
 // watchSignals calls cancel at the first signal that asks to stop, and ends the process at the second one. A hangup

@@ -26,12 +26,16 @@ var trainCommand = &command{
 	short: "Train from scratch, from pretrained weights, or go on with a run",
 	long: `
 A flag overrides --config, which overrides --preset; the defaults are those of the preset tiny. With --resume the
-run's own config.json is the --config. With --init the shape, the tokenizer and the longest sequence are those of the
-weights, and --lr, --muon-lr and --warmup-steps are a tenth of the preset's unless they are given; --min-lr keeps the
-preset's proportion to --lr. Without --out a run is kept in a new directory, runs/PRESET-N. An interrupt, SIGTERM or a
-hangup ends a run after its step with a checkpoint; a second interrupt ends it at once. A run that is saved trains in a
-process of its own, which is started again from the newest checkpoint when it crashes or its device stops answering (not
-under mpirun; see docs/reliability.md). Presets:
+run's own config.json is the --config. Without --out a run is kept in a new directory, runs/PRESET-N.
+
+With --init the shape, the tokenizer and the longest sequence are those of the weights, and --lr, --muon-lr and
+--warmup-steps are a tenth of the preset's unless they are given; --min-lr keeps the preset's proportion to --lr.
+
+An interrupt, SIGTERM or a hangup ends a run after its step with a checkpoint; a second interrupt ends it at once. A run
+that is saved trains in a process of its own, which is started again from the newest checkpoint when it crashes or its
+device stops answering (not under mpirun; see docs/reliability.md).
+
+Presets:
 
 ` + presetList(),
 	examples: []string{
