@@ -32,6 +32,7 @@ var instead = map[string][2]string{
 	"make quick":          {"it is a part of make test", "make -n quick"},
 	"make test-mpi":       {".ci/run runs it", "make -n test-mpi"},
 	"make test-clients":   {".ci/run runs its script", "make -n test-clients"},
+	"make test-js":        {".ci/run runs a part of its script", "make -n test-js"},
 	"make test-dashboard": {"a minute, and needs Chromium", "make -n test-dashboard"},
 	"make test-dx12":      {"dx12.yml runs it", "make -n test-dx12"},
 	"make web":            {"make test-web runs it", "make -n web"},
