@@ -446,19 +446,11 @@ export class Disk {
     this.record({ remove: name, at: dir.n }, true);
   }
 
-  // walk returns the paths of all files below path, relative to it.
-  walk(path) {
-    const all = [];
-    const visit = (node, before) =>
-      [...node.names]
-        .sort(([a], [b]) => (a < b ? -1 : 1))
-        .forEach(([name, n]) => {
-          const child = this.nodes.get(n);
-          if (child.names) visit(child, before + name + "/");
-          else all.push(before + name);
-        });
-    visit(this.find(path), "");
-    return all;
+  // size returns the bytes of all files below path.
+  size(path) {
+    const sum = (node) =>
+      node.names ? [...node.names.values()].reduce((n, child) => n + sum(this.nodes.get(child)), 0) : node.size;
+    return sum(this.find(path));
   }
 
   // blobs returns the contents of files, without reading them. They stay on the disk until the next call, also when the

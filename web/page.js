@@ -374,7 +374,7 @@ function table() {
       el("td", el("b", { text: name }), el("small", { text: [size, about(r)].filter(Boolean).join(" · ") })),
       el("td", { text: progress }),
       el("td.number", { "data-label": "loss", text: fixed(r.loss, 3) }),
-      el("td.number", { "data-label": "size", text: r.checkpoint_bytes ? bytes(r.checkpoint_bytes) : "–" }),
+      el("td.number", { "data-label": "size", text: bytes(r.bytes) }),
       el(
         "td",
         el(
@@ -402,7 +402,7 @@ function table() {
       "thead",
       el(
         "tr",
-        ...["name", "progress", "loss", "checkpoint", ""].map((text, i) =>
+        ...["name", "progress", "loss", "size", ""].map((text, i) =>
           el(i === 2 || i === 3 ? "th.number" : "th", { text, scope: "col" }),
         ),
       ),
@@ -420,7 +420,7 @@ function about({ config, modified }) {
 // sources lists what can write a text.
 function sources() {
   const list = state.stored
-    .filter((r) => isModel(r) || r.step > 0)
+    .filter((r) => state.gpu && (isModel(r) || r.step > 0))
     .map(({ out }) => ({ value: out, name: nameOf(out) }));
   if (training()) list.splice(0, list.length, { value: "", name: "the model in training" }); // which has the device
   ask.offer(list);

@@ -86,6 +86,12 @@ const own = {
     return new Blob([await disk.bytes(path)]);
   },
 
+  // runs returns the program's, with the bytes that each takes.
+  async runs(args) {
+    const runs = await gpt2wgpu.call("runs", args);
+    return runs.map((run) => ({ ...run, bytes: disk.size(run.out) }));
+  },
+
   // tidy removes texts below /in that no run uses.
   async tidy() {
     const used = new Set((await gpt2wgpu.call("runs", {})).flatMap(({ config }) => [config?.data, config?.val_data]));

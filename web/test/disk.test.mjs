@@ -95,6 +95,7 @@ test("a directory with files is renamed", async () => {
   await refused(fs.rename("/tmp", "/tmp/new/x"), "EINVAL");
   await fs.rename("/tmp/new", "/empty");
   assert.equal(await read(disk, "/empty/a"), "1");
+  assert.equal(disk.size("/"), 2);
   await fs.rename("/old/b", "/empty/a");
   assert.equal(await read(disk, "/empty/a"), "2");
   assert.deepEqual(await fs.readdir("/tmp"), []);

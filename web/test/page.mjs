@@ -90,6 +90,11 @@ try {
   await page.reload();
   await page.locator("#train:enabled").waitFor();
   await page.locator("summary", { hasText: "Settings" }).click();
+  await page.getByLabel("Sequences a step").fill("1000000");
+  await page.locator("#problem").waitFor();
+  const problem = await page.locator("#problem").textContent();
+  check("what no device has is refused with a hint", /batch-size/.test(problem), problem);
+  await page.getByLabel("Sequences a step").fill("");
   await page.getByLabel("Steps", { exact: true }).fill(String(STEPS));
   await page.locator("#train").click();
   await reaches(page, 5);
@@ -112,6 +117,21 @@ try {
   await page.locator("#pause").click();
   await reaches(page, held + 1);
   check("it goes on", true);
+
+  // Headless tabs are never hidden: the page is made to believe it, a minute ago.
+  await page.evaluate(() => {
+    Object.defineProperty(document, "hidden", { configurable: true, get: () => true });
+    document.dispatchEvent(new Event("visibilitychange"));
+    globalThis.page.hidden.since -= 60e3;
+  });
+  await reaches(page, held + 3);
+  await page.evaluate(() => {
+    delete document.hidden;
+    document.dispatchEvent(new Event("visibilitychange"));
+  });
+  await page.locator("#notice-hidden").waitFor();
+  const away = await page.locator("#notice-hidden b").textContent();
+  check("it says what it did while the tab was hidden", /went on|held the run/.test(away), away);
 
   await page.locator("#stop").click();
   await phase(page, "ended");
