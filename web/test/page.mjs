@@ -276,7 +276,7 @@ try {
   const tested = await call(tester, "selftest", { every: "kernel" });
   check(
     "self-test, every kernel once",
-    tested.failed === 0 && tested.passed >= 40,
+    tested.failed === 0 && tested.passed >= 60,
     `${tested.passed} passed, ${tested.failed} failed`,
   );
 
