@@ -52,7 +52,7 @@ func driverHint(goos string) string {
 		"darwin":  "Metal is part of macOS; a virtual machine needs a virtual GPU, and an old Mac macOS 10.15 or later",
 		"linux": "install a Vulkan driver, or software Vulkan: on Debian and Ubuntu `apt-get install libvulkan1 " +
 			"mesa-vulkan-drivers`",
-		"js": "a page has WebGPU in Chrome and Edge 121, Safari 26 and Firefox 145 or later, over https or on " +
+		"js": "a page has WebGPU in Chrome and Edge 113, Safari 26 and Firefox 141 or later, over https or on " +
 			"localhost; on Linux start Chrome with --enable-unsafe-webgpu --enable-features=Vulkan",
 	}[goos], "install a Vulkan driver")
 }
