@@ -77,7 +77,7 @@ try {
   }
   check(
     "it trains all the time",
-    rows.every((r, i) => i === 0 || r.steps > rows[i - 1].steps),
+    rows.every((r, i) => i < 6 || r.steps > rows[i - 6].steps),
     `${rows.at(-1).steps} steps`,
   );
 } catch (e) {
