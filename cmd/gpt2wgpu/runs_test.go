@@ -87,7 +87,7 @@ func TestRuns(t *testing.T) {
 	wantFailure(t, exitUsage, []string{"runs", "plot"}, "plot takes runs")
 	wantFailure(t, exitUsage, []string{"runs", "plot", a, "--x", "stpe"}, "--x", "step, tokens, time")
 	wantFailure(t, exitUsage, []string{"runs", "plot", a, "--out", "x.pdf"}, ".svg or .png")
-	wantFailure(t, exitUsage, []string{"runs", "--x", "step"}, "--x has no effect")
+	wantFailure(t, exitUsage, []string{"runs", "--x", "step"}, "--x is not a flag of runs")
 	wantFailure(t, exitFailed, []string{"runs", "plot", b, "--y", "hellaswag"}, "no HellaSwag score yet")
 }
 

@@ -90,6 +90,7 @@ export class Chart {
     this.unit = el("span.chart-unit");
     this.legend = el("div.chart-legend", { role: "group", "aria-label": "Curves shown" });
     this.canvas = el("canvas", { "aria-hidden": "true" });
+    this.over = el("canvas", { "aria-hidden": "true" }); // what moves with the pointer
     this.read = el("div.chart-read", { hidden: true, "aria-hidden": "true" });
     this.none = el("div.chart-empty", { hidden: true });
     this.summary = el(`p.sr#${id}`);
@@ -98,6 +99,7 @@ export class Chart {
       "div.chart-plot",
       { tabindex: "0", role: "application", "aria-roledescription": "chart", "aria-describedby": id },
       this.canvas,
+      this.over,
       this.none,
       this.read,
     );
@@ -196,6 +198,7 @@ export class Chart {
     document.removeEventListener("themechange", this.recolour);
     window.removeEventListener("pointerup", this.release);
     cancelAnimationFrame(this.frame);
+    cancelAnimationFrame(this.moved);
     clearTimeout(this.speaking);
     clearTimeout(this.describing);
     this.root.remove();
@@ -310,20 +313,14 @@ export class Chart {
     const width = this.plot.clientWidth,
       height = this.plot.clientHeight;
     if (!width) return;
-    const ratio = window.devicePixelRatio || 1;
-    const w = Math.round(width * ratio),
-      h = Math.round(height * ratio);
-    if (this.canvas.width !== w || this.canvas.height !== h) Object.assign(this.canvas, { width: w, height: h });
-    const g = this.canvas.getContext("2d");
-    g.setTransform(ratio, 0, 0, ratio, 0, 0);
-    g.clearRect(0, 0, width, height);
+    const g = this.clear(this.canvas);
     const curves = this.prepare();
     const spans = curves.length ? this.spans(curves) : null;
     this.none.hidden = !!spans;
     this.curves = curves;
     if (!spans) {
       this.spanX = null;
-      this.read.hidden = true;
+      this.drawOver();
       this.describe();
       return;
     }
@@ -401,17 +398,41 @@ export class Chart {
       g.fillText(l.name, area.left + area.width - 4, at);
     }
     g.setLineDash([]);
+    g.restore();
+    Object.assign(this, { px, py });
+    this.drawOver();
+    this.describe();
+  }
+
+  // clear returns the context of a canvas as large as the plot, with nothing on it.
+  clear(canvas) {
+    const { clientWidth: width, clientHeight: height } = this.plot;
+    const ratio = window.devicePixelRatio || 1;
+    const [w, h] = [Math.round(width * ratio), Math.round(height * ratio)];
+    if (canvas.width !== w || canvas.height !== h) Object.assign(canvas, { width: w, height: h });
+    const g = canvas.getContext("2d");
+    g.setTransform(ratio, 0, 0, ratio, 0, 0);
+    g.clearRect(0, 0, width, height);
+    return g;
+  }
+
+  // drawOver draws what moves with the pointer, on a canvas of its own: the curves stay as they are.
+  drawOver() {
+    const g = this.clear(this.over);
+    if (!this.spanX) {
+      this.read.hidden = true;
+      return;
+    }
+    const { px, py, area } = this;
     if (this.dragged) {
-      const [a, b] = this.dragged.map(px);
+      const [a, b] = this.dragged.map((v) => clamp(px(v), area.left, area.left + area.width));
       g.globalAlpha = 0.15;
       g.fillStyle = this.colour("accent");
       g.fillRect(Math.min(a, b), area.top, Math.abs(a - b), area.height);
       g.globalAlpha = 1;
     }
     if (this.cursor !== null) this.drawCursor(g, px, py);
-    g.restore();
-    this.showRead(px, width);
-    this.describe();
+    this.showRead(px, this.plot.clientWidth);
   }
 
   // trace draws a curve: where there are many points to a pixel, the least and the greatest of each.
@@ -438,30 +459,35 @@ export class Chart {
         else drawing = false;
       }
     } else {
+      const { logY } = this.options;
       for (let i = from; i < to;) {
         const pixel = Math.floor(px(x[i]));
-        let first = NaN,
-          last = NaN,
-          lo = Infinity,
-          hi = -Infinity;
-        for (; i < to; i++) {
-          const at = px(x[i]);
-          if (at >= pixel + 1) break;
-          const v = py(y[i]);
-          if (!Number.isFinite(v) || Number.isNaN(at)) continue;
-          if (Number.isNaN(first)) first = v;
-          last = v;
-          if (v < lo) lo = v;
-          if (v > hi) hi = v;
+        if (Number.isNaN(pixel)) {
+          i++;
+          continue;
         }
-        if (Number.isNaN(first)) {
+        const edge = spanX.value((pixel + 1 - area.left) / area.width);
+        const end = Math.min(to, Math.max(i + 1, indexAt(x, edge, i)));
+        let first = NaN;
+        let last = NaN;
+        let least = Infinity;
+        let most = -Infinity;
+        for (; i < end; i++) {
+          const v = y[i];
+          if (v - v !== 0 || (logY && v <= 0)) continue; // not finite, or without a place
+          if (first !== first) first = v;
+          last = v;
+          if (v < least) least = v;
+          if (v > most) most = v;
+        }
+        if (first !== first) {
           drawing = false;
           continue;
         }
-        point(pixel + 0.5, first);
-        if (lo < first) g.lineTo(pixel + 0.5, lo);
-        if (hi > lo) g.lineTo(pixel + 0.5, hi);
-        g.lineTo(pixel + 0.5, last);
+        point(pixel + 0.5, py(first));
+        if (most > first) g.lineTo(pixel + 0.5, py(most));
+        if (least < most) g.lineTo(pixel + 0.5, py(least));
+        g.lineTo(pixel + 0.5, py(last));
       }
     }
     g.stroke();
@@ -497,7 +523,10 @@ export class Chart {
   point(value) {
     if (value === this.cursor) return;
     this.cursor = value;
-    this.redraw();
+    this.moved ||= requestAnimationFrame(() => {
+      this.moved = 0;
+      this.drawOver();
+    });
   }
 
   // readings returns what every curve has at the cursor: {s, x, y}, of its nearest point.

@@ -70,9 +70,9 @@ export function smooth(y, n, out) {
   return out;
 }
 
-// indexAt returns the first index whose x is v or more, x.length where there is none.
-export function indexAt(x, v) {
-  let lo = 0,
+// indexAt returns the first index, of those from one on, whose x is v or more; x.length where there is none.
+export function indexAt(x, v, from = 0) {
+  let lo = from,
     hi = x.length;
   while (lo < hi) {
     const mid = (lo + hi) >> 1;

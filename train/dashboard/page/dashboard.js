@@ -627,10 +627,7 @@ function differences(list, known) {
     title,
     table(
       ["Setting", ...list.map(named)],
-      names.map((name) => [
-        el("span.mono", { text: name }),
-        ...known.map((k) => value(k, name)),
-      ]),
+      names.map((name) => [el("span.mono", { text: name }), ...known.map((k) => value(k, name))]),
     ),
   );
 }
@@ -744,14 +741,12 @@ function drawKernels(row) {
     const most = 14;
     const rest = p.kernels.slice(most).reduce((sum, k) => sum + k.ms, 0);
     bars(list, [
-      ...p.kernels
-        .slice(0, most)
-        .map((k, i) => ({
-          name: k.name,
-          share: k.ms / total,
-          of: i < 12 ? i : undefined,
-          value: `${significant(k.ms, 3)} ms · ${((100 * k.ms) / total).toFixed(1)}% · ${k.count}× · ${k.of_peak.toFixed(2)} of peak`,
-        })),
+      ...p.kernels.slice(0, most).map((k, i) => ({
+        name: k.name,
+        share: k.ms / total,
+        of: i < 12 ? i : undefined,
+        value: `${significant(k.ms, 3)} ms · ${((100 * k.ms) / total).toFixed(1)}% · ${k.count}× · ${k.of_peak.toFixed(2)} of peak`,
+      })),
       ...(rest > 0 ? [{ name: "others", share: rest / total, value: `${significant(rest, 3)} ms` }] : []),
     ]);
     if (p.dispatches?.length) {
@@ -795,11 +790,7 @@ function drawSettings(row) {
       el(
         "dl.settings",
         ...d.settings.map(({ name, value }) =>
-          el(
-            "div",
-            el("dt", { text: name }),
-            el("dd.mono", { text: plain(value) }),
-          ),
+          el("div", el("dt", { text: name }), el("dd.mono", { text: plain(value) })),
         ),
       ),
     ];

@@ -38,7 +38,7 @@ const points = (page) => page.evaluate(() => [...document.querySelectorAll(".cha
 // One run, by mouse and by keyboard.
 {
   const page = await open();
-  await page.waitForFunction(() => /from .* at step/.test(document.querySelector(".chart > p.sr").textContent));
+  await page.waitForFunction(() => /from .* at step/.test(document.querySelector(".chart > p.sr")?.textContent));
   check("a chart has a summary", /training: [\d,]+ points, from .* the lowest/.test(await points(page)), await points(page));
   check("the pill says that the page is live", (await text(page, "#live")) === "live");
   const plot = page.locator(".chart-plot").first();
@@ -134,7 +134,7 @@ for (const width of [390, 820, 1280]) {
 // Ten runs that grow, with a moving cursor.
 {
   const page = await open(`#runs=${ids.slice(0, 10)}&focus=${ids[0]}`);
-  await page.waitForFunction(() => (document.querySelector(".chart > p.sr").textContent.match(/points/g) ?? []).length >= 10);
+  await page.waitForFunction(() => (document.querySelector(".chart > p.sr")?.textContent.match(/points/g) ?? []).length >= 10);
   const session = await page.context().newCDPSession(page);
   await session.send("Performance.enable");
   const heap = async () => {
