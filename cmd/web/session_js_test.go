@@ -185,6 +185,10 @@ func TestTraining(t *testing.T) {
 	if got["step"] != stopped+3 || got["done"] != true {
 		t.Errorf("resumed: %v", got)
 	}
+	ended := p.want("resume", fmt.Sprintf(`{"out": %q}`, out))
+	if ended["step"] != got["step"] || ended["done"] != true {
+		t.Errorf("resumed after its end: %v", ended)
+	}
 	var lines []string
 	for _, e := range p.events {
 		switch e["event"] {

@@ -140,6 +140,9 @@ func (s *session) train(in request) (any, error) {
 		Holds: r.holds}
 	err = train.Run(ctx, j, env)
 	r.refuse(errors.New("the training has ended"))
+	if err == nil { // also of a run that had ended before
+		r.step = j.Steps
+	}
 	if stopped := errors.Is(err, train.ErrInterrupted); err == nil || stopped {
 		return map[string]any{"out": j.Out, "step": r.step, "steps": j.Steps, "done": err == nil,
 			"stopped": stopped}, nil
