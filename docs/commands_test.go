@@ -430,7 +430,7 @@ func TestCIRunsThem(t *testing.T) {
 			t.Errorf(".ci/run does not run make %s", target)
 		}
 	}
-	for _, script := range []string{".ci/clients", ".ci/isa", ".ci/tint"} {
+	for _, script := range []string{".ci/browser", ".ci/clients", ".ci/isa", ".ci/js", ".ci/tint"} {
 		if !bytes.Contains(gate, []byte("bash "+script)) {
 			t.Errorf(".ci/run does not run %s", script)
 		}

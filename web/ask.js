@@ -1,9 +1,7 @@
 // The prompt: text that the model in training, or one that is kept, goes on with.
-import { el, fill, put } from "./parts/dom.js";
+import { byId, el, fill, put } from "./parts/dom.js";
 import { clean } from "./live.js";
 import { parts } from "./program.js";
-
-const byId = (id) => document.getElementById(id);
 
 export class Ask {
   constructor({ call }) {

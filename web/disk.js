@@ -3,7 +3,7 @@
 // OPFS cannot rename a directory everywhere, and its directory operations are not atomic. So the contents of files are
 // OPFS files named by number, c-N, and the tree of names is a log, log-N. Each line of the log is one change: the CRC
 // of a JSON text, a space, the text. A rename is one line. After a crash the tree is what the whole lines say.
-// At the start the log is written anew as one line, into a file with the next number; the old one goes after that.
+// At the start the log is rewritten as one line, into a file with the next number; then the old file is removed.
 //
 // The log's sync access handle is exclusive: it is also the lock that keeps two tabs from one disk.
 

@@ -1,9 +1,8 @@
 // A run as it trains: progress, figures, curve, texts, device, memory, log.
 import { Chart } from "./parts/chart.js";
-import { bars, el, fill, put } from "./parts/dom.js";
+import { bars, byId, el, fill, put } from "./parts/dom.js";
 import { bytes, count, duration, fixed } from "./parts/format.js";
 
-const byId = (id) => document.getElementById(id);
 const lookback = 50; // steps of the running mean and of the speed, as on a terminal
 const mostEarlier = 30,
   mostLog = 400;
@@ -46,9 +45,6 @@ export class Live {
       texts: [],
       log: [],
       done: 0,
-      paused: false,
-      ending: false,
-      spoken: 0,
     });
     this.chart.set([
       { id: "train", name: "training", of: 0, x: [], y: [], smooth: true },
@@ -110,7 +106,7 @@ export class Live {
     this.bar();
   }
 
-  // record takes a record of metrics.jsonl; old: it is of an earlier time.
+  // record shows a record of metrics.jsonl; old: it was read from the file of a resumed run.
   record(m, old = false) {
     switch (m.kind) {
       case "train":
@@ -126,7 +122,7 @@ export class Live {
         this.wrote(m, old);
         break;
       case "restart":
-        this.line(`step ${m.step}: begun again: ${m.reason}`);
+        this.line(`step ${m.step}: started again: ${m.reason}`);
     }
   }
 
@@ -191,7 +187,7 @@ export class Live {
     byId("track").setAttribute("aria-valuetext", words);
   }
 
-  // running says whether the run trains, or has ended.
+  // running sets whether the run trains, or has ended.
   running(on) {
     this.over = !on;
     this.bar();
@@ -254,7 +250,7 @@ function facts(list, rows, more = false) {
   else fill(list, nodes);
 }
 
-// clean replaces control characters, which have no look of their own.
+// clean replaces control characters, which have no glyph, with U+FFFD.
 export const clean = (text) => text.replace(/[^\P{Cc}\n\t]/gu, "\uFFFD");
 
 const shape = (c) => c && `${c.n_layer} blocks of ${c.n_embd} channels, ${c.n_head} heads, context ${c.block_size}`;

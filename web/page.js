@@ -1,5 +1,5 @@
 // The page: what is shown when, and what the buttons do. The program itself is in a Worker.
-import { el, fill, put } from "./parts/dom.js";
+import { byId, el, fill, put } from "./parts/dom.js";
 import { ago, bytes, count, fixed } from "./parts/format.js";
 import { themeButton } from "./parts/theme.js";
 import { memoryAdvice, noAdapter, noWebGPU, tooLarge } from "./advice.js";
@@ -8,7 +8,6 @@ import { Live } from "./live.js";
 import { Program, parts } from "./program.js";
 import { Setup } from "./setup.js";
 
-const byId = (id) => document.getElementById(id);
 const show = (id, on) => (byId(id).hidden = !on);
 const activeKey = "gpt2wgpu-active"; // localStorage: the run that trained when the page was last open
 const mostRestarts = 3; // in a row without a new step
@@ -22,7 +21,7 @@ const live = new Live({ say });
 const setup = new Setup({ call, start: train });
 const ask = new Ask({ call });
 
-// say tells screen readers; lines of one kind come at most every few seconds.
+// say announces a text to screen readers, at most once per `every` seconds.
 let saidAt = 0;
 function say(text, every = 0) {
   if (every && Date.now() - saidAt < every * 1e3) return;
@@ -30,7 +29,7 @@ function say(text, every = 0) {
   put(byId("spoken"), text);
 }
 
-// notice shows lines above all else, under a key that a later one of the same kind replaces; no lines: none.
+// notice shows lines at the top of the page. A later notice with the same key replaces it; without lines it is removed.
 function notice(key, lines, { kind = "", button = null } = {}) {
   document.getElementById(`notice-${key}`)?.remove();
   if (lines.length === 0) return;
@@ -150,7 +149,7 @@ const schedule = {
       call("ask", { what }).catch(() => {});
     }
   },
-  // done notes how long that took: a text may take a fifth of the time, a validation a tenth.
+  // done measures how long that took: a text may take a fifth of the time, a validation a tenth.
   done(kind, at) {
     const what = { sample: "sample", val: "validate" }[kind];
     if (!this.next || !what) return;
@@ -160,7 +159,7 @@ const schedule = {
   },
 };
 
-// hidden says what a hidden tab did.
+// hidden counts the steps of a hidden tab, and reports them when the tab is shown again.
 const hidden = {
   step(at) {
     if (this.since && this.last) this.gap = Math.max(this.gap, at - this.last);
@@ -291,7 +290,7 @@ async function work(name, args) {
   }
 }
 
-// recovered makes the program ready again, and returns the run to go on with: null, none.
+// recovered makes the program ready again, and returns the run to resume; null: there is none.
 async function recovered(error) {
   const [why] = parts(error);
   live.line(`ERROR: ${error.message}`);

@@ -1,5 +1,5 @@
 // The form of a new run: which text, which model, which settings, and what that needs.
-import { el, fill, put } from "./parts/dom.js";
+import { byId, el, fill, put } from "./parts/dom.js";
 import { bytes, count } from "./parts/format.js";
 import { parts } from "./program.js";
 
@@ -73,8 +73,6 @@ const fields = [
   { name: "seed", label: "Seed", min: 0 },
   { name: "save_minutes", label: "Minutes between saves", min: 0, step: "any", value: 1 },
 ];
-
-const byId = (id) => document.getElementById(id);
 
 export class Setup {
   // start gets the arguments of the program's call train, and the own text's File or null.

@@ -1,5 +1,5 @@
-// Encodes a compute pass. words has five numbers for each of n dispatches: the places in handles of its pipeline and of its bind
-// group, and its workgroups in x, y and z.
+// Encodes a compute pass. words has five numbers for each of n dispatches: the places in handles of its pipeline and of
+// its bind group, and its workgroups in x, y and z.
 globalThis.gpt2wgpuReplay = (encoder, handles, words, n) => {
   const pass = encoder.beginComputePass();
   let last = -1;

@@ -272,8 +272,8 @@ export class Chart {
     });
   }
 
-  // spans returns the ranges of the axes, null where no point can be drawn. Of the unsmoothed values behind a curve only
-  // the usual ones count: one spike would flatten all.
+  // spans returns the ranges of the axes, null where no point can be drawn. Of the unsmoothed values behind a curve
+  // only the usual ones count: one spike would flatten all.
   spans(curves) {
     const { logX, logY, levels } = this.options;
     let x0 = Infinity,

@@ -1,5 +1,8 @@
 // Elements without HTML in strings: text is never parsed.
 
+// byId returns the element of the page with an id.
+export const byId = (id) => document.getElementById(id);
+
 // el makes an element: el("div.card#main", {onclick: f, "aria-label": "x", text: "words"}, ...children).
 export function el(what, attributes, ...children) {
   const [, name, rest] = /^([a-z0-9]+)(.*)$/.exec(what);

@@ -101,6 +101,3 @@ export function axisUnit(kind, longest) {
   }
   return { label: "step", divide: 1 };
 }
-
-// bitsPerByte turns a loss in nats per token into bits per byte of the text.
-export const bitsPerByte = (nats, bytesPerToken) => nats / bytesPerToken / Math.LN2;

@@ -1,4 +1,5 @@
-// Takes the README's picture, docs/web.png, and prints how soon a new user sees what: node picture.mjs DIST FILE [STEPS]
+// Takes the README's picture, docs/web.png, and prints how soon a new user sees what: node picture.mjs DIST FILE
+// [STEPS]
 import { open } from "./chromium.mjs";
 import { serve } from "./server.mjs";
 

@@ -1,13 +1,12 @@
 // The page: it keeps what the server sends of the chosen runs, and draws it once a frame at most.
 import { Chart } from "./parts/chart.js";
-import { bars, el, fill, put } from "./parts/dom.js";
+import { bars, byId as $, el, fill, put } from "./parts/dom.js";
 import { ago, axisUnit, bytes, count, duration, fixed, significant } from "./parts/format.js";
 import { indexAt, smoothSteps } from "./parts/series.js";
 import { themeButton } from "./parts/theme.js";
 import { Curves } from "./curves.js";
 import { Timeline } from "./timeline.js";
 
-const $ = (id) => document.getElementById(id);
 const mostColours = 10; // runs that are shown at once
 const narrow = matchMedia("(max-width: 63.99rem)"); // where the list of runs is folded away
 const gpt2 = [

@@ -1,5 +1,5 @@
-// What a person does with the dashboard, in headless Chromium: node browser.mjs URL PICTURES SECONDS. TestBrowser runs it.
-// PLAYWRIGHT is a directory with playwright-core in its node_modules. A line is printed for each thing that holds or not.
+// Does with the dashboard what a person does, in headless Chromium: node browser.mjs URL PICTURES SECONDS. TestBrowser
+// runs it. PLAYWRIGHT is a directory with playwright-core in its node_modules. Prints a line for each check.
 import { createRequire } from "node:module";
 
 const { chromium } = createRequire(process.env.PLAYWRIGHT)("playwright-core");
