@@ -85,7 +85,7 @@ func storedRun(out string) (r stored, ok bool) {
 			Tokens int64 `json:"tokens"`
 		}
 		raw, _ := os.ReadFile(path.Join(dir, gpt2.StateFile))
-		json.Unmarshal(raw, &state) // what is not known is 0
+		json.Unmarshal(raw, &state) // tokens stay 0 where the file cannot be read
 		r.Tokens = state.Tokens
 	}
 	return r, true
@@ -107,6 +107,7 @@ func stepOf(dir string) (step int) {
 	return step
 }
 
+// remove deletes a run's or an imported model's directory. Errors: a directory elsewhere; one in use.
 func (s *session) remove(in struct {
 	Out string `json:"out"`
 }) (any, error) {
@@ -123,7 +124,8 @@ func (s *session) remove(in struct {
 // state is what a checkpoint has beside a model.
 var state = []string{"optimizer.safetensors", "outer.safetensors", gpt2.StateFile}
 
-// zip hands a model's directory as an archive to f, in pieces.
+// zip makes a .zip archive of a model's directory and passes it to f, a function, in Uint8Arrays of up to 1 MiB. It
+// returns the archive's name and bytes.
 func (s *session) zip(raw []byte, f js.Value) (any, error) {
 	in, err := arguments[struct {
 		Model     string `json:"model"`
@@ -212,17 +214,21 @@ func (p *pieces) flush() (err error) {
 	js.CopyBytesToJS(array, p.held)
 	p.bytes, p.held = p.bytes+int64(len(p.held)), p.held[:0]
 	defer func() {
-		if e, ok := recover().(js.Error); ok {
+		r := recover()
+		if e, ok := r.(js.Error); ok { // what f throws
 			err = e
+		} else if r != nil {
+			panic(r)
 		}
 	}()
 	return wait(p.f.Invoke(array))
 }
 
-// modelFiles are the ends of what an imported model may have.
+// modelFiles are the extensions of the files that an imported model may have.
 var modelFiles = []string{".safetensors", ".json", ".txt"}
 
-// importModel makes a directory of an uploaded archive or weights file.
+// importModel makes a model's directory of an uploaded .zip or .safetensors file, and deletes the file. Errors: those of
+// reading it; a model that is not a GPT-2.
 func (s *session) importModel(in struct {
 	Path  string `json:"path"`
 	Name  string `json:"name"`
@@ -271,6 +277,7 @@ func (s *session) importModel(in struct {
 	return map[string]any{"path": dir, "parameters": gpt2.ParamCount(c), "config": c, "tokenizer": named}, nil
 }
 
+// exists reports whether there is a file or a directory at path.
 func exists(path string) bool {
 	_, err := os.Stat(path)
 	return err == nil
@@ -308,6 +315,7 @@ func unzip(from, to string) error {
 	return nil
 }
 
+// extract writes one file of an archive to a path, at most as many bytes as the archive's directory says.
 func extract(f *zip.File, to string) error {
 	r, err := f.Open()
 	if err != nil {
@@ -322,7 +330,7 @@ func extract(f *zip.File, to string) error {
 	return errors.Join(err, w.Close())
 }
 
-// adopt makes a model's directory of bare weights.
+// adopt moves bare weights into a directory and adds their config.json. heads: of a block; 0: see [gpt2.Adopt].
 func adopt(from, to string, heads int) error {
 	moved := path.Join(to, "model.safetensors")
 	if err := os.Rename(from, moved); err != nil {

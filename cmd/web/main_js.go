@@ -18,7 +18,7 @@ import (
 // version is set by the build.
 var version = "devel"
 
-// memoryLimit is where Go's collector begins to hurry, in bytes: wasm has 4 GiB, and what it has taken it keeps.
+// memoryLimit is where Go's collector runs more often, in bytes: wasm has at most 4 GiB, and its memory never shrinks.
 const memoryLimit = 3 << 30
 
 func main() {
@@ -51,7 +51,7 @@ func main() {
 	select {}
 }
 
-// toJS returns a value as JavaScript has it, by way of JSON.
+// toJS converts a value to JavaScript through JSON.
 func toJS(v any) js.Value {
 	raw, err := json.Marshal(v)
 	if err != nil {
@@ -60,7 +60,7 @@ func toJS(v any) js.Value {
 	return js.Global().Get("JSON").Call("parse", string(raw))
 }
 
-// promise returns one of what f returns. f runs by itself, and may wait.
+// promise returns a Promise that settles to what f returns. f runs in a goroutine, and may wait.
 func promise(f func() (any, error)) js.Value {
 	var run js.Func
 	run = js.FuncOf(func(_ js.Value, args []js.Value) any {
@@ -78,10 +78,13 @@ func promise(f func() (any, error)) js.Value {
 	return js.Global().Get("Promise").New(run)
 }
 
-// errBusy refuses what needs the device while something else has it.
-var errBusy = errors.New("the device is in use")
+// The errors of calls that come at the wrong time: something else has the device; nothing trains.
+var (
+	errBusy = errors.New("the device is in use")
+	errIdle = errors.New("no training runs; hint: call train or resume")
+)
 
-// failure returns an error as JavaScript's, with a name for its kind.
+// failure converts an error to a JavaScript Error, whose name is its kind.
 func failure(err error) js.Value {
 	e := js.Global().Get("Error").New(err.Error())
 	var device *gpu.DeviceError
@@ -99,7 +102,7 @@ func failure(err error) js.Value {
 	return e
 }
 
-// wait returns what v settles to, where it is a promise.
+// wait waits for v, if it is a promise, and returns the error that rejects it.
 func wait(v js.Value) error {
 	if v.Type() != js.TypeObject || v.Get("then").Type() != js.TypeFunction {
 		return nil
@@ -116,7 +119,7 @@ func wait(v js.Value) error {
 	return <-done
 }
 
-// calls are what the page may call: with JSON, and a function where one is wanted.
+// calls are the calls of the page by name. Each takes JSON, and zip also a function.
 var calls = map[string]func(s *session, in []byte, f js.Value) (any, error){
 	"info":     plain((*session).info),
 	"device":   plain((*session).device),
@@ -134,7 +137,7 @@ var calls = map[string]func(s *session, in []byte, f js.Value) (any, error){
 	"zip":      (*session).zip,
 }
 
-// plain makes a call of a method that takes an object of fields.
+// plain makes a call of a method that takes only JSON.
 func plain[In any](method func(*session, In) (any, error)) func(*session, []byte, js.Value) (any, error) {
 	return func(s *session, in []byte, _ js.Value) (any, error) {
 		v, err := arguments[In](in)
@@ -145,6 +148,7 @@ func plain[In any](method func(*session, In) (any, error)) func(*session, []byte
 	}
 }
 
+// arguments decodes the JSON of a call. Error: [train.UsageError], also for unknown fields.
 func arguments[In any](in []byte) (v In, err error) {
 	decoder := json.NewDecoder(strings.NewReader(string(in)))
 	decoder.DisallowUnknownFields()
@@ -154,6 +158,7 @@ func arguments[In any](in []byte) (v In, err error) {
 	return v, err
 }
 
+// usagef returns a mistake in the arguments of a call.
 func usagef(format string, args ...any) error {
 	return &train.UsageError{Err: fmt.Errorf(format, args...)}
 }
@@ -161,6 +166,7 @@ func usagef(format string, args ...any) error {
 // nothing is what a call without arguments takes, and one without a result returns.
 type nothing struct{}
 
+// call makes the call with a name.
 func (s *session) call(name string, in []byte, f js.Value) (any, error) {
 	call, ok := calls[name]
 	if !ok {
@@ -169,7 +175,7 @@ func (s *session) call(name string, in []byte, f js.Value) (any, error) {
 			names = append(names, n)
 		}
 		slices.Sort(names)
-		return nil, usagef("no call %q; hint: %s", name, strings.Join(names, ", "))
+		return nil, usagef("unknown call %q; hint: %s", name, strings.Join(names, ", "))
 	}
 	return call(s, in, f)
 }

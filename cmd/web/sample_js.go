@@ -53,6 +53,8 @@ func (s *session) unload() {
 	}
 }
 
+// sample writes a text, by the model in training between two of its steps, or by a stored one, and returns it whole. Its
+// pieces are events. Errors: [train.UsageError]; errBusy; those of reading and of the device.
 func (s *session) sample(in prompt) (any, error) {
 	if err := in.options().Validate(); err != nil {
 		return nil, &train.UsageError{Err: err}
@@ -62,7 +64,7 @@ func (s *session) sample(in prompt) (any, error) {
 	case in.Model != "":
 		out = s.sampleStored(in)
 	case s.run == nil:
-		return nil, usagef("no model, and no training runs; hint: model names a run's directory or an imported model")
+		return nil, usagef("no model is named, and no training runs; hint: model names a run's directory or an imported model")
 	case !s.run.samples:
 		return nil, errors.New("this run writes no texts (sample_every is 0); hint: resume it with sample_every")
 	default:
@@ -91,7 +93,7 @@ func (s *session) sampleStored(in prompt) written {
 	return written{out, err}
 }
 
-// load brings a model to the device, unless it is there.
+// load puts a model on the device, unless it is there already. spec: a run's or a model's directory.
 func (s *session) load(ctx context.Context, spec string) error {
 	path, err := modelDir(spec)
 	if err != nil {

@@ -13,8 +13,8 @@ import (
 	"github.com/gpt2wgpu/gpt2wgpu/train"
 )
 
-// session is what the page's program does: one job at a time. Goroutines take turns only where one waits, so that
-// fields need no lock.
+// session is the state of the page's program, which does one job at a time. Its goroutines switch only where one waits,
+// so the fields need no lock.
 type session struct {
 	event func(any)
 	log   *slog.Logger
@@ -30,7 +30,7 @@ func newSession(event func(any)) *session {
 	return &session{event: event, log: slog.New(logger{event: event}), job: "idle"}
 }
 
-// stateEvent says what the device is used for.
+// stateEvent reports what the device is used for.
 type stateEvent struct {
 	Event string `json:"event"`
 	Job   string `json:"job"`
@@ -78,6 +78,7 @@ type preset struct {
 	Config train.Config `json:"config"`
 }
 
+// info returns the version, the presets and the settings.
 func (s *session) info(nothing) (any, error) {
 	out := struct {
 		Version  string    `json:"version"`
@@ -100,6 +101,7 @@ func (s *session) info(nothing) (any, error) {
 	return out, nil
 }
 
+// device returns the device that gpu.Open takes. Error: there is none.
 func (s *session) device(nothing) (any, error) {
 	list, err := gpu.Adapters()
 	if err != nil {
@@ -116,9 +118,10 @@ type selftestRow struct {
 
 var digits = regexp.MustCompile(`\d+`)
 
+// selftest runs the self-test's cases whose names have Kernel in them and returns their results. Each case is an event.
 func (s *session) selftest(in struct {
-	Kernel string `json:"kernel"`
-	Every  string `json:"every"`
+	Kernel string `json:"kernel"` // empty: all
+	Every  string `json:"every"`  // kernel: one case of each kernel and type; empty: all
 }) (any, error) {
 	ctx, end, err := s.begin("selftest", "")
 	if err != nil {
@@ -142,7 +145,7 @@ func (s *session) selftest(in struct {
 		entries = append(entries, e)
 	}
 	if len(entries) == 0 {
-		return nil, usagef("kernel is %q, in no kernel's name; hint: matmul, attention, layernorm", in.Kernel)
+		return nil, usagef("kernel is %q, want a part of a kernel's name; hint: matmul, attention, layernorm", in.Kernel)
 	}
 	n := 0
 	r, err := selftest.Run(ctx, d, entries, func(r selftest.Row) {

@@ -275,7 +275,7 @@ func TestArchive(t *testing.T) {
 func TestRefusals(t *testing.T) {
 	p := newPage(t)
 	for _, c := range [][3]string{
-		{"nonsense", `{}`, "no call"},
+		{"nonsense", `{}`, "unknown call"},
 		{"ask", `{"what": "cake"}`, "hint: stop"},
 		{"ask", `{"wat": "stop"}`, "unknown field"},
 		{"sample", `{"prompt": "x"}`, "no training runs"},

@@ -5,7 +5,6 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"io"
 	"os"
 	"path"
@@ -29,7 +28,8 @@ type request struct {
 	Resume   bool            `json:"resume"`
 }
 
-// job returns the settings of a request as the command line settles them.
+// job returns the settings of a request, completed as the command line completes them. Errors: [train.UsageError]; those
+// of reading a run's config.json.
 func (in request) job() (j train.Job, err error) {
 	j.Resume = in.Resume
 	base := train.DefaultConfig()
@@ -76,7 +76,7 @@ func (s *session) env() train.Env {
 	return train.Env{Log: s.log, Stdout: io.Discard, Version: version}
 }
 
-// role is the device memory of one.
+// role is the device memory of one role, in bytes.
 type role struct {
 	Role  gpu.Role `json:"role"`
 	Bytes uint64   `json:"bytes"`
@@ -89,6 +89,7 @@ func roles(d *gpu.Device) (list []role) {
 	return list
 }
 
+// plan returns what a training needs, without running it: memory in bytes, dispatches, and the text of --dry-run.
 func (s *session) plan(in request) (any, error) {
 	j, err := in.job()
 	if err != nil {
@@ -110,11 +111,14 @@ func (s *session) plan(in request) (any, error) {
 	}, nil
 }
 
+// resume is train from the newest checkpoint of a run.
 func (s *session) resume(in request) (any, error) {
 	in.Resume = true
 	return s.train(in)
 }
 
+// train runs a training to its end or until it is stopped, and returns how far it came. Errors: those of job and
+// [train.Run]; errBusy.
 func (s *session) train(in request) (any, error) {
 	j, err := in.job()
 	if err != nil {
@@ -167,12 +171,13 @@ type running struct {
 	sample  func(piece string) // gets the run's own text; nil: none is written
 }
 
-// text is one that the page has asked for.
+// text is a text that the page has asked for.
 type text struct {
 	prompt
 	done chan written
 }
 
+// written is a text that was made, or why it was not.
 type written struct {
 	text string
 	err  error
@@ -248,7 +253,7 @@ func (r *running) text(step int, text string) {
 	r.sample(text)
 }
 
-// write writes the texts that the page has asked for.
+// write writes the texts that the page has asked for. Error: the device was lost.
 func (r *running) write(w train.Writer) error {
 	for len(r.texts) > 0 {
 		t := r.texts[0]
@@ -272,7 +277,7 @@ func (r *running) cancelText() {
 	}
 }
 
-// refuse answers what was asked for and will not come.
+// refuse answers the requests for texts that are left with err.
 func (r *running) refuse(err error) {
 	for _, t := range r.texts {
 		t.done <- written{err: err}
@@ -280,7 +285,7 @@ func (r *running) refuse(err error) {
 	r.texts = nil
 }
 
-// ask takes a wish for the training in progress.
+// ask asks the training in progress to stop, to write a sample, to validate or to save. It does so between two steps.
 func (s *session) ask(in struct {
 	What string `json:"what"`
 }) (any, error) {
@@ -289,9 +294,9 @@ func (s *session) ask(in struct {
 	a, ok := words[in.What]
 	switch {
 	case !ok:
-		return nil, usagef("what is %q; hint: stop, sample, validate, checkpoint", in.What)
+		return nil, usagef("what is %q, want stop, sample, validate or checkpoint; hint: stop saves and ends the run", in.What)
 	case s.run == nil:
-		return nil, fmt.Errorf("no training runs; hint: train or resume")
+		return nil, errIdle
 	case a == train.AskStop:
 		s.run.end() // also before the first step
 	}
@@ -299,12 +304,12 @@ func (s *session) ask(in struct {
 	return nothing{}, nil
 }
 
-// hold makes the training in progress pause, or go on.
+// hold makes the training in progress pause, or continue.
 func (s *session) hold(in struct {
 	On bool `json:"on"`
 }) (any, error) {
 	if s.run == nil {
-		return nil, fmt.Errorf("no training runs; hint: train or resume")
+		return nil, errIdle
 	}
 	s.run.pause = in.On
 	return nothing{}, nil

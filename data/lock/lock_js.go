@@ -8,7 +8,7 @@ import (
 // Lock is a lock that this process holds.
 type Lock struct{}
 
-// Take returns at once: a page's file system is its own, and the page sees to it that there is one of its kind.
+// Take returns at once: the page's own lock keeps a second tab from the same file system.
 func Take(ctx context.Context, _ string, _ time.Duration, _ func(Owner)) (*Lock, error) {
 	return &Lock{}, ctx.Err()
 }

@@ -42,7 +42,7 @@ var vendors = map[string]uint32{"nvidia": 0x10de, "amd": 0x1002, "intel": 0x8086
 // software are parts of the names of adapters that compute on the CPU.
 var software = []string{"llvmpipe", "lavapipe", "swiftshader", "basic render"}
 
-// Info describes the adapter. Browsers say little of it, and nothing of its type.
+// Info describes the adapter. Browsers give few names and no type.
 func (a Adapter) Info() AdapterInfo {
 	in := a.raw.Get("info")
 	if !in.Truthy() {
@@ -83,7 +83,7 @@ func (a Adapter) Info() AdapterInfo {
 	return info
 }
 
-// Open opens the logical device with the limits of Info, which a browser gives only to who asks for them.
+// Open opens the logical device with the limits of Info. Without them a browser gives WebGPU's default limits.
 func (a Adapter) Open(_ string, limits Limits) (*Device, error) {
 	promise, err := call(a.raw, "requestDevice", object{"label": "gpt2wgpu", "requiredLimits": object{
 		"maxBufferSize":                     limits.MaxBufferSize,
@@ -101,7 +101,7 @@ func (a Adapter) Open(_ string, limits Limits) (*Device, error) {
 		return nil, err
 	}
 	if !raw.Truthy() {
-		return nil, errors.New("the browser gives no device")
+		return nil, errors.New("the browser gives no device; hint: reload the page")
 	}
 	return newDevice(raw)
 }

@@ -10,13 +10,13 @@ import (
 	"github.com/gpt2wgpu/gpt2wgpu/shaders/wgsl"
 )
 
-// Device is an adapter in use. What WebGPU reports later than the call is kept, and is the error of the next wait or
-// submission.
+// Device is an adapter in use. An error that WebGPU reports after the call is kept, and the next wait or submission
+// returns it.
 type Device struct {
 	Timestamps bool // never: browsers write them only at the ends of passes, and coarse ones
 
 	raw, queue js.Value
-	err, lost  error         // the first error that nobody has got yet; why there is no device any more
+	err, lost  error         // the first error that no call has returned yet; why the device was lost
 	pending    int           // submissions that have not ended
 	event      chan struct{} // something has ended or failed
 	callbacks  []js.Func     // of the device's events
@@ -80,7 +80,7 @@ func (d *Device) signal() {
 	}
 }
 
-// failed returns an error that was reported since the last call; that of a lost device each time.
+// failed returns an error that was reported since the last call, and that of a lost device each time.
 func (d *Device) failed() error {
 	if d.lost != nil {
 		return d.lost
@@ -139,7 +139,7 @@ const (
 	Readback = mapRead | copyDst
 )
 
-// checked calls a method that returns an object, and waits for what the device says of it.
+// checked calls a method that makes an object, and waits for its validation and allocation. Errors: those of both.
 func (d *Device) checked(method string, descriptor object) (js.Value, error) {
 	d.raw.Call("pushErrorScope", "out-of-memory")
 	d.raw.Call("pushErrorScope", "validation")
@@ -200,7 +200,7 @@ func (d *Device) Wait(limit time.Duration) error {
 	return d.poll(limit, func() bool { return d.pending == 0 })
 }
 
-// poll waits until done says so.
+// poll waits until done returns true, for at most limit. Errors: ErrTimeout; those that the device has reported.
 func (d *Device) poll(limit time.Duration, done func() bool) error {
 	for left := limit; ; {
 		if err := d.failed(); err != nil {
@@ -237,14 +237,14 @@ func (d *Device) Map(b *Buffer, size uint64, limit time.Duration) error {
 	if err := d.poll(limit, func() bool { return mapped != nil }); err != nil || mapped.err == nil {
 		return err
 	}
-	// that the device was lost is reported later
+	// the loss of a device is reported after the failed mapping
 	if err := d.poll(100*time.Millisecond, func() bool { return false }); !errors.Is(err, ErrTimeout) {
 		return err
 	}
 	return fmt.Errorf("mapping failed: %w", mapped.err)
 }
 
-// Take copies a mapped buffer's first bytes to out and unmaps it.
+// Take copies a mapped buffer's first len(out) bytes to out and unmaps it.
 func (d *Device) Take(b *Buffer, out []byte) error {
 	mapped, err := call(b.raw, "getMappedRange", 0, len(out))
 	if err != nil {
@@ -339,6 +339,7 @@ func (d *Device) keep(raw js.Value) (place uint32) {
 	return place
 }
 
+// drop frees the place of a handle.
 func (d *Device) drop(place uint32) {
 	d.handles.SetIndex(int(place), js.Null())
 	d.free = append(d.free, place)

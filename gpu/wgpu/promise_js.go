@@ -15,8 +15,8 @@ type settled struct {
 	err   error
 }
 
-// when calls f once promise has settled. f runs within a callback: were it to block, or to log, it would stop the event
-// loop that it waits for.
+// when calls f once promise has settled. f runs within a callback and must not block or log: the event loop would wait
+// for it forever.
 func when(promise js.Value, f func(settled)) {
 	var ok, bad js.Func
 	end := func(s settled) any {
@@ -49,7 +49,7 @@ func call(v js.Value, method string, args ...any) (out js.Value, err error) {
 	return v.Call(method, args...), nil
 }
 
-// thrown makes an exception that passes through Go an error.
+// thrown, deferred, turns a JavaScript exception into an error.
 func thrown(err *error) {
 	r := recover()
 	if e, ok := r.(js.Error); ok {

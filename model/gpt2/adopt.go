@@ -7,8 +7,8 @@ import (
 )
 
 // Adopt writes the config.json of a directory that has only model.safetensors, and returns the shape that its tensors
-// show. heads are those of a block, which they don't show; 0: 64 channels each, as all published GPT-2s have.
-// Errors: those of reading the file; no GPT-2.
+// have. heads is the number of heads of a block, which no tensor shows; 0: heads of 64 channels, as in published GPT-2s.
+// Errors: those of reading the file; a model that is not a GPT-2.
 func Adopt(dir string, heads int) (Config, error) {
 	path := filepath.Join(dir, weightsFile)
 	f, err := openTensors(path)
