@@ -16,7 +16,7 @@ type Plan struct {
 	Job
 	Step *Step // on a plan of the device
 
-	Checkpoint uint64 // bytes of one
+	Checkpoint uint64 // bytes of a checkpoint
 }
 
 // DryRun prints the plan of j on env.Stdout: shapes, parameters, bytes of device memory by role, steps.
@@ -72,7 +72,7 @@ func NewPlan(j Job, env Env) (*Plan, error) {
 	return &Plan{j, step, j.checkpointBytes()}, nil
 }
 
-// Dispatches returns those of a micro-step and of an update.
+// Dispatches returns the numbers of dispatches of a micro-step and of an update.
 func (p *Plan) Dispatches() (micro, update int) {
 	for _, program := range p.Step.Training.Programs() {
 		micro += program.Dispatches()
@@ -80,7 +80,7 @@ func (p *Plan) Dispatches() (micro, update int) {
 	return micro, p.Step.Optimizer.Program().Dispatches()
 }
 
-// Print writes the plan, a line a thing.
+// Print writes the plan, one line for each figure.
 func (p *Plan) Print(out io.Writer) {
 	c, step := p.Job, p.Step
 	shape, dev := c.Model(), step.Model.Device

@@ -10,16 +10,16 @@ import (
 	"github.com/gpt2wgpu/gpt2wgpu/train/ranks"
 )
 
-// Watch is who looks at a run while it trains, and what that person may ask for. Only rank 0 calls its functions, and
-// any may be nil.
+// Watch has the functions that a run calls while it trains, to show its progress and to learn what its user asks for.
+// Only rank 0 calls them, and any may be nil.
 type Watch struct {
 	Began  func(Beginning)
 	Record func(metrics.Line) // gets what metrics.jsonl gets, also without --out
 	Asked  func() Ask         // what was asked for since the last call, and AskPause for as long as it holds
 
-	Text  func(step int, text string) // gets a sample on the way in pieces, as it is written
-	Write func(Writer) error          // is AskText's; its error ends the run
-	Holds func(pause bool)            // says that the run pauses, and that it goes on
+	Text  func(step int, text string) // gets a sample in pieces, as it is written
+	Write func(Writer) error          // called for AskText; its error ends the run
+	Holds func(pause bool)            // called with true when the run pauses, with false when it continues
 }
 
 // With returns a Watch whose records also go to other.
@@ -139,7 +139,7 @@ func (r *run) whilePaused(ctx context.Context) error {
 	return nil
 }
 
-// holds says whether the run pauses.
+// holds reports to Watch that the run pauses or continues.
 func (r *run) holds(pause bool) {
 	if r.env.Watch.Holds != nil && r.group.Rank() == 0 {
 		r.env.Watch.Holds(pause)
@@ -161,7 +161,7 @@ func (r *run) doAsked() error {
 		task{due&AskCheckpoint != 0, r.save})
 }
 
-// write lets who asked for it write text.
+// write calls Watch.Write, which writes the texts that were asked for.
 func (r *run) write() error {
 	r.due &^= AskText
 	if r.sampler == nil || r.env.Watch.Write == nil {

@@ -20,7 +20,7 @@ type Writer struct {
 }
 
 // Write continues a prompt and returns the new text. Without a prompt the text begins as a document does. emit, if not
-// nil, gets the text in pieces of whole characters as it is made; bytes that are none are U+FFFD there.
+// nil, gets the text in pieces of whole characters as it is made, with U+FFFD for bytes that are not UTF-8.
 // Errors: a prompt that the tokenizer cannot encode, [model.NotFiniteError], ctx's and the device's.
 func (w Writer) Write(ctx context.Context, prompt string, o model.SampleOptions, emit func(text string)) (string,
 	error) {
@@ -47,11 +47,11 @@ func (w Writer) Write(ctx context.Context, prompt string, o model.SampleOptions,
 	return w.Tokenizer.Decode(out[0]), err
 }
 
-// characters hands text on in whole characters.
+// characters passes text on in whole characters.
 type characters struct {
 	emit   func(text string)
 	held   []byte // the beginning of one
-	broken bool   // what was handed on ends in bytes that are no character
+	broken bool   // the last piece ends in bytes that are not UTF-8
 }
 
 func (c *characters) add(text string) {
@@ -68,7 +68,7 @@ func (c *characters) add(text string) {
 	c.say(whole)
 }
 
-// flush hands on what will not become whole.
+// flush passes on what is held, though incomplete.
 func (c *characters) flush() { c.say(len(c.held)) }
 
 func (c *characters) say(n int) {

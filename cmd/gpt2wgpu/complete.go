@@ -16,9 +16,9 @@ import (
 	"github.com/gpt2wgpu/gpt2wgpu/train/runs"
 )
 
-// completeWord is the word that makes this program list what may stand at the cursor of a command line: the scripts of
-// the command completion call it, with the shell's name, the words behind the program's name, and the word at the
-// cursor behind a dot, since PowerShell drops empty words. It is not a command: nobody types it.
+// completeWord makes this program list the candidates for the word at the cursor of a command line. The scripts of the
+// command completion call it with the shell's name, the words after the program's name, and the word at the cursor after
+// a dot, since PowerShell drops empty words. It is not in the list of commands: nobody types it.
 const completeWord = "complete-words"
 
 // A candidate is a word that may stand at the cursor.
@@ -35,10 +35,10 @@ func listed(list ...string) (all []candidate) {
 	return all
 }
 
-// takes says which words a flag takes.
+// takes sets the words that a flag takes.
 func takes(fs *pflag.FlagSet, flag string, list ...string) { fs.SetAnnotation(flag, "words", list) }
 
-// flagValues are the flags that take the same in every command that has them: words, and maybe a file's name.
+// flagValues has the flags that take the same values in every command: words, a file's name, or both.
 var flagValues = map[string]struct {
 	list func() []candidate
 	file bool // a file's name
@@ -103,7 +103,7 @@ func runsHere() []candidate {
 	return listed(found...)
 }
 
-// placeholders are what the capital words of a command's usage stand for; files, where they are not here.
+// placeholders has the candidates for the capital words of a command's usage. A word that is not here takes files.
 var placeholders = map[string]func() []candidate{
 	"NAME":    func() []candidate { return fetched(func(string) bool { return true }) },
 	"DIR":     runsAndFiles,
@@ -121,7 +121,7 @@ func commandWords() (all []candidate) {
 	return all
 }
 
-// complete prints what may stand at the cursor, a candidate a line, with a tab before what it is.
+// complete prints the candidates for the word at the cursor, one a line: the word, a tab, its description.
 func complete(w io.Writer, args []string) {
 	if len(args) < 2 {
 		return
@@ -145,7 +145,7 @@ func complete(w io.Writer, args []string) {
 	}
 }
 
-// joined puts together what bash divides: a flag, its = and its value.
+// joined puts together what bash splits: a flag, its = and its value.
 func joined(before []string, cursor string) ([]string, string) {
 	var all []string
 	list := append(slices.Clone(before), cursor)
@@ -162,7 +162,8 @@ func joined(before []string, cursor string) ([]string, string) {
 	return all[:len(all)-1], all[len(all)-1]
 }
 
-// candidates returns what may stand at the cursor behind those words, and what of its word is before it.
+// candidates returns the candidates for the word at the cursor after the words before it. prefix is the part of that
+// word (--flag=) that comes before each candidate.
 func candidates(before []string, cursor string) (list []candidate, prefix string) {
 	at := slices.IndexFunc(before, func(w string) bool { return !strings.HasPrefix(w, "-") })
 	if at < 0 {
@@ -178,7 +179,7 @@ func candidates(before []string, cursor string) (list []candidate, prefix string
 	fs := newFlagSet(c.name)
 	c.setup(fs)
 	fs.join()
-	var typed []string // what is no flag and no flag's value
+	var typed []string // words that are neither flags nor values of flags
 	var open *pflag.Flag
 	flagsEnd := false
 	for _, w := range before[at+1:] {
@@ -209,7 +210,7 @@ func candidates(before []string, cursor string) (list []candidate, prefix string
 	return list, ""
 }
 
-// named returns the flag of a word; valued: it has its value behind an =.
+// named returns the flag of a word, nil where there is none; valued: its value follows an =.
 func (fs *flagSet) named(word string) (f *pflag.Flag, valued bool) {
 	word, _, valued = strings.Cut(word, "=")
 	if name, long := strings.CutPrefix(word, "--"); long && name != "" {
@@ -276,7 +277,7 @@ func (c *command) verb(typed []string) string {
 	return ""
 }
 
-// argWords returns what may stand behind those words that are no flags.
+// argWords returns the candidates for the word after typed, the words that are not flags.
 func (c *command) argWords(typed []string) (list []candidate) {
 	verbs, rest := c.alternatives()
 	verb := c.verb(typed)

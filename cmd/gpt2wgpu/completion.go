@@ -21,7 +21,7 @@ var fishScript string
 //go:embed completion/powershell
 var powershellScript string
 
-// completionScripts ask this program for what may stand at the cursor, see completeWord.
+// completionScripts ask this program for the candidates, see completeWord.
 var completionScripts = map[string]string{"bash": bashScript, "zsh": zshScript, "fish": fishScript,
 	"powershell": powershellScript}
 

@@ -55,7 +55,7 @@ it trains.`,
 	},
 }
 
-// checkDirs reports a directory that is not there, or is none.
+// checkDirs returns an error for a path that does not exist or is not a directory.
 func checkDirs(dirs []string) error {
 	for _, dir := range dirs {
 		info, err := os.Stat(dir)
@@ -69,7 +69,7 @@ func checkDirs(dirs []string) error {
 	return nil
 }
 
-// listen opens the address of a flag, and says where the dashboard is.
+// listen opens the address of a flag, and logs the dashboard's URL.
 func (e *env) listen(server *dashboard.Server, flag, address string) (net.Listener, error) {
 	if _, _, err := dashboard.SplitAddress(address); err != nil {
 		return nil, usagef("--%s is %q, want HOST:PORT or PORT (%w); hint: --%s %s", flag, address, err, flag,
@@ -88,9 +88,8 @@ func (e *env) listen(server *dashboard.Server, flag, address string) (net.Listen
 	return l, nil
 }
 
-// serveTraining serves the dashboard of a training until stop is called, in the process that outlives crashes. It takes
-// nothing from the training but what that writes, or, where nothing is saved, records in memory. address "": no
-// dashboard.
+// serveTraining serves the dashboard of a training until stop is called, in the process that survives crashes. It
+// reads only what the training writes, or, where nothing is saved, records in memory. address "": no dashboard.
 func (e *env) serveTraining(ctx context.Context, address, out string) (watch train.Watch, stop func(), err error) {
 	if address == "" {
 		return watch, func() {}, nil

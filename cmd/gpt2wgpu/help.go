@@ -49,7 +49,7 @@ func init() {
 	}
 }
 
-// about is what the program says of itself.
+// about describes the program in one sentence.
 const about = "gpt2wgpu trains GPT-2 on any GPU, through Vulkan, Metal or DX12, and on the CPU through software Vulkan."
 
 // firstExamples are a first run, which needs no network and no files.

@@ -8,7 +8,7 @@ import (
 	"github.com/spf13/pflag"
 )
 
-// printManual prints the manual page: what every command's help has, in roff with the macros of man.
+// printManual prints the manual page: the help of every command, in roff with the macros of man.
 func printManual(out io.Writer) error {
 	w := &strings.Builder{}
 	fmt.Fprintf(w, ".TH GPT2WGPU 1 \"\" \"gpt2wgpu %s\" \"User Commands\"\n", roff(programVersion()))
@@ -49,7 +49,7 @@ func printManual(out io.Writer) error {
 	return err
 }
 
-// roff returns text as roff shows it.
+// roff escapes text for roff.
 func roff(text string) string {
 	text = strings.NewReplacer(`\`, `\e`, "-", `\-`, "'", `\(aq`, "`", "\\(ga", "~", `\(ti`, "^", `\(ha`).Replace(text)
 	if strings.HasPrefix(text, ".") {
@@ -58,7 +58,7 @@ func roff(text string) string {
 	return text
 }
 
-// roffBlock writes lines as they stand.
+// roffBlock writes lines that roff does not fill.
 func roffBlock(w *strings.Builder, lines []string) {
 	w.WriteString(".PP\n.RS 4\n.EX\n")
 	for _, l := range lines {
@@ -67,7 +67,7 @@ func roffBlock(w *strings.Builder, lines []string) {
 	w.WriteString(".EE\n.RE\n")
 }
 
-// roffText writes paragraphs; their indented lines stay as they stand.
+// roffText writes paragraphs. Indented lines in them are not filled.
 func roffText(w *strings.Builder, text string) {
 	if text == "" {
 		return

@@ -24,7 +24,7 @@ type beside struct {
 
 func (b beside) file() *os.File { return b.f }
 
-// showBars puts what is written on the terminal from here on above a bar, where there can be one.
+// showBars makes later output go above a bar on the terminal's last line, where there can be one.
 func (e *env) showBars() {
 	f, ok := terminal(e.stderr)
 	if !ok || e.cannotRedraw() != "" {
@@ -57,7 +57,7 @@ func (e *env) showBars() {
 	atOnce = e.endBars
 }
 
-// barEvents says which events are lines. Compiling has a bar where there can be one.
+// barEvents reports whether an event is a line of the log. Compiling is a bar where there can be one.
 func (e *env) barEvents(event train.Event) bool {
 	switch {
 	case e.bars == nil:
@@ -71,7 +71,7 @@ func (e *env) barEvents(event train.Event) bool {
 	return true
 }
 
-// compilingOf returns how far compiling has come, by its event.
+// compilingOf returns the progress that a compiling event reports.
 func compilingOf(event train.Event) coming {
 	c := coming{what: "compiling kernels", word: numberWord}
 	for _, a := range event.Attrs {

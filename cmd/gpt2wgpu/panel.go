@@ -69,7 +69,7 @@ func (e *env) showProgress(how string, en *train.Env) (d *display, err error) {
 	return d, nil
 }
 
-// cannotRedraw says why nothing is drawn in place on standard error; empty: it can be.
+// cannotRedraw returns why nothing can be drawn in place on standard error; empty: it can.
 func (e *env) cannotRedraw() string {
 	f, ok := terminal(e.stderr)
 	switch {
@@ -140,7 +140,7 @@ func (d *display) Write(p []byte) (int, error) {
 	return d.stderr.Write(p)
 }
 
-// wants says which events are lines: steps are the panel's, and the summary comes when it has ended.
+// wants reports whether an event is a line of the log: steps are in the panel, and the summary comes after it.
 func (d *display) wants(event train.Event) bool {
 	shown := d.open()
 	switch {

@@ -97,6 +97,6 @@ func (m *mistakes) idleFlags(c train.Job, outGiven bool) {
 		"--sync-every 1, or "+leave)
 	m.idle(c.SampleEvery == 0 && c.FromWeights() && !c.Resume, "seed",
 		"with --init and --sample-every 0, where nothing is drawn", leave)
-	m.idle(c.Ranks <= 1, "check-every grad-dtype", "with one rank: there are no others to compare and exchange with",
+	m.idle(c.Ranks <= 1, "check-every grad-dtype", "with one rank, which has no other rank to compare or exchange with",
 		"mpirun -np 2 gpt2wgpu train …, or "+leave)
 }

@@ -14,8 +14,8 @@ import (
 // Least is the narrowest terminal that has bars, in columns.
 const Least = 40
 
-// Cells returns n cells that show a part (0 to 1) of something: the full ones, and the empty ones behind them. All are
-// full only where all is done.
+// Cells returns a bar of n cells for a part (0 to 1): the full cells, and the empty ones after them. All are full only
+// if part is 1.
 func Cells(part float64, n int) (full, empty string) {
 	k := int(math.Round(sane(part) * float64(n)))
 	if !(part >= 1) {
@@ -25,7 +25,7 @@ func Cells(part float64, n int) (full, empty string) {
 	return strings.Repeat("█", k), strings.Repeat("░", n-k)
 }
 
-// sane returns a part that is 0 to 1, whatever it was computed from.
+// sane returns part within 0 to 1, and 0 for NaN.
 func sane(part float64) float64 {
 	if !(part > 0) { // NaN too
 		return 0
@@ -49,7 +49,7 @@ const (
 	most   = 40
 )
 
-// Line returns s within width columns: what, the bar, and as many of the words as leave the bar room. paint colours
+// Line returns s within width columns: what, the bar, and as many of the words as fit beside at least 8 cells. paint colours
 // the cells; nil: no colours.
 func (s State) Line(width int, paint func(full, empty string) string) string {
 	what, tail := ansi.Truncate(s.What, width/2, "…"), ""
@@ -106,7 +106,7 @@ func NewTerminal(out io.Writer, width func() int, paint func(full, empty string)
 // frame is how soon a bar is drawn again.
 const frame = 100 * time.Millisecond
 
-// Show draws a bar, or changes it. One that comes too soon after another waits for the next.
+// Show draws a bar, or changes it. It draws at most every 100 ms; a later call shows what came sooner.
 func (t *Terminal) Show(s State) {
 	if t == nil {
 		return

@@ -1,4 +1,4 @@
 // Package bar draws how far something has come: a bar with its percent, the time that is left and other figures. A
-// Terminal keeps one on its last line, in place, below the lines that are written through it. It asks the terminal
-// nothing, and leaves nothing behind but those lines.
+// Terminal keeps one on its last line, in place, below the lines that are written through it. It sends the
+// terminal no queries, and Clear leaves only those lines.
 package bar

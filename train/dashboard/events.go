@@ -12,22 +12,22 @@ import (
 	"github.com/gpt2wgpu/gpt2wgpu/train/metrics"
 )
 
-// stream is one page that is open: what it has got, and what it is to get. It reads the files by itself, as fast as the
-// page takes what they hold.
+// stream is one open page: what was sent to it, and what is to be sent. It reads the files by itself, as fast as the page
+// takes the data.
 type stream struct {
 	s       *Server
 	w       http.ResponseWriter
 	rc      *http.ResponseController
 	rows    map[string]string // that the page has, by id
 	last    time.Time         // when something was sent
-	greeted bool              // it has all rows
+	greeted bool              // all rows were sent once
 
 	chosen    []string // ids
 	from      []metrics.Position
-	followers []*metrics.Follower // nil: there was no such run yet
+	followers []*metrics.Follower // nil: the run was not found yet
 }
 
-// quietTime is how long a stream is silent. Then a comment shows that it lives.
+// quietTime is how long a stream is silent at most. Then it sends a comment, so that the connection stays open.
 const quietTime = 15 * time.Second
 
 // events sends the list of runs, and the curves of those that run=ID or run=ID@POSITION choose, from that position on,
@@ -116,7 +116,7 @@ func (t *stream) sendRows() error {
 	raw, err := json.Marshal(struct {
 		Rows  []json.RawMessage `json:"rows"`
 		Gone  []string          `json:"gone"`
-		Whole bool              `json:"whole,omitempty"` // there are no others
+		Whole bool              `json:"whole,omitempty"` // these are all rows
 		Dirs  []string          `json:"dirs,omitempty"`
 	}{changed, gone, !t.greeted, t.s.list.places(t.greeted)})
 	t.greeted = true
@@ -157,7 +157,7 @@ func (t *stream) sendCurves(done <-chan struct{}) error {
 type piece struct {
 	ID    string `json:"id"`
 	At    string `json:"at"`             // where the next piece begins
-	Anew  bool   `json:"anew,omitempty"` // all before holds no longer
+	Anew  bool   `json:"anew,omitempty"` // all pieces before are no longer valid
 	More  bool   `json:"more,omitempty"` // the next piece comes at once
 	Steps struct {
 		Step       json.RawMessage `json:"step"`

@@ -19,11 +19,11 @@ import (
 	"github.com/gpt2wgpu/gpt2wgpu/train/runs"
 )
 
-// list is the runs that are shown. It is read anew only while somebody looks.
+// list is the runs that are shown. It is refreshed only while a page is open.
 type list struct {
 	dirs  []string
 	first string
-	age   time.Duration // how old it may be: two pages that look at the same time read it once
+	age   time.Duration // how old it may be: pages that ask at the same time share one refresh
 
 	mu      sync.Mutex
 	runs    []*entry // in the order of the page
@@ -48,8 +48,8 @@ type row struct {
 	BytesPerToken float64 `json:"bytes_per_token"` // 0: not known
 	TokensPerStep int     `json:"tokens_per_step"`
 	Seconds       float64 `json:"seconds"` // of all steps
-	Config        string  `json:"config"`  // what changes with config.json, checkpoints and crash.log
-	Profile       string  `json:"profile"` // what changes with profile.json; empty: there is none
+	Config        string  `json:"config"`  // changes with config.json, checkpoints and crash.log
+	Profile       string  `json:"profile"` // changes with profile.json; empty: there is none
 }
 
 func newList(dirs []string, first string) *list {
@@ -59,13 +59,13 @@ func newList(dirs []string, first string) *list {
 	return &list{dirs: dirs, first: first, age: time.Second}
 }
 
-// idOf names a run in addresses. A request can name only what is in the list.
+// idOf returns a run's id in addresses. A request can name only runs of the list.
 func idOf(dir string) string {
 	sum := sha256.Sum256([]byte(filepath.Clean(dir)))
 	return hex.EncodeToString(sum[:6])
 }
 
-// refresh brings the list up to date, unless it is young.
+// refresh reads what is new, unless the list is younger than age.
 func (l *list) refresh() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -147,7 +147,7 @@ func (l *list) rows() (ids, rows []string) {
 	return ids, rows
 }
 
-// places returns the directories that are looked through; known: nobody needs to be told.
+// places returns the directories that are searched for runs, none if the page knows them.
 func (l *list) places(known bool) (names []string) {
 	for _, dir := range l.dirs {
 		if !known {

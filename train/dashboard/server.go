@@ -47,8 +47,8 @@ const (
 type Server struct {
 	list    *list
 	program string
-	open    bool     // others than this machine may ask
-	hosts   []string // names by which it may be asked for, beside localhost and addresses
+	open    bool     // other machines can reach it
+	hosts   []string // names that a Host header may have, beside localhost and addresses
 	streams chan struct{}
 
 	tick     time.Duration // between looks at the files
@@ -85,7 +85,7 @@ func (s *Server) Listen(address string) (net.Listener, error) {
 	return l, nil
 }
 
-// SplitAddress returns the host and the port of an address as [Server.Listen] takes it. Error: it is none.
+// SplitAddress returns the host and the port of an address as [Server.Listen] takes it. Error: it is malformed.
 func SplitAddress(address string) (host, port string, err error) {
 	if !strings.Contains(address, ":") {
 		address = ":" + address
@@ -103,7 +103,7 @@ func SplitAddress(address string) (host, port string, err error) {
 	return host, port, nil
 }
 
-// Open reports whether others than this machine can reach the server.
+// Open reports whether other machines can reach the server.
 func (s *Server) Open() bool { return s.open }
 
 // Serve answers until ctx ends, and returns when no answer is under way. Errors: the listener's.
@@ -171,7 +171,7 @@ func (c *counted) Close() error {
 	return err
 }
 
-// headers hold for every answer: no other origin takes part in the page, and none sees it.
+// headers are those of every answer: the page loads nothing from other origins, and no other origin can read it.
 var headers = map[string]string{
 	"Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; " +
 		"connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
@@ -193,9 +193,9 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			"or localhost, or start it with --listen NAME:PORT", r.Host)
 	case r.Method != http.MethodGet && r.Method != http.MethodHead:
 		w.Header().Set("Allow", "GET, HEAD")
-		refuse(w, http.StatusMethodNotAllowed, "the dashboard only shows: got %s, want GET", r.Method)
+		refuse(w, http.StatusMethodNotAllowed, "the dashboard only reads: got %s, want GET", r.Method)
 	case r.Header.Get("Sec-Fetch-Site") == "cross-site" && r.Header.Get("Sec-Fetch-Mode") != "navigate":
-		refuse(w, http.StatusForbidden, "another site's page asked")
+		refuse(w, http.StatusForbidden, "the request comes from another site; hint: open this address in a tab of its own")
 	case at == "/events":
 		s.events(w, r)
 	case strings.HasPrefix(at, "/run/"):
@@ -205,7 +205,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// knows reports whether a Host header is one of this server's. A name that an attacker has made to lead here is not.
+// knows reports whether a Host header names this server. A name that an attacker made resolve to it does not.
 func (s *Server) knows(host string) bool {
 	if name, _, err := net.SplitHostPort(host); err == nil {
 		host = name
@@ -265,7 +265,7 @@ type checkpoint struct {
 	Time time.Time `json:"time"`
 }
 
-// run serves what is asked for of a run: ID, or ID/profile.
+// run serves a run's details (ID) or its profile (ID/profile).
 func (s *Server) run(w http.ResponseWriter, at string) {
 	id, what, _ := strings.Cut(at, "/")
 	s.list.refresh()
@@ -287,7 +287,7 @@ func (s *Server) run(w http.ResponseWriter, at string) {
 		return
 	}
 	if answer == nil {
-		refuse(w, http.StatusNotFound, "there is no such run, or it has none of this")
+		refuse(w, http.StatusNotFound, "no such run, or it has no such file; hint: reload the page")
 		return
 	}
 	raw, err := json.Marshal(answer)

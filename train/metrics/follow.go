@@ -30,8 +30,8 @@ type source interface {
 	size() (int64, error)
 }
 
-// Position is how far a Follower has come. The mark names the bytes before it: where they are others, the file was
-// replaced, or was cut off and has grown again, as a resumed run does.
+// Position is how far a Follower has read. Mark is a hash of the bytes before Offset: if they have changed, the file was
+// replaced, or was cut off and has grown again, as by a resumed run.
 type Position struct {
 	Offset int64
 	Mark   uint64
@@ -57,7 +57,7 @@ func ParsePosition(s string) Position {
 type Piece struct {
 	Lines []Line
 	Bad   int  // damaged lines, which are left out
-	Anew  bool // the lines are the first: what was read before holds no longer
+	Anew  bool // the file has changed: reading starts over, and what was read before is no longer valid
 	More  bool // there is more already
 	At    Position
 }
@@ -156,7 +156,7 @@ func readLines(src source, from, size int64) ([]byte, error) {
 	}
 }
 
-// mark names the bytes before an offset; 0: they cannot be read.
+// mark returns a hash of the 256 bytes before an offset; 0: they cannot be read.
 func mark(src source, offset int64) uint64 {
 	b := make([]byte, min(offset, markBytes))
 	if n, _ := src.ReadAt(b, offset-int64(len(b))); n < len(b) {

@@ -235,13 +235,13 @@ func (v *view) profile(p *Profile) {
 	}
 }
 
-// Command is what a person may type next, and what for.
+// Command is a command that a person may run next (Value), and its purpose (Name).
 type Command struct {
 	Name  string `json:"name"`
 	Value string `json:"value"`
 }
 
-// Commands are those to go on with. program is how a person starts this program.
+// Commands returns the commands to continue a run with. program is how a person starts this program.
 func Commands(r *runs.Run, program string) (list []Command) {
 	out := shell.Word(r.Dir)
 	program = shell.Word(program)

@@ -11,8 +11,8 @@ import (
 	"github.com/gpt2wgpu/gpt2wgpu/train/metrics"
 )
 
-// Followed is a run that is looked at again and again. Of its steps and samples it keeps the newest, so that its memory
-// does not grow with the run's length.
+// Followed is a run that is read again and again while it trains. It keeps only the newest steps and samples, so its
+// memory does not grow with the run's length.
 type Followed struct {
 	Run
 
@@ -21,13 +21,13 @@ type Followed struct {
 	config   Stamp // of config.json, when it was read; zero: it was not yet
 	settings []string
 	bad      int     // damaged lines
-	gone     float64 // seconds of the steps that are not kept
+	gone     float64 // seconds of the steps that were dropped
 }
 
 // keptLines is how many steps, and how many samples, a Followed keeps. Rate looks back less far.
 const keptLines = 2 * rateSteps
 
-// Stamp tells a file from what it was before. The zero value is that of no file.
+// Stamp is a file's size and time. A file with another stamp has changed. The zero value stands for a missing file.
 type Stamp struct {
 	Size int64
 	Time time.Time
@@ -48,7 +48,7 @@ func Follow(dir string) *Followed {
 	return f
 }
 
-// FollowRecords returns a run without a directory, which this process trains. Describe says what it is.
+// FollowRecords returns a run without a directory, which this process trains. Describe sets its settings.
 func FollowRecords(name string, records *metrics.Records) *Followed {
 	f := &Followed{lines: records.Follow(metrics.Position{}), inMemory: true}
 	f.Dir, f.State = name, Running

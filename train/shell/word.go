@@ -7,7 +7,7 @@ import (
 
 var plain = regexp.MustCompile(`^[\w./:+,@%=-]+$`)
 
-// Word quotes a word, where that is needed.
+// Word returns s as a POSIX shell reads it as one word, in quotes where it needs them.
 func Word(s string) string {
 	if plain.MatchString(s) {
 		return s

@@ -2,7 +2,7 @@ package supervise
 
 import "time"
 
-// Pulse is whether a process goes on with its work on a device.
+// Pulse reports whether a process makes progress on a device.
 type Pulse struct {
 	Busy  bool          `json:"busy"`  // something on the device has not ended
 	Count int64         `json:"count"` // how much has
@@ -21,10 +21,10 @@ type Watch struct {
 	count  int64
 }
 
-// NewWatch returns one that begins now, with a bound for the first pulse.
+// NewWatch returns a Watch that starts now. bound holds until a pulse brings another.
 func NewWatch(bound time.Duration) *Watch { return &Watch{bound: bound, last: time.Now()} }
 
-// Hear takes a pulse.
+// Hear takes a pulse: one that shows progress starts the count again.
 func (w *Watch) Hear(p Pulse) {
 	if !p.Busy || p.Count != w.count {
 		w.silent = 0
@@ -35,11 +35,11 @@ func (w *Watch) Hear(p Pulse) {
 	}
 }
 
-// Tick says what time it is.
+// Tick advances the clock to now, by 2 s at most.
 func (w *Watch) Tick(now time.Time) {
 	w.silent += min(now.Sub(w.last), 2*beat)
 	w.last = now
 }
 
-// Hung reports whether the bound is over, and some time in which the child would have noticed by itself.
+// Hung reports whether the bound is exceeded by a tenth, and by 2 s at least, in which the child would have noticed.
 func (w *Watch) Hung() bool { return w.silent > w.bound+max(w.bound/10, 2*beat) }
