@@ -37,6 +37,7 @@ var instead = map[string][2]string{
 	"make test-dx12":                      {"dx12.yml runs it", "make -n test-dx12"},
 	"make web":                            {"make test-web runs it", "make -n web"},
 	"make test-web":                       {"web.yml runs it", "make -n test-web"},
+	"make soak-web":                       {"minutes, and needs Chromium", "make -n soak-web"},
 	"make fxc PART=\"default attention\"": {"minutes", "make -n fxc PART=\"default attention\""},
 	"make mpi":                            {".ci/run runs it", "make -n mpi"},
 	"make mpi MPICC=mpicc.mpich":          {"needs MPICH", "make -n mpi MPICC=mpicc.mpich"},
