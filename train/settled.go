@@ -5,9 +5,9 @@ import (
 	"github.com/gpt2wgpu/gpt2wgpu/model/gpt2"
 )
 
-// Settled returns j after other settings have overridden the preset's: the shape and tokenizer of Init weights, and rates
-// that suit them, a vocabulary that holds the tokenizer, a sequence no longer than the context. given reports whether a
-// flag ("seq-len") was given on the command line or in a file; theirs, whether weights may set it.
+// Settled returns j after other settings have overridden the preset's: the shape and tokenizer of Init weights, and
+// rates that suit them, a vocabulary that holds the tokenizer, a sequence no longer than the context. given reports
+// whether a flag ("seq-len") was given on the command line or in a file; theirs, whether weights may set it.
 // Error: the tokenizer of Data's token shards is not known.
 func (j Job) Settled(preset Config, given, theirs func(flag string) bool) (Job, error) {
 	if j.FromWeights() {
@@ -29,8 +29,8 @@ func (j Job) Settled(preset Config, given, theirs func(flag string) bool) (Job, 
 	return j, nil
 }
 
-// shorten limits a sequence length that was not given to the context, which Init weights bring where no flag sets it, and
-// makes the preset's step a multiple of it.
+// shorten limits a sequence length that was not given to the context, which Init weights bring where no flag sets it,
+// and makes the preset's step a multiple of it.
 func (j *Job) shorten(given func(flag string) bool) {
 	context := j.BlockSize
 	if context == 0 && j.FromWeights() {

@@ -17,8 +17,8 @@ import (
 )
 
 // completeWord makes this program list the candidates for the word at the cursor of a command line. The scripts of the
-// command completion call it with the shell's name, the words after the program's name, and the word at the cursor after
-// a dot, since PowerShell drops empty words. It is not in the list of commands: nobody types it.
+// command completion call it with the shell's name, the words after the program's name, and the word at the cursor
+// after a dot, since PowerShell drops empty words. It is not in the list of commands: nobody types it.
 const completeWord = "complete-words"
 
 // A candidate is a word that may stand at the cursor.

@@ -37,7 +37,7 @@ files. It asks the program itself, so that it stays as it is when the program ch
   bash        the first command below in ~/.bashrc
   zsh         source <(gpt2wgpu completion zsh) in ~/.zshrc, behind compinit
   fish        gpt2wgpu completion fish > ~/.config/fish/completions/gpt2wgpu.fish
-  powershell  gpt2wgpu completion powershell | Out-String | Invoke-Expression in $PROFILE`,
+  powershell  gpt2wgpu completion powershell | Out-String | Invoke-Expression in $PROFILE (not tried)`,
 	examples: []string{
 		"source <(gpt2wgpu completion bash)",
 		"gpt2wgpu completion zsh > _gpt2wgpu",

@@ -227,8 +227,8 @@ func (p *pieces) flush() (err error) {
 // modelFiles are the extensions of the files that an imported model may have.
 var modelFiles = []string{".safetensors", ".json", ".txt"}
 
-// importModel makes a model's directory of an uploaded .zip or .safetensors file, and deletes the file. Errors: those of
-// reading it; a model that is not a GPT-2.
+// importModel makes a model's directory of an uploaded .zip or .safetensors file, and deletes the file. Errors: those
+// of reading it; a model that is not a GPT-2.
 func (s *session) importModel(in struct {
 	Path  string `json:"path"`
 	Name  string `json:"name"`

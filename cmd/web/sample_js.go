@@ -53,8 +53,8 @@ func (s *session) unload() {
 	}
 }
 
-// sample writes a text, by the model in training between two of its steps, or by a stored one, and returns it whole. Its
-// pieces are events. Errors: [train.UsageError]; errBusy; those of reading and of the device.
+// sample writes a text, by the model in training between two of its steps, or by a stored one, and returns it whole.
+// Its pieces are events. Errors: [train.UsageError]; errBusy; those of reading and of the device.
 func (s *session) sample(in prompt) (any, error) {
 	if err := in.options().Validate(); err != nil {
 		return nil, &train.UsageError{Err: err}
@@ -64,7 +64,8 @@ func (s *session) sample(in prompt) (any, error) {
 	case in.Model != "":
 		out = s.sampleStored(in)
 	case s.run == nil:
-		return nil, usagef("no model is named, and no training runs; hint: model names a run's directory or an imported model")
+		return nil, usagef("no model is named, and no training runs; hint: model names a run's directory or an " +
+			"imported model")
 	case !s.run.samples:
 		return nil, errors.New("this run writes no texts (sample_every is 0); hint: resume it with sample_every")
 	default:

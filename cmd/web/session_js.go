@@ -145,7 +145,7 @@ func (s *session) selftest(in struct {
 		entries = append(entries, e)
 	}
 	if len(entries) == 0 {
-		return nil, usagef("kernel is %q, want a part of a kernel's name; hint: matmul, attention, layernorm", in.Kernel)
+		return nil, usagef("kernel is %q, want a part of a kernel's name; hint: matmul or attention", in.Kernel)
 	}
 	n := 0
 	r, err := selftest.Run(ctx, d, entries, func(r selftest.Row) {

@@ -28,8 +28,8 @@ type request struct {
 	Resume   bool            `json:"resume"`
 }
 
-// job returns the settings of a request, completed as the command line completes them. Errors: [train.UsageError]; those
-// of reading a run's config.json.
+// job returns the settings of a request, completed as the command line completes them. Errors: [train.UsageError];
+// those of reading a run's config.json.
 func (in request) job() (j train.Job, err error) {
 	j.Resume = in.Resume
 	base := train.DefaultConfig()
@@ -294,7 +294,8 @@ func (s *session) ask(in struct {
 	a, ok := words[in.What]
 	switch {
 	case !ok:
-		return nil, usagef("what is %q, want stop, sample, validate or checkpoint; hint: stop saves and ends the run", in.What)
+		return nil, usagef("what is %q, want stop, sample, validate or checkpoint; hint: stop saves and ends the run",
+			in.What)
 	case s.run == nil:
 		return nil, errIdle
 	case a == train.AskStop:

@@ -7,7 +7,8 @@ import (
 )
 
 // Adopt writes the config.json of a directory that has only model.safetensors, and returns the shape that its tensors
-// have. heads is the number of heads of a block, which no tensor shows; 0: heads of 64 channels, as in published GPT-2s.
+// have. heads is the number of heads of a block, which no tensor shows; 0: heads of 64 channels, as in published
+// GPT-2s.
 // Errors: those of reading the file; a model that is not a GPT-2.
 func Adopt(dir string, heads int) (Config, error) {
 	path := filepath.Join(dir, weightsFile)

@@ -49,8 +49,8 @@ const (
 	most   = 40
 )
 
-// Line returns s within width columns: what, the bar, and as many of the words as fit beside at least 8 cells. paint colours
-// the cells; nil: no colours.
+// Line returns s within width columns: what, the bar, and as many of the words as fit beside at least 8 cells. paint
+// colours the cells; nil: no colours.
 func (s State) Line(width int, paint func(full, empty string) string) string {
 	what, tail := ansi.Truncate(s.What, width/2, "…"), ""
 	least := fewest

@@ -12,8 +12,8 @@ import (
 	"github.com/gpt2wgpu/gpt2wgpu/train/metrics"
 )
 
-// stream is one open page: what was sent to it, and what is to be sent. It reads the files by itself, as fast as the page
-// takes the data.
+// stream is one open page: what was sent to it, and what is to be sent. It reads the files by itself, as fast as the
+// page takes the data.
 type stream struct {
 	s       *Server
 	w       http.ResponseWriter

@@ -195,7 +195,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Allow", "GET, HEAD")
 		refuse(w, http.StatusMethodNotAllowed, "the dashboard only reads: got %s, want GET", r.Method)
 	case r.Header.Get("Sec-Fetch-Site") == "cross-site" && r.Header.Get("Sec-Fetch-Mode") != "navigate":
-		refuse(w, http.StatusForbidden, "the request comes from another site; hint: open this address in a tab of its own")
+		refuse(w, http.StatusForbidden, "the request comes from another site; hint: open this address in a new tab")
 	case at == "/events":
 		s.events(w, r)
 	case strings.HasPrefix(at, "/run/"):

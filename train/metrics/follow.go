@@ -30,8 +30,8 @@ type source interface {
 	size() (int64, error)
 }
 
-// Position is how far a Follower has read. Mark is a hash of the bytes before Offset: if they have changed, the file was
-// replaced, or was cut off and has grown again, as by a resumed run.
+// Position is how far a Follower has read. Mark is a hash of the bytes before Offset: if they have changed, the file
+// was replaced, or was cut off and has grown again, as by a resumed run.
 type Position struct {
 	Offset int64
 	Mark   uint64
