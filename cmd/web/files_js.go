@@ -241,7 +241,8 @@ func (s *session) importModel(in struct {
 		}
 		return r
 	}, strings.TrimLeft(name, "."))
-	dir := path.Join(modelsDir, cmp.Or(name, "model"))
+	name = cmp.Or(name, "model")
+	dir := path.Join(modelsDir, name)
 	for n := 2; exists(dir); n++ {
 		dir = path.Join(modelsDir, fmt.Sprintf("%s-%d", name, n))
 	}
@@ -290,6 +291,11 @@ func unzip(from, to string) error {
 		return fmt.Errorf("%s: %w; hint: want a .zip with config.json and model.safetensors, or the latter", from, err)
 	}
 	defer z.Close()
+	info, err := os.Stat(from)
+	if err != nil {
+		return err
+	}
+	left := mostUnpacked(info.Size())
 	folder, found := "", false
 	for _, f := range z.File {
 		if path.Ext(f.Name) == ".safetensors" && !slices.Contains(state, path.Base(f.Name)) {
@@ -308,14 +314,27 @@ func unzip(from, to string) error {
 			!slices.Contains(modelFiles, path.Ext(base)) {
 			continue
 		}
-		if err := extract(f, path.Join(to, base)); err != nil {
+		to := path.Join(to, base)
+		if exists(to) {
+			return fmt.Errorf("%s: two files %s, want one; hint: make the archive again", from, f.Name)
+		}
+		if f.UncompressedSize64 > left {
+			return fmt.Errorf("%s: %s: %d bytes, want at most %d of an archive of this size; hint: make the archive "+
+				"again", from, f.Name, f.UncompressedSize64, left)
+		}
+		left -= f.UncompressedSize64
+		if err := extract(f, to); err != nil {
 			return fmt.Errorf("%s: %s: %w; hint: make the archive again", from, f.Name, err)
 		}
 	}
 	return nil
 }
 
-// extract writes one file of an archive to a path, at most as many bytes as the archive's directory says.
+// mostUnpacked is how many bytes may come of an archive of some: 32 times as many, and 32 MiB.
+func mostUnpacked(bytes int64) uint64 { return 32 * uint64(bytes+1<<20) }
+
+// extract writes a file of an archive to a path. Errors: its size or its checksum is not what the archive says; those
+// of the file system.
 func extract(f *zip.File, to string) error {
 	r, err := f.Open()
 	if err != nil {
@@ -326,7 +345,8 @@ func extract(f *zip.File, to string) error {
 	if err != nil {
 		return err
 	}
-	_, err = io.CopyBuffer(struct{ io.Writer }{w}, io.LimitReader(r, int64(f.UncompressedSize64)), make([]byte, piece))
+	// To the end: only there does r compare the checksum. It returns no more than the size that was declared.
+	_, err = io.CopyBuffer(struct{ io.Writer }{w}, r, make([]byte, piece))
 	return errors.Join(err, w.Close())
 }
 
