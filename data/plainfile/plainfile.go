@@ -54,12 +54,17 @@ func Read(path string, limit int64) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
+	return readAll(f, limit)
+}
+
+// readAll returns the content of at most limit bytes, and closes the file.
+func readAll(f *os.File, limit int64) ([]byte, error) {
 	defer f.Close()
 	info, err := f.Stat()
 	if err != nil {
 		return nil, err
 	}
-	large := &fs.PathError{Op: "read", Path: path, Err: fmt.Errorf("more than %d bytes", limit)}
+	large := &fs.PathError{Op: "read", Path: f.Name(), Err: fmt.Errorf("more than %d bytes", limit)}
 	if info.Size() > limit {
 		return nil, large
 	}
@@ -90,4 +95,31 @@ func Head(path string, n int) []byte {
 	head := make([]byte, n)
 	n, _ = io.ReadFull(f, head)
 	return head[:n]
+}
+
+// ReadIn is [Read] of the file name in dir, which a link may not lead out of dir: a directory of somebody else's
+// discloses no other file. Errors: *fs.PathError.
+func ReadIn(dir, name string, limit int64) ([]byte, error) {
+	f, err := OpenIn(dir, name)
+	if err != nil {
+		return nil, err
+	}
+	return readAll(f, limit)
+}
+
+// OpenIn is [Open] of the file name in dir, as [ReadIn] opens it. Errors: *fs.PathError.
+func OpenIn(dir, name string) (*os.File, error) {
+	root, err := os.OpenRoot(dir)
+	if err != nil {
+		return nil, err
+	}
+	defer root.Close()
+	info, err := root.Stat(name)
+	if err == nil && !info.Mode().IsRegular() {
+		err = &fs.PathError{Op: "open", Path: name, Err: fmt.Errorf("a %s, %w", kind(info.Mode()), ErrKind)}
+	}
+	if err != nil {
+		return nil, err
+	}
+	return root.Open(name)
 }

@@ -37,3 +37,30 @@ func TestDevice(t *testing.T) {
 		t.Errorf("/dev/zero: %v", err)
 	}
 }
+
+// TestOpenIn: a link leads to other files of the directory and nowhere else.
+func TestOpenIn(t *testing.T) {
+	needs.Symlinks(t)
+	dir := t.TempDir()
+	run := filepath.Join(dir, "run")
+	outside := filepath.Join(dir, "secret")
+	if err := errors.Join(os.Mkdir(run, 0o777), os.WriteFile(outside, []byte("secret"), 0o666),
+		os.WriteFile(filepath.Join(run, "own"), []byte("own"), 0o666), os.Mkdir(filepath.Join(run, "folder"), 0o777),
+		os.Symlink("own", filepath.Join(run, "inner")), os.Symlink(outside, filepath.Join(run, "outer")),
+		os.Symlink("../secret", filepath.Join(run, "above")),
+		os.Symlink(run, filepath.Join(dir, "linked"))); err != nil {
+		t.Fatal(err)
+	}
+	for _, dir := range []string{run, filepath.Join(dir, "linked")} {
+		for _, name := range []string{"own", "inner"} {
+			if raw, err := ReadIn(dir, name, 100); err != nil || string(raw) != "own" {
+				t.Errorf("%s: %q, %v", name, raw, err)
+			}
+		}
+		for _, name := range []string{"outer", "above", "../secret", "folder", "none"} {
+			if raw, err := ReadIn(dir, name, 100); err == nil {
+				t.Errorf("%s: %q", name, raw)
+			}
+		}
+	}
+}

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"io/fs"
@@ -18,6 +19,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/gpt2wgpu/gpt2wgpu/data/needs"
 	"github.com/gpt2wgpu/gpt2wgpu/train/metrics"
 	"github.com/gpt2wgpu/gpt2wgpu/train/report"
 )
@@ -536,5 +538,27 @@ func TestTenRuns(t *testing.T) {
 	if n := runtime.NumGoroutine(); n > before {
 		stacks := make([]byte, 1<<16)
 		t.Errorf("%d goroutines, %d before:\n%s", n, before, stacks[:runtime.Stack(stacks, true)])
+	}
+}
+
+// TestOthersRuns: the directory of a run may be somebody else's. No link in it shows a file of who serves it, and no
+// number hides the run.
+func TestOthersRuns(t *testing.T) {
+	needs.Symlinks(t)
+	dir := t.TempDir()
+	secret := filepath.Join(dir, "secret.json")
+	write(t, secret, `{"password":"xyzzy"}`)
+	run := made(t, filepath.Join(dir, "runs/a"), `{"kind":"train","loss":1e308,"ms":1e308,"tokens_per_s":1e308}`+"\n"+
+		`{"kind":"val","step":1,"loss":1e308,"bits_per_byte":1e-308}`+"\n"+steps(1, 3))
+	if err := errors.Join(os.Remove(run+"/config.json"), os.Symlink(secret, run+"/config.json"),
+		os.Symlink("../../secret.json", run+"/crash.log")); err != nil {
+		t.Fatal(err)
+	}
+	s, url := served(t, Options{Dirs: []string{filepath.Join(dir, "runs")}})
+	if code, text := get(t, url+"/run/"+idOf(run)); code != 200 || strings.Contains(text, "xyzzy") {
+		t.Errorf("%d %s", code, text)
+	}
+	if _, rows := s.list.rows(); len(rows) != 1 || !strings.Contains(rows[0], `"step":3,`) {
+		t.Errorf("rows %q", rows)
 	}
 }

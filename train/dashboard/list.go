@@ -216,14 +216,14 @@ func (l *list) details(id, program string) any {
 		}
 	}
 	d.Commands = report.Commands(&e.Run, program)
-	d.Crash = tail(filepath.Join(e.Dir, runs.CrashFile))
+	d.Crash = tail(e.Dir, runs.CrashFile)
 	return d
 }
 
-// tail returns the last lines of a file, empty where it cannot be read.
-func tail(path string) string {
+// tail returns the last lines of a file in dir, empty where it cannot be read or is a link to another directory's.
+func tail(dir, name string) string {
 	const most = 16 << 10 // bytes
-	f, err := plainfile.Open(path)
+	f, err := plainfile.OpenIn(dir, name)
 	if err != nil {
 		return ""
 	}

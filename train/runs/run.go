@@ -161,7 +161,8 @@ func (r *Run) path(name string) string {
 
 // readConfig reads the settings; those of later versions too.
 func (r *Run) readConfig() {
-	raw, err := plainfile.Read(r.path(ConfigFile), maxConfig)
+	r.path(ConfigFile) // for its time
+	raw, err := plainfile.ReadIn(r.Dir, ConfigFile, maxConfig)
 	if err != nil {
 		r.troublef("%s: its settings are not known: %v", r.Dir, reason(err))
 		return
@@ -327,8 +328,9 @@ func (r *Run) Params() int {
 // it. ok is false where nothing says it, as with foreign ids.
 func (r *Run) BytesPerToken() (bytes float64, ok bool) {
 	for _, m := range slices.Backward(r.Val) {
-		if m.BitsPerByte > 0 && m.Loss > 0 {
-			return float64(m.Loss) / float64(m.BitsPerByte) / math.Ln2, true
+		bytes := float64(m.Loss) / float64(m.BitsPerByte) / math.Ln2
+		if m.BitsPerByte > 0 && m.Loss > 0 && !math.IsInf(bytes, 0) {
+			return bytes, true
 		}
 	}
 	return 1, r.Tokenizer == "bytes"
