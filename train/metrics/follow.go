@@ -2,7 +2,6 @@ package metrics
 
 import (
 	"bytes"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"hash/fnv"
@@ -120,12 +119,11 @@ func (f *Follower) Next() (p Piece, err error) {
 		return p, err
 	}
 	for line := range bytes.Lines(content) {
-		var m Line
-		if json.Unmarshal(line, &m) != nil || m.Kind == "" {
+		if m, ok := parsed(line); ok {
+			p.Lines = append(p.Lines, m)
+		} else {
 			p.Bad++
-			continue
 		}
-		p.Lines = append(p.Lines, m)
 	}
 	if len(content) > 0 {
 		f.at.Offset += int64(len(content))

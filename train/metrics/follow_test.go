@@ -135,3 +135,22 @@ func TestRecords(t *testing.T) {
 		t.Errorf("%d bytes, %d lines, %d bad", len(r.lines), n, p.Bad)
 	}
 }
+
+// TestDamaged: what no run writes is left out, so that no sum over a run overflows; other lines are read.
+func TestDamaged(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "metrics.jsonl")
+	damaged := []string{`{"kind":"train","step":1,"ms":1e308}`, `{"kind":"train","step":1,"tokens_per_s":1e300}`,
+		`{"kind":"train","step":-1}`, `{"kind":"val","step":9223372036854775807}`, `{"kind":"train","tokens":-9}`,
+		`{"step":1}`, `[]`, "\x00", `{"kind":"sample","text":"` + strings.Repeat("x", longestLine) + `"}`}
+	text := trainLines(0, 1, 1) + strings.Join(damaged, "\n") + "\n" + trainLines(1, 2, 1) + `{"kind":"tra`
+	if err := os.WriteFile(path, []byte(text), 0o666); err != nil {
+		t.Fatal(err)
+	}
+	lines, bad, err := ReadWhole(path)
+	if err != nil || len(lines) != 2 || fmt.Sprint(bad) != "[2 3 4 5 6 7 8 9 10]" {
+		t.Errorf("%d lines, damaged %v, %v; want 2 and lines 2 to 10", len(lines), bad, err)
+	}
+	if p := all(t, Follow(path, Position{})); len(p.Lines) != 2 || p.Bad < len(damaged) {
+		t.Errorf("followed: %d lines, %d damaged; want 2 and %d or more", len(p.Lines), p.Bad, len(damaged))
+	}
+}

@@ -1,6 +1,7 @@
 package metrics
 
 import (
+	"bufio"
 	"bytes"
 	"encoding/json"
 	"errors"
@@ -451,25 +452,41 @@ func (l Line) JSON() []byte {
 	return bytes.TrimSuffix(line, []byte("\n"))
 }
 
-// ReadWhole is Read for who shows a run: damaged lines are left out, and bad has their numbers, from 1.
+// parsed returns what a line says; ok is false for one that no run writes.
+func parsed(line []byte) (m Line, ok bool) {
+	const mostMS, mostTokensPerS = 1e12, 1e15 // thirty years; sums and products of what is less are finite
+	ok = json.Unmarshal(line, &m) == nil && m.Kind != "" && m.Step >= 0 && m.Step < 1<<53 && m.Tokens >= 0 &&
+		!(m.MS > mostMS) && !(m.TokensPerS > mostTokensPerS)
+	return m, ok
+}
+
+// ReadWhole is Read for who shows a run: damaged lines are left out, and bad has their numbers, from 1. Beside the
+// lines it takes no more memory than the longest that is read.
 func ReadWhole(path string) (all []Line, bad []int, err error) {
-	content, err := plainfile.Read(path, math.MaxInt64)
+	f, err := plainfile.Open(path)
 	if err != nil {
 		return nil, nil, err
 	}
-	n := 0
-	for line := range bytes.Lines(content) {
-		if n++; !bytes.HasSuffix(line, []byte("\n")) {
-			break // it is being written
+	defer f.Close()
+	r := bufio.NewReaderSize(f, longestLine)
+	for n := 1; ; n++ {
+		line, err := r.ReadSlice('\n')
+		long := false
+		for ; errors.Is(err, bufio.ErrBufferFull); _, err = r.ReadSlice('\n') {
+			long = true
 		}
-		var m Line
-		if json.Unmarshal(line, &m) != nil || m.Kind == "" {
+		if errors.Is(err, io.EOF) {
+			return all, bad, nil // what is left is being written
+		}
+		if err != nil {
+			return all, bad, err
+		}
+		if m, ok := parsed(line); ok && !long {
+			all = append(all, m)
+		} else {
 			bad = append(bad, n)
-			continue
 		}
-		all = append(all, m)
 	}
-	return all, bad, nil
 }
 
 // eachLine calls f with every complete line of path, its newline included, and with what it says.

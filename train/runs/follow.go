@@ -11,7 +11,7 @@ import (
 	"github.com/gpt2wgpu/gpt2wgpu/train/metrics"
 )
 
-// Followed is a run that is read again and again while it trains. It keeps only the newest steps and samples, so its
+// Followed is a run that is read again and again while it trains. It keeps only the newest steps and no texts, so its
 // memory does not grow with the run's length.
 type Followed struct {
 	Run
@@ -24,7 +24,7 @@ type Followed struct {
 	gone     float64 // seconds of the steps that were dropped
 }
 
-// keptLines is how many steps, and how many samples, a Followed keeps. Rate looks back less far.
+// keptLines is how many steps a Followed keeps. Rate looks back less far.
 const keptLines = 2 * rateSteps
 
 // Stamp is a file's size and time. A file with another stamp has changed. The zero value stands for a missing file.
@@ -90,7 +90,9 @@ func (f *Followed) Update() error {
 		f.forget()
 		more = p.More
 	}
-	if f.bad > 0 {
+	if f.bad == 1 {
+		f.troublef("%s: a damaged line of %s is left out", f.Dir, MetricsFile)
+	} else if f.bad > 1 {
 		f.troublef("%s: %d damaged lines of %s are left out", f.Dir, f.bad, MetricsFile)
 	}
 	if f.inMemory {
@@ -101,7 +103,7 @@ func (f *Followed) Update() error {
 	return nil
 }
 
-// forget drops the oldest steps and samples.
+// forget drops the oldest steps, and all samples.
 func (f *Followed) forget() {
 	if n := len(f.Train) - keptLines; n > 0 {
 		for _, m := range f.Train[:n] {
@@ -111,9 +113,7 @@ func (f *Followed) forget() {
 		}
 		f.Train = append(f.Train[:0], f.Train[n:]...)
 	}
-	if n := len(f.Samples) - keptLines; n > 0 {
-		f.Samples = append(f.Samples[:0], f.Samples[n:]...)
-	}
+	f.Samples = nil
 }
 
 // Seconds returns the time that all steps took together.
