@@ -11,6 +11,7 @@ import (
 	"github.com/charmbracelet/x/ansi"
 
 	"github.com/gpt2wgpu/gpt2wgpu/data/needs"
+	"github.com/gpt2wgpu/gpt2wgpu/train"
 )
 
 // TestHelpFits: help fits terminals, and is the same text at every width.
@@ -32,6 +33,16 @@ func TestHelpFits(t *testing.T) {
 					t.Errorf("%s: %d columns of %d: %s", name, n, width, line)
 				}
 			}
+		}
+	}
+}
+
+// TestHelpHasPresets: each preset's name stands before its description, apart from it.
+func TestHelpHasPresets(t *testing.T) {
+	words := strings.Join(strings.Fields(helpText(trainCommand, 100)), " ")
+	for _, p := range train.Presets {
+		if want := p.Name + " " + strings.Join(strings.Fields(p.Short), " "); !strings.Contains(words, want) {
+			t.Errorf("train's help lacks %q", want)
 		}
 	}
 }

@@ -175,8 +175,12 @@ func fetchForTrain(ctx context.Context, e *env, c *train.Config, init bool) (err
 
 func presetList() string {
 	var b strings.Builder
+	longest := 0
 	for _, p := range train.Presets {
-		fmt.Fprintf(&b, "  %-14s%s\n", p.Name, p.Short)
+		longest = max(longest, len(p.Name))
+	}
+	for _, p := range train.Presets {
+		fmt.Fprintf(&b, "  %-*s  %s\n", longest, p.Name, p.Short)
 	}
 	return b.String()
 }
