@@ -253,9 +253,14 @@ func (r *run) saveBefore(err error) error {
 	var bad *unreadable
 	var lost *ranks.LostError
 	several := r.group.Size() > 1
-	if !errors.As(err, &bad) && !errors.As(err, &lost) || r.cfg.Out == "" || r.group.Rank() > 0 || r.updated ||
+	if !errors.As(err, &bad) && !errors.As(err, &lost) || r.cfg.Out == "" || r.group.Rank() > 0 ||
 		several && r.outer != nil {
 		return err
+	}
+	if r.updated { // and the ranks did not answer when they were to tell their losses
+		r.step++
+		r.tokens += int64(r.cfg.TokensPerStep())
+		r.updated, r.stepFrom = false, nil
 	}
 	from := r.position()
 	if r.stepFrom != nil {

@@ -262,7 +262,8 @@ func TestStoppedRank(t *testing.T) {
 			var step int
 			_, after, _ := strings.Cut(said.String(), "; step ")
 			fmt.Sscan(after, &step)
-			if got := len(losses(t, out)); step == 0 || got != step {
+			// one less where the rank was stopped between an update and its loss
+			if got := len(losses(t, out)); step == 0 || got != step && got != step-1 {
 				t.Errorf("step %d is saved, and %d steps are logged:\n%s", step, got, said)
 			}
 		}
