@@ -35,7 +35,7 @@ var imports = map[string]string{
 	"gpu/isa":      "data/parallel gpu/wgpu shaders/wgsl",
 	"cmd/isa":      "data/parallel gpu gpu/isa gpu/op gpu/selftest model train",
 	"train": "data data/atomicfile data/cache data/exactjson data/lock data/plainfile gpu gpu/op model model/gpt2 " +
-		"train/eval train/metrics train/ranks train/shell train/supervise",
+		"train/eval train/metrics train/oneline train/ranks train/shell train/supervise",
 	"train/metrics":   "data/atomicfile data/exactjson data/plainfile",
 	"train/bar":       "",
 	"train/chart":     "",
@@ -44,6 +44,7 @@ var imports = map[string]string{
 	"train/dashboard": "data/plainfile model/gpt2 train/metrics train/report train/runs web/parts",
 	"train/eval":      "data model train/metrics",
 	"train/mpi":       "gpu train/ranks",
+	"train/oneline":   "",
 	"train/ranks":     "gpu model model/gpt2",
 	"train/shell":     "",
 	"train/supervise": "data/plainfile",
@@ -52,7 +53,7 @@ var imports = map[string]string{
 	"train/panel":       "train/bar train/chart train/metrics train/runs",
 	"cmd/gpt2wgpu": "data data/atomicfile data/cache data/fetch gpu gpu/bench gpu/op gpu/selftest gpu/tune model " +
 		"model/gpt2 shaders train train/bar train/chart train/dashboard train/eval train/metrics train/mpi " +
-		"train/panel train/ranks train/report train/runs train/supervise train/tensorboard",
+		"train/oneline train/panel train/ranks train/report train/runs train/supervise train/tensorboard",
 	"cmd/web":      "data gpu gpu/selftest model model/gpt2 train train/metrics",
 	"gpu/gputest":  "gpu gpu/op gpu/selftest",
 	"data/needs":   "",

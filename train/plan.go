@@ -9,6 +9,7 @@ import (
 	"github.com/gpt2wgpu/gpt2wgpu/gpu/op"
 	"github.com/gpt2wgpu/gpt2wgpu/model"
 	"github.com/gpt2wgpu/gpt2wgpu/model/gpt2"
+	"github.com/gpt2wgpu/gpt2wgpu/train/oneline"
 )
 
 // Plan is what Run would do.
@@ -126,7 +127,7 @@ func (p *Plan) Print(out io.Writer) {
 	if c.Out != "" {
 		where = fmt.Sprintf(", at most %d at a time", c.mostCheckpoints())
 		if n, known := freeSpace(c.Out); known {
-			where += fmt.Sprintf("; %s free in %s", gpu.HumanBytes(n), c.Out)
+			where += fmt.Sprintf("; %s free in %s", gpu.HumanBytes(n), oneline.Of(c.Out))
 		}
 	}
 	line("checkpoint", "%s (about %d bytes)%s", gpu.HumanBytes(bytes), bytes, where)

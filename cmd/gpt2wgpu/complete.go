@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"unicode"
 
 	"github.com/spf13/pflag"
 
@@ -138,6 +139,9 @@ func complete(w io.Writer, args []string) {
 		prefix = "" // it replaces what is behind the =
 	}
 	for _, c := range list {
+		if strings.ContainsFunc(c.word, unicode.IsControl) {
+			continue // it would be more than one line, or more than one word
+		}
 		if c != filesToo {
 			c.word = prefix + c.word
 		}

@@ -15,6 +15,7 @@ import (
 
 	"github.com/gpt2wgpu/gpt2wgpu/data"
 	"github.com/gpt2wgpu/gpt2wgpu/data/cache"
+	"github.com/gpt2wgpu/gpt2wgpu/train/oneline"
 )
 
 var dataCommand = &command{
@@ -211,13 +212,14 @@ func printShard(w io.Writer, s data.ShardInfo) error {
 	tab := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	documents := map[string]string{"jsonl": "lines", "parquet": "rows", "llm.c eval": "examples"}[s.Format]
 	documents = cmp.Or(documents, "documents")
-	fmt.Fprintf(tab, "file\t%s\nformat\t%s, %s", s.Path, s.Format, bytesWord(s.Bytes))
+	fmt.Fprintf(tab, "file\t%s\nformat\t%s, %s", oneline.Of(s.Path), s.Format, bytesWord(s.Bytes))
 	switch s.Format {
 	case "text", "jsonl", "parquet":
 		fmt.Fprintf(tab, ", not tokenized\n%s\t%d\nbegins\t%q\n", documents, s.Documents, s.Text)
 	default:
 		fmt.Fprintf(tab, "\ntokens\t%d, ids %d to %d\n%s\t%d\n", s.Tokens, s.MinID, s.MaxID, documents, s.Documents)
-		fmt.Fprintf(tab, "first ids\t%s\ntext (%s)\t%q\n", strings.Trim(fmt.Sprint(s.First), "[]"), s.Tokenizer, s.Text)
+		fmt.Fprintf(tab, "first ids\t%s\ntext (%s)\t%q\n", strings.Trim(fmt.Sprint(s.First), "[]"),
+			oneline.Of(s.Tokenizer), s.Text)
 	}
 	return tab.Flush()
 }

@@ -8,6 +8,7 @@ import (
 
 	"github.com/gpt2wgpu/gpt2wgpu/gpu"
 	"github.com/gpt2wgpu/gpt2wgpu/gpu/op"
+	"github.com/gpt2wgpu/gpt2wgpu/train/oneline"
 )
 
 var devicesCommand = &command{
@@ -60,9 +61,9 @@ func printDevices(w io.Writer, list []gpu.AdapterInfo, auto int) error {
 			mark = "*"
 		}
 		fmt.Fprintf(tab, "%s %d\t%s\t%s\t%s\t%s\t%s\t%s\t%d threads, %s\t%s\n",
-			mark, a.Index, a.Name, a.Backend, a.Type, targetOf(a),
+			mark, a.Index, oneline.Of(a.Name), a.Backend, a.Type, targetOf(a),
 			gpu.HumanBytes(a.Limits.MaxBufferSize), gpu.HumanBytes(a.Limits.MaxBindingSize),
-			a.Limits.MaxInvocations, gpu.HumanBytes(uint64(a.Limits.MaxWorkgroupBytes)), a.Driver)
+			a.Limits.MaxInvocations, gpu.HumanBytes(uint64(a.Limits.MaxWorkgroupBytes)), oneline.Of(a.Driver))
 	}
 	return tab.Flush()
 }

@@ -15,6 +15,7 @@ import (
 	"github.com/muesli/termenv"
 
 	"github.com/gpt2wgpu/gpt2wgpu/train"
+	"github.com/gpt2wgpu/gpt2wgpu/train/oneline"
 )
 
 // logOptions are the flags about messages on standard error.
@@ -61,18 +62,19 @@ func (h events) Handle(ctx context.Context, r slog.Record) error {
 		}
 		return true
 	})
-	if event == nil {
-		return h.Handler.Handle(ctx, r)
-	}
 	message := r.Message
-	if h.fields {
+	switch {
+	case h.fields && event != nil:
 		message, others = event.Name, append(event.Attrs, others...)
-	} else if room := h.room(); room > 0 {
+	case event != nil && h.room() > 0:
 		for _, short := range event.Short {
-			if ansi.StringWidth(message) > room {
+			if ansi.StringWidth(message) > h.room() {
 				message = short
 			}
 		}
+	}
+	if !h.fields { // the handler escapes the values
+		message = oneline.Of(message)
 	}
 	out := slog.NewRecord(r.Time, r.Level, message, r.PC)
 	out.AddAttrs(others...)

@@ -30,6 +30,7 @@ import (
 
 	"github.com/gpt2wgpu/gpt2wgpu/train"
 	"github.com/gpt2wgpu/gpt2wgpu/train/bar"
+	"github.com/gpt2wgpu/gpt2wgpu/train/oneline"
 	"github.com/gpt2wgpu/gpt2wgpu/train/ranks"
 )
 
@@ -219,7 +220,7 @@ func (e *env) report(err error) int {
 		if e.opts.format == "json" {
 			e.log.Error(line, "command", e.name)
 		} else {
-			fmt.Fprint(e.stderr, wrap(e.name+": "+line+"\n", columns(e.stderr), 2))
+			fmt.Fprint(e.stderr, wrap(oneline.Of(e.name+": "+line)+"\n", columns(e.stderr), 2))
 		}
 	}
 	var usage *train.UsageError

@@ -14,6 +14,7 @@ import (
 	"github.com/gpt2wgpu/gpt2wgpu/gpu"
 	"github.com/gpt2wgpu/gpt2wgpu/train"
 	"github.com/gpt2wgpu/gpt2wgpu/train/bar"
+	"github.com/gpt2wgpu/gpt2wgpu/train/oneline"
 )
 
 // beside is a stream of a terminal that has a bar on its last line.
@@ -162,7 +163,7 @@ func (p coming) line() string {
 
 // bar returns p for a terminal.
 func (p coming) bar() bar.State {
-	s := bar.State{What: p.what, Part: -1}
+	s := bar.State{What: oneline.Of(p.what), Part: -1}
 	if p.left > 0 {
 		s.Words = append(s.Words, fmt.Sprintf("%v left", p.left.Round(time.Second)))
 	}

@@ -19,6 +19,7 @@ import (
 	"github.com/gpt2wgpu/gpt2wgpu/model/gpt2"
 	"github.com/gpt2wgpu/gpt2wgpu/train"
 	"github.com/gpt2wgpu/gpt2wgpu/train/metrics"
+	"github.com/gpt2wgpu/gpt2wgpu/train/oneline"
 	"github.com/gpt2wgpu/gpt2wgpu/train/panel"
 	"github.com/gpt2wgpu/gpt2wgpu/train/ranks"
 )
@@ -162,9 +163,10 @@ func (d *display) wants(event train.Event) bool {
 
 // began opens the panel.
 func (d *display) began(b train.Beginning) {
-	plan := panel.Plan{Name: cmp.Or(filepath.ToSlash(b.Out), "nothing is saved"), Device: b.Device.Info.String(),
-		Params: gpt2.ParamCount(b.Shape), Memory: b.Device.TotalBytes(), Steps: b.Steps, First: b.First,
-		TokensPerStep: b.TokensPerStep, EpochTokens: b.EpochTokens, FLOPsPerToken: b.Shape.FLOPsPerToken(b.SeqLen)}
+	plan := panel.Plan{Name: cmp.Or(oneline.Of(filepath.ToSlash(b.Out)), "nothing is saved"),
+		Device: oneline.Of(b.Device.Info.String()), Params: gpt2.ParamCount(b.Shape),
+		Memory: b.Device.TotalBytes(), Steps: b.Steps, First: b.First, TokensPerStep: b.TokensPerStep,
+		EpochTokens: b.EpochTokens, FLOPsPerToken: b.Shape.FLOPsPerToken(b.SeqLen)}
 	if !b.Device.Info.Software() {
 		if peak, err := bench.MeasurePeak(b.Device); err == nil {
 			plan.Peak = peak.FMA * 1e9

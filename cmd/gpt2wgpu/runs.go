@@ -20,6 +20,7 @@ import (
 	"github.com/gpt2wgpu/gpt2wgpu/data/atomicfile"
 	"github.com/gpt2wgpu/gpt2wgpu/train"
 	"github.com/gpt2wgpu/gpt2wgpu/train/chart"
+	"github.com/gpt2wgpu/gpt2wgpu/train/oneline"
 	"github.com/gpt2wgpu/gpt2wgpu/train/runs"
 )
 
@@ -272,6 +273,10 @@ func (r *runsFlags) plot(e *env, list []*runs.Run) error {
 	for _, l := range left {
 		e.log.Warn(l)
 	}
+	c.Title = oneline.Of(c.Title)
+	for i := range c.Curves {
+		c.Curves[i].Name = oneline.Of(c.Curves[i].Name)
+	}
 	if r.out == "" {
 		width, height, paint := cmp.Or(columns(e.stdout), 80), 24, chart.Paint(nil)
 		w := e.stdout
@@ -314,9 +319,18 @@ func painter(f *os.File) chart.Paint {
 // textGrid is a table whose last columns go where it is wider than the terminal, and then the ends of its first.
 type textGrid struct{ rows [][]string }
 
-func newGrid(head ...string) *textGrid { return &textGrid{[][]string{head}} }
+func newGrid(head ...string) *textGrid {
+	t := &textGrid{}
+	t.row(head...)
+	return t
+}
 
-func (t *textGrid) row(cells ...string) { t.rows = append(t.rows, cells) }
+func (t *textGrid) row(cells ...string) {
+	for i, c := range cells {
+		cells[i] = oneline.Of(c)
+	}
+	t.rows = append(t.rows, cells)
+}
 
 // write prints the table within a width in columns; 0: as wide as it is.
 func (t *textGrid) write(w io.Writer, width int) error {

@@ -20,6 +20,7 @@ import (
 	"github.com/gpt2wgpu/gpt2wgpu/gpu/op"
 	"github.com/gpt2wgpu/gpt2wgpu/gpu/tune"
 	"github.com/gpt2wgpu/gpt2wgpu/train"
+	"github.com/gpt2wgpu/gpt2wgpu/train/oneline"
 )
 
 var tuneCommand = &command{
@@ -138,7 +139,7 @@ const tuneChild = "tune-child"
 func runTuneChild() int {
 	signal.Ignore(append(hangups, os.Interrupt)...)
 	if err := tune.Child(os.Stdin, os.Stdout, train.TuningStep); err != nil {
-		fmt.Fprintln(os.Stderr, err)
+		fmt.Fprintln(os.Stderr, oneline.Of(err.Error()))
 		return exitFailed
 	}
 	return exitDone
