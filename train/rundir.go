@@ -250,7 +250,7 @@ func isModel(path string) bool {
 // hand.
 func candidates(run string) (dirs []string) {
 	names := gpt2.Checkpoints(run)
-	raw, _ := plainfile.Read(latestFile(run), 1<<10)
+	raw, _ := plainfile.ReadIn(filepath.Join(run, gpt2.CheckpointsDir), gpt2.LatestFile, 1<<10)
 	if latest := strings.TrimSpace(string(raw)); latest == filepath.Base(latest) && filepath.IsLocal(latest) {
 		var before, after []string // newest first
 		for _, name := range names {

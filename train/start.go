@@ -134,7 +134,7 @@ func (r *run) readStart() (s origin, err error) {
 		r.env.Log.Warn("the run's settings are those of its checkpoint, since its config.json is missing or damaged",
 			"out", out)
 	}
-	raw, err := plainfile.Read(latest, 1<<10)
+	raw, err := plainfile.ReadIn(filepath.Dir(latest), gpt2.LatestFile, 1<<10)
 	if err != nil || strings.TrimSpace(string(raw)) != filepath.Base(dirs[0]) {
 		r.warnf("%s names no checkpoint: the run goes on from the newest", latest)
 	}

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"path/filepath"
 	"syscall"
 	"time"
 
@@ -39,8 +40,8 @@ func take(ctx context.Context, f *flock.Flock, wait time.Duration, waiting func(
 			f.Close()
 		}
 	}()
-	if err := plainfile.Check(f.Path()); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return nil, err // a named pipe would block
+	if err := check(f.Path()); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, err
 	}
 	for began := time.Now(); ; {
 		ok, err := f.TryLock()
@@ -83,10 +84,13 @@ func hold(f *flock.Flock) (*Lock, error) {
 }
 
 func readOwner(path string) (o Owner) {
-	raw, _ := plainfile.Read(path+".json", 1<<10)
+	raw, _ := plainfile.ReadIn(filepath.Dir(path), filepath.Base(path)+".json", 1<<10)
 	json.Unmarshal(raw, &o)
 	return o
 }
+
+// check refuses what a lock cannot be: a named pipe, which would block, and a link to a file of another directory.
+func check(path string) error { return plainfile.CheckIn(filepath.Dir(path), filepath.Base(path)) }
 
 // Release gives the lock back. It does nothing on nil. The lock file stays, because a waiting process has it open.
 func (l *Lock) Release() error {
@@ -100,7 +104,7 @@ func (l *Lock) Release() error {
 // Held reports whether a process holds the lock path, and which. It changes nothing; a file system without locks holds
 // none.
 func Held(path string) (o Owner, held bool) {
-	if err := plainfile.Check(path); err != nil {
+	if err := check(path); err != nil {
 		return o, false
 	}
 	f := flock.New(path)

@@ -12,6 +12,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/gpt2wgpu/gpt2wgpu/data/needs"
 )
 
 // TestMain lets the test binary be the other process: it takes the lock named by the environment and holds it until its
@@ -87,6 +89,22 @@ func TestTheOtherProcessIsNamed(t *testing.T) {
 		t.Errorf("after Release: %v", err)
 	}
 	l.Release()
+}
+
+// TestLinks: a link in the place of a lock makes and locks no file outside of its directory.
+func TestLinks(t *testing.T) {
+	needs.Symlinks(t)
+	dir := t.TempDir()
+	outside, path := filepath.Join(dir, "outside"), filepath.Join(dir, "run", "lock")
+	if err := errors.Join(os.Mkdir(filepath.Dir(path), 0o777), os.Symlink("../outside", path)); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Take(t.Context(), path, 0, nil); err == nil {
+		t.Error("the lock was taken")
+	}
+	if _, err := os.Lstat(outside); err == nil {
+		t.Error("a file was made outside")
+	}
 }
 
 func TestErrors(t *testing.T) {

@@ -6,6 +6,7 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"path/filepath"
 )
 
 // ErrKind is wrapped by the error of what is not a regular file.
@@ -14,10 +15,17 @@ var ErrKind = errors.New("want a file")
 // Check returns an error if path is not a regular file, or a link to one. Errors: *fs.PathError.
 func Check(path string) error {
 	info, err := os.Stat(path)
-	if err == nil && !info.Mode().IsRegular() {
-		err = &fs.PathError{Op: "open", Path: path, Err: fmt.Errorf("a %s, %w", kind(info.Mode()), ErrKind)}
+	if err != nil {
+		return err
 	}
-	return err
+	return regular(path, info)
+}
+
+func regular(path string, info fs.FileInfo) error {
+	if info.Mode().IsRegular() {
+		return nil
+	}
+	return &fs.PathError{Op: "open", Path: path, Err: fmt.Errorf("a %s, %w", kind(info.Mode()), ErrKind)}
 }
 
 func kind(m fs.FileMode) string {
@@ -38,14 +46,6 @@ func Open(path string) (*os.File, error) {
 		return nil, err
 	}
 	return os.Open(path)
-}
-
-// OpenFile is os.OpenFile for a regular file, or one that is made. Errors: *fs.PathError; as [Open].
-func OpenFile(path string, flag int) (*os.File, error) {
-	if err := Check(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return nil, err
-	}
-	return os.OpenFile(path, flag, 0o666)
 }
 
 // Read returns the content of a regular file of at most limit bytes. Errors: *fs.PathError.
@@ -97,8 +97,10 @@ func Head(path string, n int) []byte {
 	return head[:n]
 }
 
-// ReadIn is [Read] of the file name in dir, which a link may not lead out of dir: a directory of somebody else's
-// discloses no other file. Errors: *fs.PathError.
+// The functions below take a file name in a directory, which may be somebody else's: a link in it leads to no file
+// outside of it, to read or to write.
+
+// ReadIn is [Read] of the file name in dir. Errors: *fs.PathError.
 func ReadIn(dir, name string, limit int64) ([]byte, error) {
 	f, err := OpenIn(dir, name)
 	if err != nil {
@@ -107,19 +109,49 @@ func ReadIn(dir, name string, limit int64) ([]byte, error) {
 	return readAll(f, limit)
 }
 
-// OpenIn is [Open] of the file name in dir, as [ReadIn] opens it. Errors: *fs.PathError.
-func OpenIn(dir, name string) (*os.File, error) {
+// OpenIn is [Open] of the file name in dir. Errors: *fs.PathError.
+func OpenIn(dir, name string) (*os.File, error) { return OpenFileIn(dir, name, os.O_RDONLY) }
+
+// OpenFileIn is os.OpenFile of the regular file name in dir, or one that is made. Errors: *fs.PathError; of another
+// kind of file it wraps [ErrKind].
+func OpenFileIn(dir, name string, flag int) (*os.File, error) {
+	return in(dir, name, func(root *os.Root) (*os.File, error) {
+		info, err := root.Stat(name)
+		if err == nil {
+			err = regular(name, info)
+		}
+		if err != nil && !(flag&os.O_CREATE != 0 && errors.Is(err, fs.ErrNotExist)) {
+			return nil, err
+		}
+		return root.OpenFile(name, flag, 0o666)
+	})
+}
+
+// CheckIn is [Check] of the file name in dir. Errors: *fs.PathError.
+func CheckIn(dir, name string) error {
+	info, err := StatIn(dir, name)
+	if err != nil {
+		return err
+	}
+	return regular(filepath.Join(dir, name), info)
+}
+
+// StatIn is os.Stat of name in dir. Errors: *fs.PathError.
+func StatIn(dir, name string) (fs.FileInfo, error) {
+	return in(dir, name, func(root *os.Root) (fs.FileInfo, error) { return root.Stat(name) })
+}
+
+// in calls f with dir as a root. An error of name in it gets the whole path.
+func in[T any](dir, name string, f func(*os.Root) (T, error)) (v T, err error) {
 	root, err := os.OpenRoot(dir)
 	if err != nil {
-		return nil, err
+		return v, err
 	}
 	defer root.Close()
-	info, err := root.Stat(name)
-	if err == nil && !info.Mode().IsRegular() {
-		err = &fs.PathError{Op: "open", Path: name, Err: fmt.Errorf("a %s, %w", kind(info.Mode()), ErrKind)}
+	v, err = f(root)
+	var of *fs.PathError
+	if errors.As(err, &of) {
+		err = &fs.PathError{Op: "open", Path: filepath.Join(dir, name), Err: of.Err}
 	}
-	if err != nil {
-		return nil, err
-	}
-	return root.Open(name)
+	return v, err
 }

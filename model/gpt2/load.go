@@ -217,7 +217,7 @@ func LatestCheckpoint(run string) (dir string, err error) {
 func latestCheckpoint(run string) (dir, wrong string, err error) {
 	root := filepath.Join(run, CheckpointsDir)
 	file := filepath.Join(root, LatestFile)
-	raw, readErr := plainfile.Read(file, 1<<10)
+	raw, readErr := plainfile.ReadIn(root, LatestFile, 1<<10)
 	name := strings.TrimSpace(string(raw))
 	if readErr == nil && name != "" && name == filepath.Base(name) && filepath.IsLocal(name) {
 		if _, err := os.Stat(filepath.Join(root, name)); err == nil {

@@ -554,11 +554,26 @@ func TestOthersRuns(t *testing.T) {
 		os.Symlink("../../secret.json", run+"/crash.log")); err != nil {
 		t.Fatal(err)
 	}
+	other := made(t, filepath.Join(dir, "runs/b"), "")
+	lines := filepath.Join(dir, "lines")
+	write(t, lines, steps(0, 7)+`{"kind":"sample","step":6,"text":"xyzzy"}`+"\n")
+	if err := errors.Join(report.WriteProfile(dir, report.Profile{Step: "xyzzy"}), os.Remove(other+"/metrics.jsonl"),
+		os.Symlink(lines, other+"/metrics.jsonl"),
+		os.Symlink("../../profile.json", other+"/profile.json")); err != nil {
+		t.Fatal(err)
+	}
 	s, url := served(t, Options{Dirs: []string{filepath.Join(dir, "runs")}})
 	if code, text := get(t, url+"/run/"+idOf(run)); code != 200 || strings.Contains(text, "xyzzy") {
 		t.Errorf("%d %s", code, text)
 	}
-	if _, rows := s.list.rows(); len(rows) != 1 || !strings.Contains(rows[0], `"step":3,`) {
+	if code, text := get(t, url+"/run/"+idOf(other)+"/profile"); code == 200 || strings.Contains(text, "xyzzy") {
+		t.Errorf("profile.json: %d %s", code, text)
+	}
+	if p, err := s.list.follow(idOf(other), metrics.Position{}).Next(); err == nil || len(p.Lines) > 0 {
+		t.Errorf("metrics.jsonl: %d lines, %v", len(p.Lines), err)
+	}
+	if _, rows := s.list.rows(); len(rows) != 2 || !strings.Contains(rows[0], `"step":3,`) ||
+		!strings.Contains(rows[1], `"step":0,`) {
 		t.Errorf("rows %q", rows)
 	}
 }

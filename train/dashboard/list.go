@@ -122,7 +122,7 @@ func (e *entry) describe(order int, label, first string) {
 	}
 	if e.id != memoryID {
 		stamp := func(name string) string {
-			s := runs.StampOf(filepath.Join(e.Dir, name))
+			s := runs.StampOf(e.Dir, name)
 			if s == (runs.Stamp{}) {
 				return ""
 			}

@@ -11,8 +11,6 @@ import (
 	"strconv"
 	"strings"
 	"sync"
-
-	"github.com/gpt2wgpu/gpt2wgpu/data/plainfile"
 )
 
 // Follower reads lines that are still being written, a piece at a time, and each once. It holds no more than a piece
@@ -65,7 +63,7 @@ type Piece struct {
 // zero value is the start.
 func Follow(path string, from Position) *Follower {
 	return &Follower{at: from, open: func() (source, error) {
-		f, err := plainfile.Open(path)
+		f, err := openFile(path, os.O_RDONLY)
 		if err != nil {
 			return nil, err
 		}

@@ -143,7 +143,7 @@ func Open(path string, log *slog.Logger) (*Writer, error) {
 }
 
 func (m *Writer) open() error {
-	f, err := plainfile.OpenFile(m.path, os.O_RDWR|os.O_CREATE|os.O_APPEND)
+	f, err := openFile(m.path, os.O_RDWR|os.O_CREATE|os.O_APPEND)
 	if err != nil {
 		return fmt.Errorf("metrics: %w; hint: check the path and its permissions", err)
 	}
@@ -158,6 +158,16 @@ func (m *Writer) open() error {
 	}
 	m.f, m.size, m.torn = f, end, false
 	return nil
+}
+
+// A link in the place of metrics.jsonl leads to no file outside of its directory.
+
+func openFile(path string, flag int) (*os.File, error) {
+	return plainfile.OpenFileIn(filepath.Dir(path), filepath.Base(path), flag)
+}
+
+func readFile(path string) ([]byte, error) {
+	return plainfile.ReadIn(filepath.Dir(path), filepath.Base(path), math.MaxInt64)
 }
 
 // Train appends a step.
@@ -252,7 +262,7 @@ func (m *Writer) TruncateFrom(step int) error {
 	if m == nil {
 		return nil
 	}
-	content, err := plainfile.Read(m.path, math.MaxInt64)
+	content, err := readFile(m.path)
 	if err != nil {
 		return fmt.Errorf("metrics: %w; hint: check the path and its permissions", err)
 	}
@@ -463,7 +473,7 @@ func parsed(line []byte) (m Line, ok bool) {
 // ReadWhole is Read for who shows a run: damaged lines are left out, and bad has their numbers, from 1. Beside the
 // lines it takes no more memory than the longest that is read.
 func ReadWhole(path string) (all []Line, bad []int, err error) {
-	f, err := plainfile.Open(path)
+	f, err := openFile(path, os.O_RDONLY)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -491,7 +501,7 @@ func ReadWhole(path string) (all []Line, bad []int, err error) {
 
 // eachLine calls f with every complete line of path, its newline included, and with what it says.
 func eachLine[T any](path string, f func(line []byte, v T)) error {
-	content, err := plainfile.Read(path, math.MaxInt64)
+	content, err := readFile(path)
 	if err != nil {
 		return fmt.Errorf("metrics: %w; hint: check the path and its permissions", err)
 	}
@@ -520,7 +530,7 @@ const tail = 256 << 10
 // Newest returns the step of the last KindTrain line, also while a run is writing, without reading a long file as a
 // whole. ok: there is one near the end.
 func Newest(path string) (step int, ok bool) {
-	f, err := plainfile.Open(path)
+	f, err := openFile(path, os.O_RDONLY)
 	if err != nil {
 		return -1, false
 	}

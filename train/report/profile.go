@@ -60,7 +60,7 @@ const maxProfile = 64 << 20 // bytes of profile.json
 
 // ReadProfile returns the profile of the run in dir, nil where there is none. Error: the file is damaged.
 func ReadProfile(dir string) (*Profile, error) {
-	raw, err := plainfile.Read(filepath.Join(dir, runs.ProfileFile), maxProfile)
+	raw, err := plainfile.ReadIn(dir, runs.ProfileFile, maxProfile)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
 	}

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/gpt2wgpu/gpt2wgpu/data/plainfile"
 	"github.com/gpt2wgpu/gpt2wgpu/model/gpt2"
 	"github.com/gpt2wgpu/gpt2wgpu/train/metrics"
 )
@@ -33,9 +34,9 @@ type Stamp struct {
 	Time time.Time
 }
 
-// StampOf returns the stamp of the file at path.
-func StampOf(path string) (s Stamp) {
-	if info, err := os.Stat(path); err == nil {
+// StampOf returns the stamp of the file name in dir, or what a link in its place leads to in dir.
+func StampOf(dir, name string) (s Stamp) {
+	if info, err := plainfile.StatIn(dir, name); err == nil {
 		s = Stamp{info.Size(), info.ModTime()}
 	}
 	return s
@@ -66,8 +67,9 @@ func (f *Followed) Update() error {
 			return fmt.Errorf("%s: holds no run any more", f.Dir)
 		}
 		f.Changed = info.ModTime()
-		f.path(MetricsFile)
-		if s := StampOf(f.path(ConfigFile)); s != f.config || s == (Stamp{}) {
+		f.dated(MetricsFile)
+		f.dated(ConfigFile)
+		if s := StampOf(f.Dir, ConfigFile); s != f.config || s == (Stamp{}) {
 			f.config, f.Config, f.Settings, f.Trouble = s, Config{}, nil, nil // unless it can be read
 			f.readConfig()
 			f.settings = f.Trouble

@@ -150,18 +150,16 @@ func (r *Run) troublef(format string, args ...any) {
 	r.Trouble = append(r.Trouble, fmt.Sprintf(format, args...))
 }
 
-// path is that of a file in the directory, whose time counts as the run's.
-func (r *Run) path(name string) string {
-	path := filepath.Join(r.Dir, name)
-	if info, err := os.Stat(path); err == nil && info.ModTime().After(r.Changed) {
-		r.Changed = info.ModTime()
+// dated makes the time of a file in the directory count as the run's.
+func (r *Run) dated(name string) {
+	if s := StampOf(r.Dir, name); s.Time.After(r.Changed) {
+		r.Changed = s.Time
 	}
-	return path
 }
 
 // readConfig reads the settings; those of later versions too.
 func (r *Run) readConfig() {
-	r.path(ConfigFile) // for its time
+	r.dated(ConfigFile)
 	raw, err := plainfile.ReadIn(r.Dir, ConfigFile, maxConfig)
 	if err != nil {
 		r.troublef("%s: its settings are not known: %v", r.Dir, reason(err))
@@ -212,7 +210,8 @@ func reason(err error) error {
 
 // readMetrics reads the curves. What a crash of an old version has left twice counts once, as it was written last.
 func (r *Run) readMetrics() {
-	lines, bad, err := metrics.ReadWhole(r.path(MetricsFile))
+	r.dated(MetricsFile)
+	lines, bad, err := metrics.ReadWhole(filepath.Join(r.Dir, MetricsFile))
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		r.troublef("%s: its curves are not known: %v", r.Dir, reason(err))
 	}

@@ -50,10 +50,11 @@ func (s *Supervisor) keep(e ended) string {
 		return ""
 	}
 	flags := os.O_CREATE | os.O_WRONLY | os.O_APPEND
-	if info, err := os.Stat(s.Crash); err == nil && info.Size() > mostCrash {
+	dir, name := filepath.Dir(s.Crash), filepath.Base(s.Crash)
+	if info, err := plainfile.StatIn(dir, name); err == nil && info.Size() > mostCrash {
 		flags |= os.O_TRUNC
 	}
-	f, err := plainfile.OpenFile(s.Crash, flags)
+	f, err := plainfile.OpenFileIn(dir, name, flags)
 	if err != nil {
 		return ""
 	}

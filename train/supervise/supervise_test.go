@@ -10,6 +10,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/gpt2wgpu/gpt2wgpu/data/needs"
 )
 
 // act makes the test binary a child that does what it says.
@@ -123,6 +125,22 @@ func TestEndings(t *testing.T) {
 		if text, _ := os.ReadFile(s.Crash); !strings.Contains(string(text), c.printed) {
 			t.Errorf("%s: %q lacks %q", c.acts, text, c.printed)
 		}
+	}
+}
+
+// TestCrashLink: what a crash prints goes into no file outside of the run's directory.
+func TestCrashLink(t *testing.T) {
+	needs.Symlinks(t)
+	dir := t.TempDir()
+	outside := filepath.Join(dir, "outside")
+	s := &Supervisor{Crash: filepath.Join(dir, "run", "crash.log")}
+	if err := errors.Join(os.Mkdir(filepath.Dir(s.Crash), 0o777), os.WriteFile(outside, []byte("mine"), 0o666),
+		os.Symlink(outside, s.Crash)); err != nil {
+		t.Fatal(err)
+	}
+	name := s.keep(ended{said: "aborted"})
+	if text, _ := os.ReadFile(outside); name != "" || string(text) != "mine" {
+		t.Errorf("kept in %q, the file outside is %q", name, text)
 	}
 }
 
