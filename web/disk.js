@@ -82,7 +82,8 @@ function split(path) {
 }
 
 export class Disk {
-  // Disk.open mounts what a FileSystemDirectoryHandle holds. Error EBUSY: another tab has it.
+  // Disk.open mounts what a FileSystemDirectoryHandle holds. Errors: EBUSY, another tab has it; DamagedDisk, there are
+  // contents and no log that names them, so that nothing is removed.
   static async open(root) {
     const disk = new Disk();
     disk.root = root;
@@ -95,6 +96,7 @@ export class Disk {
     }
     logs.sort((a, b) => b[0] - a[0]);
     const held = [];
+    let named = contents.size === 0;
     try {
       for (const [n, handle] of logs) {
         // all of them, so that one tab has the disk
@@ -106,9 +108,11 @@ export class Disk {
         const all = changes(bytes);
         if (all[0]?.tree) {
           all.forEach((c) => disk.apply(c));
+          named = true;
           break;
         }
       }
+      if (!named) throw Object.assign(fail("EIO"), { name: "DamagedDisk", message: "the list of files is damaged" });
       await disk.mount(contents);
       await disk.startLog((logs[0]?.[0] ?? 0) + 1);
     } catch (e) {

@@ -592,11 +592,27 @@ async function boot() {
         kind: "warn",
         button: el("button.button", { type: "button", text: "Reload", onclick: () => location.reload() }),
       });
+    } else if (e.name === "DamagedDisk") {
+      notice("boot", ["What this page keeps in the browser is damaged, so no run can be read.", "Nothing was changed."], {
+        kind: "bad",
+        button: el("button.button", { type: "button", text: "Delete all of it", onclick: erase }),
+      });
     } else {
       notice("boot", [`The program cannot start: ${parts(e)[0]}`, parts(e)[1]], { kind: "bad" });
     }
     return false;
   }
+}
+
+async function erase() {
+  const { yes } = await confirm({
+    title: "Delete all that this page keeps?",
+    text: "Every run and every model in this browser is gone then.",
+    yes: "Delete",
+  });
+  if (!yes) return;
+  await call("erase");
+  location.reload();
 }
 
 async function begin() {

@@ -99,10 +99,9 @@ const own = {
     return {};
   },
 
-  // erase removes all that this origin has stored for the program, also where the disk does not open.
+  // erase removes all that this origin has stored for the program, where the disk does not open.
   async erase() {
     const top = await navigator.storage.getDirectory();
-    await disk?.end();
     await top.removeEntry("gpt2wgpu", { recursive: true });
     return {};
   },

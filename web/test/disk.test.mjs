@@ -256,3 +256,24 @@ test("contents without a name go at the start, and numbers are not used twice", 
   await write(calls(disk), "/b", "new");
   assert.ok(root.files.has("c-78"));
 });
+
+test("files without a list that names them are kept, and the disk is refused", async () => {
+  const root = new MemoryDirectory();
+  const first = await Disk.open(root);
+  await write(calls(first), "/a", "one");
+  await first.end();
+  const names = async () => {
+    const all = [];
+    for await (const [name] of root.entries()) all.push(name);
+    return all.sort();
+  };
+  const before = await names();
+  for (const name of before.filter((n) => n.startsWith("log-"))) {
+    const handle = await (await root.getFileHandle(name)).createSyncAccessHandle();
+    handle.write(text("x"), { at: 3 });
+    handle.close();
+  }
+  await assert.rejects(Disk.open(root), { code: "EIO", name: "DamagedDisk" });
+  assert.deepEqual(await names(), before);
+  await assert.rejects(Disk.open(root), { name: "DamagedDisk" }); // nothing holds it
+});

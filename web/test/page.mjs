@@ -282,6 +282,28 @@ try {
 
   await tester.close();
 
+  // A damaged list of files: nothing is removed until the user says so.
+  const damaged = await context.newPage();
+  await damaged.goto(`${url}/icon.svg`); // of the same origin, without the program
+  await damaged.evaluate(async () => {
+    const root = await (await navigator.storage.getDirectory()).getDirectoryHandle("gpt2wgpu");
+    for await (const [name, handle] of root.entries()) {
+      if (!name.startsWith("log-")) continue;
+      const stream = await handle.createWritable();
+      await stream.write("damage");
+      await stream.close();
+    }
+  });
+  await damaged.goto(url);
+  await damaged.locator("#notice-boot").waitFor();
+  const said = await damaged.locator("#notice-boot").textContent();
+  await pictures(damaged, "damaged");
+  await damaged.getByRole("button", { name: "Delete all of it" }).click();
+  await damaged.locator("#dialog-yes").click();
+  await damaged.locator("#runs tbody tr", { hasText: "No runs yet" }).waitFor();
+  check("damaged files are reported, and deleted only when asked", said.includes("is damaged"), said);
+  await damaged.close();
+
   check("nothing is fetched from elsewhere", strangers.length === 0, strangers.join(" "));
   check("no error in the console", complaints.length === 0, complaints.slice(0, 3).join(" | "));
 } catch (e) {
