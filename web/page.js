@@ -624,7 +624,10 @@ async function begin() {
     notice("gpu", ["This browser has no WebGPU here, which training needs.", ...noWebGPU()], { kind: "bad" });
     if (!globalThis.isSecureContext) return;
   }
-  if (!(await boot())) return;
+  if (!(await boot())) {
+    put(gpu, "not started");
+    return;
+  }
   setup.describe(await call("info"));
   try {
     if (navigator.gpu) {
