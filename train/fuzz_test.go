@@ -21,6 +21,19 @@ func oneLine(t *testing.T, err error) {
 	}
 }
 
+// hinted fails where a line of what [Job.Validate] refuses has no hint.
+func hinted(t *testing.T, err error) {
+	t.Helper()
+	if err == nil {
+		return
+	}
+	for line := range strings.SplitSeq(err.Error(), "\n") {
+		if strings.Count(line, "; hint: ") != 1 {
+			t.Errorf("%q of %q", line, err)
+		}
+	}
+}
+
 // FuzzState: what readState accepts has the numbers of a run, and its tiles are checked without a device.
 func FuzzState(f *testing.F) {
 	dir := f.TempDir()
@@ -54,7 +67,7 @@ func FuzzState(f *testing.F) {
 				t.Errorf("accepted: %+v", s)
 			}
 			oneLine(t, s.Tiles.Tuning.Validate(target))
-			oneLine(t, Job{Config: s.Config}.Validate())
+			hinted(t, Job{Config: s.Config}.Validate())
 		})
 	})
 }
@@ -83,7 +96,7 @@ func FuzzConfig(f *testing.F) {
 				}
 				return
 			}
-			oneLine(t, Job{Config: c}.Validate())
+			hinted(t, Job{Config: c}.Validate())
 		})
 	})
 }
