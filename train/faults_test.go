@@ -166,3 +166,27 @@ func TestPruneAfter(t *testing.T) {
 		}
 	}
 }
+
+// TestRestartWithoutConfig: config.json that cannot be written ends a run that a person starts, and no run that the
+// supervisor starts again.
+func TestRestartWithoutConfig(t *testing.T) {
+	c := stepsOnly(t)
+	c.StopAfter = 4
+	mustRun(t, c)
+	path := filepath.Join(c.Out, configFile)
+	must(t, os.Remove(path))
+	write(t, filepath.Join(path, "x"), "in the way")
+	c.StopAfter, c.Resume = 0, true
+	if err := Run(context.Background(), c, quiet()); err == nil {
+		t.Error("a run that a person starts goes on without its config.json")
+	}
+	env, log := telling()
+	env.Supervised = &Supervised{First: 0, Restarts: []string{"killed"}}
+	must(t, Run(context.Background(), c, env))
+	if !strings.Contains(log.String(), "training goes on") {
+		t.Errorf("no warning: %s", log)
+	}
+	if got := len(trainMetrics(t, c.Out)); got != c.Steps {
+		t.Errorf("%d steps are logged, want %d", got, c.Steps)
+	}
+}

@@ -296,14 +296,18 @@ func (r *run) openOut() error {
 		return nil
 	}
 	r.begun = true
+	again := r.env.Supervised != nil && len(r.env.Supervised.Restarts) > 0
 	err := r.writeConfig(r.dev.Info.String())
-	if err != nil {
+	switch {
+	case err != nil && again: // a full disk ends no run that could go on: its checkpoints have the settings too
+		r.warnf("%v: training goes on", err)
+	case err != nil:
 		return err
 	}
 	if r.metrics, err = metrics.Open(r.metricsPath(), r.env.Log); err != nil {
 		return err
 	}
-	if err := r.metrics.TruncateFrom(r.step); err != nil || r.env.Supervised == nil {
+	if err := r.metrics.TruncateFrom(r.step); err != nil || !again {
 		return err
 	}
 	for _, why := range r.env.Supervised.Restarts {

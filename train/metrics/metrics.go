@@ -253,8 +253,8 @@ func (m *Writer) Flush() error {
 }
 
 // TruncateFrom drops every line of a step at or past step, for a run that resumes there and will write them again; the
-// restarts at step itself stay. The file is replaced in one go: a crash leaves the old one or the new one. Lines kept
-// stay byte for byte as they were.
+// restarts at step itself stay. Lines kept stay byte for byte as they were. Lines at the end are cut off, which needs
+// no space. Else the file is replaced in one go: a crash leaves the old one or the new one.
 //
 // It warns where lines of steps before are missing. A line that is not a JSON object is removed, with a warning, if no
 // step is missing without it; else it is an error, which says what to do.
@@ -290,13 +290,23 @@ func (m *Writer) TruncateFrom(step int) error {
 	if err := m.reportGaps(seen, garbage); err != nil || !changed {
 		return err
 	}
+	cannot := func(err error) error {
+		return fmt.Errorf("metrics: cannot cut off the lines from step %d on: %w; hint: check the disk and its free "+
+			"space", step, err)
+	}
+	if bytes.HasPrefix(content, kept) {
+		if err := m.f.Truncate(int64(len(kept))); err != nil {
+			return cannot(err)
+		}
+		m.size, m.torn = int64(len(kept)), false
+		return nil
+	}
 	// Windows renames over no open file.
 	if err := m.f.Close(); err != nil {
 		return fmt.Errorf("metrics: %w; hint: check the disk and its free space", err)
 	}
 	if err := atomicfile.Write(m.path, kept); err != nil {
-		return fmt.Errorf("metrics: cannot cut off the lines from step %d on: %w; hint: check the disk and its free "+
-			"space", step, err)
+		return cannot(err)
 	}
 	return m.open()
 }

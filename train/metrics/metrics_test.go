@@ -131,6 +131,16 @@ func TestTruncateFrom(t *testing.T) {
 			t.Errorf("mode %v, want that of the file before", info.Mode())
 		}
 	})
+	// What is cut off at the end needs no second file, for which a full disk would have no room.
+	before, err := os.Stat(path)
+	must(t, err, m.TruncateFrom(4), m.Train(Step{Step: 4}))
+	if after, _ := os.Stat(path); !os.SameFile(before, after) {
+		t.Error("lines at the end were cut off by writing another file")
+	}
+	if got := readText(t, path); !strings.HasPrefix(got, strings.Join(strings.SplitAfter(kept, "\n")[:2], "")+
+		`{"kind":"train","step":4,`) {
+		t.Errorf("cut off at the end: %s", got)
+	}
 	must(t, m.TruncateFrom(0))
 	if got := readText(t, path); got != "" {
 		t.Errorf("left %q", got)
