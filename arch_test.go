@@ -88,7 +88,6 @@ var only = map[string][2]string{
 	"github.com/pkoukk/tiktoken-go": {"data", "tokenizers have one home"},
 	"github.com/parquet-go/":        {"data", "datasets have one home"},
 	"github.com/sbinet/npyio":       {"data", "shards have one home"},
-	"github.com/gofrs/flock":        {"data/lock", "one place says who holds a lock"},
 	"github.com/edsrzf/mmap-go":     {"data/filemap", "not every file system maps files"},
 }
 

@@ -89,6 +89,9 @@ func ClaimOut(ctx context.Context, j Job, log *slog.Logger) (c Claim, err error)
 	return c, nil
 }
 
+// Lock returns the file of the lock, which a child process inherits that works in the directory; nil: there is none.
+func (c Claim) Lock() *os.File { return c.lock.File() }
+
 // Release gives the directory back. One that was made for the run goes if there is nothing else in it.
 func (c Claim) Release() {
 	if c.made && c.empty() {

@@ -114,7 +114,7 @@ func (e *env) supervise(ctx context.Context, c train.Job) error {
 	}
 	defer claim.Release()
 	s := &supervise.Supervisor{
-		Command: trainingProcess, Out: c.Out, Crash: train.CrashLog(c.Out), Most: c.MaxRestarts,
+		Command: trainingProcess, Out: c.Out, Lock: claim.Lock(), Crash: train.CrashLog(c.Out), Most: c.MaxRestarts,
 		Patience: gpu.Patience(), Progress: func() (int, int) { return train.Progress(c.Out) },
 	}
 	begun := false

@@ -13,15 +13,13 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/gofrs/flock"
-
 	"github.com/gpt2wgpu/gpt2wgpu/data/atomicfile"
 	"github.com/gpt2wgpu/gpt2wgpu/data/plainfile"
 )
 
 // Lock is a lock that this process holds.
 type Lock struct {
-	f     *flock.Flock
+	f     *os.File
 	owner string
 }
 
@@ -29,37 +27,35 @@ const retry = 50 * time.Millisecond
 
 // Take takes the lock path, a file that is made if it is missing and stays, and writes PATH.json. It waits for at most
 // wait; a negative wait has no end but ctx's. waiting, if not nil, is called once if another process holds the lock
-// now. Errors: *HeldError; ErrUnsupported; ctx's; those of the operating system.
-func Take(ctx context.Context, path string, wait time.Duration, waiting func(Owner)) (*Lock, error) {
-	return take(ctx, flock.New(path), wait, waiting)
-}
-
-func take(ctx context.Context, f *flock.Flock, wait time.Duration, waiting func(Owner)) (l *Lock, err error) {
+// now. Errors: *HeldError; ErrUnsupported; ctx's; those of the operating system; a named pipe, or a link to another
+// directory, in the place of the file.
+func Take(ctx context.Context, path string, wait time.Duration, waiting func(Owner)) (l *Lock, err error) {
+	f, err := open(path, os.O_CREATE)
+	if err != nil {
+		return nil, err
+	}
 	defer func() {
 		if err != nil {
 			f.Close()
 		}
 	}()
-	if err := check(f.Path()); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return nil, err
-	}
 	for began := time.Now(); ; {
-		ok, err := f.TryLock()
+		ok, err := try(f, false)
 		switch {
 		case unsupported(err):
-			return nil, fmt.Errorf("%s: %w (%w)", f.Path(), ErrUnsupported, err)
+			return nil, fmt.Errorf("%s: %w (%w)", path, ErrUnsupported, err)
 		case err != nil:
-			return nil, err
+			return nil, &fs.PathError{Op: "lock", Path: path, Err: err}
 		case ok:
-			return hold(f)
+			return hold(f, path)
 		}
-		owner := readOwner(f.Path())
+		owner := readOwner(path)
 		if waiting != nil {
 			waiting(owner)
 			waiting = nil
 		}
 		if wait >= 0 && time.Since(began) >= wait {
-			return nil, &HeldError{f.Path(), owner}
+			return nil, &HeldError{path, owner}
 		}
 		select {
 		case <-ctx.Done():
@@ -69,14 +65,27 @@ func take(ctx context.Context, f *flock.Flock, wait time.Duration, waiting func(
 	}
 }
 
+// open opens the file of a lock, to write where that is possible: NFS locks nothing else.
+func open(path string, flag int) (*os.File, error) {
+	dir, name := filepath.Dir(path), filepath.Base(path)
+	f, err := plainfile.OpenFileIn(dir, name, os.O_RDWR|flag)
+	if err == nil {
+		return f, nil
+	}
+	if f, readErr := plainfile.OpenIn(dir, name); readErr == nil {
+		return f, nil
+	}
+	return nil, err
+}
+
 func unsupported(err error) bool {
 	return errors.Is(err, errors.ErrUnsupported) || errors.Is(err, syscall.ENOLCK) || errors.Is(err, syscall.EINVAL)
 }
 
-func hold(f *flock.Flock) (*Lock, error) {
+func hold(f *os.File, path string) (*Lock, error) {
 	host, _ := os.Hostname()
 	raw, _ := json.Marshal(Owner{os.Getpid(), host})
-	l := &Lock{f, f.Path() + ".json"}
+	l := &Lock{f, path + ".json"}
 	if err := atomicfile.Write(l.owner, append(raw, '\n')); err != nil {
 		return nil, err
 	}
@@ -89,8 +98,14 @@ func readOwner(path string) (o Owner) {
 	return o
 }
 
-// check refuses what a lock cannot be: a named pipe, which would block, and a link to a file of another directory.
-func check(path string) error { return plainfile.CheckIn(filepath.Dir(path), filepath.Base(path)) }
+// File returns the file that the lock is on; nil on nil. A process that inherits it keeps the lock until that process
+// has ended too, or has closed it. On Windows it does not.
+func (l *Lock) File() *os.File {
+	if l == nil {
+		return nil
+	}
+	return l.f
+}
 
 // Release gives the lock back. It does nothing on nil. The lock file stays, because a waiting process has it open.
 func (l *Lock) Release() error {
@@ -98,18 +113,18 @@ func (l *Lock) Release() error {
 		return nil
 	}
 	os.Remove(l.owner) // before the next owner writes its own
-	return l.f.Close()
+	return unlock(l.f)
 }
 
 // Held reports whether a process holds the lock path, and which. It changes nothing; a file system without locks holds
 // none.
 func Held(path string) (o Owner, held bool) {
-	if err := check(path); err != nil {
+	f, err := open(path, 0)
+	if err != nil {
 		return o, false
 	}
-	f := flock.New(path)
-	defer f.Close()
-	if ok, err := f.TryRLock(); ok || err != nil {
+	defer unlock(f)
+	if ok, err := try(f, true); ok || err != nil {
 		return o, false
 	}
 	return readOwner(path), true

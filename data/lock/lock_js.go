@@ -2,6 +2,7 @@ package lock
 
 import (
 	"context"
+	"os"
 	"time"
 )
 
@@ -12,6 +13,9 @@ type Lock struct{}
 func Take(ctx context.Context, _ string, _ time.Duration, _ func(Owner)) (*Lock, error) {
 	return &Lock{}, ctx.Err()
 }
+
+// File returns none.
+func (l *Lock) File() *os.File { return nil }
 
 // Release does nothing.
 func (l *Lock) Release() error { return nil }

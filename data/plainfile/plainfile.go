@@ -127,15 +127,6 @@ func OpenFileIn(dir, name string, flag int) (*os.File, error) {
 	})
 }
 
-// CheckIn is [Check] of the file name in dir. Errors: *fs.PathError.
-func CheckIn(dir, name string) error {
-	info, err := StatIn(dir, name)
-	if err != nil {
-		return err
-	}
-	return regular(filepath.Join(dir, name), info)
-}
-
 // StatIn is os.Stat of name in dir. Errors: *fs.PathError.
 func StatIn(dir, name string) (fs.FileInfo, error) {
 	return in(dir, name, func(root *os.Root) (fs.FileInfo, error) { return root.Stat(name) })

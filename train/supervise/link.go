@@ -50,6 +50,7 @@ type Link struct {
 	Stderr *os.File // the supervisor's; file descriptor 2 is a pipe for what native code prints when it crashes
 
 	to    *os.File
+	lock  *os.File   // the supervisor's, open so that it holds until both have ended; nil: none
 	mu    sync.Mutex // of to
 	pulse atomic.Pointer[func() Pulse]
 	stop  chan struct{} // closed when the supervisor asks for it
@@ -60,10 +61,10 @@ type Link struct {
 func Attach(word string) (*Link, error) {
 	refused := errors.New("only a running gpt2wgpu train starts it")
 	numbers := strings.Split(word, ",")
-	if len(numbers) != 3 {
+	if len(numbers) != 3 && len(numbers) != 4 {
 		return nil, refused
 	}
-	var files [3]*os.File
+	var files [4]*os.File
 	for i, number := range numbers {
 		n, err := strconv.ParseUint(number, 10, 64)
 		if err != nil {
@@ -74,7 +75,7 @@ func Attach(word string) (*Link, error) {
 			return nil, refused
 		}
 	}
-	l := &Link{to: files[0], Stderr: files[2], stop: make(chan struct{})}
+	l := &Link{to: files[0], Stderr: files[2], lock: files[3], stop: make(chan struct{})}
 	from := bufio.NewReader(files[1])
 	line, err := from.ReadString('\n')
 	if err == nil {

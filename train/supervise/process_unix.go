@@ -10,9 +10,13 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// inherit says how a child names these files: by the descriptors that follow the standard ones.
-func inherit(to, from, stderr *os.File) (word string, files []*os.File) {
-	return "3,4,5", []*os.File{to, from, stderr}
+// inherit says how a child names these files: by the descriptors that follow the standard ones. lock is nil: there is
+// none.
+func inherit(to, from, stderr, lock *os.File) (word string, files []*os.File) {
+	if lock == nil {
+		return "3,4,5", []*os.File{to, from, stderr}
+	}
+	return "3,4,5,6", []*os.File{to, from, stderr, lock}
 }
 
 func prepare(cmd *exec.Cmd, files []*os.File) {

@@ -10,8 +10,8 @@ import (
 	"golang.org/x/sys/windows"
 )
 
-// inherit says how a child names these files: by their handles.
-func inherit(to, from, stderr *os.File) (word string, files []*os.File) {
+// inherit says how a child names these files: by their handles. A lock belongs to one process.
+func inherit(to, from, stderr, _ *os.File) (word string, files []*os.File) {
 	return fmt.Sprintf("%d,%d,%d", to.Fd(), from.Fd(), stderr.Fd()), []*os.File{to, from, stderr}
 }
 

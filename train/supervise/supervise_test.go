@@ -17,15 +17,27 @@ import (
 // act makes the test binary a child that does what it says.
 const act = "GPT2WGPU_TEST_ACT"
 
+// before does what an act needs before its process attaches; nil: there is none on this system.
+var before func(what string)
+
+// attached are acts of some systems only.
+var attached = map[string]func(*Link){}
+
 func TestMain(m *testing.M) {
 	what := os.Getenv(act)
 	if what == "" {
 		os.Exit(m.Run())
 	}
+	if before != nil {
+		before(what)
+	}
 	l, err := Attach(os.Args[1])
 	if err != nil {
 		fmt.Println(err)
 		os.Exit(3)
+	}
+	if f := attached[what]; f != nil {
+		f(l)
 	}
 	if what == "hello" {
 		fmt.Fprintf(l.Stderr, "resume %v first %d restarts %q\n", l.Resume, l.First, l.Restarts)
@@ -161,7 +173,7 @@ func TestStop(t *testing.T) {
 
 // TestAttachRefused: nobody but a supervisor makes a process a child.
 func TestAttachRefused(t *testing.T) {
-	for _, word := range []string{"", "x", "3", "3,4", "-1,-2,-3", "990,991,992"} {
+	for _, word := range []string{"", "x", "3", "3,4", "-1,-2,-3", "990,991,992", "3,4,5,6,7"} {
 		if l, err := Attach(word); err == nil {
 			t.Errorf("%q: %v", word, l.Hello)
 		}

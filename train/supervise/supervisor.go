@@ -19,6 +19,7 @@ import (
 type Supervisor struct {
 	Command  func(word string) *exec.Cmd // makes the child, which calls Attach(word); Stderr is taken
 	Out      string
+	Lock     *os.File      // stays open until this process and the child have both ended; nil: none. Not on Windows.
 	Crash    string        // file that what the crashed process has printed is added to
 	Most     int           // restarts in a row without progress
 	Patience time.Duration // for a first sign of life
@@ -209,7 +210,7 @@ func (s *Supervisor) start(said *head) (cmd *exec.Cmd, messages chan message, to
 		childOut.Close()
 		return nil, nil, nil, err
 	}
-	word, files := inherit(childOut, childIn, os.Stderr)
+	word, files := inherit(childOut, childIn, os.Stderr, s.Lock)
 	cmd = s.Command(word)
 	cmd.Stderr, cmd.WaitDelay = said, 2*time.Second // of a process that the child leaves behind
 	prepare(cmd, files)
