@@ -21,6 +21,7 @@ func small(t *testing.T) Job {
 	gputest.Available(t)
 	c := Job{Config: tiny()}
 	c.NLayer, c.NHead, c.NEmbd, c.BlockSize = 1, 2, 16, 16
+	c.InitProjections = "scaled" // from zero, few steps would move the blocks little
 	c.BatchSize, c.SeqLen, c.TotalBatchSize = 2, 16, 64
 	c.Steps, c.WarmupSteps = 9, 2
 	c.Hellaswag, c.HellaswagEvery = hellaswagQuestions, 4

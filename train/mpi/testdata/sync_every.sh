@@ -12,7 +12,8 @@ trap 'rm -rf "$tmp"' EXIT
 head -c 1003854 "$TEXT" >"$tmp/train.txt"
 tail -c +1003855 "$TEXT" >"$tmp/val.txt"
 shape=(--n-layer 4 --n-head 4 --n-embd 128 --block-size 128 --batch-size 4 --seq-len 128 --steps "$STEPS" --lr 1e-3 --min-lr 1e-4
-  --warmup-steps 10 --grad-clip 1 --sample-every 0 --val-every 20 --data "$tmp/train.txt" --val-data "$tmp/val.txt")
+  --init-projections scaled --warmup-steps 10 --grad-clip 1 --sample-every 0 --val-every 20
+  --data "$tmp/train.txt" --val-data "$tmp/val.txt")
 mpirun=(mpirun --oversubscribe -np 4)
 [ "$(id -u)" = 0 ] && mpirun+=(--allow-run-as-root)
 "$PROGRAM" train "${shape[@]}" --total-batch-size 2048 --val-steps 20 --out "$tmp/exact" 2>"$tmp/exact.log"
