@@ -2,12 +2,15 @@ package data
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
@@ -505,6 +508,63 @@ func TestTokenizeLock(t *testing.T) {
 	}
 	held.Release()
 	mustTokenize(t, []string{in}, TokenizeOptions{Out: out})
+}
+
+// TestRefusedTokenize: a run that is refused or makes no shard leaves nothing that was not there before.
+func TestRefusedTokenize(t *testing.T) {
+	top := t.TempDir()
+	file := func(name, content string) string { return write(t, filepath.Join(top, name), []byte(content)) }
+	text := file("a.txt", manyWords(1000))
+	list := func() (paths []string) {
+		filepath.WalkDir(top, func(path string, _ fs.DirEntry, err error) error {
+			paths = append(paths, path)
+			return err
+		})
+		return paths
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	tok := mustTokenizer(t, filepath.Join("testdata", "tokenizers", "plain"))
+	for name, x := range map[string]struct {
+		ctx  context.Context
+		in   string
+		more TokenizeOptions
+	}{
+		"missing":     {t.Context(), filepath.Join(top, "none.txt"), TokenizeOptions{}},
+		"not JSON":    {t.Context(), file("a.jsonl", "{\n"), TokenizeOptions{}},
+		"not Parquet": {t.Context(), file("a.parquet", "PAR1"), TokenizeOptions{}},
+		"no text":     {t.Context(), file("b.jsonl", `{"text":null}`+"\n"), TokenizeOptions{Tokenizer: tok}},
+		"empty":       {t.Context(), file("b.txt", ""), TokenizeOptions{}},
+		"too short":   {t.Context(), text, TokenizeOptions{ValTokens: 1 << 20}},
+		"format":      {t.Context(), text, TokenizeOptions{Format: "zip"}},
+		"in a file":   {t.Context(), text, TokenizeOptions{Out: filepath.Join(text, "out")}},
+		"stopped":     {ctx, text, TokenizeOptions{Tokenizer: tok}},
+		"not text":    {t.Context(), file("c.txt", "PAR1\x00\x00"), TokenizeOptions{}},
+	} {
+		for _, out := range []string{filepath.Join(top, "new", "out"), t.TempDir()} {
+			o := x.more
+			o.Out = cmp.Or(o.Out, out)
+			before := list()
+			if r, err := Tokenize(x.ctx, []string{x.in}, o); err == nil {
+				t.Errorf("%s: %+v", name, r)
+			}
+			if after := list(); !slices.Equal(before, after) {
+				t.Errorf("%s: %q is there now", name, after)
+			}
+			if entries, _ := os.ReadDir(out); len(entries) > 0 {
+				t.Errorf("%s: %v was left", name, entries)
+			}
+		}
+	}
+	out := filepath.Join(top, "new", "out")
+	mustTokenize(t, []string{text}, TokenizeOptions{Out: out})
+	before := list()
+	if _, err := Tokenize(t.Context(), []string{text}, TokenizeOptions{Out: out, ValTokens: 7}); err == nil {
+		t.Error("other options")
+	}
+	if after := list(); !slices.Equal(before, after) {
+		t.Errorf("other options: %q is there now, before %q", after, before)
+	}
 }
 
 // TestInfoFiles: files beside shards are skipped, unless they are named one by one.

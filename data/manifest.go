@@ -98,11 +98,14 @@ func isName(name string) bool {
 }
 
 func (t *tokenizing) manifestPath() string {
-	name := t.o.Name
-	if t.o.Split != "" {
-		name += "_" + string(t.o.Split)
+	return filepath.Join(t.o.Out, manifestName(t.o.Name, t.o.Split))
+}
+
+func manifestName(name string, split Split) string {
+	if split != "" {
+		name += "_" + string(split)
 	}
-	return filepath.Join(t.o.Out, name+".tokenize.json")
+	return name + ".tokenize.json"
 }
 
 // resume reads what an earlier run has left, or starts anew.

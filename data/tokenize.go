@@ -16,6 +16,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/gpt2wgpu/gpt2wgpu/data/atomicfile"
 	"github.com/gpt2wgpu/gpt2wgpu/data/lock"
 )
 
@@ -124,21 +125,11 @@ func tokenize(ctx context.Context, paths []string, o TokenizeOptions) (all Token
 	if err := TextError(o.Tokenizer); err != nil {
 		return all, err
 	}
-	if err := os.MkdirAll(o.Out, 0o755); err != nil {
-		return all, fmt.Errorf("%w; hint: check --out", err)
+	release, err := o.claim(ctx)
+	if err != nil {
+		return all, err
 	}
-	held, err := lock.Take(ctx, filepath.Join(o.Out, ".tokenize.lock"), 0, nil)
-	var by *lock.HeldError
-	switch {
-	case errors.As(err, &by):
-		return all, fmt.Errorf("%s: %v is tokenizing into it; hint: wait until it is done, or another --out", o.Out,
-			by.Owner)
-	case errors.Is(err, lock.ErrUnsupported):
-		o.Log.Warn("no other process may tokenize into this directory meanwhile", "dir", o.Out, "error", err)
-	case err != nil:
-		return all, fmt.Errorf("%w; hint: check the permissions of --out", err)
-	}
-	defer held.Release()
+	defer func() { release(err != nil && len(all.Shards) == 0) }()
 	train, err := identifyAll(p.Train)
 	if err != nil {
 		return all, err
@@ -173,6 +164,61 @@ func tokenize(ctx context.Context, paths []string, o TokenizeOptions) (all Token
 	all.Tokens += r.Tokens
 	all.Resumed += r.Resumed
 	return all, err
+}
+
+const lockFile = ".tokenize.lock"
+
+// claim makes the directory and holds its lock until release. With nothing, no shard was made: what was not there
+// before goes.
+func (o *TokenizeOptions) claim(ctx context.Context) (release func(nothing bool), err error) {
+	undo, err := atomicfile.MakeDir(o.Out)
+	if err != nil {
+		return nil, fmt.Errorf("%w; hint: check --out", err)
+	}
+	path := filepath.Join(o.Out, lockFile)
+	_, locked := os.Lstat(path)
+	held, err := lock.Take(ctx, path, 0, nil)
+	var by *lock.HeldError
+	switch {
+	case errors.As(err, &by):
+		return nil, fmt.Errorf("%s: %v is tokenizing into it; hint: wait until it is done, or another --out", o.Out,
+			by.Owner)
+	case errors.Is(err, lock.ErrUnsupported):
+		o.Log.Warn("no other process may tokenize into this directory meanwhile", "dir", o.Out, "error", err)
+	case err != nil:
+		undo()
+		return nil, fmt.Errorf("%w; hint: check the permissions of --out", err)
+	}
+	before := o.beside()
+	return func(nothing bool) {
+		if !nothing {
+			held.Release()
+			return
+		}
+		for _, path := range o.beside() {
+			if !slices.Contains(before, path) {
+				os.RemoveAll(path)
+			}
+		}
+		if locked == nil {
+			held.Release()
+		} else {
+			held.Remove()
+		}
+		undo()
+	}, nil
+}
+
+// beside returns the paths of what is there of a run beside its shards.
+func (o *TokenizeOptions) beside() (paths []string) {
+	for _, name := range []string{o.Name + tokenizerFolder, manifestName(o.Name, ""), manifestName(o.Name, Train),
+		manifestName(o.Name, Val)} {
+		path := filepath.Join(o.Out, name)
+		if _, err := os.Lstat(path); err == nil {
+			paths = append(paths, path)
+		}
+	}
+	return paths
 }
 
 // tokenizeInputs tokenizes inputs into one split, or into a validation shard and training shards.

@@ -42,7 +42,8 @@ var takeLock = lock.Take
 type Claim struct {
 	out  string
 	lock *lock.Lock // nil: the file system has no locks
-	made bool       // the directory was not there before
+	made bool       // the lock's file was not there before
+	undo func()     // removes the directories that were made, if they are empty
 }
 
 // ClaimOut makes the directory of j's run, proves that it can be written, and holds its lock until Release. It comes
@@ -57,11 +58,10 @@ func ClaimOut(ctx context.Context, j Job, log *slog.Logger) (c Claim, err error)
 		return c, err
 	}
 	c.out = out
-	if _, err := os.Stat(out); errors.Is(err, fs.ErrNotExist) {
+	if _, err := os.Lstat(filepath.Join(out, lockFile)); errors.Is(err, fs.ErrNotExist) {
 		c.made = true
 	}
-	err = os.MkdirAll(out, 0o755)
-	if err == nil {
+	if c.undo, err = atomicfile.MakeDir(out); err == nil {
 		err = probe(out)
 	}
 	if err != nil {
@@ -92,24 +92,17 @@ func ClaimOut(ctx context.Context, j Job, log *slog.Logger) (c Claim, err error)
 // Lock returns the file of the lock, which a child process inherits that works in the directory; nil: there is none.
 func (c Claim) Lock() *os.File { return c.lock.File() }
 
-// Release gives the directory back. One that was made for the run goes if there is nothing else in it.
+// Release gives the directory back. What was made for the run goes if none has begun: the lock's file, and directories
+// with nothing else in them.
 func (c Claim) Release() {
-	if c.made && c.empty() {
-		// while it is held: who waits for it fails in the missing directory
-		os.Remove(filepath.Join(c.out, lockFile))
+	if c.made && !HasRun(c.out) {
+		c.lock.Remove()
+	} else {
+		c.lock.Release()
 	}
-	c.lock.Release()
-	if c.made {
-		os.Remove(c.out) // unless there is something in it
+	if c.undo != nil {
+		c.undo()
 	}
-}
-
-// empty reports whether the directory has nothing but its lock.
-func (c Claim) empty() bool {
-	entries, err := os.ReadDir(c.out)
-	return err == nil && !slices.ContainsFunc(entries, func(e fs.DirEntry) bool {
-		return e.Name() != lockFile && e.Name() != lockFile+".json"
-	})
 }
 
 // claimOut claims --out, unless a supervisor holds it.

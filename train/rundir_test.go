@@ -522,11 +522,17 @@ func TestUnwritableOut(t *testing.T) {
 	if _, err := os.Stat(c.Out); err == nil {
 		t.Error("--dry-run made the directory")
 	}
-	// A start that fails leaves no directory behind.
+	// A start that fails leaves nothing behind that was not there before.
 	c.Data = "no/such/data.txt"
-	wantError(t, Run(context.Background(), c, quiet()), "no/such/data.txt")
-	if _, err := os.Stat(c.Out); err == nil {
-		t.Error("a start that failed left its directory")
+	top := t.TempDir()
+	for _, c.Out = range []string{c.Out, filepath.Join(top, "made", "for", "it"), top} {
+		wantError(t, Run(context.Background(), c, quiet()), "no/such/data.txt")
+		if _, err := os.Stat(c.Out); err == nil && c.Out != top {
+			t.Errorf("%s: left by a start that failed", c.Out)
+		}
+		if entries, err := os.ReadDir(top); err != nil || len(entries) > 0 {
+			t.Errorf("%s: left %v, %v", c.Out, entries, err)
+		}
 	}
 }
 

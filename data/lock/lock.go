@@ -19,8 +19,8 @@ import (
 
 // Lock is a lock that this process holds.
 type Lock struct {
-	f     *os.File
-	owner string
+	f    *os.File
+	path string
 }
 
 const retry = 50 * time.Millisecond
@@ -43,9 +43,18 @@ func Take(ctx context.Context, path string, wait time.Duration, waiting func(Own
 		ok, err := try(f, false)
 		switch {
 		case unsupported(err):
+			os.Remove(path) // it locks nothing
 			return nil, fmt.Errorf("%s: %w (%w)", path, ErrUnsupported, err)
 		case err != nil:
 			return nil, &fs.PathError{Op: "lock", Path: path, Err: err}
+		case ok && !still(f, path): // it was removed by the process that held it
+			again, err := open(path, os.O_CREATE)
+			if err != nil {
+				return nil, err
+			}
+			f.Close()
+			f = again
+			continue
 		case ok:
 			return hold(f, path)
 		}
@@ -63,6 +72,13 @@ func Take(ctx context.Context, path string, wait time.Duration, waiting func(Own
 		case <-time.After(retry):
 		}
 	}
+}
+
+// still reports whether f is the file at path.
+func still(f *os.File, path string) bool {
+	own, err := f.Stat()
+	now, gone := os.Stat(path)
+	return err == nil && gone == nil && os.SameFile(own, now)
 }
 
 // open opens the file of a lock, to write where that is possible: NFS locks nothing else.
@@ -85,11 +101,10 @@ func unsupported(err error) bool {
 func hold(f *os.File, path string) (*Lock, error) {
 	host, _ := os.Hostname()
 	raw, _ := json.Marshal(Owner{os.Getpid(), host})
-	l := &Lock{f, path + ".json"}
-	if err := atomicfile.Write(l.owner, append(raw, '\n')); err != nil {
+	if err := atomicfile.Write(path+".json", append(raw, '\n')); err != nil {
 		return nil, err
 	}
-	return l, nil
+	return &Lock{f, path}, nil
 }
 
 func readOwner(path string) (o Owner) {
@@ -107,13 +122,22 @@ func (l *Lock) File() *os.File {
 	return l.f
 }
 
-// Release gives the lock back. It does nothing on nil. The lock file stays, because a waiting process has it open.
+// Release gives the lock back. It does nothing on nil. The lock file stays.
 func (l *Lock) Release() error {
 	if l == nil {
 		return nil
 	}
-	os.Remove(l.owner) // before the next owner writes its own
+	os.Remove(l.path + ".json") // before the next owner writes its own
 	return unlock(l.f)
+}
+
+// Remove is Release for a lock that leaves no file. It does nothing on nil.
+func (l *Lock) Remove() {
+	if l == nil {
+		return
+	}
+	os.Remove(l.path) // while it is held: who waits for it makes another
+	l.Release()
 }
 
 // Held reports whether a process holds the lock path, and which. It changes nothing; a file system without locks holds

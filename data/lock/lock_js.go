@@ -20,5 +20,8 @@ func (l *Lock) File() *os.File { return nil }
 // Release does nothing.
 func (l *Lock) Release() error { return nil }
 
+// Remove does nothing.
+func (l *Lock) Remove() {}
+
 // Held reports that nobody holds a lock.
 func Held(string) (Owner, bool) { return Owner{}, false }

@@ -91,6 +91,29 @@ func TestTheOtherProcessIsNamed(t *testing.T) {
 	l.Release()
 }
 
+// TestRemove: who waits for a lock whose file its holder removes gets a lock that others see.
+func TestRemove(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "lock")
+	first, err := Take(t.Context(), path, 0, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	second, err := Take(t.Context(), path, -1, func(Owner) { first.Remove() })
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, held := Held(path); !held {
+		t.Error("the second lock is not held")
+	}
+	if _, err := Take(t.Context(), path, 0, nil); err == nil {
+		t.Error("a third took the lock")
+	}
+	second.Remove()
+	if entries, err := os.ReadDir(filepath.Dir(path)); err != nil || len(entries) > 0 {
+		t.Errorf("%v was left, %v", entries, err)
+	}
+}
+
 // TestLinks: a link in the place of a lock makes and locks no file outside of its directory.
 func TestLinks(t *testing.T) {
 	needs.Symlinks(t)
