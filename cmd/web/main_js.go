@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"os"
 	"runtime"
 	"runtime/debug"
 	"slices"
@@ -23,9 +24,10 @@ const memoryLimit = 3 << 30
 
 func main() {
 	debug.SetMemoryLimit(memoryLimit)
-	page := js.Global().Get("gpt2wgpu")
-	if !page.Truthy() {
-		panic("no globalThis.gpt2wgpu; hint: web/worker.js sets it")
+	page, err := host()
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "gpt2wgpu:", err)
+		os.Exit(1)
 	}
 	s := newSession(func(event any) {
 		page.Call("event", toJS(event))
@@ -49,6 +51,16 @@ func main() {
 		Go      string `json:"go"`
 	}{"ready", version, runtime.Version()})
 	select {}
+}
+
+// host returns the object through which page and program call each other. Error: nothing has made it.
+func host() (js.Value, error) {
+	v := js.Global().Get("gpt2wgpu")
+	if v.Type() != js.TypeObject || v.Get("event").Type() != js.TypeFunction {
+		return v, errors.New("globalThis.gpt2wgpu is missing, want an object with the function event; hint: " +
+			"web/worker.js sets it")
+	}
+	return v, nil
 }
 
 // toJS converts a value to JavaScript through JSON.

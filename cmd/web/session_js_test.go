@@ -271,6 +271,24 @@ func TestArchive(t *testing.T) {
 	}
 }
 
+// TestHost: a page that lacks what the program calls gets one error, and no panic.
+func TestHost(t *testing.T) {
+	set := func(v any) { js.Global().Set("gpt2wgpu", v) }
+	defer set(js.Undefined())
+	for _, v := range []any{js.Undefined(), nil, 7, map[string]any{}, map[string]any{"event": "x"}} {
+		set(v)
+		if _, err := host(); err == nil || !strings.Contains(err.Error(), "hint: ") {
+			t.Errorf("%v: %v", v, err)
+		}
+	}
+	f := js.FuncOf(func(js.Value, []js.Value) any { return nil })
+	defer f.Release()
+	set(map[string]any{"event": f})
+	if _, err := host(); err != nil {
+		t.Error(err)
+	}
+}
+
 // TestRefusals: what cannot be is an error of its kind.
 func TestRefusals(t *testing.T) {
 	p := newPage(t)
