@@ -9,7 +9,7 @@ package main
 //     panic with -v.
 //   - Progress is the logger's: lower case, at most one line per second.
 //   - Exit codes: 0 done, 1 failed, 2 wrong usage, 130 interrupted. The first interrupt, SIGTERM or hangup lets a step
-//     finish and writes a checkpoint, the second ends the process at once.
+//     finish and writes a checkpoint, the second ends the process at once. So does SIGQUIT, with 131.
 //   - Output that cannot be written never ends a training. What it does to other commands, see streams.go.
 //   - Colour, streaming and the breaks of long lines depend on the terminal, which is never asked anything.
 
@@ -40,6 +40,7 @@ const (
 	exitFailed      = 1
 	exitUsage       = 2
 	exitInterrupted = 130 // 128 + SIGINT, as shells count
+	exitQuit        = 131 // 128 + SIGQUIT
 )
 
 func main() {
@@ -175,7 +176,7 @@ func (e *env) run(ctx context.Context, args []string) error {
 	if e.log = log; e.bars != nil {
 		e.log = slog.New(chosen{log.Handler(), e.barEvents})
 	}
-	talker.Store(&speech{e.log, c == trainCommand})
+	talker.Store(&speech{log: e.log, step: c == trainCommand})
 	if isTerminal(e.stdout) {
 		e.stdout = &visible{w: e.stdout}
 		if c != sampleCommand { // which streams

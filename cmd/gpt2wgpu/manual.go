@@ -42,6 +42,7 @@ func printManual(out io.Writer) error {
 	for _, s := range [][2]string{
 		{"0", "done"}, {"1", "failed"}, {"2", "wrong usage"},
 		{"130", "interrupted: train has finished its step and written a checkpoint"},
+		{"131", "ended at once by Ctrl-\\ or SIGQUIT"},
 	} {
 		fmt.Fprintf(w, ".TP\n.B %s\n%s\n", s[0], s[1])
 	}

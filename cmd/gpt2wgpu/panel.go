@@ -65,7 +65,7 @@ func (e *env) showProgress(how string, en *train.Env) (d *display, err error) {
 	}
 	en.Log = e.log
 	if s := talker.Load(); s != nil {
-		talker.Store(&speech{e.log, s.step})
+		talker.Store(&speech{log: e.log, step: s.step})
 	}
 	return d, nil
 }

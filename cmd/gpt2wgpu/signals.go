@@ -19,7 +19,8 @@ var talker atomic.Pointer[speech]
 
 type speech struct {
 	log  *slog.Logger
-	step bool // the command stops after its step
+	step bool   // the command stops after its step
+	quit func() // ends the command at once; nil: nothing is to be done before the process ends
 }
 
 // stopSignals are those that end a command: an interrupt, a request to terminate (on Windows: the console closes, the
@@ -51,6 +52,7 @@ func watchSignals(cancel context.CancelFunc) {
 	signals := make(chan os.Signal, 8)
 	signal.Notify(signals, stopSignals()...)
 	keepBrokenPipes()
+	watchQuit()
 	go func() {
 		var s os.Signal
 		select {
@@ -71,6 +73,38 @@ func watchSignals(cancel context.CancelFunc) {
 			}
 			asked = true
 		}
+	}()
+}
+
+// watchQuit ends the process at once, with a line, where Go prints the stacks of all goroutines: Ctrl-\ is hit by
+// mistake too. Who sets GOTRACEBACK gets them, and so does SIGABRT. A supervised process prints them for crash.log.
+func watchQuit() {
+	if link != nil || os.Getenv("GOTRACEBACK") != "" {
+		return
+	}
+	signals := make(chan os.Signal, 1)
+	for _, s := range quits {
+		if !signal.Ignored(s) {
+			signal.Notify(signals, s)
+		}
+	}
+	go func() {
+		<-signals
+		t := talker.Load()
+		if t != nil && t.quit != nil {
+			t.quit()
+			return
+		}
+		atOnce()
+		const text = "ended at once, by Ctrl-\\ or SIGQUIT; hint: to see where a program hangs, set GOTRACEBACK=all"
+		switch l, _ := ranks.ReadLaunch(os.Getenv); {
+		case l.Rank != 0: // the first says it
+		case t != nil && t.log != nil:
+			t.log.Warn(text)
+		default:
+			fmt.Fprintln(os.Stderr, "gpt2wgpu: "+text)
+		}
+		os.Exit(exitQuit)
 	}()
 }
 

@@ -272,6 +272,54 @@ func terminalOutput(t *testing.T, args ...string) string {
 	return all.String()
 }
 
+// TestQuit: Ctrl-\ ends a training at once with one line and no stacks on the terminal. Where the training was is in
+// crash.log.
+func TestQuit(t *testing.T) {
+	gputest.Available(t)
+	skipIgnored(t, syscall.SIGQUIT)
+	for _, x := range []struct {
+		args []string
+		file bool
+	}{
+		{smallRun("--steps", "1000000", "--out", "r", "--progress", "lines", "--save-every", "1"), true},
+		{smallRun("--steps", "1000000", "--out", "r", "--progress", "lines", "--no-supervise"), false},
+	} {
+		cmd, _, _ := program(t, x.args...)
+		cmd.Stdin, cmd.Stdout, cmd.Stderr = nil, nil, nil
+		f, err := pty.StartWithSize(cmd, &pty.Winsize{Rows: 24, Cols: 1000})
+		if err != nil {
+			t.Skipf("no pseudo terminal: %v", err)
+		}
+		defer cmd.Process.Kill()
+		r := bufio.NewReader(f)
+		waitFor(t, r, "step ")
+		f.Write([]byte{28}) // Ctrl-\
+		said, _ := io.ReadAll(r)
+		cmd.Wait()
+		f.Close()
+		if code := cmd.ProcessState.ExitCode(); code != exitQuit {
+			t.Errorf("%q: exit code %d, want %d", x.args, code, exitQuit)
+		}
+		if strings.Contains(string(said), "goroutine ") || strings.Count(string(said), "ended at once") != 1 {
+			t.Errorf("%q: %s", x.args, said)
+		}
+		crash, err := os.ReadFile(filepath.Join(cmd.Dir, "r", "crash.log"))
+		if (err == nil) != x.file || x.file && (!strings.Contains(string(crash), "goroutine ") ||
+			!strings.Contains(string(said), "crash.log; hint: --out r --resume goes on from step ")) {
+			t.Errorf("%q: %v, %q, %.300s", x.args, err, said, crash)
+		}
+	}
+	// Who asks for Go's stacks gets them.
+	cmd, _, stderr := program(t, smallRun("--steps", "1000000", "--out", "r", "--no-supervise")...)
+	cmd.Env = append(cmd.Env, "GOTRACEBACK=all")
+	r := startRun(t, cmd)
+	cmd.Process.Signal(syscall.SIGQUIT)
+	said, _ := io.ReadAll(r)
+	if cmd.Wait(); !strings.Contains(string(said), "goroutine ") {
+		t.Errorf("GOTRACEBACK=all: %s%s", said, stderr)
+	}
+}
+
 func TestTerminal(t *testing.T) {
 	for _, args := range [][]string{
 		{"version"},

@@ -9,7 +9,10 @@ import (
 	"syscall"
 )
 
-var hangups = []os.Signal{syscall.SIGHUP}
+var (
+	hangups = []os.Signal{syscall.SIGHUP}
+	quits   = []os.Signal{syscall.SIGQUIT}
+)
 
 // keepBrokenPipes makes writing to a pipe that nobody reads an error on standard output and standard error too, where
 // Go ends the process otherwise. Programs that this one starts keep the system's behaviour, which signal.Ignore would

@@ -6,8 +6,8 @@ import (
 	"syscall"
 )
 
-// A console that closes arrives as SIGTERM.
-var hangups []os.Signal
+// A console that closes arrives as SIGTERM. Nothing arrives as SIGQUIT.
+var hangups, quits []os.Signal
 
 func keepBrokenPipes() {}
 

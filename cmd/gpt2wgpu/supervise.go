@@ -9,6 +9,7 @@ import (
 	"runtime"
 	"runtime/debug"
 	"strings"
+	"sync"
 
 	"github.com/gpt2wgpu/gpt2wgpu/gpu"
 	"github.com/gpt2wgpu/gpt2wgpu/train"
@@ -125,12 +126,27 @@ func (e *env) supervise(ctx context.Context, c train.Job) error {
 	restore := terminalAsItWas()
 	s.Restarting = func(r supervise.Restart) { restore(); e.sayRestart(c, r) }
 	atOnce = s.Kill
-	talker.Store(&speech{}) // the child says that it stops
-	debug.FreeOSMemory()    // what settling took: from here on this process waits
+	quit := make(chan struct{})
+	s.Quit = quit
+	talker.Store(&speech{quit: sync.OnceFunc(func() { close(quit) })}) // the child says that it stops
+	// What settling took: from here on this process waits.
+	debug.FreeOSMemory()
 	code, err := s.Run(ctx)
 	restore()
 	var crash *supervise.CrashedError
+	var quitted *supervise.QuitError
 	switch {
+	case errors.As(err, &quitted):
+		text := "ended at once, by Ctrl-\\ or SIGQUIT"
+		if quitted.Printed != "" {
+			text += "; where the training was is in " + quitted.Printed
+		}
+		if train.HasRun(c.Out) {
+			_, saved := train.Progress(c.Out)
+			text += fmt.Sprintf("; hint: --out %s --resume goes on from step %d", c.Out, saved)
+		}
+		e.log.Warn(text)
+		return &childEnded{exitQuit}
 	case errors.As(err, &crash):
 		return fmt.Errorf("%w; hint: %s", err, e.afterCrash(c, crash))
 	case err != nil:

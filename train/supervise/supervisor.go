@@ -12,6 +12,7 @@ import (
 	"os/exec"
 	"runtime"
 	"sync/atomic"
+	"syscall"
 	"time"
 )
 
@@ -24,6 +25,8 @@ type Supervisor struct {
 	Most     int           // restarts in a row without progress
 	Patience time.Duration // for a first sign of life
 
+	// Quit is closed to end the process at once, by SIGQUIT, for which Go prints where it is; nil: nobody does.
+	Quit <-chan struct{}
 	// Resume says whether a process that is started now goes on with what an earlier one has begun.
 	Resume func() bool
 	// Progress returns the newest steps that are logged and saved: more of either is progress.
@@ -65,8 +68,15 @@ func (e *CrashedError) Error() string {
 	return text
 }
 
+// QuitError ends a run whose Quit was closed.
+type QuitError struct {
+	Printed string // the file with what the process has printed; empty: nothing
+}
+
+func (e *QuitError) Error() string { return "the training process was ended at once" }
+
 // Run starts the process, again if need be, and returns the exit code of the one that ended by itself. When ctx ends
-// the process is asked to stop. Errors: *CrashedError; those of starting a process.
+// the process is asked to stop. Errors: *CrashedError; *QuitError; those of starting a process.
 func (s *Supervisor) Run(ctx context.Context) (code int, err error) {
 	runtime.LockOSThread() // Linux ends the child with the thread that has started it
 	defer runtime.UnlockOSThread()
@@ -81,6 +91,9 @@ func (s *Supervisor) Run(ctx context.Context) (code int, err error) {
 		if end.reason == "" {
 			return end.code, nil
 		}
+		if s.quitted() {
+			return 0, &QuitError{s.keep(end)}
+		}
 		if nowLogged, nowSaved := s.Progress(); nowLogged > logged || nowSaved > saved {
 			logged, saved, inRow = max(logged, nowLogged), max(saved, nowSaved), 0
 		}
@@ -92,10 +105,21 @@ func (s *Supervisor) Run(ctx context.Context) (code int, err error) {
 		s.restarts = append(s.restarts, r.Reason)
 		s.Restarting(r)
 		select {
+		case <-s.Quit:
+			return 0, &QuitError{r.Printed}
 		case <-ctx.Done():
 			return 0, &CrashedError{r, true}
 		case <-time.After(r.Delay):
 		}
+	}
+}
+
+func (s *Supervisor) quitted() bool {
+	select {
+	case <-s.Quit:
+		return true
+	default:
+		return false
 	}
 }
 
@@ -113,6 +137,9 @@ func (s *Supervisor) Kill() {
 		p.Kill()
 	}
 }
+
+// quitPatience is how long a process may take to print where it is.
+const quitPatience = 2 * time.Second
 
 // ended is how one process ended.
 type ended struct {
@@ -143,7 +170,7 @@ func (s *Supervisor) once(ctx context.Context) (end ended, err error) {
 	tick := time.NewTicker(beat)
 	defer tick.Stop()
 	w := NewWatch(s.Patience)
-	stop, hung, last := ctx.Done(), "", message{}
+	stop, quit, hung, last := ctx.Done(), s.Quit, "", message{}
 	for {
 		select {
 		case m, ok := <-messages:
@@ -162,6 +189,10 @@ func (s *Supervisor) once(ctx context.Context) (end ended, err error) {
 		case <-stop:
 			fmt.Fprintln(to, stopWord)
 			stop = nil
+		case <-quit:
+			cmd.Process.Signal(syscall.SIGQUIT)
+			time.AfterFunc(quitPatience, s.Kill) // it is stopped, or beyond signals
+			quit = nil
 		case now := <-tick.C:
 			if w.Tick(now); w.Hung() && hung == "" {
 				hung = fmt.Sprintf("no progress for %v", w.silent.Round(time.Second))
