@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"unicode"
 
 	"github.com/klauspost/compress/snappy"
 	"github.com/parquet-go/parquet-go/format"
@@ -19,7 +20,7 @@ import (
 // oneLine fails for an error of several lines, of a Go type or of a runtime fault.
 func oneLine(t *testing.T, err error) {
 	t.Helper()
-	if err != nil && (strings.Contains(err.Error(), "\n") || strings.Contains(err.Error(), "*data.")) {
+	if err != nil && (strings.ContainsFunc(err.Error(), unicode.IsControl) || strings.Contains(err.Error(), "*data.")) {
 		t.Errorf("not one line in words: %q", err)
 	}
 }

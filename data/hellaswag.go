@@ -143,7 +143,7 @@ func evalLabel(raw json.RawMessage) (int, error) {
 	}
 	label, err := strconv.ParseFloat(text, 64)
 	if err != nil || label < 0 || label > 3 || label != math.Trunc(label) {
-		return 0, fmt.Errorf("label %.40s, want 0 to 3", raw)
+		return 0, fmt.Errorf("label %.40s, want 0 to 3", exactjson.OneLine(raw))
 	}
 	return int(label), nil
 }

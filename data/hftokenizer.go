@@ -272,7 +272,7 @@ func (f *hfTokenizer) readTokenizerJSON() error {
 			json.Unmarshal(raw, &pair) // else it has no two tokens
 		}
 		if len(pair) != 2 {
-			return fmt.Errorf("%s: merge %d is %.80s, want two tokens", file, i, raw)
+			return fmt.Errorf("%s: merge %d is %.80s, want two tokens", file, i, exactjson.OneLine(raw))
 		}
 		f.merges = append(f.merges, [2]string(pair))
 	}
@@ -437,7 +437,7 @@ func (f *hfTokenizer) addRole(role string, raw json.RawMessage) error {
 		err = errors.New("want a token")
 	}
 	if err != nil {
-		return fmt.Errorf("tokenizer_config.json: %s is %.80s: %w", role, raw, err)
+		return fmt.Errorf("tokenizer_config.json: %s is %.80s: %w", role, exactjson.OneLine(raw), err)
 	}
 	if t.Content == "" {
 		return nil

@@ -206,9 +206,9 @@ func binHead(n int64) []byte {
 
 var (
 	npyMagic   = []byte("\x93NUMPY")
-	npyDescr   = regexp.MustCompile(`'descr':\s*'([^']*)'`)
+	npyDescr   = regexp.MustCompile(`'descr':\s*'([ -&(-~]*)'`) // printable: messages have it
 	npyFortran = regexp.MustCompile(`'fortran_order':\s*(True|False)`)
-	npyShape   = regexp.MustCompile(`'shape':\s*\(([^)]*)\)`)
+	npyShape   = regexp.MustCompile(`'shape':\s*\(([ -(*-~]*)\)`)
 )
 
 // parseNPY reads the header of a NumPy file of versions 1 to 3: where the tokens begin, in bytes, and how many there

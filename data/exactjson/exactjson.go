@@ -61,6 +61,9 @@ func Object(text []byte) (map[string]json.RawMessage, error) {
 	return nil, Unmarshal(text, &fields) // which says what is wrong
 }
 
+// OneLine returns a JSON value as a part of an error: without its line breaks.
+func OneLine(value []byte) string { return strings.Join(strings.Fields(string(value)), " ") }
+
 // Kind says of which kind a JSON value is: "a string", "a number", "a list", "an object", "true or false", "null".
 func Kind(value []byte) string {
 	value = bytes.TrimLeft(value, " \t\r\n")
