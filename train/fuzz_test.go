@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"unicode"
 
 	"github.com/gpt2wgpu/gpt2wgpu/data/needs"
 	"github.com/gpt2wgpu/gpt2wgpu/gpu"
@@ -16,7 +17,7 @@ import (
 // oneLine fails for an error of several lines.
 func oneLine(t *testing.T, err error) {
 	t.Helper()
-	if err != nil && strings.Contains(err.Error(), "\n") {
+	if err != nil && strings.ContainsFunc(err.Error(), unicode.IsControl) {
 		t.Errorf("%q", err)
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"strings"
 	"testing"
+	"unicode"
 
 	"github.com/gpt2wgpu/gpt2wgpu/data/needs"
 )
@@ -25,7 +26,7 @@ func FuzzUnmarshal(f *testing.F) {
 			if err == nil && !json.Valid(text) {
 				t.Error("no JSON, and no error")
 			}
-			if err != nil && strings.Contains(err.Error(), "\n") {
+			if err != nil && strings.ContainsFunc(err.Error(), unicode.IsControl) {
 				t.Errorf("%q", err)
 			}
 			Object(text)

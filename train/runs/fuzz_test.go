@@ -5,6 +5,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"unicode"
 
 	"github.com/gpt2wgpu/gpt2wgpu/data/needs"
 )
@@ -26,7 +27,7 @@ func FuzzRun(f *testing.F) {
 		needs.Bounded(t, func() {
 			r, err := Read(dir)
 			if err != nil {
-				if strings.Contains(err.Error(), "\n") {
+				if strings.ContainsFunc(err.Error(), unicode.IsControl) {
 					t.Errorf("%q", err)
 				}
 				return
