@@ -35,5 +35,5 @@ for path in sorted(glob.glob(os.path.join(folder, "tinygrad_*.json"))):
     if "failed" in r:
         print(f"{what}; {theirs} failed: {r['failed']}")
     else:
-        ratio = f"{r['tinygrad_ms'] / r['gpt2wgpu_ms']:.1f}"
-        print(f"{what}; {theirs} {r['tinygrad_ms']:.4g}, {ratio} times; losses within {r['loss_difference']:.2g}")
+        ratios = f"{r['tinygrad_ms'] / r['gpt2wgpu_ms']:.1f} times, by round {' '.join(map(str, r['ratios']))}"
+        print(f"{what}; {theirs} {r['tinygrad_ms']:.4g}, {ratios}; losses within {r['loss_difference']:.2g}")

@@ -5,9 +5,9 @@
     gpu/bench/compare/tinygrad_step.py --preset tiny --batch-size 4 --seq-len 64
 
 Each round is a process of ours and one of tinygrad's, which train on one batch from the same weights; the fastest step
-of all rounds counts. Prints one JSON object: versions, milliseconds, and the largest difference of the losses. Where
-tinygrad fails, it says how."""
-import argparse, importlib.metadata, json, os, platform, subprocess, sys, tempfile, time
+of all rounds counts. Prints one JSON object: versions, milliseconds, the ratio of each round, and the largest
+difference of the losses. Where tinygrad fails, it says how."""
+import argparse, importlib.metadata, json, os, platform, shutil, subprocess, sys, tempfile, time
 
 
 def peer(a):
@@ -88,12 +88,15 @@ def ours(a, weights, tokens, folder):
 
 def run(a, *args):
     more = ["--device", a.device] if a.device else []
-    args += ("--batch-size", str(a.batch_size), "--seq-len", str(a.seq_len), "--dtype", "f32", "--sample-every", "0", "-q",
-             "--total-batch-size", str(a.batch_size * a.seq_len))
-    subprocess.run([a.program, *args, *more], check=True)
+    args += ("--batch-size", str(a.batch_size), "--seq-len", str(a.seq_len), "--dtype", "f32", "--sample-every", "0",
+             "-q", "--total-batch-size", str(a.batch_size * a.seq_len))
+    if subprocess.run([a.program, *args, *more]).returncode:
+        sys.exit(f"tinygrad_step: {a.program} {args[0]} failed; hint: its error is above")
 
 
 def compare(a):
+    if not shutil.which(a.program):
+        sys.exit(f"tinygrad_step: no program {a.program}; hint: make build, or --program")
     try:
         versions = {m: importlib.metadata.version(m) for m in ("tinygrad", "dawn-python")}
     except importlib.metadata.PackageNotFoundError as e:
@@ -106,9 +109,10 @@ def compare(a):
         with open(tokens, "wb") as f:
             f.write(b"\x93NUMPY\x01\x00" + len(head).to_bytes(2, "little") + head.encode())
             f.write(b"".join(v.to_bytes(2, "little") for v in values))
-        run(a, "train", "--preset", a.preset, "--data", tokens, "--val-every", "0", "--steps", "1", "--out", folder + "/w")
+        run(a, "train", "--preset", a.preset, "--data", tokens, "--val-every", "0", "--steps", "1",
+            "--out", folder + "/w")
         weights = folder + "/w/checkpoints/" + open(folder + "/w/checkpoints/latest").read().strip()
-        out = {"versions": versions, "preset": a.preset, "batch_size": a.batch_size, "seq_len": a.seq_len}
+        out = {"versions": versions, "preset": a.preset, "batch_size": a.batch_size, "seq_len": a.seq_len, "ratios": []}
         command = [sys.executable, __file__, "--weights", weights, "--tokens", tokens, "--steps", str(a.steps),
                    "--lr", str(a.lr), "--batch-size", str(a.batch_size), "--seq-len", str(a.seq_len)]
         for _ in range(a.rounds):
@@ -120,6 +124,7 @@ def compare(a):
                 break
             theirs = json.loads(child.stdout.splitlines()[-1])
             out["tinygrad_ms"] = min(theirs["ms"], out.get("tinygrad_ms", theirs["ms"]))
+            out["ratios"].append(round(theirs["ms"] / mine["ms"], 2))
             differences = [abs(x - y) for x, y in zip(mine["losses"], theirs["losses"], strict=True)]
             out["loss_difference"] = max(*differences, out.get("loss_difference", 0))
         print(json.dumps(out))
