@@ -9,12 +9,14 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/gpt2wgpu/gpt2wgpu/gpu/gputest"
 	"github.com/gpt2wgpu/gpt2wgpu/model"
 	"github.com/gpt2wgpu/gpt2wgpu/train/metrics"
 )
 
 // TestAsks: what a person asks for is done, and changes no bit of the run; a pause is in no step's time.
 func TestAsks(t *testing.T) {
+	gputest.Available(t)
 	c := torchConfig(t, "--n-layer 1 --n-head 2 --n-embd 32 --block-size 16 --vocab-size 257 --batch-size 2 "+
 		"--seq-len 16 --steps 12")
 	c.Data, c.ValData, c.Tokenizer, c.VocabSize = "sample", "sample", "bytes", 256
