@@ -15,6 +15,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"unicode"
 
 	"github.com/gpt2wgpu/gpt2wgpu/data/exactjson"
 	"github.com/gpt2wgpu/gpt2wgpu/data/parallel"
@@ -213,7 +214,8 @@ func weightFiles(dir string) ([]string, error) {
 	shards := map[string]bool{}
 	for tensor, name := range weightMap {
 		// an index must not reach outside its directory
-		if name == "" || name != filepath.Base(name) || !filepath.IsLocal(name) {
+		if name == "" || name != filepath.Base(name) || !filepath.IsLocal(name) ||
+			strings.ContainsFunc(name, unicode.IsControl) {
 			return nil, fileError(path, again, "tensor %q: got shard %q, want a file name", clip(tensor), clip(name))
 		}
 		shard := filepath.Join(dir, name)
