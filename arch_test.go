@@ -53,7 +53,8 @@ var imports = map[string]string{
 	"train/panel":       "train/bar train/chart train/metrics train/runs",
 	"cmd/gpt2wgpu": "data data/atomicfile data/cache data/fetch gpu gpu/bench gpu/op gpu/selftest gpu/tune model " +
 		"model/gpt2 shaders train train/bar train/chart train/dashboard train/eval train/metrics train/mpi " +
-		"train/oneline train/panel train/ranks train/report train/runs train/supervise train/tensorboard",
+		"train/oneline train/panel train/ranks train/report train/runs train/shell train/supervise " +
+		"train/tensorboard",
 	"cmd/web":      "data gpu gpu/selftest model model/gpt2 train train/metrics",
 	"gpu/gputest":  "gpu gpu/op gpu/selftest",
 	"data/needs":   "",

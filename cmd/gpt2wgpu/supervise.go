@@ -14,6 +14,7 @@ import (
 	"github.com/gpt2wgpu/gpt2wgpu/gpu"
 	"github.com/gpt2wgpu/gpt2wgpu/train"
 	"github.com/gpt2wgpu/gpt2wgpu/train/ranks"
+	"github.com/gpt2wgpu/gpt2wgpu/train/shell"
 	"github.com/gpt2wgpu/gpt2wgpu/train/supervise"
 )
 
@@ -143,7 +144,7 @@ func (e *env) supervise(ctx context.Context, c train.Job) error {
 		}
 		if train.HasRun(c.Out) {
 			_, saved := train.Progress(c.Out)
-			text += fmt.Sprintf("; hint: --out %s --resume goes on from step %d", c.Out, saved)
+			text += fmt.Sprintf("; hint: --out %s --resume goes on from step %d", shell.Word(c.Out), saved)
 		}
 		e.log.Warn(text)
 		return &childEnded{exitQuit}
@@ -185,7 +186,8 @@ func (e *env) afterCrash(c train.Job, crash *supervise.CrashedError) string {
 		return "gpt2wgpu selftest tests the device, --no-supervise shows the crash itself"
 	}
 	_, saved := train.Progress(c.Out)
-	return fmt.Sprintf("--out %s --resume goes on from step %d; gpt2wgpu selftest tests the device", c.Out, saved)
+	return fmt.Sprintf("--out %s --resume goes on from step %d; gpt2wgpu selftest tests the device", shell.Word(c.Out),
+		saved)
 }
 
 // trainingProcess makes the child: this program again, with the same flags. On Linux it is the very file that runs
