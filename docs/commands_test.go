@@ -73,11 +73,13 @@ var instead = map[string][2]string{
 	"train/mpi/testdata/sync_every.sh": {"hours", "bash -n train/mpi/testdata/sync_every.sh"},
 	"train/mpi/testdata/limited.sh":    {"needs root and minutes", "bash -n train/mpi/testdata/limited.sh"},
 	"gpu/bench/compare/run":            {"a GPU's work, see the next", "bash -n gpu/bench/compare/run"},
-	"gpu/bench/compare/run 8 1024": {"a GPU's work", "GPT2WGPU=$SCRATCH/quick PYTHON=$TORCH " +
+	"gpu/bench/compare/run 8 1024": {"a GPU's work", "GPT2WGPU=$SCRATCH/quick PYTHON=$TORCH PEERS= " +
 		"TORCH_ARGS='--layers 1 --channels 24 --vocab 64 --runs 1' gpu/bench/compare/run 1 16 $SCRATCH/compare"},
 	"gpu/bench/compare/torch_step.py --batch-size 1 --seq-len 1024": {"minutes, and needs torch",
 		"$TORCH gpu/bench/compare/torch_step.py --batch-size 1 --seq-len 16 --layers 1 --channels 24 --vocab 64 " +
 			"--runs 1"},
+	"gpu/bench/compare/peer_step.py burn --preset tiny --batch-size 16 --seq-len 64": {"cargo builds burn for minutes",
+		"gpu/bench/compare/peer_step.py --help"},
 
 	// Tests and benchmarks: that they are there.
 	"go test ./gpu/op -run XXX -bench Matmul": {"minutes", "grep -hE 'func Benchmark.*Matmul' gpu/op/*_test.go"},

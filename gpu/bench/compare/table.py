@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Prints the table of a folder that `run` has filled: our step and matmul, PyTorch's, tinygrad's step, and the ratios."""
+"""Prints the table of a folder that `run` has filled: our step and matmul, those of others, and the ratios."""
 import glob, json, os, sys
 
 folder = sys.argv[1]
@@ -28,12 +28,12 @@ for dtype, modes in (("f32", ("f32", "tf32")), ("bf16", ("bf16",))):
     their = lambda what, key: [(m, torch[what][m][key]) for m in modes if m in torch[what]] if torch else []
     row(f"step {dtype}, tokens/s", ours[dtype]["step"]["tokens_per_s"], their("step", "tokens_per_s"))
     row(f"matmul fc {dtype}, GFLOP/s", fc["gflops"], their("matmul", "gflops"))
-for path in sorted(glob.glob(os.path.join(folder, "tinygrad_*.json"))):
+for path in sorted(glob.glob(os.path.join(folder, "peer_*.json"))):
     r = load(os.path.basename(path))
     what = f"{r['preset']} {r['batch_size']}x{r['seq_len']} f32, ms a step: ours {r['gpt2wgpu_ms']:.4g}"
     theirs = " and ".join(f"{name} {version}" for name, version in r["versions"].items())
     if "failed" in r:
         print(f"{what}; {theirs} failed: {r['failed']}")
     else:
-        ratios = f"{r['tinygrad_ms'] / r['gpt2wgpu_ms']:.1f} times, by round {' '.join(map(str, r['ratios']))}"
-        print(f"{what}; {theirs} {r['tinygrad_ms']:.4g}, {ratios}; losses within {r['loss_difference']:.2g}")
+        ratios = f"{r['peer_ms'] / r['gpt2wgpu_ms']:.1f} times, by round {' '.join(map(str, r['ratios']))}"
+        print(f"{what}; {theirs} {r['peer_ms']:.4g}, {ratios}; losses within {r['loss_difference']:.2g}")
