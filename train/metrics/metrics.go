@@ -143,7 +143,7 @@ func Open(path string, log *slog.Logger) (*Writer, error) {
 }
 
 func (m *Writer) open() error {
-	f, err := openFile(m.path, os.O_RDWR|os.O_CREATE|os.O_APPEND)
+	f, err := openFile(m.path, os.O_RDWR|os.O_CREATE) // no O_APPEND: Windows truncates no such file
 	if err != nil {
 		return fmt.Errorf("metrics: %w; hint: check the path and its permissions", err)
 	}
@@ -228,7 +228,7 @@ func (m *Writer) writeWaiting() error {
 		}
 		m.torn = false
 	}
-	if _, err := m.f.Write(m.waiting); err != nil {
+	if _, err := m.f.WriteAt(m.waiting, m.size); err != nil {
 		m.torn = m.f.Truncate(m.size) != nil
 		return err
 	}
