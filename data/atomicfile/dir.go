@@ -16,6 +16,9 @@ func MakeDir(dir string) (undo func(), err error) {
 			break
 		}
 		made = append(made, d)
+		if filepath.Dir(d) == d {
+			break // a volume that is missing
+		}
 	}
 	undo = func() {
 		for _, d := range made {
