@@ -76,8 +76,8 @@ func watchSignals(cancel context.CancelFunc) {
 	}()
 }
 
-// watchQuit ends the process at once, with a line, where Go prints the stacks of all goroutines: Ctrl-\ is hit by
-// mistake too. Who sets GOTRACEBACK gets them, and so does SIGABRT. A supervised process prints them for crash.log.
+// watchQuit makes SIGQUIT end the process with one line, since Ctrl-\ is also hit by mistake. Go's default, the stacks
+// of all goroutines, stays for SIGABRT, with GOTRACEBACK set, and in a supervised process, where they go to crash.log.
 func watchQuit() {
 	if link != nil || os.Getenv("GOTRACEBACK") != "" {
 		return

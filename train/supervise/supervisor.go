@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/exec"
 	"runtime"
+	"strings"
 	"sync/atomic"
 	"syscall"
 	"time"
@@ -25,7 +26,7 @@ type Supervisor struct {
 	Most     int           // restarts in a row without progress
 	Patience time.Duration // for a first sign of life
 
-	// Quit is closed to end the process at once, by SIGQUIT, for which Go prints where it is; nil: nobody does.
+	// Closing Quit sends the process SIGQUIT, at which Go prints all stacks and exits; nil: never.
 	Quit <-chan struct{}
 	// Resume says whether a process that is started now goes on with what an earlier one has begun.
 	Resume func() bool
@@ -91,7 +92,7 @@ func (s *Supervisor) Run(ctx context.Context) (code int, err error) {
 		if end.reason == "" {
 			return end.code, nil
 		}
-		if s.quitted() {
+		if s.quitted(end.reason) {
 			return 0, &QuitError{s.keep(end)}
 		}
 		if nowLogged, nowSaved := s.Progress(); nowLogged > logged || nowSaved > saved {
@@ -114,11 +115,21 @@ func (s *Supervisor) Run(ctx context.Context) (code int, err error) {
 	}
 }
 
-func (s *Supervisor) quitted() bool {
+// quitted reports whether Quit is closed. After SIGQUIT it waits: a terminal signals both, and the child may be first.
+func (s *Supervisor) quitted(reason string) bool {
+	var wait time.Duration
+	if s.Quit != nil && strings.Contains(reason, "SIGQUIT") {
+		wait = quitPatience
+	}
 	select {
 	case <-s.Quit:
 		return true
 	default:
+	}
+	select {
+	case <-s.Quit:
+		return true
+	case <-time.After(wait):
 		return false
 	}
 }
@@ -191,7 +202,7 @@ func (s *Supervisor) once(ctx context.Context) (end ended, err error) {
 			stop = nil
 		case <-quit:
 			cmd.Process.Signal(syscall.SIGQUIT)
-			time.AfterFunc(quitPatience, s.Kill) // it is stopped, or beyond signals
+			time.AfterFunc(quitPatience, s.Kill) // a stopped process ignores SIGQUIT
 			quit = nil
 		case now := <-tick.C:
 			if w.Tick(now); w.Hung() && hung == "" {
