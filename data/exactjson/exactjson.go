@@ -10,6 +10,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"unicode"
 )
 
 // Error says what is wrong with a JSON text.
@@ -61,8 +62,15 @@ func Object(text []byte) (map[string]json.RawMessage, error) {
 	return nil, Unmarshal(text, &fields) // which says what is wrong
 }
 
-// OneLine returns a JSON value as a part of an error: without its line breaks.
-func OneLine(value []byte) string { return strings.Join(strings.Fields(string(value)), " ") }
+// OneLine returns a JSON value as a part of an error: without line breaks and control characters.
+func OneLine(value []byte) string {
+	return strings.Map(func(r rune) rune {
+		if unicode.IsControl(r) {
+			return '\uFFFD'
+		}
+		return r
+	}, strings.Join(strings.Fields(string(value)), " "))
+}
 
 // Kind says of which kind a JSON value is: "a string", "a number", "a list", "an object", "true or false", "null".
 func Kind(value []byte) string {
