@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"maps"
+	"path/filepath"
 	"slices"
 
 	"github.com/gpt2wgpu/gpt2wgpu/data/atomicfile"
@@ -22,6 +23,16 @@ func ReadConfig(path string, c *Config) (names []string, err error) {
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w; hint: name a JSON file such as a run's config.json", path,
 			atomicfile.Reason(err))
+	}
+	return ParseConfig(path, text, c)
+}
+
+// readRunConfig is [ReadConfig] of the run in dir: a link in its place leads to no file outside of dir.
+func readRunConfig(dir string, c *Config) (names []string, err error) {
+	path := filepath.Join(dir, configFile)
+	text, err := plainfile.ReadIn(dir, configFile, maxConfig)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w; hint: restore it from a copy", path, atomicfile.Reason(err))
 	}
 	return ParseConfig(path, text, c)
 }

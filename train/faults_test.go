@@ -10,6 +10,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/gpt2wgpu/gpt2wgpu/data/needs"
 	"github.com/gpt2wgpu/gpt2wgpu/model/gpt2"
 )
 
@@ -188,5 +189,18 @@ func TestRestartWithoutConfig(t *testing.T) {
 	}
 	if got := len(trainMetrics(t, c.Out)); got != c.Steps {
 		t.Errorf("%d steps are logged, want %d", got, c.Steps)
+	}
+}
+
+// TestLinkedConfig: a config.json that is a link gives no settings of a file outside of the run's directory.
+func TestLinkedConfig(t *testing.T) {
+	needs.Symlinks(t)
+	dir := t.TempDir()
+	write(t, filepath.Join(dir, "other.json"), `{"n_layer": 7, "steps": 3}`)
+	run := filepath.Join(dir, "run")
+	must(t, os.Mkdir(run, 0o755), os.Symlink("../other.json", filepath.Join(run, configFile)))
+	c := tiny()
+	if names, err := RunConfig(run, &c); len(names) > 0 || c.NLayer == 7 || hasSettings(run) {
+		t.Errorf("settings %v, error %v of a link", names, err)
 	}
 }

@@ -281,7 +281,7 @@ func (r *run) writeConfig(device string) error {
 		return err
 	}
 	path := filepath.Join(r.cfg.Out, configFile)
-	if was, err := plainfile.Read(path, maxConfig); err == nil && bytes.Equal(was, raw) {
+	if was, err := plainfile.ReadIn(r.cfg.Out, configFile, maxConfig); err == nil && bytes.Equal(was, raw) {
 		return nil
 	}
 	if err = os.MkdirAll(r.cfg.Out, 0o755); err == nil {

@@ -65,6 +65,8 @@ func ClaimOut(ctx context.Context, j Job, log *slog.Logger) (c Claim, err error)
 		err = probe(out)
 	}
 	if err != nil {
+		c.undo()
+		c.undo = nil
 		return c, unwritable(out, err)
 	}
 	c.lock, err = takeLock(ctx, filepath.Join(out, lockFile), lockPatience, func(o lock.Owner) {
@@ -73,7 +75,8 @@ func ClaimOut(ctx context.Context, j Job, log *slog.Logger) (c Claim, err error)
 	var held *lock.HeldError
 	switch {
 	case errors.As(err, &held):
-		return c, fmt.Errorf("--out %s: in use by %v; hint: wait for it to end or stop it, or take another --out", out,
+		return c, fmt.Errorf("--out %s: in use by %v; hint: wait until it and its training process have ended, "+
+			"or stop them, or take another --out", out,
 			held.Owner)
 	case errors.Is(err, lock.ErrUnsupported):
 		log.Warn("the run's directory is on a file system without locks: nothing keeps a second process out "+
@@ -212,7 +215,7 @@ func RunConfig(dir string, c *Config) (names []string, err error) {
 		return nil, fmt.Errorf("--out %s: holds a model, not a run; hint: %s", dir, hint)
 	}
 	if !missing {
-		if names, err = ReadConfig(path, c); err == nil && len(names) > 0 {
+		if names, err = readRunConfig(dir, c); err == nil && len(names) > 0 {
 			return names, nil
 		}
 	}
@@ -230,14 +233,14 @@ func RunConfig(dir string, c *Config) (names []string, err error) {
 
 // hasSettings reports whether a directory has the config.json of a run.
 func hasSettings(dir string) bool {
-	names, err := ReadConfig(filepath.Join(dir, configFile), &Config{})
+	names, err := readRunConfig(dir, &Config{})
 	return err == nil && len(names) > 0
 }
 
 // isModel reports whether a config.json is that of a Hugging Face model.
 func isModel(path string) bool {
 	var fields map[string]json.RawMessage
-	raw, err := plainfile.Read(path, maxConfig)
+	raw, err := plainfile.ReadIn(filepath.Dir(path), configFile, maxConfig)
 	return err == nil && exactjson.Unmarshal(raw, &fields) == nil && fields["model_type"] != nil
 }
 

@@ -122,7 +122,7 @@ func (r *run) readStart() (s origin, err error) {
 			r.env.Log.Warn("the run has no checkpoint yet: it starts at step 0", "out", out)
 		}
 		was := r.cfg.Config
-		if _, err := ReadConfig(filepath.Join(out, configFile), &was); err != nil {
+		if _, err := readRunConfig(out, &was); err != nil {
 			return s, err
 		}
 		r.sayChanges(was, 0)
