@@ -593,7 +593,7 @@ async function boot() {
         button: el("button.button", { type: "button", text: "Reload", onclick: () => location.reload() }),
       });
     } else if (e.name === "DamagedDisk") {
-      notice("boot", ["What this page keeps in the browser is damaged, so no run can be read.", "Nothing was changed."], {
+      notice("boot", ["This page's files in the browser are damaged: no run can be read.", "Nothing was changed."], {
         kind: "bad",
         button: el("button.button", { type: "button", text: "Delete all of it", onclick: erase }),
       });
@@ -611,7 +611,12 @@ async function erase() {
     yes: "Delete",
   });
   if (!yes) return;
-  await call("erase");
+  try {
+    await call("erase");
+  } catch (e) {
+    notice("boot", [`Not deleted: ${parts(e)[0]}`, "Close other tabs with this page, then reload."], { kind: "bad" });
+    return;
+  }
   location.reload();
 }
 

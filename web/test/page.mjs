@@ -301,7 +301,7 @@ try {
   await damaged.getByRole("button", { name: "Delete all of it" }).click();
   await damaged.locator("#dialog-yes").click();
   await damaged.locator("#runs tbody tr", { hasText: "No runs yet" }).waitFor();
-  check("damaged files are reported, and deleted only when asked", said.includes("is damaged"), said);
+  check("damaged files are reported, and deleted only when asked", said.includes("are damaged"), said);
   await damaged.close();
 
   check("nothing is fetched from elsewhere", strangers.length === 0, strangers.join(" "));
