@@ -206,7 +206,7 @@ func binHead(n int64) []byte {
 
 var (
 	npyMagic   = []byte("\x93NUMPY")
-	npyDescr   = regexp.MustCompile(`'descr':\s*'([ -&(-~]*)'`) // printable: messages have it
+	npyDescr   = regexp.MustCompile(`'descr':\s*'([ -&(-~]*)'`) // printable ASCII only: errors quote it
 	npyFortran = regexp.MustCompile(`'fortran_order':\s*(True|False)`)
 	npyShape   = regexp.MustCompile(`'shape':\s*\(([ -(*-~]*)\)`)
 )

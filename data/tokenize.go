@@ -168,8 +168,8 @@ func tokenize(ctx context.Context, paths []string, o TokenizeOptions) (all Token
 
 const lockFile = ".tokenize.lock"
 
-// claim makes the directory and holds its lock until release. With nothing, no shard was made: what was not there
-// before goes.
+// claim makes the directory and holds its lock until release. release(true), for a run without
+// shards, removes what this run made.
 func (o *TokenizeOptions) claim(ctx context.Context) (release func(nothing bool), err error) {
 	undo, err := atomicfile.MakeDir(o.Out)
 	if err != nil {

@@ -257,7 +257,7 @@ func (r *run) saveBefore(err error) error {
 		several && r.outer != nil {
 		return err
 	}
-	if r.updated { // and the ranks did not answer when they were to tell their losses
+	if r.updated { // the update is done, and only the sum of the losses failed
 		r.step++
 		r.tokens += int64(r.cfg.TokensPerStep())
 		r.updated, r.stepFrom = false, nil

@@ -99,4 +99,7 @@ p.add_argument("--seq-len", type=int, default=64)
 p.add_argument("--steps", type=int, default=8, help="of a round; the first three compile, and do not count (default 8)")
 p.add_argument("--rounds", type=int, default=3)
 p.add_argument("--lr", type=float, default=1e-4)
-compare(p.parse_args())
+a = p.parse_args()
+if a.steps < 4:
+    p.error(f"--steps {a.steps}: the first three do not count; hint: --steps 8")
+compare(a)
