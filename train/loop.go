@@ -248,7 +248,8 @@ func (u *unreadable) Unwrap() error { return u.error }
 
 // saveBefore saves what the run has before an error ends it that is not its own: data that cannot be read, or ranks
 // that do not answer. In a step, up to its update, that is the step before. Of several ranks, of which the others know
-// nothing, rank 0 does what it can by itself.
+// nothing, rank 0 does what it can by itself: after the update the step counts, without a line in metrics.jsonl, since
+// its loss is a sum over all ranks.
 func (r *run) saveBefore(err error) error {
 	var bad *unreadable
 	var lost *ranks.LostError
