@@ -39,7 +39,10 @@ if log == "list":
 
 rows = {}  # by the printed row: CPU seconds, and whether a default breaks a rule
 for line in open(log):
-    name, cpu, hr, slots, temps, indexable, said = line.rstrip("\n").split("\t")
+    fields = line.rstrip("\n").split("\t")
+    if len(fields) != 7:  # two compilers have written at once
+        sys.exit(f"fxc: a line of the log is torn: {line[:80]!r}; hint: run it again, what is compiled is kept")
+    name, cpu, hr, slots, temps, indexable, said = fields
     name = name.removesuffix(".hlsl")
     broken = []
     if hr != "00000000":
